@@ -1,0 +1,123 @@
+/* A log entry: framed and checksummed once, at the leader. The same bytes lie in the window, go to
+ * the drive, travel in AppendEntries and are read back at recovery. All integers little-endian.
+ *
+ * An entry of kind ENTRY_MESSAGES is what one client packet brought: `count` messages of one
+ * session with consecutive numbers. It is one unit for log, ring and replication; apply decides
+ * message by message.
+ *
+ * Layout: struct entry (48 bytes), body, zero padding to a multiple of 8. `size` counts all three.
+ * crc is CRC32C over bytes [4, size). entry_check() judges form only, never the crc (consensus
+ * computes no CRC; dataplane/crc32c.h does).
+ */
+#ifndef KEEL_WIRE_ENTRY_H
+#define KEEL_WIRE_ENTRY_H
+
+#include "consensus/wire/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum entry_kind {
+    ENTRY_NOOP = 1,           /* first entry of a leader's term */
+    ENTRY_MESSAGES = 2,       /* client messages */
+    ENTRY_SESSION_OPEN = 3,   /* opens a session by name */
+    ENTRY_SESSION_RESUME = 4, /* takes an open session over by name */
+    ENTRY_SESSION_END = 5,    /* clean end by its owner, or kill by an operator */
+    ENTRY_SESSION_EXPIRE = 6, /* proposed by the leader's control for a silent session */
+    ENTRY_DAY_END = 7,        /* ends the trading day: end of session on every line */
+    ENTRY_DAY_BEGIN = 8,      /* begins a day: new name, feed numbers from 1 */
+    ENTRY_BOOT = 9,           /* a replica's boot counter and boot id */
+    ENTRY_CONFIG = 10         /* cluster configuration: voters old and new, learners */
+};
+
+enum { ENTRY_VERSION = 1 };
+
+struct entry {
+    uint32_t crc;          /* CRC32C of bytes [4, size) */
+    uint16_t size;         /* head + body + padding, multiple of 8, 48..KEEL_ENTRY_MAX */
+    uint8_t kind;          /* enum entry_kind */
+    uint8_t version;       /* ENTRY_VERSION */
+    uint64_t index;        /* log index, from 1 (0 is the genesis record) */
+    uint64_t term;         /* term of the leader that framed it */
+    uint64_t utc_ns;       /* stamped once at the leader, never decreasing along the log */
+    uint64_t log_ns;       /* log time (design: base + elapsed); judges leases and delays */
+    uint32_t utc_error_ns; /* the leader clock's known error bound; UINT32_MAX: unknown */
+    uint32_t principal;    /* authenticated sender; a replica's id for the leader's own entries */
+};
+_Static_assert(sizeof(struct entry) == KEEL_ENTRY_HEAD_SIZE, "entry head");
+_Static_assert(offsetof(struct entry, index) == 8, "entry index");
+_Static_assert(offsetof(struct entry, principal) == 44, "entry principal");
+
+struct entry_noop {
+    uint32_t leader; /* replica id */
+    uint32_t reserved;
+    uint64_t incarnation; /* of the leader */
+};
+
+/* Followed by count blocks: uint16_t length (LE), payload[length]; no padding between blocks. */
+struct entry_messages {
+    uint64_t session; /* log index of the opening entry */
+    uint64_t epoch;   /* log index of the last open or resume */
+    uint64_t number;  /* session number of the first message, from 1 */
+    uint64_t acked;   /* all results up to this number have reached the client */
+    uint16_t count;   /* 1..KEEL_SESSION_WINDOW_MAX */
+    uint16_t bytes;   /* of the blocks, without padding; <= KEEL_BLOCKS_MAX */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct entry_messages) == KEEL_MESSAGES_HEAD_SIZE, "messages head");
+
+struct entry_session_open {
+    char name[KEEL_NAME_MAX + 1]; /* zero-terminated, zero-padded, printable ASCII without space */
+    uint64_t process;             /* random id of the client process, not 0 */
+    uint64_t replaces;            /* resume: the epoch that it replaces; open: 0 */
+    uint32_t ttl_ms;              /* wanted time to live; clamped to the genesis limits */
+    uint16_t window;              /* wanted W, 1..64; fixed at open, ignored by a resume */
+    uint16_t reserved;
+};
+_Static_assert(sizeof(struct entry_session_open) == 56, "session open");
+
+enum session_end_reason { SESSION_END_CLEAN = 1, SESSION_END_KILLED = 2, SESSION_END_EXPIRED = 3,
+                          SESSION_END_REPLACED = 4 };
+
+struct entry_session_end { /* END and EXPIRE */
+    uint64_t session;
+    uint64_t epoch;
+    uint64_t term; /* EXPIRE: the proposer's term; it must be that of the latest no-op */
+    uint32_t reason;
+    uint32_t reserved;
+};
+
+struct entry_day {
+    char name[KEEL_DAY_NAME_SIZE]; /* END: the day that ends; BEGIN: the new one */
+    uint8_t reserved[6];
+};
+
+struct entry_boot {
+    uint32_t replica;
+    uint32_t reserved;
+    uint64_t incarnation;
+    uint64_t boot;    /* counter, from 1 */
+    uint64_t boot_id; /* random, drawn at each boot (H2) */
+};
+
+struct entry_config { /* bit i of a mask: replica id i */
+    uint32_t voters;
+    uint32_t voters_new; /* 0 unless joint */
+    uint32_t learners;
+    uint32_t reserved;
+    uint64_t incarnation[KEEL_REPLICA_MAX + 1];
+};
+
+static inline const void *entry_body(const struct entry *e) { return e + 1; }
+
+/* True if the bytes form one entry of known kind and version: size within [48, available] and a
+ * multiple of 8, body of the kind's size, message blocks that fill `bytes` exactly, zero padding.
+ * Never reads past `available`. The crc is not looked at. */
+bool entry_check(const void *bytes, size_t available);
+
+/* Iterates the blocks of an ENTRY_MESSAGES that passed entry_check(): returns the block at *offset
+ * (from the end of struct entry_messages), sets *length, advances *offset. */
+const uint8_t *entry_block_next(const struct entry *e, uint32_t *offset, uint16_t *length);
+
+#endif
