@@ -1,0 +1,190 @@
+/* Keel's UDP payloads. All integers little-endian. Every packet begins with struct packet; all kinds
+ * but the four of the handshake end with a 16-byte tag, AES-128-GMAC over everything before it under
+ * the association's key for this direction, nonce = 4 zero bytes then `counter`.
+ *
+ * Decoders are total: any bytes give either a struct or a false. They copy nothing larger than a
+ * head; entries and blocks stay where they are and are pointed at.
+ */
+#ifndef KEEL_WIRE_PACKET_H
+#define KEEL_WIRE_PACKET_H
+
+#include "consensus/raft/raft.h"
+#include "consensus/wire/entry.h"
+#include "consensus/wire/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PACKET_MAGIC = 0x4b, PACKET_VERSION = 1 };
+
+enum packet_kind {
+    /* handshake: not under an association (auth/handshake.h) */
+    PACKET_HELLO = 1,
+    PACKET_COOKIE = 2,
+    PACKET_SALT = 3,
+    PACKET_SALT_REPLY = 4,
+    /* replica to replica */
+    PACKET_PREVOTE = 16,
+    PACKET_PREVOTE_REPLY = 17,
+    PACKET_VOTE = 18,
+    PACKET_VOTE_REPLY = 19,
+    PACKET_APPEND = 20,
+    PACKET_APPEND_REPLY = 21,
+    /* client to replica */
+    PACKET_SUBMIT = 32,
+    PACKET_OPEN = 33,
+    PACKET_RESUME = 34,
+    PACKET_END = 35,
+    PACKET_KEEPALIVE = 36,
+    /* replica to client */
+    PACKET_RESULT = 48,
+    PACKET_SESSION = 49, /* answer to OPEN, RESUME, END, KEEPALIVE */
+    PACKET_REDIRECT = 50 /* not the leader, or busy */
+};
+
+struct packet { /* 32 bytes */
+    uint8_t magic;
+    uint8_t version;
+    uint8_t kind;     /* enum packet_kind */
+    uint8_t reserved;
+    uint32_t from;    /* principal */
+    uint32_t to;      /* principal */
+    uint32_t assoc;   /* handle that the receiver gave this association; 0 in a handshake */
+    uint64_t counter; /* nonce counter from 1; 0 in a handshake */
+    uint64_t cluster; /* cluster id; 0 before genesis */
+};
+_Static_assert(sizeof(struct packet) == KEEL_PACKET_HEAD_SIZE, "packet head");
+
+/* --- replica to replica: bodies of PREVOTE .. APPEND_REPLY ------------------------------------ */
+
+struct packet_append { /* 64 bytes, then `bytes` bytes of entries */
+    uint64_t term;
+    uint64_t prev_index;
+    uint64_t prev_term;
+    uint64_t prev_chain;
+    uint64_t entry_term;
+    uint64_t commit;
+    uint64_t probe;
+    uint32_t quorum_age_us; /* UINT32_MAX: never or more */
+    uint16_t count;
+    uint16_t bytes;
+};
+_Static_assert(sizeof(struct packet_append) == KEEL_APPEND_HEAD_SIZE, "append head");
+
+struct packet_append_reply { /* 64 bytes */
+    uint64_t term;
+    uint64_t prev_index;
+    uint64_t match;
+    uint64_t hint_index;
+    uint64_t hint_term;
+    uint64_t chain;
+    uint64_t probe;
+    uint8_t status; /* enum raft_append_status */
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct packet_append_reply) == 64, "append reply");
+
+struct packet_vote { /* 32 bytes: the four kinds of vote messages */
+    uint64_t term;
+    uint64_t last_index;
+    uint64_t last_term;
+    uint8_t granted;
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct packet_vote) == 32, "vote");
+
+/* Fills *msg from a body of one of the peer kinds (from and to are the caller's); for APPEND also
+ * *entries and *entries_size. Checks form only: sizes, count against bytes, and each entry with
+ * entry_check(), consecutive indexes from prev_index + 1, all of entry_term. */
+bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
+                        const void **entries, size_t *entries_size);
+
+/* Writes the body of a peer message (without entries) to body, at least 64 bytes of room; returns its
+ * size and sets *kind. For APPEND the caller appends `entries_size` bytes of entries behind it. */
+size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
+                          uint8_t *kind);
+
+/* --- client to replica ------------------------------------------------------------------------- */
+
+/* PACKET_SUBMIT's body is a struct entry_messages and its blocks, exactly as the entry will carry
+ * them. True if count, bytes and blocks agree with size. */
+bool packet_submit_check(const void *body, size_t size);
+
+struct packet_session_request { /* OPEN, RESUME */
+    struct entry_session_open open;
+    uint64_t request; /* echoed in the answer */
+};
+_Static_assert(sizeof(struct packet_session_request) == 64, "session request");
+
+struct packet_session_end { /* END, KEEPALIVE */
+    uint64_t session;
+    uint64_t epoch;
+    uint64_t request; /* echoed; a KEEPALIVE's is new for each copy sent (H21) */
+    uint64_t acked;   /* all results up to this number have arrived */
+};
+_Static_assert(sizeof(struct packet_session_end) == 32, "session end");
+
+/* Form only: name zero-terminated, printable, zero-padded; window in range; sizes exact. */
+bool packet_session_request_check(const void *body, size_t size);
+
+/* --- replica to client ------------------------------------------------------------------------- */
+
+/* What became of a run of consecutive numbers. */
+struct packet_result_run { /* 32 bytes */
+    uint64_t number; /* first number of the run */
+    uint64_t feed;   /* SEQUENCED: feed number of the first, the rest follow on; else 0 */
+    uint64_t utc_ns;
+    uint32_t utc_error_ns;
+    uint16_t count;
+    uint8_t status; /* enum machine_status */
+    uint8_t reserved;
+};
+_Static_assert(sizeof(struct packet_result_run) == 32, "result run");
+
+struct packet_result { /* 40 bytes, then run_count runs */
+    uint64_t session;
+    uint64_t epoch;
+    uint64_t last; /* the machine's last number of this session */
+    char day[KEEL_DAY_NAME_SIZE];
+    uint16_t run_count;
+    uint32_t leader; /* replica id */
+};
+_Static_assert(sizeof(struct packet_result) == 40, "result");
+
+enum { PACKET_RESULT_RUNS_MAX = 42 };
+
+struct packet_session { /* 88 bytes, then run_count runs: the results kept */
+    uint64_t request;
+    uint64_t session;
+    uint64_t epoch;   /* the epoch in force: what a RESUME must replace */
+    uint64_t last;    /* last number consumed */
+    uint64_t index;   /* log index of the entry that decided */
+    uint64_t utc_ns;
+    uint32_t ttl_ms;
+    uint16_t window;
+    uint8_t status;   /* enum machine_status */
+    uint8_t answers;  /* packet kind that it answers */
+    char name[KEEL_NAME_MAX + 1 - 8]; /* first 24 bytes, for logs */
+    uint16_t run_count;
+    uint16_t reserved;
+    uint32_t leader;
+};
+_Static_assert(sizeof(struct packet_session) == 88, "session answer");
+
+enum packet_redirect_reason {
+    PACKET_NOT_LEADER = 1, /* leader names the one to ask, 0 unknown */
+    PACKET_BUSY = 2        /* leader, but out of window, ring, credit or session space: later */
+};
+
+struct packet_redirect { /* 24 bytes */
+    uint64_t request; /* SUBMIT: the first number that was not taken */
+    uint32_t leader;
+    uint8_t reason;
+    uint8_t answers;
+    uint16_t reserved;
+    uint64_t term;
+};
+_Static_assert(sizeof(struct packet_redirect) == 24, "redirect");
+
+#endif
