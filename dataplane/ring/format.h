@@ -1,0 +1,169 @@
+/* The bytes on the drive. Little-endian; every layout pinned by static_assert; explained with byte
+ * tables in docs/ring-format.md. Pure: no system call, no DPDK; the offline tools link it.
+ *
+ * A ring file or device:
+ *   block 0, 1    superblock, two copies, written at format: identity, geometry, hints
+ *   block 2, 3    genesis record, two copies, zero until installed
+ *   block 4..15   zero
+ *   then          checkpoint area A, checkpoint area B (checkpoint_blocks blocks each)
+ *   then          slots: `slots` pages of 4 KiB; page number p lies in slot p mod slots
+ */
+#ifndef KEEL_RING_FORMAT_H
+#define KEEL_RING_FORMAT_H
+
+#include "consensus/wire/entry.h"
+#include "consensus/wire/genesis.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    RING_PAGE_SIZE = 4096,
+    RING_SECTOR_SIZE = 512,
+    RING_SECTORS = RING_PAGE_SIZE / RING_SECTOR_SIZE,
+    RING_HEAD_SIZE = 512,
+    RING_PAGE_ROOM = RING_PAGE_SIZE - RING_HEAD_SIZE, /* 3584 bytes for entries */
+    RING_PAGE_ENTRIES_MAX = RING_PAGE_ROOM / KEEL_ENTRY_HEAD_SIZE,
+    RING_PREDECESSORS = 8,
+    RING_RESERVED_BLOCKS = 16,
+    RING_SUPER_BLOCK = 0,   /* first of two */
+    RING_GENESIS_BLOCK = 2, /* first of two */
+    RING_VERSION = 1,
+    RING_FLIGHT_PAGES_MAX = 64, /* upper bound of pages in flight that any ring may state */
+    RING_SLOTS_MIN = 256        /* 1 MiB */
+};
+
+#define RING_SUPER_MAGIC 0x314b4c424c45454bull /* "KEELBLK1" */
+#define RING_PAGE_MAGIC 0x314547414c45454bull  /* "KEELAGE1" */
+
+struct ring_super { /* first 512 bytes of a block; the rest is zero */
+    uint64_t magic;
+    uint32_t version;
+    uint32_t replica;     /* 1..7 */
+    uint64_t incarnation; /* drawn at format, not 0 */
+    uint64_t slots;
+    uint64_t checkpoint_blocks; /* of one area */
+    uint64_t formatted_utc_ns;
+    uint8_t reserved[512 - 52];
+    uint32_t crc; /* CRC32C of bytes 0..507 */
+};
+_Static_assert(sizeof(struct ring_super) == RING_SECTOR_SIZE, "superblock");
+_Static_assert(offsetof(struct ring_super, crc) == 508, "superblock crc");
+
+/* What a page says of itself, and its successors repeat (H10, H12). A page without entries (a seal,
+ * a vote) has count 0 and first_index = the index that the next entry would take. */
+struct ring_identity { /* 32 bytes */
+    uint64_t first_index;
+    uint64_t entry_term;   /* 0 when count is 0 */
+    uint64_t chain_before; /* log chain at first_index - 1 */
+    uint32_t count;
+    uint32_t bytes; /* of the entries */
+};
+_Static_assert(sizeof(struct ring_identity) == 32, "page identity");
+
+struct ring_page { /* the 512-byte head; entries follow */
+    uint64_t magic;
+    uint16_t version;
+    uint8_t replica;
+    uint8_t vote;            /* hard state: candidate voted for in term, 0 none */
+    uint32_t flight_pages;   /* limit of pages in flight when this was written */
+    uint32_t sector_crc[RING_SECTORS]; /* CRC32C of each sector; [0] with this array as zeros */
+    uint64_t cluster_id;
+    uint64_t incarnation;
+    uint64_t boot;
+    uint64_t page;           /* page number, from 0 */
+    uint64_t term;           /* hard state */
+    uint64_t last_lsn;       /* highest LSN that this page makes durable */
+    uint64_t durable_lsn;    /* highest known durable when it was written */
+    uint64_t head;           /* lowest page number kept when it was written */
+    uint64_t commit;         /* commit index known when it was written (a true lower bound) */
+    uint64_t config_index;   /* configuration in force (H4) */
+    struct ring_identity self;
+    struct ring_identity before[RING_PREDECESSORS]; /* [0]: page - 1, ... ; zero before page 0 */
+    /* highest (boot, boot id) seen from one peer, peers taking turns (H2); peer 0: none */
+    uint64_t seen_boot;
+    uint64_t seen_boot_id;
+    uint32_t seen_peer;
+    uint32_t reserved0;
+    uint64_t boot_id;        /* this replica's own, drawn at this boot */
+    uint8_t reserved[16];
+};
+_Static_assert(offsetof(struct ring_page, sector_crc) == 16, "page crcs");
+_Static_assert(offsetof(struct ring_page, self) == 128, "page identity");
+_Static_assert(offsetof(struct ring_page, before) == 160, "predecessors");
+_Static_assert(sizeof(struct ring_page) <= RING_HEAD_SIZE, "page head");
+
+static inline uint8_t *ring_page_entries(struct ring_page *page)
+{
+    return (uint8_t *)page + RING_HEAD_SIZE;
+}
+
+/* A checkpoint area: head block, then the encoded machine (padded with zeros). Written body first,
+ * durable, then the head. */
+#define RING_CHECKPOINT_MAGIC 0x31504b434c45454bull /* "KEELCKP1" */
+struct ring_checkpoint {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t replica;
+    uint64_t incarnation;
+    uint64_t cluster_id;
+    uint64_t index;      /* applied up to here; <= the local durable position when written (H14) */
+    uint64_t term;       /* of the entry at index */
+    uint64_t chain;      /* log chain at index */
+    uint64_t lsn;        /* highest LSN durable when it was written */
+    uint64_t page;       /* page that holds index */
+    uint64_t size;       /* bytes of the encoded machine */
+    uint64_t digest;
+    uint64_t sequence;   /* 1, 2, ...: the higher of two intact areas is the newer */
+    uint32_t body_crc;   /* CRC32C of the encoded machine */
+    uint8_t reserved[512 - 104];
+    uint32_t crc;        /* CRC32C of bytes 0..507 */
+};
+_Static_assert(sizeof(struct ring_checkpoint) == RING_SECTOR_SIZE, "checkpoint head");
+
+/* --- log chain ---------------------------------------------------------------------------------
+ * chain(0) comes from the cluster id; chain(i) mixes chain(i-1) with the head word (crc, size, kind),
+ * index and term of entry i. 64 bits wide; the entry's CRC32C stands for its content. It proves
+ * against accidents (a missed change has odds of about 2^-32 for content, 2^-64 for order), not against
+ * somebody who chooses bytes. Never 0: 0 means unknown. */
+uint64_t ring_chain_genesis(uint64_t cluster_id);
+uint64_t ring_chain_next(uint64_t chain, const struct entry *entry);
+
+/* --- geometry ---------------------------------------------------------------------------------- */
+uint64_t ring_checkpoint_offset(const struct ring_super *super, unsigned area);
+uint64_t ring_slot_offset(const struct ring_super *super, uint64_t page);
+uint64_t ring_file_size(const struct ring_super *super);
+
+/* --- sealing and judging single blocks ----------------------------------------------------------- */
+/* Fills the CRC of every sector; bytes behind the entries must be zero. */
+void ring_page_finish(struct ring_page *page);
+
+enum ring_verdict {
+    RING_PAGE_GOOD,
+    RING_PAGE_ZERO,    /* every byte is zero */
+    RING_PAGE_OTHER,   /* intact, but of another cluster, replica, incarnation, slot or version */
+    RING_PAGE_PAYLOAD, /* head sector intact, *bad_sectors names the bad ones */
+    RING_PAGE_HEAD     /* head sector ruined; *bad_sectors as far as it can be told: bit 0 */
+};
+
+struct ring_owner { /* whose pages these must be */
+    uint64_t cluster_id;
+    uint64_t incarnation;
+    uint64_t slots;
+    uint8_t replica;
+};
+
+/* Judges the page in slot `slot`. Also checks that entries fill self.bytes with consecutive
+ * indexes, one term, good CRCs and form; a failure there is RING_PAGE_PAYLOAD with bad_sectors 0. */
+enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *owner, uint64_t slot,
+                                  uint32_t *bad_sectors);
+
+void ring_super_finish(struct ring_super *super);
+const char *ring_super_problem(const struct ring_super *super, uint64_t file_size);
+
+/* Entry CRC: finish sets it, check compares. */
+void ring_entry_finish(struct entry *entry);
+bool ring_entry_good(const struct entry *entry);
+
+#endif

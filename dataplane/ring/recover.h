@@ -1,0 +1,93 @@
+/* What is on a drive, judged: format, recovery, checkpoints. Cold: blocking reads, no loop calls it.
+ * Used by keeld at start, by the simulator, and by `keelctl ring verify|dump`.
+ *
+ * Recovery reads every slot from the head to the last intact page + the limit of pages in flight, tells
+ * a tear (an unacknowledged end, which goes) from rot (which stops), and never truncates in silence.
+ */
+#ifndef KEEL_RING_RECOVER_H
+#define KEEL_RING_RECOVER_H
+
+#include "consensus/raft/raft_log.h"
+#include "dataplane/disk.h"
+#include "dataplane/ring/format.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Draws nothing: incarnation and time come from the caller. Zero-fills everything, writes both
+ * superblocks last. 0 or negative errno. progress may be NULL (called with bytes done). */
+int ring_format(struct disk *disk, const struct ring_super *super,
+                void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+                char *problem);
+
+/* Reads a superblock (either copy). -ENOENT: no ring here. */
+int ring_super_read(struct disk *disk, struct ring_super *super, char *problem);
+
+/* Installs a genesis record once (H1): refused with -EEXIST where one is installed that differs, with
+ * -EPERM where its incarnation for this replica is not the formatted one; 0 also if the same is there. */
+int ring_genesis_install(struct disk *disk, const struct genesis *genesis, char *problem);
+/* -ENOENT: not installed. */
+int ring_genesis_read(struct disk *disk, struct genesis *genesis, char *problem);
+
+enum ring_damage {
+    RING_INTACT = 0,
+    RING_ROT_PAGE,       /* a page between head and tail is bad and no tear */
+    RING_ROT_TAIL,       /* a page is bad at the end, but was durable once or is not zeros */
+    RING_ROT_CHECKPOINT, /* both checkpoints are bad, or the newer is, and the log does not reach */
+    RING_ROT_GAP,        /* pages are missing between head and tail */
+    RING_ROT_CHAIN,      /* pages are good each, but do not follow from each other */
+    RING_ROT_STATE       /* damage may hide the newest term or vote */
+};
+const char *ring_damage_name(enum ring_damage damage);
+
+struct ring_recovery {
+    struct ring_super super;
+    struct genesis genesis;
+    enum ring_damage damage;
+    char why[240];          /* page number, slot, sector, LSNs: what a person needs */
+    /* hard state */
+    uint64_t term;
+    uint8_t vote;
+    uint64_t last_lsn;      /* highest LSN found; the next is last_lsn + 1 */
+    uint64_t commit;        /* highest commit stated in a page or checkpoint */
+    uint64_t boot;          /* highest boot found; this start's is boot + 1 */
+    uint64_t seen_boot[KEEL_REPLICA_MAX + 1];
+    uint64_t seen_boot_id[KEEL_REPLICA_MAX + 1];
+    uint64_t config_index;
+    /* pages */
+    uint64_t head_page, tail_page; /* kept pages are head_page..tail_page - 1; tail = next number */
+    uint64_t first_index, last_index; /* live entries; empty: last == first - 1 */
+    uint64_t last_chain;
+    uint64_t torn_pages, zeroed_slots, seals;
+    uint64_t zeroed_to;     /* slots of page numbers below this are durably zero ahead of the tail */
+    struct raft_log log;
+    /* live page map: page numbers in order with the first index that is live in each */
+    uint64_t map_count;
+    struct ring_live *map;  /* malloc'd here, freed by ring_recovery_free() */
+    /* checkpoints */
+    bool have_checkpoint;
+    struct ring_checkpoint checkpoint[2]; /* [0]: newest intact; [1]: the other, magic 0 if none */
+    uint8_t checkpoint_area[2];
+};
+
+struct ring_live {
+    uint64_t page;
+    uint64_t first_index; /* first entry of the page; entries up to the next live page's first - 1 count */
+};
+
+/* Judges the whole ring. `repair`: zeroes torn and left-over slots ahead of the tail durably and ends
+ * with a device flush (H9), as a starting replica must; false: only looks (offline tools). 0 even when
+ * damaged (see damage); negative errno when it could not be read at all. */
+int ring_recover(struct disk *disk, bool repair, struct ring_recovery *found, char *problem);
+void ring_recovery_free(struct ring_recovery *found);
+
+/* Reads a checkpoint's body into `bytes` (cap); returns its size or negative errno. */
+int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, unsigned area,
+                             struct ring_checkpoint *head, void *bytes, size_t cap);
+
+/* Writes body then head into area, reads both back and verifies (H14). The caller fills *head but for
+ * magic, version, body_crc, crc. `bytes` has room for `size` rounded up to blocks. */
+int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, unsigned area,
+                          struct ring_checkpoint *head, void *bytes, size_t size);
+
+#endif

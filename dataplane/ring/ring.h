@@ -1,0 +1,120 @@
+/* The persistent ring of one replica: a window of pages in memory, written to the drive in order.
+ *
+ * The same bytes serve three times: an entry is framed once in the open page of the window, goes to
+ * the drive with that page, and travels in AppendEntries. Pages fill while earlier ones are in flight
+ * and are closed as soon as the disk role can take one (natural batching, never a timer).
+ *
+ * Threads: role `seq` calls everything under "seq", `disk` ring_disk_turn(), `aux` ring_aux_turn();
+ * they may share a thread. Between them: closed pages go seq -> disk by an SPSC ring, durable LSN comes
+ * back as a counter; reads go seq -> aux -> seq; the durable head goes seq -> aux and the zeroed
+ * limit comes back. The control thread calls ring_control_*().
+ */
+#ifndef KEEL_RING_H
+#define KEEL_RING_H
+
+#include "dataplane/disk.h"
+#include "dataplane/ring/format.h"
+#include "dataplane/ring/recover.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ring;
+
+struct ring_options {
+    struct disk *writer;     /* disk role's handle (holds the flock) */
+    struct disk *reader;     /* aux's handle: reread, zero ahead */
+    void *memory;            /* ring_memory_size() bytes, page-aligned; hugepages where they are */
+    uint32_t window_pages;   /* power of two, 64.. ; bytes kept in memory = 4096 * this */
+    uint32_t flight_pages;   /* page writes in flight, 1..RING_FLIGHT_PAGES_MAX */
+    uint64_t cluster_id;
+    uint64_t boot;           /* this boot's counter and id */
+    uint64_t boot_id;
+};
+
+/* Bytes of window, tables and page map for a ring with that superblock. */
+size_t ring_memory_size(const struct ring_super *super, uint32_t window_pages);
+
+/* Sets up a ring in options->memory from what ring_recover() found (pages still needed in memory are
+ * read back into the window). Nothing is written. 0 or negative errno with *problem (160 bytes). */
+int ring_start(struct ring **ring, const struct ring_options *options,
+               const struct ring_recovery *found, char *problem);
+
+/* --- seq: append ---------------------------------------------------------------------------------
+ * Room is asked for once per entry or batch; reserve/commit then cannot fail. */
+
+enum ring_room { RING_ROOM, RING_NO_WINDOW, RING_NO_ZEROED, RING_NO_SLOT, RING_NO_DISK };
+
+/* Can `count` more entries of together `bytes` bytes (and a term change) be taken? Says which limit is
+ * in the way otherwise: window (oldest page not durable, applied, or fed), zeroed-ahead slots, the head,
+ * or a disk that failed. */
+enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes);
+
+/* Where the next entry of `size` bytes and of `term` is to be framed; opens a page if need be. */
+struct entry *ring_reserve(struct ring *ring, uint16_t size, uint64_t term);
+/* Takes the reserved entry into the log at last index + 1: sets its crc unless `framed` (a follower's
+ * copy, crc checked before), extends chain and tables. lsn: as raft_step numbered it. */
+void ring_commit(struct ring *ring, uint64_t lsn, bool framed);
+/* Entries from `index` on are superseded by what is appended next. */
+void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn);
+/* New hard state; goes out with the open page, or with an empty one. */
+void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn);
+
+/* Facts that page heads repeat. */
+void ring_note_commit(struct ring *ring, uint64_t commit);
+void ring_note_config(struct ring *ring, uint64_t index);
+void ring_note_boot(struct ring *ring, uint8_t peer, uint64_t boot, uint64_t boot_id);
+/* Window pages whose entries are all <= index may be reused (applied and fed). */
+void ring_note_done(struct ring *ring, uint64_t index);
+/* The older of two verified durable checkpoints covers everything up to index: the head may move. */
+void ring_note_checkpoint(struct ring *ring, uint64_t index);
+
+/* Once a turn, after all appends: closes the open page if the disk can take it, writes a seal when
+ * nothing is in flight, nothing waits and the newest durable page does not witness the last one (H13).
+ * Returns pages closed. */
+uint32_t ring_turn(struct ring *ring);
+
+/* --- seq: look up ---------------------------------------------------------------------------------*/
+uint64_t ring_last_index(const struct ring *ring);
+uint64_t ring_first_index(const struct ring *ring); /* lowest index retained on the drive */
+uint64_t ring_window_first(const struct ring *ring); /* lowest index in memory */
+/* The entry in the window, NULL if it is not there (below window_first or above last). */
+const struct entry *ring_entry(const struct ring *ring, uint64_t index);
+/* Log chain at index: from the window's tables, 0 if unknown there. */
+uint64_t ring_chain(const struct ring *ring, uint64_t index);
+/* Load-acquire of the disk role's durable position; *failed: a write failed (sticky). */
+uint64_t ring_durable_lsn(const struct ring *ring, bool *failed);
+/* Page that holds index (the live version), UINT64_MAX if none retained. */
+uint64_t ring_page_of(const struct ring *ring, uint64_t index);
+
+/* --- seq: read back from the drive (served by aux) -------------------------------------------------
+ * Asks for the page that holds index; the answer comes by ring_read_poll() some turns later. False if
+ * the link is full or the index is below the head. */
+bool ring_read_request(struct ring *ring, uint64_t index, uint64_t tag);
+struct ring_read {
+    uint64_t tag;
+    uint64_t index;             /* as asked */
+    int32_t result;             /* 0, or negative: -EIO, -ESTALE (overwritten meanwhile) */
+    const struct ring_page *page; /* judged good; valid until ring_read_release() */
+};
+bool ring_read_poll(struct ring *ring, struct ring_read *read);
+void ring_read_release(struct ring *ring, const struct ring_read *read);
+
+/* --- disk, aux: one turn each; return the amount of work done --------------------------------------*/
+uint32_t ring_disk_turn(struct ring *ring);
+uint32_t ring_aux_turn(struct ring *ring);
+
+struct ring_stats {
+    uint64_t pages_written, bytes_written, seals, entries, zeroed_pages, reads, read_errors;
+    uint64_t write_errors;
+    uint32_t in_flight, in_flight_max;
+    uint64_t head_page, tail_page, slots, zeroed_to;
+    uint64_t oldest_flight_lsn;
+};
+void ring_stats(const struct ring *ring, struct ring_stats *stats);
+
+/* Waits for writes in flight (shutdown). */
+void ring_stop(struct ring *ring);
+
+#endif
