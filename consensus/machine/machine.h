@@ -29,7 +29,7 @@ enum machine_status {
     MACHINE_WINDOW = 20,         /* beyond acknowledged + W */
     MACHINE_EPOCH = 21,          /* not the session's current epoch */
     MACHINE_NOT_OWNER = 22,      /* another principal's session (H17) */
-    MACHINE_SESSION_ENDED = 23,
+    MACHINE_SESSION_ENDED = 23,  /* the record is kept and its results can still be asked for */
     MACHINE_SESSION_EXISTS = 24, /* open: the name is in use; the answer names session and epoch */
     MACHINE_SESSION_TABLE = 25,  /* busy: no room for another session */
     MACHINE_SESSION_LIMIT = 26,  /* busy: this principal has its share */
@@ -57,15 +57,19 @@ struct machine_session {
     uint64_t last;  /* last number consumed */
     uint64_t acked; /* highest acknowledged number seen in an entry */
     uint64_t began_log_ns; /* log time of the last open or resume */
-    uint64_t ended_log_ns; /* 0: alive */
-    uint32_t principal;
+    uint64_t ended_log_ns; /* 0: alive; else from 1 */
+    uint32_t principal;    /* its owner, not 0 */
     uint32_t ttl_ms;
     uint16_t window;
     uint16_t end_reason; /* enum session_end_reason, 0: alive */
-    uint32_t reserved;
+    uint32_t ended_next; /* slot + 1 of the session that ended next after this one; 0: none */
     char name[KEEL_NAME_MAX + 1];
+    uint64_t reserved[3];
     struct machine_kept kept[KEEL_SESSION_WINDOW_MAX]; /* number n at n % WINDOW_MAX */
 };
+_Static_assert(sizeof(struct machine_kept) == 32, "two results share a cache line");
+_Static_assert(offsetof(struct machine_session, kept) == 128, "kept results start a cache line");
+_Static_assert(sizeof(struct machine_session) % 64 == 0, "sessions start a cache line");
 
 struct machine {
     uint64_t size;      /* of the whole block */
@@ -96,10 +100,15 @@ struct machine {
     uint32_t ttl_max_ms;
     uint32_t session_retain_ms;
     uint32_t rho_ppm;
-    uint32_t table_mask;     /* of the hash index by session id */
+    uint32_t table_mask;     /* of the two hash indexes */
     uint32_t table_offset;   /* bytes from the start of this struct */
     uint32_t sessions_offset;
-    /* tables follow: struct machine_session[sessions_max], uint32_t index[table_mask + 1] */
+    uint32_t ended_first;    /* slot + 1 of the session that ended first of those kept; 0: none */
+    uint32_t ended_last;
+    uint32_t reserved2;
+    /* tables follow, at table_offset: uint32_t by_id[table_mask + 1] and by_name[table_mask + 1]
+     * (slot + 1, 0: empty), uint32_t owner[sessions_max] (principal, 0: slot unused); at
+     * sessions_offset: struct machine_session[sessions_max] */
 };
 
 /* What apply decided, in a form that intake, feed and answers use. Valid until the next apply. */
@@ -108,13 +117,16 @@ struct machine_outcome {
     uint8_t kind;   /* enum entry_kind */
     uint8_t status; /* of a session request, day, boot entry; of messages see runs */
     uint16_t run_count;
-    uint32_t slot;        /* session slot, UINT32_MAX: none */
+    uint32_t slot;        /* session that the sender may know of, UINT32_MAX: none. Set also when a
+                             request of its owner is refused, never with NOT_OWNER */
     uint64_t feed_before; /* feed_next before this entry */
     uint64_t feed_after;
     bool day_ended, day_began;
-    bool session_ended;   /* this entry ended a session; the end took feed number feed_before */
+    bool session_ended;   /* this entry ended a session; the end took feed number feed_before. An
+                             end while no day is open takes no number and leaves this false */
     /* messages: runs of consecutive numbers with one status; the k-th block of the entry belongs to
-     * the number entry.number + k */
+     * the number entry.number + k. utc is 0 unless the run consumed its numbers. A DUPLICATE run
+     * says nothing of the first decision: ask machine_runs(). Only the first run_count are set. */
     struct packet_result_run run[KEEL_SESSION_WINDOW_MAX];
 };
 
@@ -124,12 +136,23 @@ size_t machine_size(const struct genesis *genesis);
 /* Initialises memory of machine_size() bytes (any content; 64-byte aligned) to index 0. */
 void machine_init(struct machine *machine, const struct genesis *genesis);
 
-/* Applies the entry with index applied + 1; entry_check() has passed. */
+/* Applies the entry with index applied + 1; entry_check() has passed, entry is 8-byte aligned.
+ *
+ * Every entry moves applied, log and wall time (neither ever back) and the digest. A message is
+ * sequenced iff its session exists, the entry's principal owns it, it is alive, the epoch is the
+ * current one, its number is last + 1 and <= the number acknowledged in this entry + W, and a day is
+ * open; the first of these that fails names the status. Whatever the order of statuses, only a number
+ * that passes all but the last of them is consumed (H15).
+ *
+ * An entry other than messages first forgets the ended sessions whose retention is over. END by the
+ * owner and KILL by a replica's principal end a session, also once more (done, changes nothing).
+ * Entries that only a leader proposes (expiry, days, boots, configuration) are refused with NOT_OWNER
+ * when a client's principal stands on them. */
 HOT void machine_apply(struct machine *machine, const struct entry *entry,
                        struct machine_outcome *outcome);
 
 /* Session by id or by (principal, name), alive or kept; NULL: none. By name: the alive one, else the
- * one that ended last. */
+ * one that ended last. `name` is zero-terminated. Both O(1). */
 const struct machine_session *machine_session(const struct machine *machine, uint64_t id);
 const struct machine_session *machine_session_named(const struct machine *machine,
                                                     uint32_t principal, const char *name);
@@ -141,20 +164,23 @@ const struct machine_session *machine_session_at(const struct machine *machine, 
 const struct machine_kept *machine_kept(const struct machine_session *session, uint64_t number);
 
 /* Writes the kept results of numbers first..last as runs (at most max); returns how many. Numbers
- * whose record is gone get a run of status MACHINE_UNKNOWN. */
+ * whose record is gone, or that are not consumed yet, get runs of status MACHINE_UNKNOWN. */
 uint32_t machine_runs(const struct machine_session *session, uint64_t first, uint64_t last,
                       struct packet_result_run *runs, uint32_t max);
 
 /* Hash of one message's content, as kept: 64 bits, against accidents only. */
 uint64_t machine_message_hash(const void *payload, size_t size);
 
-/* Hash over the whole canonical state (not the running digest): equal on every replica at the same
- * index. */
+/* Hash over the whole canonical state, the running digest included: equal on every replica at the same
+ * index. Reads every session: for checkpoints and checks, not for the loop. */
 uint64_t machine_fingerprint(const struct machine *machine);
 
 /* Canonical, versioned encoding (the caller adds the checksum: a checkpoint file has CRC32C over it).
- * Slots that are unused take no room. encode returns bytes written, 0 if cap is too small; decode
- * into memory of machine_size(genesis): NULL, or why the bytes are refused, in a few words. */
+ * Slots that are unused take no room. encode returns bytes written, 0 if cap is too small;
+ * machine_encoded_max() is enough for any state of this machine. decode into memory of
+ * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then the
+ * machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded one and
+ * decides alike from there on. */
 enum { MACHINE_ENCODING_VERSION = 1 };
 size_t machine_encoded_max(const struct machine *machine);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
@@ -165,11 +191,15 @@ const char *machine_decode(struct machine *machine, const struct genesis *genesi
  * session_ended): what an envelope line carries as payload. Big-endian like the envelope. */
 struct machine_session_end_message { /* 48 bytes */
     uint8_t session[8];
-    uint8_t last[8];
-    uint8_t principal[4];
-    uint8_t reason[4];
-    char name[KEEL_NAME_MAX + 1 - 8];
+    uint8_t last[8]; /* last number consumed */
+    uint8_t principal[4]; /* the owner */
+    uint8_t reason[4];    /* enum session_end_reason */
+    char name[KEEL_NAME_MAX + 1 - 8]; /* first 24 bytes, padded with zeros */
 };
 _Static_assert(sizeof(struct machine_session_end_message) == 48, "session end message");
+
+/* Fills the message of a session that has ended (machine_session_at() of the outcome's slot). */
+void machine_session_end_fill(const struct machine_session *session,
+                              struct machine_session_end_message *message);
 
 #endif

@@ -49,17 +49,22 @@ _Static_assert(sizeof(struct entry) == KEEL_ENTRY_HEAD_SIZE, "entry head");
 _Static_assert(offsetof(struct entry, index) == 8, "entry index");
 _Static_assert(offsetof(struct entry, principal) == 44, "entry principal");
 
+/* The highest session number of an entry's first message: number + count never wraps. */
+#define ENTRY_NUMBER_MAX (UINT64_MAX - KEEL_SESSION_WINDOW_MAX)
+
 struct entry_noop {
     uint32_t leader; /* replica id */
     uint32_t reserved;
     uint64_t incarnation; /* of the leader */
 };
+_Static_assert(sizeof(struct entry_noop) == 16, "no-op entry");
 
-/* Followed by count blocks: uint16_t length (LE), payload[length]; no padding between blocks. */
+/* Followed by count blocks: uint16_t length (LE), payload[length]; no padding between blocks. A
+ * payload has at least one byte: an empty block on a `raw` feed line means a session's end. */
 struct entry_messages {
     uint64_t session; /* log index of the opening entry */
     uint64_t epoch;   /* log index of the last open or resume */
-    uint64_t number;  /* session number of the first message, from 1 */
+    uint64_t number;  /* session number of the first message, 1..ENTRY_NUMBER_MAX */
     uint64_t acked;   /* all results up to this number have reached the client */
     uint16_t count;   /* 1..KEEL_SESSION_WINDOW_MAX */
     uint16_t bytes;   /* of the blocks, without padding; <= KEEL_BLOCKS_MAX */
@@ -82,16 +87,18 @@ enum session_end_reason { SESSION_END_CLEAN = 1, SESSION_END_KILLED = 2, SESSION
 
 struct entry_session_end { /* END and EXPIRE */
     uint64_t session;
-    uint64_t epoch;
-    uint64_t term; /* EXPIRE: the proposer's term; it must be that of the latest no-op */
-    uint32_t reason;
+    uint64_t epoch;  /* the epoch in force; 0 with KILLED: whichever it is */
+    uint64_t term;   /* EXPIRE: the proposer's term; it must be that of the latest no-op; END: 0 */
+    uint32_t reason; /* END: CLEAN by the owner, KILLED by a replica's principal; EXPIRE: EXPIRED */
     uint32_t reserved;
 };
+_Static_assert(sizeof(struct entry_session_end) == 32, "session end entry");
 
 struct entry_day {
     char name[KEEL_DAY_NAME_SIZE]; /* END: the day that ends; BEGIN: the new one */
     uint8_t reserved[6];
 };
+_Static_assert(sizeof(struct entry_day) == 16, "day entry");
 
 struct entry_boot {
     uint32_t replica;
@@ -100,21 +107,41 @@ struct entry_boot {
     uint64_t boot;    /* counter, from 1 */
     uint64_t boot_id; /* random, drawn at each boot (H2) */
 };
+_Static_assert(sizeof(struct entry_boot) == 32, "boot entry");
 
 struct entry_config { /* bit i of a mask: replica id i */
     uint32_t voters;
     uint32_t voters_new; /* 0 unless joint */
     uint32_t learners;
     uint32_t reserved;
-    uint64_t incarnation[KEEL_REPLICA_MAX + 1];
+    uint64_t incarnation[KEEL_REPLICA_MAX + 1]; /* 0 exactly where no mask names the id */
 };
+_Static_assert(sizeof(struct entry_config) == 80, "configuration entry");
 
 static inline const void *entry_body(const struct entry *e) { return e + 1; }
 
 /* True if the bytes form one entry of known kind and version: size within [48, available] and a
- * multiple of 8, body of the kind's size, message blocks that fill `bytes` exactly, zero padding.
- * Never reads past `available`. The crc is not looked at. */
+ * multiple of 8, body of the kind's size, message blocks that fill `bytes` exactly, values of the body
+ * within the ranges that its struct names, reserved fields and padding zero. Never reads past
+ * `available`; `bytes` needs no alignment. The crc is not looked at, nor index, term and principal. */
 bool entry_check(const void *bytes, size_t available);
+
+/* True if `size` bytes are exactly a struct entry_messages and its blocks, in form. No alignment. */
+bool entry_messages_check(const void *body, size_t size);
+
+/* True if name, process, window and reserved are in range; a resume's too. */
+bool entry_session_open_ok(const struct entry_session_open *open);
+
+/* True if masks and incarnations agree, at least one voter stands, and no id is out of range. */
+bool entry_config_ok(const struct entry_config *config);
+
+/* True if the KEEL_NAME_MAX + 1 bytes are a session's name: 1..KEEL_NAME_MAX bytes of printable ASCII
+ * without space, then zeros to the end. */
+bool entry_name_ok(const char *name);
+
+/* True if the KEEL_DAY_NAME_SIZE bytes name a day: at least one printable character that is not a
+ * space, then spaces to the end. */
+bool entry_day_name_ok(const char *name);
 
 /* Iterates the blocks of an ENTRY_MESSAGES that passed entry_check(): returns the block at *offset
  * (from the end of struct entry_messages), sets *length, advances *offset. */

@@ -12,6 +12,13 @@
 #include <stdint.h>
 
 enum { GENESIS_VERSION = 1, GENESIS_SIZE = 512 };
+
+enum { /* ranges that genesis_problem() holds the record to */
+    GENESIS_ELECTION_MAX_MS = 600000,
+    GENESIS_RHO_MAX_PPM = 100000,
+    GENESIS_SESSIONS_MAX = 65536 /* one session takes a little over 2 KiB */
+};
+
 #define GENESIS_MAGIC 0x3153454e454c454bull /* "KELENES1" as bytes on disk */
 
 struct genesis_founder {
@@ -51,11 +58,12 @@ struct genesis {
 _Static_assert(sizeof(struct genesis) == GENESIS_SIZE, "genesis record");
 _Static_assert(offsetof(struct genesis, crc) == GENESIS_SIZE - 4, "genesis crc");
 
-/* Sane defaults for every field but cluster id, founders and day. */
+/* Zeroes *genesis, then sane defaults for every field but cluster id, founders, day and crc. */
 void genesis_defaults(struct genesis *genesis);
 
 /* NULL if the record is well-formed (magic, version, ranges, 1..7 founders with distinct
- * incarnations and addresses; the crc is the caller's to check), else why not, in a few words. */
+ * incarnations and addresses, reserved bytes zero; the crc is the caller's to check), else why not, in
+ * a few words. */
 const char *genesis_problem(const struct genesis *genesis);
 
 /* Mask of founders: bit i for replica id i. */

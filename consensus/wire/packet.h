@@ -96,7 +96,9 @@ _Static_assert(sizeof(struct packet_vote) == 32, "vote");
 
 /* Fills *msg from a body of one of the peer kinds (from and to are the caller's); for APPEND also
  * *entries and *entries_size. Checks form only: sizes, count against bytes, and each entry with
- * entry_check(), consecutive indexes from prev_index + 1, all of entry_term. */
+ * entry_check(), consecutive indexes from prev_index + 1, all of entry_term <= term; reserved bytes
+ * zero. The entries' CRCs are the caller's to check. *entries is NULL and *entries_size 0 unless
+ * entries are carried. `body` needs no alignment. */
 bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
                         const void **entries, size_t *entries_size);
 
@@ -125,7 +127,8 @@ struct packet_session_end { /* END, KEEPALIVE */
 };
 _Static_assert(sizeof(struct packet_session_end) == 32, "session end");
 
-/* Form only: name zero-terminated, printable, zero-padded; window in range; sizes exact. */
+/* Form only: name zero-terminated, printable, zero-padded; process not 0; window in range; reserved
+ * zero; size exact. */
 bool packet_session_request_check(const void *body, size_t size);
 
 /* --- replica to client ------------------------------------------------------------------------- */
@@ -153,6 +156,9 @@ struct packet_result { /* 40 bytes, then run_count runs */
 _Static_assert(sizeof(struct packet_result) == 40, "result");
 
 enum { PACKET_RESULT_RUNS_MAX = 42 };
+_Static_assert(sizeof(struct packet_result) +
+                       PACKET_RESULT_RUNS_MAX * sizeof(struct packet_result_run) <= KEEL_BODY_MAX,
+               "a full result fits one packet");
 
 struct packet_session { /* 88 bytes, then run_count runs: the results kept */
     uint64_t request;
@@ -171,6 +177,11 @@ struct packet_session { /* 88 bytes, then run_count runs: the results kept */
     uint32_t leader;
 };
 _Static_assert(sizeof(struct packet_session) == 88, "session answer");
+
+enum { PACKET_SESSION_RUNS_MAX = 41 }; /* one fewer than a result: its head is longer */
+_Static_assert(sizeof(struct packet_session) +
+                       PACKET_SESSION_RUNS_MAX * sizeof(struct packet_result_run) <= KEEL_BODY_MAX,
+               "a full session answer fits one packet");
 
 enum packet_redirect_reason {
     PACKET_NOT_LEADER = 1, /* leader names the one to ask, 0 unknown */

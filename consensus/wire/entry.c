@@ -1,0 +1,198 @@
+#include "consensus/wire/entry.h"
+
+#include <string.h>
+
+static bool all_zero(const void *bytes, size_t size)
+{
+    const uint8_t *b = bytes;
+    uint8_t seen = 0;
+    for (size_t i = 0; i < size; i++)
+        seen |= b[i];
+    return seen == 0;
+}
+
+static bool graphic(char c)
+{
+    return c > ' ' && c < 0x7f;
+}
+
+bool entry_name_ok(const char *name)
+{
+    size_t length = 0;
+    while (length < KEEL_NAME_MAX && graphic(name[length]))
+        length++;
+    return length > 0 && all_zero(name + length, KEEL_NAME_MAX + 1 - length);
+}
+
+bool entry_day_name_ok(const char *name)
+{
+    size_t length = 0;
+    while (length < KEEL_DAY_NAME_SIZE && graphic(name[length]))
+        length++;
+    if (length == 0)
+        return false;
+    while (length < KEEL_DAY_NAME_SIZE && name[length] == ' ')
+        length++;
+    return length == KEEL_DAY_NAME_SIZE;
+}
+
+bool entry_messages_check(const void *body, size_t size)
+{
+    struct entry_messages head;
+    if (size < sizeof(head))
+        return false;
+    memcpy(&head, body, sizeof(head));
+    if (head.bytes != size - sizeof(head) || head.bytes > KEEL_BLOCKS_MAX || head.reserved != 0 ||
+        head.count == 0 || head.count > KEEL_SESSION_WINDOW_MAX || head.number == 0 ||
+        head.number > ENTRY_NUMBER_MAX)
+        return false;
+    const uint8_t *blocks = (const uint8_t *)body + sizeof(head);
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < head.count; i++) {
+        if (head.bytes - offset < 2u + KEEL_MSG_MIN)
+            return false;
+        uint32_t length = blocks[offset] | (uint32_t)blocks[offset + 1] << 8;
+        offset += 2;
+        if (length < KEEL_MSG_MIN || length > head.bytes - offset)
+            return false;
+        offset += length;
+    }
+    return offset == head.bytes;
+}
+
+bool entry_session_open_ok(const struct entry_session_open *open)
+{
+    return entry_name_ok(open->name) && open->process != 0 && open->window >= 1 &&
+           open->window <= KEEL_SESSION_WINDOW_MAX && open->reserved == 0;
+}
+
+static bool open_ok(const void *body)
+{
+    struct entry_session_open open;
+    memcpy(&open, body, sizeof(open));
+    return entry_session_open_ok(&open);
+}
+
+static bool end_ok(const void *body, bool expire)
+{
+    struct entry_session_end end;
+    memcpy(&end, body, sizeof(end));
+    if (end.session == 0 || end.reserved != 0)
+        return false;
+    if (expire)
+        return end.reason == SESSION_END_EXPIRED;
+    return end.reason == SESSION_END_CLEAN || end.reason == SESSION_END_KILLED;
+}
+
+static bool day_ok(const void *body)
+{
+    struct entry_day day;
+    memcpy(&day, body, sizeof(day));
+    return entry_day_name_ok(day.name) && all_zero(day.reserved, sizeof(day.reserved));
+}
+
+static bool boot_ok(const void *body)
+{
+    struct entry_boot boot;
+    memcpy(&boot, body, sizeof(boot));
+    return boot.replica >= 1 && boot.replica <= KEEL_REPLICA_MAX && boot.reserved == 0 &&
+           boot.incarnation != 0 && boot.boot != 0;
+}
+
+static bool noop_ok(const void *body)
+{
+    struct entry_noop noop;
+    memcpy(&noop, body, sizeof(noop));
+    return noop.leader <= KEEL_REPLICA_MAX && noop.reserved == 0;
+}
+
+bool entry_config_ok(const struct entry_config *config)
+{
+    uint32_t named = config->voters | config->voters_new | config->learners;
+    if (config->voters == 0 || config->reserved != 0 || (named & 1) != 0 ||
+        named >> (KEEL_REPLICA_MAX + 1) != 0)
+        return false;
+    for (uint32_t id = 0; id <= KEEL_REPLICA_MAX; id++)
+        if ((config->incarnation[id] != 0) != ((named >> id & 1) != 0))
+            return false;
+    return true;
+}
+
+static bool config_ok(const void *body)
+{
+    struct entry_config config;
+    memcpy(&config, body, sizeof(config));
+    return entry_config_ok(&config);
+}
+
+/* Size of the body without padding and whether it is in form; 0: bad or of an unknown kind. */
+static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
+{
+    if (kind < ENTRY_NOOP || kind > ENTRY_CONFIG)
+        return 0;
+    size_t size = 0;
+    bool ok = false;
+    switch ((enum entry_kind)kind) {
+    case ENTRY_NOOP:
+        size = sizeof(struct entry_noop);
+        ok = size <= room && noop_ok(body);
+        break;
+    case ENTRY_MESSAGES: {
+        struct entry_messages head;
+        if (room < sizeof(head))
+            return 0;
+        memcpy(&head, body, sizeof(head));
+        size = sizeof(head) + head.bytes;
+        ok = size <= room && entry_messages_check(body, size);
+        break;
+    }
+    case ENTRY_SESSION_OPEN:
+    case ENTRY_SESSION_RESUME:
+        size = sizeof(struct entry_session_open);
+        ok = size <= room && open_ok(body);
+        break;
+    case ENTRY_SESSION_END:
+    case ENTRY_SESSION_EXPIRE:
+        size = sizeof(struct entry_session_end);
+        ok = size <= room && end_ok(body, kind == ENTRY_SESSION_EXPIRE);
+        break;
+    case ENTRY_DAY_END:
+    case ENTRY_DAY_BEGIN:
+        size = sizeof(struct entry_day);
+        ok = size <= room && day_ok(body);
+        break;
+    case ENTRY_BOOT:
+        size = sizeof(struct entry_boot);
+        ok = size <= room && boot_ok(body);
+        break;
+    case ENTRY_CONFIG:
+        size = sizeof(struct entry_config);
+        ok = size <= room && config_ok(body);
+        break;
+    }
+    return ok ? size : 0;
+}
+
+bool entry_check(const void *bytes, size_t available)
+{
+    struct entry head;
+    if (available < sizeof(head))
+        return false;
+    memcpy(&head, bytes, sizeof(head));
+    if (head.version != ENTRY_VERSION || head.size < sizeof(head) || head.size > available ||
+        head.size > KEEL_ENTRY_MAX || head.size % 8 != 0)
+        return false;
+    const uint8_t *body = (const uint8_t *)bytes + sizeof(head);
+    size_t room = head.size - sizeof(head);
+    size_t used = body_check(head.kind, body, room);
+    return used != 0 && room - used < 8 && all_zero(body + used, room - used);
+}
+
+const uint8_t *entry_block_next(const struct entry *e, uint32_t *offset, uint16_t *length)
+{
+    const uint8_t *block =
+        (const uint8_t *)entry_body(e) + sizeof(struct entry_messages) + *offset;
+    *length = (uint16_t)(block[0] | block[1] << 8);
+    *offset += 2u + *length;
+    return block + 2;
+}

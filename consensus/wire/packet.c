@@ -1,0 +1,193 @@
+#include "consensus/wire/packet.h"
+
+#include "consensus/ensure.h"
+
+#include <string.h>
+
+enum { NS_PER_US = 1000 };
+
+static const uint8_t zeros[8];
+
+/* Entries as they follow an append's head: `count` of them, consecutive, of one term, no byte over. */
+static bool entries_ok(const uint8_t *entries, const struct packet_append *append)
+{
+    size_t left = append->bytes;
+    for (uint32_t i = 0; i < append->count; i++) {
+        struct entry head;
+        if (!entry_check(entries, left))
+            return false;
+        memcpy(&head, entries, sizeof(head));
+        if (head.index != append->prev_index + 1 + i || head.term != append->entry_term)
+            return false;
+        entries += head.size;
+        left -= head.size;
+    }
+    return left == 0;
+}
+
+static bool append_decode(const void *body, size_t size, struct raft_msg *msg,
+                          const void **entries, size_t *entries_size)
+{
+    struct packet_append a;
+    if (size < sizeof(a) || size > KEEL_BODY_MAX)
+        return false;
+    memcpy(&a, body, sizeof(a));
+    const uint8_t *behind = (const uint8_t *)body + sizeof(a);
+    if (a.bytes != size - sizeof(a) || a.prev_index > UINT64_MAX - 1 - a.count ||
+        a.entry_term > a.term || !entries_ok(behind, &a))
+        return false;
+    msg->kind = RAFT_APPEND;
+    msg->count = a.count;
+    msg->term = a.term;
+    msg->prev_index = a.prev_index;
+    msg->prev_term = a.prev_term;
+    msg->prev_chain = a.prev_chain;
+    msg->entry_term = a.entry_term;
+    msg->commit = a.commit;
+    msg->probe = a.probe;
+    msg->quorum_age_ns =
+        a.quorum_age_us == UINT32_MAX ? UINT64_MAX : (uint64_t)a.quorum_age_us * NS_PER_US;
+    if (a.count > 0) {
+        *entries = behind;
+        *entries_size = a.bytes;
+    }
+    return true;
+}
+
+static bool append_reply_decode(const void *body, size_t size, struct raft_msg *msg)
+{
+    struct packet_append_reply r;
+    if (size != sizeof(r))
+        return false;
+    memcpy(&r, body, sizeof(r));
+    if (r.status > RAFT_APPEND_NO_SPACE || memcmp(r.reserved, zeros, sizeof(r.reserved)) != 0)
+        return false;
+    msg->kind = RAFT_APPEND_REPLY;
+    msg->status = r.status;
+    msg->term = r.term;
+    msg->prev_index = r.prev_index;
+    msg->prev_chain = r.chain;
+    msg->match = r.match;
+    msg->hint_index = r.hint_index;
+    msg->hint_term = r.hint_term;
+    msg->probe = r.probe;
+    return true;
+}
+
+static bool vote_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg)
+{
+    static const uint8_t raft_kind[] = {RAFT_PREVOTE, RAFT_PREVOTE_REPLY, RAFT_VOTE,
+                                        RAFT_VOTE_REPLY};
+    bool reply = kind == PACKET_PREVOTE_REPLY || kind == PACKET_VOTE_REPLY;
+    struct packet_vote v;
+    if (size != sizeof(v))
+        return false;
+    memcpy(&v, body, sizeof(v));
+    if (v.granted > (reply ? 1 : 0) || memcmp(v.reserved, zeros, sizeof(v.reserved)) != 0)
+        return false;
+    msg->kind = raft_kind[kind - PACKET_PREVOTE];
+    msg->status = v.granted;
+    msg->term = v.term;
+    msg->prev_index = v.last_index;
+    msg->prev_term = v.last_term;
+    return true;
+}
+
+bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
+                        const void **entries, size_t *entries_size)
+{
+    memset(msg, 0, sizeof(*msg));
+    *entries = NULL;
+    *entries_size = 0;
+    if (kind == PACKET_APPEND)
+        return append_decode(body, size, msg, entries, entries_size);
+    if (kind == PACKET_APPEND_REPLY)
+        return append_reply_decode(body, size, msg);
+    if (kind >= PACKET_PREVOTE && kind <= PACKET_VOTE_REPLY)
+        return vote_decode(kind, body, size, msg);
+    return false;
+}
+
+/* Rounded up: a line falls silent rather too early than too late (H22). */
+static uint32_t age_us(uint64_t age_ns)
+{
+    uint64_t us = age_ns / NS_PER_US + (age_ns % NS_PER_US != 0);
+    return us >= UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+
+static size_t append_encode(const struct raft_msg *msg, size_t entries_size, void *body)
+{
+    ENSURE(entries_size <= KEEL_ENTRY_MAX && msg->count <= UINT16_MAX);
+    ENSURE((msg->count == 0) == (entries_size == 0));
+    const struct packet_append a = {
+        .term = msg->term,
+        .prev_index = msg->prev_index,
+        .prev_term = msg->prev_term,
+        .prev_chain = msg->prev_chain,
+        .entry_term = msg->count == 0 ? 0 : msg->entry_term,
+        .commit = msg->commit,
+        .probe = msg->probe,
+        .quorum_age_us = age_us(msg->quorum_age_ns),
+        .count = (uint16_t)msg->count,
+        .bytes = (uint16_t)entries_size,
+    };
+    memcpy(body, &a, sizeof(a));
+    return sizeof(a);
+}
+
+static size_t append_reply_encode(const struct raft_msg *msg, void *body)
+{
+    const struct packet_append_reply r = {
+        .term = msg->term,
+        .prev_index = msg->prev_index,
+        .match = msg->match,
+        .hint_index = msg->hint_index,
+        .hint_term = msg->hint_term,
+        .chain = msg->prev_chain,
+        .probe = msg->probe,
+        .status = msg->status,
+    };
+    memcpy(body, &r, sizeof(r));
+    return sizeof(r);
+}
+
+static size_t vote_encode(const struct raft_msg *msg, void *body)
+{
+    const struct packet_vote v = {
+        .term = msg->term,
+        .last_index = msg->prev_index,
+        .last_term = msg->prev_term,
+        .granted = msg->status,
+    };
+    memcpy(body, &v, sizeof(v));
+    return sizeof(v);
+}
+
+size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
+                          uint8_t *kind)
+{
+    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_APPEND_REPLY);
+    ENSURE(msg->kind == RAFT_APPEND || entries_size == 0);
+    *kind = (uint8_t)(PACKET_PREVOTE + msg->kind - RAFT_PREVOTE);
+    if (msg->kind == RAFT_APPEND)
+        return append_encode(msg, entries_size, body);
+    if (msg->kind == RAFT_APPEND_REPLY)
+        return append_reply_encode(msg, body);
+    return vote_encode(msg, body);
+}
+_Static_assert(PACKET_APPEND_REPLY - PACKET_PREVOTE == RAFT_APPEND_REPLY - RAFT_PREVOTE,
+               "packet kinds follow the order of raft_msg_kind");
+
+bool packet_submit_check(const void *body, size_t size)
+{
+    return entry_messages_check(body, size);
+}
+
+bool packet_session_request_check(const void *body, size_t size)
+{
+    struct packet_session_request request;
+    if (size != sizeof(request))
+        return false;
+    memcpy(&request, body, sizeof(request));
+    return entry_session_open_ok(&request.open);
+}
