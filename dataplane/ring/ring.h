@@ -88,18 +88,28 @@ uint64_t ring_durable_lsn(const struct ring *ring, bool *failed);
 /* Page that holds index (the live version), UINT64_MAX if none retained. */
 uint64_t ring_page_of(const struct ring *ring, uint64_t index);
 
+/* The live stretch of the page that holds index: its number and first and last live entries (a later
+ * page may supersede its end). False if index is not retained or its page is not closed yet. */
+bool ring_span(const struct ring *ring, uint64_t index, uint64_t *page, uint64_t *first,
+               uint64_t *last);
+
 /* --- seq: read back from the drive (served by aux) -------------------------------------------------
  * Asks for the page that holds index; the answer comes by ring_read_poll() some turns later. False if
  * the link is full or the index is below the head. */
-bool ring_read_request(struct ring *ring, uint64_t index, uint64_t tag);
+/* Each reader has a link of its own to aux, and may be a thread of its own. */
+enum ring_reader { RING_READER_SEQ, RING_READER_FEED, RING_READER_COUNT };
+/* index -> page is looked up by seq's page map for RING_READER_SEQ; RING_READER_FEED passes the page
+ * number itself (ring_read_page()), since it does not own the map. */
+bool ring_read_request(struct ring *ring, enum ring_reader reader, uint64_t index, uint64_t tag);
+bool ring_read_page(struct ring *ring, enum ring_reader reader, uint64_t page, uint64_t tag);
 struct ring_read {
     uint64_t tag;
     uint64_t index;             /* as asked */
     int32_t result;             /* 0, or negative: -EIO, -ESTALE (overwritten meanwhile) */
     const struct ring_page *page; /* judged good; valid until ring_read_release() */
 };
-bool ring_read_poll(struct ring *ring, struct ring_read *read);
-void ring_read_release(struct ring *ring, const struct ring_read *read);
+bool ring_read_poll(struct ring *ring, enum ring_reader reader, struct ring_read *read);
+void ring_read_release(struct ring *ring, enum ring_reader reader, const struct ring_read *read);
 
 /* --- disk, aux: one turn each; return the amount of work done --------------------------------------*/
 uint32_t ring_disk_turn(struct ring *ring);
