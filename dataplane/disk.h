@@ -12,7 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DISK_BLOCK = 4096, DISK_DEPTH_MAX = 256 };
+enum {
+    DISK_BLOCK = 4096,
+    DISK_DEPTH_MAX = 256,
+    DISK_ZERO_MAX = 64 * DISK_BLOCK, /* bytes of one DISK_ZERO */
+    DISK_PROBLEM_SIZE = 160          /* room for a message to a person */
+};
 
 struct disk;
 
@@ -20,6 +25,10 @@ struct disk_options {
     const char *path;   /* regular file or block device */
     bool exclusive;     /* take the flock through this very open file (H9); -EWOULDBLOCK if held */
     bool read_only;
+    /* Another handle of the same path: shares its open file, and with it its flock. Every handle that
+     * writes must be the one with the lock or share its file; else the writes of a killed process outlive
+     * its lock (H9). NULL: opens the path anew. */
+    const struct disk *same_file;
     uint32_t depth;     /* operations in flight, 1..DISK_DEPTH_MAX */
     void *registered;   /* memory from which writes come, registered with the kernel; may be NULL */
     size_t registered_size;
@@ -31,6 +40,8 @@ struct disk_facts { /* what the drive says of itself; shown in status */
     bool volatile_cache;
     bool fua;
     bool known;         /* false: the kernel tells nothing about this device */
+    bool polled;        /* the device has polled queues */
+    uint32_t atomic_bytes; /* largest write that power loss can't tear; 0: not stated */
 };
 
 enum disk_op { DISK_WRITE = 1, DISK_READ, DISK_ZERO, DISK_FLUSH };
@@ -40,11 +51,16 @@ struct disk_done {
     int32_t result; /* 0: done and, for writes, durable; negative errno (short = -EIO) */
 };
 
-/* 0 or a negative errno; on failure *problem (at least 160 bytes) says what and what to do. */
+/* For format: a regular file that doesn't exist is made and given `size` bytes of allocated blocks; an
+ * existing one is grown to it, never cut; of a block device the size is only checked. Cold. */
+int disk_create(const char *path, uint64_t size, char *problem);
+
+/* 0 or a negative errno; on failure *problem (DISK_PROBLEM_SIZE bytes) says what and what to do. */
 int disk_open(struct disk **disk, const struct disk_options *options, char *problem);
 void disk_facts(const struct disk *disk, struct disk_facts *facts);
 
-/* Queues one operation; 0, or -EBUSY when depth operations are in flight. */
+/* Queues one operation; 0, or -EBUSY when depth operations are in flight. DISK_ZERO takes no buffer and
+ * at most DISK_ZERO_MAX bytes; DISK_FLUSH ignores offset, buffer and size. */
 int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffer,
                 uint32_t size, uint64_t tag);
 /* Hands what was queued to the kernel. 0 or negative errno. */

@@ -31,8 +31,10 @@ enum {
     RING_GENESIS_BLOCK = 2, /* first of two */
     RING_VERSION = 1,
     RING_FLIGHT_PAGES_MAX = 64, /* upper bound of pages in flight that any ring may state */
-    RING_SLOTS_MIN = 256        /* 1 MiB */
+    RING_SLOTS_MIN = 256,       /* 1 MiB */
+    RING_STRAY_BITS_MAX = 8     /* flipped bits in a slot that still counts as erased */
 };
+#define RING_SLOTS_MAX (1ull << 40)
 
 #define RING_SUPER_MAGIC 0x314b4c424c45454bull /* "KEELBLK1" */
 #define RING_PAGE_MAGIC 0x314547414c45454bull  /* "KEELAGE1" */
@@ -68,7 +70,8 @@ struct ring_page { /* the 512-byte head; entries follow */
     uint8_t replica;
     uint8_t vote;            /* hard state: candidate voted for in term, 0 none */
     uint32_t flight_pages;   /* limit of pages in flight when this was written */
-    uint32_t sector_crc[RING_SECTORS]; /* CRC32C of each sector; [0] with this array as zeros */
+    /* CRC32C of each sector; [0] with itself as zero, so that it covers the others too */
+    uint32_t sector_crc[RING_SECTORS];
     uint64_t cluster_id;
     uint64_t incarnation;
     uint64_t boot;
@@ -87,12 +90,16 @@ struct ring_page { /* the 512-byte head; entries follow */
     uint32_t seen_peer;
     uint32_t reserved0;
     uint64_t boot_id;        /* this replica's own, drawn at this boot */
-    uint8_t reserved[16];
+    uint64_t durable_page;   /* every page below this was known durable: bears witness for pages that
+                                carry no LSN of their own (a boot, a seal) as well */
+    uint8_t reserved[56];
 };
 _Static_assert(offsetof(struct ring_page, sector_crc) == 16, "page crcs");
 _Static_assert(offsetof(struct ring_page, self) == 128, "page identity");
 _Static_assert(offsetof(struct ring_page, before) == 160, "predecessors");
-_Static_assert(sizeof(struct ring_page) <= RING_HEAD_SIZE, "page head");
+_Static_assert(offsetof(struct ring_page, seen_boot) == 416, "page peers");
+_Static_assert(offsetof(struct ring_page, durable_page) == 448, "page witness");
+_Static_assert(sizeof(struct ring_page) == RING_HEAD_SIZE, "page head");
 
 static inline uint8_t *ring_page_entries(struct ring_page *page)
 {
@@ -123,10 +130,10 @@ struct ring_checkpoint {
 _Static_assert(sizeof(struct ring_checkpoint) == RING_SECTOR_SIZE, "checkpoint head");
 
 /* --- log chain ---------------------------------------------------------------------------------
- * chain(0) comes from the cluster id; chain(i) mixes chain(i-1) with the head word (crc, size, kind),
- * index and term of entry i. 64 bits wide; the entry's CRC32C stands for its content. It proves
- * against accidents (a missed change has odds of about 2^-32 for content, 2^-64 for order), not against
- * somebody who chooses bytes. Never 0: 0 means unknown. */
+ * chain(0) comes from the cluster id; chain(i) mixes chain(i-1) with the head word (the first eight
+ * bytes: crc, size, kind, version), index and term of entry i. 64 bits wide; the entry's CRC32C stands
+ * for its content. It proves against accidents (a missed change has odds of about 2^-32 for content,
+ * 2^-64 for order), not against somebody who chooses bytes. Never 0: 0 means unknown. */
 uint64_t ring_chain_genesis(uint64_t cluster_id);
 uint64_t ring_chain_next(uint64_t chain, const struct entry *entry);
 
@@ -159,7 +166,21 @@ struct ring_owner { /* whose pages these must be */
 enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *owner, uint64_t slot,
                                   uint32_t *bad_sectors);
 
+const char *ring_verdict_name(enum ring_verdict verdict);
+
+/* The head sector alone: magic and CRC. True also for another ring's page. */
+bool ring_page_head_good(const void *bytes);
+
+/* Every sector named in the mask is zeros: what a write that never got there leaves, since the ring ahead
+ * of the tail is durably zero. */
+bool ring_sectors_zero(const void *bytes, uint32_t sectors);
+
+/* All zeros but for at most RING_STRAY_BITS_MAX bits: no head or payload sector that was ever written
+ * comes that close, so this is an empty slot with flipped bits, not a damaged page. */
+bool ring_page_erased(const void *bytes);
+
 void ring_super_finish(struct ring_super *super);
+/* NULL if sound and, with file_size not 0, within the file; else why not, in a few words. */
 const char *ring_super_problem(const struct ring_super *super, uint64_t file_size);
 
 /* Entry CRC: finish sets it, check compares. */
