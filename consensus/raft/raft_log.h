@@ -28,13 +28,16 @@ struct raft_log {
 /* An empty log whose next entry is first; prev_term is the term at first - 1. */
 void raft_log_init(struct raft_log *log, uint64_t first, uint64_t prev_term);
 
+/* True if entries of this term can be appended without forgetting one above index. */
+bool raft_log_has_room(const struct raft_log *log, uint64_t term, uint64_t index);
+
 /* Appends count entries of one term; term >= the last term. */
 void raft_log_append(struct raft_log *log, uint64_t term, uint64_t count);
 
-/* Drops entries from index on; index > first - 1. */
+/* Drops entries from index on; first <= index <= last + 1. */
 void raft_log_truncate(struct raft_log *log, uint64_t index);
 
-/* Forgets entries below first. */
+/* Forgets entries below first; first <= last + 1. */
 void raft_log_compact(struct raft_log *log, uint64_t first);
 
 /* Term at index, for first - 1 <= index <= last; sets *term and returns true, false outside. */
@@ -47,5 +50,10 @@ uint64_t raft_log_run_first(const struct raft_log *log, uint64_t index);
 
 /* Last index of the run that holds index. */
 uint64_t raft_log_run_last(const struct raft_log *log, uint64_t index);
+
+/* The greatest index i with first - 1 <= i <= index whose term is at most `term`; sets *found and
+ * returns true, false if there is none. */
+bool raft_log_last_at_most(const struct raft_log *log, uint64_t index, uint64_t term,
+                           uint64_t *found);
 
 #endif

@@ -1,0 +1,204 @@
+/* Elections: pre-vote, vote, stickiness (dissertation 3.4, 3.6.1, 4.2.3, 9.6). */
+#include "consensus/ensure.h"
+#include "consensus/raft/quorum.h"
+#include "consensus/raft/raft.h"
+#include "consensus/raft/raft_internal.h"
+
+/* 4.2.3: no vote, not even a new term, within the minimum election timeout of hearing a leader. A
+ * leader is its own leader: check-quorum ends its office, not a rival. Nor within that time of the
+ * own start: what was heard before the restart is forgotten, and a lease may rest on it. */
+static bool sticky(const struct raft *raft)
+{
+    uint64_t minimum = raft->options.election_min_ns;
+    if (raft->role == RAFT_LEADER || raft->now_ns - raft->started_ns < minimum)
+        return true;
+    return raft->heard_leader_ns != 0 && raft->now_ns - raft->heard_leader_ns < minimum;
+}
+
+/* 3.6.1: up to date is who has the later last term or, with equal terms, the longer log. */
+static bool up_to_date(const struct raft *raft, const struct raft_msg *msg)
+{
+    uint64_t last_term = raft_log_last_term(&raft->log);
+    if (msg->prev_term != last_term)
+        return msg->prev_term > last_term;
+    return msg->prev_index >= raft->log.last;
+}
+
+static bool is_voter(const struct raft *raft, uint8_t id)
+{
+    return (raft_voters(raft) & raft_bit(id)) != 0;
+}
+
+/* Own entries waiting for space, an own term that is not durable yet, or a full run list: another
+ * replica would lead better (H8: who is short of space does not campaign until that ends). */
+static bool may_campaign(const struct raft *raft)
+{
+    if (!is_voter(raft, raft->id) || raft->durable_lsn < raft->hard_lsn)
+        return false;
+    if (raft->no_space_ns != 0 &&
+        raft->now_ns - raft->no_space_ns < 2 * raft->options.election_min_ns)
+        return false;
+    return raft_log_has_room(&raft->log, raft->term + 1, raft->commit);
+}
+
+static void solicit(struct raft *raft, struct raft_out *out, uint32_t to, enum raft_msg_kind kind)
+{
+    uint64_t term = kind == RAFT_PREVOTE ? raft->term + 1 : raft->term;
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++) {
+        if ((to & raft_bit(id)) == 0)
+            continue;
+        struct raft_msg *msg = raft_emit(raft, out, raft->hard_lsn, kind, id);
+        msg->term = term;
+        msg->prev_index = raft->log.last;
+        msg->prev_term = raft_log_last_term(&raft->log);
+    }
+    raft->heartbeat_at_ns = raft->now_ns + raft->options.heartbeat_ns;
+}
+
+/* 3.4: to begin an election, the term grows by one and the candidate votes for itself. Its own vote
+ * counts, like any other, only once it is durable. */
+static void campaign(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    raft->role = RAFT_CANDIDATE;
+    raft->granted = 0;
+    raft->denied = 0;
+    raft->leader = 0;
+    raft->leader_probe = 0;
+    raft->agreed = raft->commit;
+    raft_set_hard(raft, out, raft->term + 1, raft->id);
+    raft_reset_timeout(raft, in);
+    solicit(raft, out, raft_voters(raft) & ~raft_bit(raft->id), RAFT_VOTE);
+}
+
+/* 9.6: a candidate first asks whether it could win, and only then raises its term; a server that
+ * was cut off so cannot depose a working leader when it returns. */
+static void precampaign(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    raft->role = RAFT_PRECANDIDATE;
+    raft->granted = raft_bit(raft->id);
+    raft->denied = 0;
+    raft->leader = 0;
+    raft_reset_timeout(raft, in);
+    if (quorum_has(&raft->config, raft->granted))
+        campaign(raft, in, out);
+    else
+        solicit(raft, out, raft_voters(raft) & ~raft->granted, RAFT_PREVOTE);
+}
+
+void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    if (raft->now_ns >= raft->timeout_at_ns) {
+        if (may_campaign(raft)) {
+            precampaign(raft, in, out);
+            return;
+        }
+        raft_become_follower(raft, in, out, raft->term);
+        raft->leader = 0;
+        raft_reset_timeout(raft, in);
+        return;
+    }
+    if (raft->role == RAFT_FOLLOWER || raft->now_ns < raft->heartbeat_at_ns)
+        return;
+    /* Datagrams get lost, and a voter that heard the old leader a little later than this replica
+     * refuses only for a while: who has not granted is asked again. */
+    uint32_t silent = raft_voters(raft) & ~raft_bit(raft->id) & ~raft->granted;
+    if (raft->role == RAFT_PRECANDIDATE)
+        solicit(raft, out, silent, RAFT_PREVOTE);
+    else if (raft->durable_lsn >= raft->hard_lsn)
+        solicit(raft, out, silent & ~raft->denied, RAFT_VOTE);
+}
+
+void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    const struct raft_msg *msg = &in->msg;
+    if (!is_voter(raft, raft->id) || !is_voter(raft, msg->from))
+        return;
+    /* 9.6: granted if the real vote would be: log up to date, and no leader heard of late. */
+    bool fresh = msg->term > raft->term ||
+                 (msg->term == raft->term && (raft->vote == 0 || raft->vote == msg->from));
+    bool grant = fresh && !sticky(raft) && up_to_date(raft, msg);
+    /* A grant promises nothing and repeats the asker's term: it need not wait. A denial carries the
+     * own term, so that who fell behind adopts it instead of asking for an old one for ever. */
+    struct raft_msg *reply =
+        raft_emit(raft, out, grant ? 0 : raft->hard_lsn, RAFT_PREVOTE_REPLY, msg->from);
+    reply->status = grant;
+    if (grant)
+        reply->term = msg->term;
+}
+
+void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    const struct raft_msg *msg = &in->msg;
+    if (!is_voter(raft, msg->from))
+        return;
+    if (msg->status == 0) {
+        if (msg->term > raft->term)
+            raft_become_follower(raft, in, out, msg->term);
+        return;
+    }
+    if (raft->role != RAFT_PRECANDIDATE || msg->term != raft->term + 1)
+        return;
+    raft->granted |= raft_bit(msg->from);
+    if (quorum_has(&raft->config, raft->granted) && may_campaign(raft))
+        campaign(raft, in, out);
+}
+
+void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    const struct raft_msg *msg = &in->msg;
+    if (!is_voter(raft, raft->id) || !is_voter(raft, msg->from))
+        return;
+    if (msg->term >= raft->term) {
+        if (sticky(raft))
+            return;
+        if (msg->term > raft->term)
+            raft_become_follower(raft, in, out, msg->term);
+    }
+    /* 3.4, 3.6.1: one vote a term, first come first served, and only for a log that holds
+     * everything that can be committed. */
+    bool grant = msg->term == raft->term && up_to_date(raft, msg) &&
+                 (raft->vote == 0 || raft->vote == msg->from);
+    if (grant && raft->vote == 0) {
+        raft_set_hard(raft, out, raft->term, msg->from);
+        raft_reset_timeout(raft, in);
+    }
+    /* The vote waits until it is durable, so that a restart cannot vote again (3.8). */
+    raft_emit(raft, out, raft->hard_lsn, RAFT_VOTE_REPLY, msg->from)->status = grant;
+}
+
+/* 3.4: a majority of votes for one term wins it. With a vote of its own that is not durable the
+ * winner would send entries of a term that it may forget, so it waits for that too. */
+static void count_votes(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    if (raft->durable_lsn >= raft->hard_lsn && quorum_has(&raft->config, raft->granted)) {
+        raft_become_leader(raft, out);
+    } else if (quorum_blocked(&raft->config, raft->denied)) {
+        raft_become_follower(raft, in, out, raft->term);
+    }
+}
+
+void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    const struct raft_msg *msg = &in->msg;
+    if (!is_voter(raft, msg->from))
+        return;
+    if (msg->term > raft->term) {
+        raft_become_follower(raft, in, out, msg->term);
+        return;
+    }
+    if (raft->role != RAFT_CANDIDATE || msg->term != raft->term)
+        return;
+    if (msg->status != 0)
+        raft->granted |= raft_bit(msg->from);
+    else
+        raft->denied |= raft_bit(msg->from);
+    count_votes(raft, in, out);
+}
+
+void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    if (raft->durable_lsn < raft->hard_lsn)
+        return;
+    raft->granted |= raft_bit(raft->id);
+    count_votes(raft, in, out);
+}

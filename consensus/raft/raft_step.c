@@ -1,0 +1,323 @@
+/* Dispatch, and the state that every part of the core touches: LSNs, hard state, roles, time. */
+#include "consensus/ensure.h"
+#include "consensus/raft/quorum.h"
+#include "consensus/raft/raft.h"
+#include "consensus/raft/raft_internal.h"
+
+#include <string.h>
+
+_Static_assert(sizeof(struct raft_run) == 16, "no padding: a fingerprint hashes the block");
+_Static_assert(sizeof(struct raft_log) == 32 + 16 * RAFT_RUNS_MAX, "no padding in the log");
+_Static_assert(sizeof(struct raft_peer) == 80 + 16 * RAFT_FLIGHTS_MAX, "no padding in a peer");
+_Static_assert(sizeof(struct raft_msg) == 8 + 11 * 8, "no padding in a message");
+_Static_assert((RAFT_PROBES_KEPT & (RAFT_PROBES_KEPT - 1)) == 0, "probe numbers are masked");
+_Static_assert(RAFT_PROBES_KEPT > RAFT_ID_MAX * RAFT_FLIGHTS_MAX, "every flight's probe is kept");
+_Static_assert(RAFT_SENDS_MAX >= 2 * RAFT_ID_MAX, "a broadcast and a reply fit one step");
+
+void raft_init(struct raft *raft, const struct raft_boot *boot)
+{
+    const struct raft_options *options = &boot->options;
+    ENSURE(boot->id >= 1 && boot->id <= RAFT_ID_MAX);
+    ENSURE(options->heartbeat_ns > 0 && options->heartbeat_ns < options->election_min_ns);
+    ENSURE(options->stall_ns > 0);
+    ENSURE(options->flights >= 1 && options->flights <= RAFT_FLIGHTS_MAX);
+    ENSURE(options->flight_bytes > 0);
+    ENSURE(boot->log.first > 0 && boot->commit + 1 >= boot->log.first);
+    ENSURE(boot->commit <= boot->log.last && raft_log_last_term(&boot->log) <= boot->term);
+
+    memset(raft, 0, sizeof(*raft));
+    raft->id = boot->id;
+    raft->vote = boot->vote;
+    raft->term = boot->term;
+    raft->commit = boot->commit;
+    raft->log = boot->log;
+    raft->config = boot->config;
+    raft->options = *options;
+    ENSURE(((raft_voters(raft) | raft->config.learners) & ~(UINT32_C(0xfe))) == 0);
+
+    raft->next_lsn = boot->durable_lsn + 1;
+    raft->durable_lsn = boot->durable_lsn;
+    raft->hard_lsn = boot->durable_lsn;
+    raft->base_lsn = boot->durable_lsn;
+    raft->base_index = boot->log.last;
+    raft->durable_floor = boot->log.last;
+    raft->agreed = boot->commit;
+
+    raft->now_ns = boot->now_ns;
+    raft->started_ns = boot->now_ns;
+    raft->quorum_age_ns = UINT64_MAX;
+    raft->quorum_age_at_ns = boot->now_ns;
+    raft->probe_next = 1;
+    const struct raft_in in = {.random = boot->random};
+    raft_reset_timeout(raft, &in);
+}
+
+HOT uint64_t raft_own_durable(const struct raft *raft)
+{
+    if (raft->durable_lsn < raft->base_lsn)
+        return raft->durable_floor;
+    return raft->base_index + (raft->durable_lsn - raft->base_lsn);
+}
+
+HOT uint64_t raft_index_lsn(const struct raft *raft, uint64_t index)
+{
+    if (index > raft->base_index)
+        return raft->base_lsn + (index - raft->base_index);
+    /* Before the discontinuity the exact LSN is forgotten; the discontinuity's own covers it. The
+     * testimony carries the term, so it never waits for less than the term. */
+    return index <= raft->durable_floor ? raft->hard_lsn : raft->base_lsn;
+}
+
+static void rebase(struct raft *raft, uint64_t lsn)
+{
+    raft->durable_floor = raft_own_durable(raft);
+    raft->base_lsn = lsn;
+    raft->base_index = raft->log.last;
+}
+
+void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8_t vote)
+{
+    ENSURE(term >= raft->term);
+    ENSURE(out->truncate_from == 0 && out->append_count == 0);
+    raft->term = term;
+    raft->vote = vote;
+    if (out->hard)
+        return;
+    out->hard = true;
+    out->hard_lsn = raft->next_lsn++;
+    raft->hard_lsn = out->hard_lsn;
+    rebase(raft, out->hard_lsn);
+}
+
+void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
+{
+    ENSURE(index > raft->commit && index > raft->agreed && index <= raft->log.last);
+    ENSURE(out->append_count == 0);
+    out->truncate_from = index;
+    out->truncate_lsn = raft->next_lsn++;
+    uint64_t durable = raft_own_durable(raft);
+    raft_log_truncate(&raft->log, index);
+    rebase(raft, out->truncate_lsn);
+    raft->durable_floor = durable < index ? durable : index - 1;
+}
+
+HOT void raft_append(struct raft *raft, struct raft_out *out, uint64_t term, uint32_t count)
+{
+    ENSURE(out->append_count == 0);
+    out->append_first = raft->log.last + 1;
+    out->append_count = count;
+    out->append_lsn = raft->next_lsn;
+    raft_log_append(&raft->log, term, count);
+    raft->next_lsn += count;
+}
+
+HOT struct raft_msg *raft_emit(struct raft *raft, struct raft_out *out, uint64_t lsn,
+                               enum raft_msg_kind kind, uint8_t to)
+{
+    ENSURE(out->send_count < RAFT_SENDS_MAX);
+    struct raft_send *send = &out->send[out->send_count++];
+    *send = (struct raft_send){
+        .lsn = lsn, .msg = {.kind = (uint8_t)kind, .from = raft->id, .to = to, .term = raft->term}};
+    return &send->msg;
+}
+
+/* 3.4: timeouts are drawn at random from one to two times the minimum, so that split votes are
+ * rare and quickly resolved. */
+void raft_reset_timeout(struct raft *raft, const struct raft_in *in)
+{
+    uint64_t minimum = raft->options.election_min_ns;
+    raft->timeout_at_ns = raft->now_ns + minimum + in->random % minimum;
+}
+
+void raft_become_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out,
+                          uint64_t term)
+{
+    if (raft->role == RAFT_LEADER) {
+        raft->quorum_age_ns = raft_quorum_age_ns(raft, raft->now_ns);
+        raft->quorum_age_at_ns = raft->now_ns;
+        raft->leader = 0;
+        raft_reset_timeout(raft, in);
+        out->deposed = true;
+    }
+    raft->role = RAFT_FOLLOWER;
+    raft->granted = 0;
+    raft->denied = 0;
+    if (term == raft->term)
+        return;
+    /* 3.3: a larger term is adopted at once; what was known of the old term's leader is void. The
+     * committed prefix alone is known to equal the new leader's log (3.6.3). */
+    raft_set_hard(raft, out, term, 0);
+    raft->leader = 0;
+    raft->leader_probe = 0;
+    raft->agreed = raft->commit;
+}
+
+/* Bad input from an authenticated peer changes nothing: who is no member has no say (4.1 lets such
+ * a server vote while it catches up on the configuration; genesis and joint change leave no such
+ * gap here), and numbers near the end of their range are nonsense. */
+HOT static bool well_formed(const struct raft *raft, const struct raft_msg *msg)
+{
+    if (msg->from == 0 || msg->from > RAFT_ID_MAX || msg->to != raft->id)
+        return false;
+    if ((raft_others(raft) & raft_bit(msg->from)) == 0)
+        return false;
+    if (msg->term == 0 || msg->term > RAFT_NUMBER_MAX || msg->prev_index > RAFT_NUMBER_MAX ||
+        msg->match > RAFT_NUMBER_MAX || msg->hint_index > RAFT_NUMBER_MAX)
+        return false;
+    if (msg->kind == RAFT_APPEND && msg->count > 0)
+        return msg->entry_term <= msg->term && msg->entry_term >= msg->prev_term &&
+               msg->entry_term > 0;
+    return msg->prev_term <= msg->term;
+}
+
+HOT static void recv(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    if (!well_formed(raft, &in->msg))
+        return;
+    switch ((enum raft_msg_kind)in->msg.kind) {
+    case RAFT_PREVOTE:
+        raft_recv_prevote(raft, in, out);
+        break;
+    case RAFT_PREVOTE_REPLY:
+        raft_recv_prevote_reply(raft, in, out);
+        break;
+    case RAFT_VOTE:
+        raft_recv_vote(raft, in, out);
+        break;
+    case RAFT_VOTE_REPLY:
+        raft_recv_vote_reply(raft, in, out);
+        break;
+    case RAFT_APPEND:
+        raft_recv_append(raft, in, out);
+        break;
+    case RAFT_APPEND_REPLY:
+        raft_recv_append_reply(raft, in, out);
+        break;
+    }
+}
+
+HOT static void durable(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    ENSURE(in->lsn < raft->next_lsn);
+    if (in->lsn <= raft->durable_lsn)
+        return;
+    raft->durable_lsn = in->lsn;
+    if (raft->role == RAFT_CANDIDATE)
+        raft_own_vote_durable(raft, in, out);
+    else if (raft->role == RAFT_LEADER)
+        raft_advance_commit(raft);
+}
+
+/* Pitfall 2: a failed write is for good. A leader gives up its office: its heartbeats would promise
+ * what it can no longer keep. */
+static void fail(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    raft_become_follower(raft, in, out, raft->term);
+    raft->leader = 0;
+    raft->failed = 1;
+}
+
+/* Not the whole block: it is longer than a kilobyte, and the counts say what is valid. */
+HOT static void reset(struct raft_out *out)
+{
+    out->hard = false;
+    out->hard_lsn = 0;
+    out->truncate_from = 0;
+    out->truncate_lsn = 0;
+    out->append_first = 0;
+    out->append_count = 0;
+    out->append_lsn = 0;
+    out->noop = false;
+    out->send_count = 0;
+    out->append_to = 0;
+    out->elected = false;
+    out->deposed = false;
+    out->stop = RAFT_RUN;
+}
+
+HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    reset(out);
+    out->commit = raft->commit;
+    if (raft->failed || raft->stopped)
+        return;
+    if (in->now_ns > raft->now_ns)
+        raft->now_ns = in->now_ns;
+    switch (in->event) {
+    case RAFT_EV_TICK:
+        if (raft->role == RAFT_LEADER)
+            raft_tick_leader(raft, in, out);
+        else
+            raft_tick_follower(raft, in, out);
+        break;
+    case RAFT_EV_RECV:
+        recv(raft, in, out);
+        break;
+    case RAFT_EV_PROPOSE:
+        raft_propose(raft, in, out);
+        break;
+    case RAFT_EV_DURABLE:
+        durable(raft, in, out);
+        break;
+    case RAFT_EV_SENT:
+        raft_sent(raft, in, out);
+        break;
+    case RAFT_EV_NO_SPACE:
+        raft_refused_for_space(raft);
+        break;
+    case RAFT_EV_FAILED:
+        fail(raft, in, out);
+        break;
+    }
+    out->commit = raft->commit;
+}
+
+bool raft_send_stands(const struct raft *raft, const struct raft_send *send)
+{
+    if (raft->failed || raft->stopped)
+        return false;
+    if (send->msg.kind == RAFT_PREVOTE_REPLY)
+        return true;
+    if (send->msg.kind == RAFT_PREVOTE)
+        return send->msg.term == raft->term + 1;
+    return send->msg.term == raft->term;
+}
+
+uint64_t raft_durable_index(const struct raft *raft)
+{
+    uint64_t index = raft_own_durable(raft);
+    if (raft->role == RAFT_LEADER || index <= raft->agreed)
+        return index;
+    return raft->agreed;
+}
+
+HOT uint64_t raft_quorum_age_ns(const struct raft *raft, uint64_t now_ns)
+{
+    if (raft->role == RAFT_LEADER) {
+        /* A quorum of one is in contact with itself. */
+        if (quorum_has(&raft->config, raft_bit(raft->id)))
+            return 0;
+        if (raft->quorum_heard_ns == 0)
+            return UINT64_MAX;
+        return now_ns > raft->quorum_heard_ns ? now_ns - raft->quorum_heard_ns : 0;
+    }
+    uint64_t since = now_ns > raft->quorum_age_at_ns ? now_ns - raft->quorum_age_at_ns : 0;
+    return raft->quorum_age_ns > UINT64_MAX - since ? UINT64_MAX : raft->quorum_age_ns + since;
+}
+
+uint64_t raft_next_tick_ns(const struct raft *raft)
+{
+    if (raft->failed || raft->stopped)
+        return UINT64_MAX;
+    if (raft->role == RAFT_LEADER)
+        return raft->heartbeat_at_ns;
+    if (raft->role != RAFT_FOLLOWER && raft->heartbeat_at_ns < raft->timeout_at_ns)
+        return raft->heartbeat_at_ns;
+    return raft->timeout_at_ns;
+}
+
+void raft_compact(struct raft *raft, uint64_t first)
+{
+    ENSURE(first <= raft->commit + 1);
+    raft_log_compact(&raft->log, first);
+}
