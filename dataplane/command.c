@@ -1,0 +1,126 @@
+/* The links between seq and control, seq's side. */
+#include "dataplane/replica.h"
+
+#include <string.h>
+
+static struct notice *notice_begin(struct replica *r, enum notice_kind kind)
+{
+    struct notice *notice = spsc_reserve(&r->notices);
+    if (notice == NULL)
+        metric_add(&r->metrics.drop[DROP_CONTROL_FULL], 1);
+    else
+        notice->kind = kind;
+    return notice;
+}
+
+bool notice_datagram(struct replica *r, const struct frame_datagram *datagram)
+{
+    if (datagram->size > HANDSHAKE_PACKET_MAX) {
+        metric_add(&r->metrics.drop[DROP_BODY], 1);
+        return false;
+    }
+    struct notice *notice = notice_begin(r, NOTICE_DATAGRAM);
+    if (notice == NULL)
+        return false;
+    notice->from = datagram->from;
+    notice->size = datagram->size;
+    memcpy(notice->u.bytes, datagram->payload, datagram->size);
+    spsc_push(&r->notices);
+    return true;
+}
+
+bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body)
+{
+    struct notice *notice = notice_begin(r, NOTICE_KEEPALIVE);
+    if (notice == NULL)
+        return false;
+    notice->u.keepalive.principal = principal;
+    notice->u.keepalive.body = *body;
+    spsc_push(&r->notices);
+    return true;
+}
+
+/* Where the committed, locally durable entries from `index` on lie on the drive. */
+static void spans(struct replica *r, uint64_t index)
+{
+    struct notice *notice = notice_begin(r, NOTICE_SPANS_ARE);
+    if (notice == NULL)
+        return;
+    uint64_t durable = raft_durable_index(&r->raft);
+    uint64_t end = r->machine->applied < durable ? r->machine->applied : durable;
+    uint32_t count = 0;
+    while (count < NOTICE_SPANS && index <= end) {
+        struct log_span *span = &notice->u.spans.span[count];
+        if (!ring_span(r->ring, index, &span->page, &span->first, &span->last))
+            break;
+        span->first = index;
+        if (span->last > end)
+            span->last = end;
+        index = span->last + 1;
+        count++;
+    }
+    notice->size = count;
+    notice->u.spans.durable_lsn = r->gate.durable_lsn;
+    spsc_push(&r->notices);
+}
+
+static void propose(struct replica *r, const struct command *command)
+{
+    uint64_t index = intake_own(r, command->entry_kind, command->u.bytes, (uint16_t)command->size);
+    struct notice *notice = notice_begin(r, NOTICE_PROPOSED);
+    if (notice == NULL)
+        return;
+    notice->u.proposed.tag = command->tag;
+    notice->u.proposed.index = index;
+    notice->u.proposed.term = r->raft.term;
+    spsc_push(&r->notices);
+}
+
+static void answer(struct replica *r, const struct command *command)
+{
+    struct port_frame frame;
+    if (!send_begin(r, &frame))
+        return;
+    memcpy(send_body(&frame), command->u.bytes, command->size);
+    send_sealed(r, &frame, command->principal, command->packet_kind, command->size);
+}
+
+static void obey(struct replica *r, const struct command *command)
+{
+    switch ((enum command_kind)command->kind) {
+    case COMMAND_SEND:
+        send_raw(r, &command->to, r->options.udp_port, command->u.bytes, command->size);
+        break;
+    case COMMAND_ANSWER:
+        answer(r, command);
+        break;
+    case COMMAND_INSTALL:
+        auth_install(r->auth, &command->u.install);
+        break;
+    case COMMAND_FORGET:
+        auth_forget(r->auth, command->principal);
+        break;
+    case COMMAND_PROPOSE:
+        propose(r, command);
+        break;
+    case COMMAND_SPANS:
+        spans(r, command->index);
+        break;
+    case COMMAND_CHECKPOINT:
+        ring_note_checkpoint(r->ring, command->index);
+        break;
+    }
+}
+
+uint32_t command_turn(struct replica *r)
+{
+    uint32_t work = 0;
+    for (; work < REPLICA_COMMANDS_MAX; work++) {
+        const struct command *command = spsc_peek(&r->commands);
+        if (command == NULL)
+            break;
+        obey(r, command);
+        spsc_drop(&r->commands);
+    }
+    return work + step_propose(r);
+}

@@ -1,0 +1,97 @@
+/* The feed of one replica: its MoldUDP64 line, and the server for requests of what was missed.
+ *
+ * Role `feed`. Items come from `seq` as messages are applied; blocks are copied from the window straight
+ * into packets, as many as fit (natural batching), the same packet to each destination. A line shows only
+ * what this replica has applied, is silent when there has been no quorum contact for feed_stale_ms (H22),
+ * and begins after a start at the commit index first learnt from a leader.
+ *
+ * Requests are answered from memory (items whose entries are still in the window: the feed holds on to its
+ * younger half by lagging with its done index), else from the drive by way of aux. An answer goes to the
+ * request's source, at most one packet, only to configured consumers. MoldUDP64 1.00 knows no refusal: what
+ * cannot be served is counted.
+ */
+#ifndef KEEL_FEED_H
+#define KEEL_FEED_H
+
+#include "consensus/wire/feed.h"
+#include "consensus/wire/genesis.h"
+#include "dataplane/clock.h"
+#include "dataplane/links.h"
+#include "dataplane/port.h"
+#include "dataplane/ring/ring.h"
+#include "dataplane/spsc.h"
+
+enum {
+    FEED_DESTINATIONS_MAX = 8,
+    FEED_CONSUMERS_MAX = 64,
+    FEED_TURN_ITEMS = 64,      /* items taken in one turn */
+    FEED_TURN_REQUESTS = 4,    /* requests answered in one turn */
+    FEED_END_REPEATS = 10,     /* end-of-session packets after a day, one each heartbeat */
+    FEED_EXCEPTIONS = 16384,   /* entries whose blocks were not all sequenced, newest kept */
+    FEED_REQUESTS_PER_S = 5000 /* answered to one consumer */
+};
+
+enum feed_framing { FEED_RAW, FEED_ENVELOPE };
+
+struct feed_destination {
+    uint32_t ip; /* host order; unicast or multicast */
+    uint16_t port;
+    uint16_t reserved;
+    uint64_t mac; /* low 48 bits, bit 63: known; written by seq, read by feed (relaxed) */
+};
+
+struct feed_options {
+    enum feed_framing framing;
+    uint32_t queue;           /* of the port */
+    uint32_t heartbeat_ms;    /* default 1000 */
+    uint32_t stale_ms;        /* from genesis */
+    uint32_t history;         /* items kept for requests, power of two */
+    uint32_t samples;         /* pages remembered for requests from the drive, power of two */
+    uint32_t ip;              /* own address */
+    uint16_t port_from;       /* source port of the line and of answers */
+    bool tx_checksum;
+    uint8_t mac[6];
+    uint32_t destination_count;
+    struct feed_destination destination[FEED_DESTINATIONS_MAX];
+    uint32_t consumer_count;  /* who may ask */
+    uint32_t consumer[FEED_CONSUMERS_MAX];
+};
+
+struct feed_stats { /* writer: feed */
+    uint64_t packets, messages, bytes, heartbeats, ends;
+    uint64_t silent; /* heartbeats withheld because the line was stale */
+    uint64_t requests, answered_memory, answered_drive;
+    uint64_t request_malformed, request_stranger, request_limited, request_session, request_low,
+        request_high, request_gone; /* why a request got no answer */
+    uint64_t no_frame, unresolved, exceptions_lost;
+};
+
+struct feed;
+
+size_t feed_size(const struct feed_options *options);
+/* day and feed_next: where the line stands after recovery; first_index: entries from here on will come as
+ * items. */
+struct feed *feed_init(void *memory, const struct feed_options *options, struct port *port,
+                       struct ring *ring, const char *day, uint64_t feed_next, uint64_t index);
+
+/* --- seq --- */
+/* Room for `count` more items? */
+bool feed_room(struct feed *feed, uint32_t count);
+void feed_push(struct feed *feed, const struct feed_item *item);
+/* A datagram to the request port; false if the link is full. from.mac must be resolved or zero. */
+bool feed_request(struct feed *feed, const struct frame_datagram *datagram);
+/* When quorum contact was last known, on this replica's clock; 0: never. And up to where entries of the
+ * window's older half are to be let go. */
+void feed_contact(struct feed *feed, uint64_t contact_ns, uint64_t keep_from);
+/* Entries up to here are needed no more, given that seq has applied up to `applied`. */
+uint64_t feed_done(const struct feed *feed, uint64_t applied);
+struct feed_destination *feed_destinations(struct feed *feed, uint32_t *count);
+
+/* --- feed --- */
+uint32_t feed_turn(struct feed *feed, uint64_t now_ns);
+
+void feed_stats(const struct feed *feed, struct feed_stats *stats);
+/* The next number that the line will carry, and of which day. */
+uint64_t feed_next(const struct feed *feed, char day[KEEL_DAY_NAME_SIZE]);
+
+#endif

@@ -1,0 +1,81 @@
+/* What feed.c (the line) and feed_request.c (the request server) share. */
+#ifndef KEEL_FEED_INTERNAL_H
+#define KEEL_FEED_INTERNAL_H
+
+#include "dataplane/feed.h"
+#include "dataplane/metrics.h"
+
+/* A page of the ring from which messages of this day were taken: numbers feed.. lie in entries
+ * index..last of that page. */
+struct feed_sample {
+    uint64_t feed, index, last, page;
+};
+
+/* An entry whose blocks were not all sequenced in one run, or a session's end. */
+struct feed_exception {
+    uint64_t index;
+    uint64_t sequenced; /* bit k: block k took a number */
+    struct machine_session_end_message end;
+    uint32_t is_end;
+    uint32_t reserved;
+    uint64_t utc_ns, session, number;
+    uint32_t utc_error_ns;
+    uint32_t reserved1;
+};
+
+struct feed_packet { /* a downstream packet being filled */
+    struct port_frame frame;
+    uint32_t size; /* of the payload so far; 0: none begun */
+    uint16_t count;
+    uint16_t reserved;
+};
+
+struct feed_consumer {
+    uint32_t ip;
+    uint32_t tokens;
+    uint64_t at_ns;
+};
+
+struct feed {
+    struct feed_options options;
+    struct port *port;
+    struct ring *ring;
+    char day[KEEL_DAY_NAME_SIZE];
+    bool day_open;
+    uint64_t next;          /* next number of the day */
+    uint64_t ends_left;     /* end-of-session packets still to send */
+    uint64_t sent_ns;       /* last packet on the line */
+    uint64_t now_ns;
+    struct feed_packet packet;
+
+    struct feed_item *history;      /* [options.history] */
+    uint64_t history_head, history_tail;
+    struct feed_sample *sample;     /* [options.samples] */
+    uint64_t sample_head, sample_tail;
+    struct feed_exception *exception; /* [FEED_EXCEPTIONS] */
+    uint64_t exception_head, exception_tail;
+    uint64_t exception_lost; /* highest index of an exception that was overwritten */
+
+    bool reading; /* a page was asked for, to answer `asked` */
+    struct feed_request asked;
+    struct feed_sample asked_sample;
+    struct feed_consumer consumer[FEED_CONSUMERS_MAX];
+
+    struct spsc items, requests;
+    _Alignas(64) uint64_t popped; /* index of the last item taken; feed -> seq */
+    uint64_t released;            /* entries up to here are not held; feed -> seq */
+    _Alignas(64) uint64_t pushed; /* index of the last item pushed; seq only */
+    uint64_t contact_ns;          /* seq -> feed */
+    uint64_t keep_from;           /* seq -> feed */
+    _Alignas(64) struct feed_stats stats;
+};
+
+/* Adds one message to a packet that is being filled; false if it does not fit. */
+bool feed_packet_add(struct feed *feed, struct feed_packet *packet, const struct feed_stamp *stamp,
+                     const uint8_t *payload, uint16_t length);
+bool feed_packet_begin(struct feed *feed, struct feed_packet *packet);
+
+/* feed_request.c */
+uint32_t feed_requests_turn(struct feed *feed);
+
+#endif

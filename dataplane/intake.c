@@ -1,0 +1,363 @@
+#include "dataplane/intake.h"
+
+#include "dataplane/replica.h"
+
+#include <string.h>
+
+size_t intake_size(const struct genesis *genesis)
+{
+    return sizeof(struct intake) + genesis->sessions_max * sizeof(struct intake_slot);
+}
+
+void intake_init(struct intake *intake, const struct genesis *genesis)
+{
+    memset(intake, 0, intake_size(genesis));
+    intake->slots = genesis->sessions_max;
+}
+
+bool intake_open(const struct replica *r)
+{
+    return r->raft.role == RAFT_LEADER && !r->stopped &&
+           r->machine->applied >= r->raft.noop_index;
+}
+
+/* The overlay of a session, taken over from the machine when this term first asks for it. */
+static struct intake_slot *overlay(struct replica *r, const struct machine_session *session)
+{
+    struct intake_slot *slot = &r->intake->slot[machine_slot(r->machine, session)];
+    if (slot->session != session->id || slot->term != r->raft.term) {
+        slot->session = session->id;
+        slot->term = r->raft.term;
+        slot->epoch = session->epoch;
+        slot->appended = session->last;
+        slot->acked = session->acked;
+    }
+    return slot;
+}
+
+/* Room in ring, window and feed for one more entry; otherwise raft is told that something waits (H8). */
+static bool room(struct replica *r, uint32_t size)
+{
+    if (ring_room(r->ring, r->proposing + 1, size) == RING_ROOM)
+        return true;
+    if (!r->space_told) {
+        r->space_told = true;
+        step_no_space(r);
+    }
+    return false;
+}
+
+/* Frames an entry in the open page; the caller fills the body and calls step_append(). */
+static struct entry *frame_entry(struct replica *r, uint8_t kind, uint32_t principal,
+                                 size_t body_size)
+{
+    uint16_t size = (uint16_t)((sizeof(struct entry) + body_size + 7) & ~(size_t)7);
+    struct entry *entry = ring_reserve(r->ring, size, r->raft.term);
+    entry->size = size;
+    entry->kind = kind;
+    entry->version = ENTRY_VERSION;
+    entry->principal = principal;
+    memset((uint8_t *)entry + sizeof(*entry) + body_size, 0, size - sizeof(*entry) - body_size);
+    return entry;
+}
+
+static void refuse(struct replica *r, uint32_t principal, const struct entry_messages *messages,
+                   const struct machine_session *session, uint8_t status)
+{
+    struct packet_result_run run = {.number = messages->number,
+                                    .count = messages->count,
+                                    .status = status};
+    if (session != NULL && session->principal == principal)
+        answer_runs(r, session, &run, 1);
+    else
+        answer_stranger(r, principal, messages, &run);
+}
+
+/* Numbers that the machine has decided already: the kept results, or that the content differs. */
+static void answer_duplicates(struct replica *r, const struct machine_session *session,
+                              const struct entry_messages *messages, uint64_t last)
+{
+    struct packet_result_run runs[KEEL_SESSION_WINDOW_MAX];
+    const uint8_t *at = (const uint8_t *)(messages + 1);
+    for (uint64_t number = messages->number; number <= last; number++) {
+        uint16_t length;
+        memcpy(&length, at, sizeof(length));
+        const struct machine_kept *kept = machine_kept(session, number);
+        if (kept != NULL && kept->hash != machine_message_hash(at + sizeof(length), length)) {
+            struct packet_result_run run = {
+                .number = number, .count = 1, .status = MACHINE_DIFFERENT};
+            answer_runs(r, session, &run, 1);
+        } else {
+            uint32_t count = machine_runs(session, number, number, runs, 1);
+            answer_runs(r, session, runs, count);
+        }
+        at += sizeof(length) + length;
+    }
+    metric_add(&r->metrics.duplicates, last - messages->number + 1);
+}
+
+/* Takes the messages from number `first` on (those before are in the log already). */
+static void append_messages(struct replica *r, uint32_t principal, struct intake_slot *slot,
+                            const struct entry_messages *messages, uint64_t first)
+{
+    const uint8_t *at = (const uint8_t *)(messages + 1);
+    uint16_t bytes = messages->bytes;
+    for (uint64_t number = messages->number; number < first; number++) {
+        uint16_t length;
+        memcpy(&length, at, sizeof(length));
+        at += sizeof(length) + length;
+        bytes = (uint16_t)(bytes - sizeof(length) - length);
+    }
+    uint16_t count = (uint16_t)(messages->number + messages->count - first);
+    size_t body_size = sizeof(struct entry_messages) + bytes;
+    if (!room(r, (uint32_t)(sizeof(struct entry) + body_size + 8))) {
+        metric_add(&r->metrics.drop[DROP_BUSY], 1);
+        answer_redirect(r, principal, first, PACKET_SUBMIT, PACKET_BUSY);
+        return;
+    }
+    struct entry *entry = frame_entry(r, ENTRY_MESSAGES, principal, body_size);
+    struct entry_messages *body = (struct entry_messages *)(entry + 1);
+    *body = *messages;
+    body->number = first;
+    body->count = count;
+    body->bytes = bytes;
+    memcpy(body + 1, at, bytes);
+    step_append(r, entry);
+    slot->appended = first + count - 1;
+    metric_add(&r->metrics.appended_messages, count);
+}
+
+static void submit(struct replica *r, uint32_t principal, const struct entry_messages *messages)
+{
+    metric_add(&r->metrics.submits, 1);
+    metric_add(&r->metrics.submit_messages, messages->count);
+    const struct machine_session *session = machine_session(r->machine, messages->session);
+    if (session == NULL || session->principal != principal) {
+        refuse(r, principal, messages, session,
+               session == NULL ? MACHINE_UNKNOWN : MACHINE_NOT_OWNER);
+        return;
+    }
+    struct intake_slot *slot = overlay(r, session);
+    metric_set(&slot->heard_ns, r->now_ns);
+    uint64_t first = messages->number, last = first + messages->count - 1;
+    if (first <= session->last) /* also for the older epoch: what was decided stays decided */
+        answer_duplicates(r, session, messages, last < session->last ? last : session->last);
+    if (last <= session->last)
+        return;
+    if (session->ended_log_ns != 0 || slot->epoch != messages->epoch) {
+        refuse(r, principal, messages, session,
+               session->ended_log_ns != 0 ? MACHINE_SESSION_ENDED : MACHINE_EPOCH);
+        return;
+    }
+    if (messages->acked > slot->acked)
+        slot->acked = messages->acked;
+    if (last <= slot->appended) {
+        metric_add(&r->metrics.drop[DROP_IN_FLIGHT], messages->count);
+        return;
+    }
+    if (first > slot->appended + 1) {
+        metric_add(&r->metrics.drop[DROP_GAP], messages->count);
+        return;
+    }
+    if (last > messages->acked + session->window) {
+        refuse(r, principal, messages, session, MACHINE_WINDOW);
+        return;
+    }
+    append_messages(r, principal, slot, messages, slot->appended + 1);
+}
+
+/* --- session requests ------------------------------------------------------------------------------ */
+
+static struct intake_pending *pending_find(struct replica *r, uint32_t principal, uint8_t kind,
+                                           const struct entry_session_open *open)
+{
+    for (uint32_t i = 0; i < r->intake->pending_count; i++) {
+        struct intake_pending *p = &r->intake->pending[i];
+        if (p->principal == principal && p->kind == kind && p->process == open->process &&
+            memcmp(p->name, open->name, sizeof(p->name)) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+static struct intake_pending *pending_add(struct replica *r, uint32_t principal, uint8_t kind,
+                                          uint64_t request)
+{
+    struct intake *intake = r->intake;
+    if (intake->pending_count == INTAKE_PENDING_MAX)
+        return NULL;
+    struct intake_pending *p = &intake->pending[intake->pending_count++];
+    memset(p, 0, sizeof(*p));
+    p->principal = principal;
+    p->kind = kind;
+    p->request = request;
+    return p;
+}
+
+/* Appends a session request's entry unless there is no room or no place to remember it. */
+static struct entry *request_entry(struct replica *r, uint32_t principal, uint8_t packet_kind,
+                                   uint8_t entry_kind, uint64_t request, size_t body_size,
+                                   struct intake_pending **pending)
+{
+    *pending = NULL;
+    if (room(r, (uint32_t)(sizeof(struct entry) + body_size + 8)))
+        *pending = pending_add(r, principal, packet_kind, request);
+    if (*pending == NULL) {
+        metric_add(&r->metrics.drop[DROP_BUSY], 1);
+        answer_redirect(r, principal, request, packet_kind, PACKET_BUSY);
+        return NULL;
+    }
+    return frame_entry(r, entry_kind, principal, body_size);
+}
+
+static void open_or_resume(struct replica *r, uint32_t principal, uint8_t kind,
+                           const struct packet_session_request *request)
+{
+    const struct entry_session_open *open = &request->open;
+    struct intake_pending *pending = pending_find(r, principal, kind, open);
+    if (pending != NULL) { /* a repeated request: it is under way, answer its newest copy */
+        pending->request = request->request;
+        return;
+    }
+    const struct machine_session *session =
+        machine_session_named(r->machine, principal, open->name);
+    if (session != NULL && session->ended_log_ns == 0 && session->process == open->process) {
+        answer_session(r, principal, request->request, kind, MACHINE_SEQUENCED, session,
+                       session->epoch);
+        return;
+    }
+    uint8_t entry_kind = kind == PACKET_OPEN ? ENTRY_SESSION_OPEN : ENTRY_SESSION_RESUME;
+    struct entry *entry = request_entry(r, principal, kind, entry_kind, request->request,
+                                        sizeof(*open), &pending);
+    if (entry == NULL)
+        return;
+    memcpy(entry + 1, open, sizeof(*open));
+    step_append(r, entry);
+    pending->index = entry->index;
+    pending->process = open->process;
+    memcpy(pending->name, open->name, sizeof(pending->name));
+    if (kind == PACKET_RESUME && session != NULL && session->ended_log_ns == 0) {
+        struct intake_slot *slot = overlay(r, session);
+        if (slot->epoch == open->replaces)
+            slot->epoch = entry->index; /* H15: the older life ends here, for intake */
+    }
+}
+
+static void end_session(struct replica *r, uint32_t principal, const struct packet_session_end *end)
+{
+    const struct machine_session *session = machine_session(r->machine, end->session);
+    if (session == NULL || session->principal != principal || session->ended_log_ns != 0) {
+        uint8_t status = session == NULL                   ? MACHINE_UNKNOWN
+                         : session->principal != principal ? MACHINE_NOT_OWNER
+                                                           : MACHINE_SEQUENCED;
+        answer_session(r, principal, end->request, PACKET_END, status,
+                       status == MACHINE_NOT_OWNER ? NULL : session, 0);
+        return;
+    }
+    struct entry_session_open key = {.process = end->session ^ end->epoch};
+    struct intake_pending *pending = pending_find(r, principal, PACKET_END, &key);
+    if (pending != NULL) {
+        pending->request = end->request;
+        return;
+    }
+    struct entry *entry = request_entry(r, principal, PACKET_END, ENTRY_SESSION_END, end->request,
+                                        sizeof(struct entry_session_end), &pending);
+    if (entry == NULL)
+        return;
+    struct entry_session_end body = {
+        .session = end->session, .epoch = end->epoch, .reason = SESSION_END_CLEAN};
+    memcpy(entry + 1, &body, sizeof(body));
+    step_append(r, entry);
+    pending->index = entry->index;
+    pending->process = key.process;
+}
+
+static void keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body)
+{
+    const struct machine_session *session = machine_session(r->machine, body->session);
+    if (session != NULL && session->principal == principal && session->epoch == body->epoch)
+        metric_set(&overlay(r, session)->heard_ns, r->now_ns);
+    notice_keepalive(r, principal, body);
+}
+
+void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const void *body,
+                   size_t size)
+{
+    bool well_formed = kind == PACKET_SUBMIT ? packet_submit_check(body, size)
+                       : kind == PACKET_OPEN || kind == PACKET_RESUME
+                           ? packet_session_request_check(body, size)
+                           : size == sizeof(struct packet_session_end);
+    if (!well_formed) {
+        metric_add(&r->metrics.drop[DROP_BODY], 1);
+        return;
+    }
+    uint64_t request = 0; /* what a refusal echoes */
+    if (kind == PACKET_SUBMIT)
+        request = ((const struct entry_messages *)body)->number;
+    else if (kind == PACKET_OPEN || kind == PACKET_RESUME)
+        request = ((const struct packet_session_request *)body)->request;
+    else
+        request = ((const struct packet_session_end *)body)->request;
+    if (r->raft.role != RAFT_LEADER) {
+        metric_add(&r->metrics.drop[DROP_NOT_LEADER], 1);
+        answer_redirect(r, principal, request, kind, PACKET_NOT_LEADER);
+        return;
+    }
+    if (!intake_open(r)) {
+        metric_add(&r->metrics.drop[DROP_BUSY], 1);
+        answer_redirect(r, principal, request, kind, PACKET_BUSY);
+        return;
+    }
+    switch (kind) {
+    case PACKET_SUBMIT:
+        submit(r, principal, body);
+        break;
+    case PACKET_OPEN:
+    case PACKET_RESUME:
+        open_or_resume(r, principal, kind, body);
+        break;
+    case PACKET_END:
+        end_session(r, principal, body);
+        break;
+    case PACKET_KEEPALIVE:
+        keepalive(r, principal, body);
+        break;
+    default:
+        metric_add(&r->metrics.drop[DROP_KIND], 1);
+    }
+}
+
+uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uint16_t body_size)
+{
+    if (!intake_open(r) || !room(r, (uint32_t)sizeof(struct entry) + body_size + 8u))
+        return 0;
+    struct entry *entry = frame_entry(r, entry_kind, r->id, body_size);
+    memcpy(entry + 1, body, body_size);
+    step_append(r, entry);
+    return entry->index;
+}
+
+void intake_applied(struct replica *r, const struct entry *entry,
+                    const struct machine_outcome *outcome)
+{
+    struct intake *intake = r->intake;
+    bool mine = r->raft.role == RAFT_LEADER && entry->term == r->raft.term;
+    const struct machine_session *session =
+        outcome->slot == UINT32_MAX ? NULL : machine_session_at(r->machine, outcome->slot);
+    if (session != NULL && mine) {
+        struct intake_slot *slot = &intake->slot[outcome->slot];
+        if (slot->session == session->id && slot->term == r->raft.term &&
+            slot->epoch == entry->index)
+            slot->epoch = session->epoch; /* a refused resume gives the epoch back */
+    }
+    for (uint32_t i = 0; i < intake->pending_count; i++) {
+        struct intake_pending *p = &intake->pending[i];
+        if (p->index != entry->index)
+            continue;
+        if (mine)
+            answer_session(r, p->principal, p->request, p->kind, outcome->status, session,
+                           entry->index);
+        *p = intake->pending[--intake->pending_count];
+        break;
+    }
+}

@@ -1,0 +1,109 @@
+/* The records that travel between `seq` and its neighbours. Each link is an SPSC ring; a record is
+ * complete when pushed. The table of links is in replica.h.
+ */
+#ifndef KEEL_LINKS_H
+#define KEEL_LINKS_H
+
+#include "consensus/machine/machine.h"
+#include "dataplane/auth/handshake.h"
+#include "dataplane/frame.h"
+
+enum {
+    LINK_CONTROL_NOTICES = 1024, /* seq -> control */
+    LINK_CONTROL_COMMANDS = 256, /* control -> seq */
+    LINK_FEED_ITEMS = 16384,     /* seq -> feed */
+    LINK_FEED_REQUESTS = 256,    /* seq -> feed */
+    NOTICE_SPANS = 8
+};
+
+/* --- seq -> control --- */
+enum notice_kind {
+    NOTICE_DATAGRAM,  /* a handshake packet */
+    NOTICE_KEEPALIVE, /* an authenticated KEEPALIVE; only the leader passes it on */
+    NOTICE_SPANS_ARE, /* answer to COMMAND_SPANS */
+    NOTICE_PROPOSED   /* answer to COMMAND_PROPOSE */
+};
+
+/* Where a stretch of the committed, durable log lies on the drive. */
+struct log_span {
+    uint64_t page;
+    uint64_t first, last; /* live entries of that page */
+};
+
+struct notice {
+    uint32_t kind; /* enum notice_kind */
+    uint32_t size; /* DATAGRAM: bytes; SPANS: how many */
+    struct frame_address from;
+    union {
+        uint8_t bytes[HANDSHAKE_PACKET_MAX];
+        struct {
+            uint64_t durable_lsn; /* read together with the spans */
+            struct log_span span[NOTICE_SPANS];
+        } spans;
+        struct {
+            uint64_t tag, index, term; /* index 0: not leader, or no room */
+        } proposed;
+        struct {
+            uint32_t principal;
+            struct packet_session_end body;
+        } keepalive;
+    } u;
+};
+
+/* --- control -> seq --- */
+enum command_kind {
+    COMMAND_SEND,       /* a handshake packet to send */
+    COMMAND_ANSWER,     /* a packet to seal and send to a principal: body in bytes */
+    COMMAND_INSTALL,    /* an association */
+    COMMAND_FORGET,     /* a principal's associations */
+    COMMAND_PROPOSE,    /* an entry: kind and body; leader only */
+    COMMAND_SPANS,      /* where do the entries from index on lie? */
+    COMMAND_CHECKPOINT  /* two verified checkpoints cover everything up to index */
+};
+
+struct command {
+    uint32_t kind; /* enum command_kind */
+    uint32_t size; /* bytes in u.bytes */
+    uint64_t index; /* SPANS, CHECKPOINT */
+    uint64_t tag;   /* PROPOSE */
+    uint32_t principal; /* ANSWER, FORGET */
+    uint8_t entry_kind; /* PROPOSE: enum entry_kind */
+    uint8_t packet_kind; /* ANSWER */
+    struct frame_address to; /* SEND */
+    union {
+        uint8_t bytes[HANDSHAKE_PACKET_MAX];
+        struct auth_install install;
+    } u;
+};
+
+/* --- seq -> feed --- */
+enum item_kind {
+    ITEM_MESSAGES,    /* blocks of an entry that were sequenced, numbers feed.. feed + count - 1 */
+    ITEM_SESSION_END, /* one message: bytes */
+    ITEM_DAY_END,     /* no further number of this day; feed = next number */
+    ITEM_DAY_BEGIN    /* bytes: the new day's name */
+};
+
+struct feed_item {
+    uint64_t feed;  /* number of the first message; without one: the next number */
+    uint64_t index; /* log index */
+    uint64_t page;  /* of the ring, that holds the entry */
+    const struct entry *entry; /* in the window; stays until the feed's done index passes it */
+    uint16_t kind;   /* enum item_kind */
+    uint16_t count;  /* messages; 0: every block was refused (answers from the drive must know) */
+    uint16_t block;  /* first block of the entry */
+    uint16_t live;   /* 0: replayed after a start, answer requests only */
+    uint64_t utc_ns;
+    uint64_t session;
+    uint64_t number; /* session number of the first */
+    uint32_t utc_error_ns;
+    uint32_t reserved;
+    struct machine_session_end_message end; /* SESSION_END; DAY_BEGIN: name in its first bytes */
+};
+
+struct feed_request {
+    struct frame_address from;
+    uint8_t header[20]; /* as it came */
+};
+
+#endif

@@ -1,0 +1,112 @@
+/* port -> frame -> auth -> wire -> intake or raft_step: one burst. */
+#include "dataplane/replica.h"
+
+#include <string.h>
+
+static void peer_message(struct replica *r, const struct auth_peer *from, uint8_t kind,
+                         const void *body, size_t size)
+{
+    struct raft_msg msg;
+    const void *entries = NULL;
+    size_t entries_size = 0;
+    uint32_t id = from->principal;
+    if (id > KEEL_REPLICA_MAX || !packet_peer_decode(kind, body, size, &msg, &entries,
+                                                     &entries_size)) {
+        metric_add(&r->metrics.drop[DROP_BODY], 1);
+        return;
+    }
+    if (from->incarnation != r->options.genesis->founder[id].incarnation) {
+        metric_add(&r->metrics.drop[DROP_INCARNATION], 1);
+        return;
+    }
+    const uint8_t *at = entries;
+    for (uint32_t i = 0; i < msg.count; i++) {
+        const struct entry *entry = (const struct entry *)at;
+        if (!ring_entry_good(entry)) {
+            metric_add(&r->metrics.drop[DROP_ENTRY_CRC], 1);
+            return;
+        }
+        at += entry->size;
+    }
+    msg.from = (uint8_t)id;
+    msg.to = (uint8_t)r->id;
+    ring_note_boot(r->ring, (uint8_t)id, from->boot, from->boot_id);
+    step_peer(r, &msg, entries, entries_size);
+}
+
+static void authenticated(struct replica *r, const struct auth_peer *from, uint8_t kind,
+                          const void *body, size_t size)
+{
+    switch ((enum packet_kind)kind) {
+    case PACKET_PREVOTE:
+    case PACKET_PREVOTE_REPLY:
+    case PACKET_VOTE:
+    case PACKET_VOTE_REPLY:
+    case PACKET_APPEND:
+    case PACKET_APPEND_REPLY:
+        peer_message(r, from, kind, body, size);
+        return;
+    case PACKET_SUBMIT:
+    case PACKET_OPEN:
+    case PACKET_RESUME:
+    case PACKET_END:
+    case PACKET_KEEPALIVE:
+        intake_packet(r, from->principal, kind, body, size);
+        return;
+    case PACKET_HELLO:
+    case PACKET_COOKIE:
+    case PACKET_SALT:
+    case PACKET_SALT_REPLY:
+    case PACKET_RESULT:
+    case PACKET_SESSION:
+    case PACKET_REDIRECT:
+        break;
+    }
+    metric_add(&r->metrics.drop[DROP_KIND], 1);
+}
+
+static void datagram(struct replica *r, const struct frame_datagram *dg)
+{
+    metric_add(&r->metrics.rx_datagrams, 1);
+    if (dg->to_port == r->options.feed_request_port) {
+        if (!feed_request(r->feed, dg))
+            metric_add(&r->metrics.drop[DROP_FEED_FULL], 1);
+        return;
+    }
+    if (dg->size >= KEEL_PACKET_HEAD_SIZE && dg->payload[2] <= PACKET_SALT_REPLY) {
+        notice_datagram(r, dg);
+        return;
+    }
+    const struct auth_peer *from;
+    const void *body;
+    size_t size;
+    enum auth_reject reject =
+        auth_open(r->auth, dg->payload, dg->size, r->now_ns, &from, &body, &size);
+    if (reject != AUTH_OK) {
+        metric_add(&r->metrics.auth_reject[reject], 1);
+        return;
+    }
+    if (from->principal >= KEEL_CLIENT_MIN)
+        auth_heard_from(r->auth, from, dg->from.ip, dg->from.port, dg->from.mac);
+    if (!r->stopped)
+        authenticated(r, from, dg->payload[2], body, size);
+}
+
+uint32_t receive_burst(struct replica *r)
+{
+    struct port_frame frames[PORT_BURST_MAX];
+    uint32_t count = port_receive(r->port, 0, frames, PORT_BURST_MAX);
+    uint64_t now_ms = r->now_ns / 1000000;
+    for (uint32_t i = 0; i < count; i++) {
+        struct frame_datagram dg;
+        bool reply = false;
+        enum frame_drop verdict = frame_receive(r->host, &frames[i], now_ms, &dg, &reply);
+        if (verdict == FRAME_OK)
+            datagram(r, &dg);
+        if (reply)
+            send_frame(r, &frames[i]);
+        else
+            port_free(r->port, &frames[i], 1);
+    }
+    return count;
+}

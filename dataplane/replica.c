@@ -1,0 +1,217 @@
+#include "dataplane/replica.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static size_t aligned(size_t size) { return (size + 4095) & ~(size_t)4095; }
+
+enum { REPLICA_ASSOCIATIONS = 1024, REPLICA_PUBLISH_NS = 1000000 };
+
+size_t replica_memory_size(const struct genesis *genesis)
+{
+    return aligned(sizeof(struct replica)) + aligned(intake_size(genesis)) +
+           aligned(machine_size(genesis)) + aligned(auth_table_size(REPLICA_ASSOCIATIONS)) +
+           aligned(frame_host_size()) +
+           aligned(spsc_memory(LINK_CONTROL_NOTICES, sizeof(struct notice))) +
+           aligned(spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command)));
+}
+
+static void *take(uint8_t **at, size_t size)
+{
+    void *memory = *at;
+    *at += aligned(size);
+    return memory;
+}
+
+static void boot_raft(struct replica *r)
+{
+    const struct replica_options *o = &r->options;
+    const struct genesis *g = o->genesis;
+    const struct ring_recovery *found = o->found;
+    struct raft_boot boot = {.id = (uint8_t)r->id,
+                             .vote = found->vote,
+                             .term = found->term,
+                             .commit = r->machine->applied,
+                             .durable_lsn = found->last_lsn,
+                             .now_ns = r->now_ns,
+                             .random = clock_random(r->clock, &r->random_state),
+                             .log = found->log};
+    boot.config.voters = genesis_voters(g);
+    boot.options.election_min_ns = g->election_min_ms * 1000000ull;
+    boot.options.heartbeat_ns = g->heartbeat_ms * 1000000ull;
+    boot.options.stall_ns = g->stall_ms * 1000000ull;
+    boot.options.flights = g->flights;
+    boot.options.flight_bytes = g->flight_bytes;
+    raft_init(&r->raft, &boot);
+    gate_init(&r->gate, found->last_lsn);
+}
+
+static void init_host(struct replica *r, void *memory)
+{
+    const struct replica_options *o = &r->options;
+    struct port_facts facts;
+    port_facts(r->port, &facts);
+    struct frame_options frame = {.ip = o->ip,
+                                  .prefix = o->prefix,
+                                  .gateway = o->gateway,
+                                  .ports = {o->udp_port, o->feed_request_port},
+                                  .tx_checksum = facts.tx_checksum};
+    memcpy(frame.mac, facts.mac, sizeof(frame.mac));
+    r->host = frame_host_init(memory, &frame);
+    r->options.feed.ip = o->ip;
+    r->options.feed.port_from = o->feed_request_port;
+    r->options.feed.tx_checksum = facts.tx_checksum;
+    memcpy(r->options.feed.mac, facts.mac, sizeof(facts.mac));
+}
+
+/* The newest entry's stamps: what this replica, as leader, continues from. */
+static void note_last_stamps(struct replica *r)
+{
+    r->last_utc_ns = r->machine->utc_ns;
+    r->last_log_ns = r->machine->log_ns;
+    const struct entry *last = ring_entry(r->ring, ring_last_index(r->ring));
+    if (last != NULL && last->index > r->machine->applied) {
+        r->last_utc_ns = last->utc_ns;
+        r->last_log_ns = last->log_ns;
+    }
+}
+
+struct replica *replica_init(void *memory, const struct replica_options *options, char *problem)
+{
+    uint8_t *at = memory;
+    struct replica *r = take(&at, sizeof(*r));
+    r->id = options->id;
+    r->options = *options;
+    r->port = options->port;
+    r->clock = options->clock;
+    r->ring = options->ring;
+    r->now_ns = clock_now_ns(r->clock);
+    r->started_ns = r->now_ns;
+    r->random_state = options->boot_id ^ options->incarnation;
+    r->intake = take(&at, intake_size(options->genesis));
+    intake_init(r->intake, options->genesis);
+    size_t machine_bytes = machine_size(options->genesis);
+    r->machine = take(&at, machine_bytes);
+    memcpy(r->machine, options->machine, machine_bytes);
+    void *auth = take(&at, auth_table_size(REPLICA_ASSOCIATIONS));
+    r->auth = auth_table_init(auth, REPLICA_ASSOCIATIONS, r->id, options->genesis->cluster_id);
+    if (r->auth == NULL) {
+        snprintf(problem, 160, "this processor offers no AES-GCM instructions: Keel needs AES-NI "
+                               "and PCLMULQDQ");
+        return NULL;
+    }
+    init_host(r, take(&at, frame_host_size()));
+    spsc_init(&r->notices, take(&at, spsc_memory(LINK_CONTROL_NOTICES, sizeof(struct notice))),
+              LINK_CONTROL_NOTICES, sizeof(struct notice));
+    spsc_init(&r->commands, take(&at, spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))),
+              LINK_CONTROL_COMMANDS, sizeof(struct command));
+    boot_raft(r);
+    note_last_stamps(r);
+    r->noted_done = r->machine->applied;
+    ring_note_done(r->ring, r->noted_done);
+    return r;
+}
+
+void replica_attach_feed(struct replica *r, void *memory)
+{
+    r->feed = feed_init(memory, &r->options.feed, r->port, r->ring, r->machine->day,
+                        r->machine->feed_next, r->machine->applied);
+}
+
+void replica_stop(struct replica *r, const char *why)
+{
+    if (r->stopped)
+        return;
+    r->stopped = 1;
+    snprintf(r->why, sizeof(r->why), "%s", why);
+}
+
+static void resolve_destinations(struct replica *r)
+{
+    uint32_t count;
+    struct feed_destination *to = feed_destinations(r->feed, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t mac[6];
+        if (!frame_resolve(r->host, to[i].ip, mac, r->now_ns / 1000000))
+            continue;
+        uint64_t word = 1ull << 63;
+        for (int b = 0; b < 6; b++)
+            word |= (uint64_t)mac[b] << (40 - 8 * b);
+        __atomic_store_n(&to[i].mac, word, __ATOMIC_RELAXED); /* relaxed: a value of its own */
+    }
+    struct port_frame frame;
+    while (frame_arp_pending(r->host, r->now_ns / 1000000) && send_begin(r, &frame)) {
+        if (!frame_arp_due(r->host, &frame, r->now_ns / 1000000)) {
+            port_free(r->port, &frame, 1);
+            break;
+        }
+        send_frame(r, &frame);
+    }
+}
+
+static void fill_status(struct replica *r)
+{
+    struct replica_status *s = &r->status;
+    const struct raft *raft = &r->raft;
+    uint64_t age_ns = raft_quorum_age_ns(raft, r->now_ns);
+    s->now_ns = r->now_ns;
+    s->turns = r->metrics.turns;
+    s->term = raft->term;
+    s->commit = raft->commit;
+    s->applied = r->machine->applied;
+    s->last_index = raft->log.last;
+    s->first_index = ring_first_index(r->ring);
+    s->durable_index = raft_durable_index(raft);
+    s->last_lsn = raft->next_lsn - 1;
+    s->durable_lsn = r->gate.durable_lsn;
+    s->digest = r->machine->digest;
+    s->digest_index = r->machine->applied;
+    s->feed_next = r->machine->feed_next;
+    s->quorum_age_ns = age_ns;
+    s->started_ns = r->started_ns;
+    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
+        s->peer_match[id] = raft->peer[id].match;
+        s->peer_heard_ns[id] = raft->peer[id].heard_ns;
+    }
+    s->role = raft->role;
+    s->leader = raft->leader;
+    s->vote = raft->vote;
+    s->failed = raft->failed;
+    s->stopped = r->stopped;
+    s->sessions = r->machine->session_count;
+    s->day_open = r->machine->day_open;
+    s->stale = age_ns > r->options.feed.stale_ms * 1000000ull;
+    memcpy(s->day, r->machine->day, sizeof(s->day));
+    ring_stats(r->ring, &s->ring);
+}
+
+void replica_publish(struct replica *r)
+{
+    if (r->now_ns < r->status_at_ns)
+        return;
+    r->status_at_ns = r->now_ns + REPLICA_PUBLISH_NS;
+    uint64_t age_ns = raft_quorum_age_ns(&r->raft, r->now_ns);
+    feed_contact(r->feed, age_ns == UINT64_MAX ? 0 : r->now_ns - age_ns,
+                 ring_recent_first(r->ring));
+    resolve_destinations(r);
+    uint64_t version = r->status_version + 1;
+    /* release fences: pair with the acquire fences in replica_status(); a reader that sees any new
+     * field sees the odd version before it, and one that sees the even version sees all of them */
+    __atomic_store_n(&r->status_version, version, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    fill_status(r);
+    __atomic_store_n(&r->status_version, version + 1, __ATOMIC_RELEASE);
+}
+
+void replica_status(const struct replica *r, struct replica_status *status)
+{
+    for (;;) { /* bounded by the writer: it writes for microseconds once a millisecond */
+        uint64_t before = __atomic_load_n(&r->status_version, __ATOMIC_ACQUIRE);
+        if (before & 1)
+            continue;
+        memcpy(status, &r->status, sizeof(*status));
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with the release fence above */
+        if (__atomic_load_n(&r->status_version, __ATOMIC_RELAXED) == before)
+            return;
+    }
+}

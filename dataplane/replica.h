@@ -1,0 +1,219 @@
+/* One replica: the one struct that role `seq` owns, and the table of its links to the other roles.
+ *
+ *   role      thread's work                            reads from            writes to
+ *   seq       receive, auth, step, apply, send          port queue 0          port queue 0, all links
+ *   disk      ring_disk_turn(): submits, reaps          ring (closed pages)   durable LSN
+ *   feed      feed_turn(): MoldUDP64 lines, requests    items, requests       port queue 1, done index
+ *   aux       ring_aux_turn(): rereads, zeroes ahead    ring (requests)       ring (answers), zeroed limit
+ *   control   control_turn(): not a polling core        notices               commands
+ *
+ * Which thread runs which role is configuration; links are the same when roles share one. Everything
+ * here is set up before the first turn, and nothing is allocated after.
+ */
+#ifndef KEEL_REPLICA_H
+#define KEEL_REPLICA_H
+
+#include "consensus/machine/machine.h"
+#include "consensus/raft/raft.h"
+#include "dataplane/auth/auth.h"
+#include "dataplane/clock.h"
+#include "dataplane/feed.h"
+#include "dataplane/frame.h"
+#include "dataplane/gate.h"
+#include "dataplane/intake.h"
+#include "dataplane/links.h"
+#include "dataplane/metrics.h"
+#include "dataplane/port.h"
+#include "dataplane/ring/ring.h"
+#include "dataplane/spsc.h"
+
+enum {
+    REPLICA_APPLY_MAX = 64,        /* entries applied in one turn */
+    REPLICA_COMMANDS_MAX = 8,      /* control commands taken in one turn */
+    REPLICA_PACKETS_PER_PEER = 16, /* AppendEntries packets to one peer in one turn */
+    REPLICA_OUTBOX = 64,           /* frames gathered before they go to the port */
+    REPLICA_ANSWERS = 32           /* sessions answered in one turn */
+};
+
+struct replica_options {
+    uint32_t id;
+    uint64_t incarnation, boot, boot_id;
+    const struct genesis *genesis; /* stays the caller's, constant */
+    struct port *port;
+    struct clock *clock;
+    struct ring *ring;
+    struct feed_options feed;
+    uint32_t ip; /* own address, host order */
+    uint16_t udp_port, feed_request_port;
+    uint32_t prefix, gateway;
+    /* what recovery found */
+    const struct ring_recovery *found;
+    /* A machine that has applied some prefix of the log (checkpoint plus replay), of machine_size()
+     * bytes; the replica copies it. */
+    const struct machine *machine;
+};
+
+/* A result packet that is being filled in this turn. */
+struct answer {
+    uint32_t slot; /* session slot */
+    uint32_t run_count;
+    uint64_t session;
+    struct port_frame frame;
+};
+
+struct outbox {
+    uint32_t count;
+    uint32_t reserved;
+    struct port_frame frame[REPLICA_OUTBOX];
+};
+
+/* What status shows; published by seq, read by anybody through replica_status(). */
+struct replica_status {
+    uint64_t now_ns, turns;
+    uint64_t term, commit, applied, last_index, first_index, durable_index;
+    uint64_t last_lsn, durable_lsn;
+    uint64_t digest, digest_index, feed_next, quorum_age_ns, started_ns;
+    uint64_t peer_match[RAFT_ID_MAX + 1], peer_heard_ns[RAFT_ID_MAX + 1];
+    uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
+    char day[KEEL_DAY_NAME_SIZE];
+    char reserved[6];
+    struct ring_stats ring;
+};
+
+struct replica {
+    uint32_t id;
+    uint32_t stopped; /* 1: no vote, no acknowledgement, no message any more; why says it */
+    char why[160];
+    struct replica_options options;
+
+    /* time, read once a turn */
+    uint64_t now_ns, utc_ns;
+    uint32_t utc_error_ns;
+    uint32_t proposing; /* entries framed since the last PROPOSE */
+    uint64_t random_state;
+    uint64_t started_ns;
+
+    struct raft raft;
+    struct raft_out out; /* scratch of the current step */
+    struct gate gate;
+    struct intake *intake;
+    struct machine *machine;
+    struct machine_outcome outcome; /* scratch of the current apply */
+    struct auth_table *auth;
+    struct frame_host *host;
+    struct port *port;
+    struct ring *ring;
+    struct clock *clock;
+    struct feed *feed;
+
+    /* log time of this leader's term (design: section 7, Time) */
+    uint64_t log_base_ns, log_base_at_ns;
+    uint64_t last_utc_ns, last_log_ns; /* of the newest entry in the log */
+
+    /* catching up peers from the drive: one reread under way for each */
+    struct {
+        bool asked;
+        uint64_t index;
+    } reread[RAFT_ID_MAX + 1];
+    uint32_t reread_mask; /* peers whose page is here: see replicate.c */
+
+    uint64_t noted_done;  /* index up to which window pages were given back */
+    bool feed_live;       /* the commit index of a leader has been learnt since the start */
+    bool space_told;      /* raft knows that something waits for space (H8) */
+
+    struct outbox outbox;
+    uint32_t answer_count;
+    struct answer answer[REPLICA_ANSWERS];
+
+    /* links */
+    struct spsc notices;  /* seq -> control */
+    struct spsc commands; /* control -> seq */
+
+    /* stage sampling: one message in flight at a time is timed */
+    struct {
+        uint64_t index, received_ns, appended_ns, durable_ns, committed_ns, applied_ns, lsn;
+    } sample;
+
+    struct metrics metrics;
+
+    uint64_t status_version; /* odd while being written */
+    uint64_t status_at_ns;
+    struct replica_status status;
+};
+
+/* Bytes (page-aligned) of everything above but the ring's memory. */
+size_t replica_memory_size(const struct genesis *genesis);
+
+/* Sets up a replica in zeroed memory of that size. NULL with *problem (160 bytes) if it can't be. */
+struct replica *replica_init(void *memory, const struct replica_options *options, char *problem);
+
+/* The feed's memory (feed_size()) is the caller's, so that it can lie near the feed's core. */
+void replica_attach_feed(struct replica *replica, void *memory);
+
+/* A consistent copy of the published status; any thread. */
+void replica_status(const struct replica *replica, struct replica_status *status);
+
+/* Called by seq once a turn; writes at most every millisecond. */
+void replica_publish(struct replica *replica);
+
+/* A fault that must not be survived in silence: stops voting, acknowledging and sending for good. */
+void replica_stop(struct replica *replica, const char *why);
+
+/* --- steps of the turn, each in the file of its name --------------------------------------------- */
+
+/* receive.c: one burst from the port, dispatched. */
+HOT uint32_t receive_burst(struct replica *r);
+
+/* step.c: the only caller of raft_step(): carries out its effects in order persist, send, commit.
+ * `entries` are the bytes that came with an APPEND. */
+HOT void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *entries,
+                   size_t size);
+HOT uint32_t step_propose(struct replica *r); /* tells raft of the entries that intake framed */
+HOT uint32_t step_durable(struct replica *r);
+uint32_t step_tick(struct replica *r);
+void step_no_space(struct replica *r); /* intake or follower had no room: something waits (H8) */
+void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
+/* Stamps and takes an entry of this leader whose head and body are framed at `entry`. */
+HOT void step_append(struct replica *r, struct entry *entry);
+
+/* replicate.c: fills flights to the peers. */
+HOT uint32_t replicate(struct replica *r);
+
+/* apply.c: committed entries go through the machine; results and feed items come out. */
+HOT uint32_t apply(struct replica *r);
+
+/* answer.c: results to clients, gathered per session within a turn. */
+HOT void answer_runs(struct replica *r, const struct machine_session *session,
+                     const struct packet_result_run *runs, uint32_t count);
+/* The same to a principal that does not own the session, or when there is none. */
+void answer_stranger(struct replica *r, uint32_t principal, const struct entry_messages *messages,
+                     const struct packet_result_run *run);
+void answer_session(struct replica *r, uint32_t principal, uint64_t request, uint8_t answers,
+                    uint8_t status, const struct machine_session *session, uint64_t index);
+void answer_redirect(struct replica *r, uint32_t principal, uint64_t request, uint8_t answers,
+                     uint8_t reason);
+HOT uint32_t answer_flush(struct replica *r);
+
+/* send.c: one datagram out, by way of auth and frame into the outbox. */
+/* A frame with room for a packet body at send_body(); false (counted) if there is none. */
+HOT bool send_begin(struct replica *r, struct port_frame *frame);
+static inline void *send_body(const struct port_frame *frame)
+{
+    return frame->data + FRAME_HEADS_SIZE + KEEL_PACKET_HEAD_SIZE;
+}
+/* Seals body_size bytes for a principal and queues the frame; the frame is gone either way. */
+HOT void send_sealed(struct replica *r, struct port_frame *frame, uint32_t principal, uint8_t kind,
+                     size_t body_size);
+void send_raw(struct replica *r, const struct frame_address *to, uint16_t from_port,
+              const void *payload, uint32_t size);
+HOT void send_peer(void *replica, const struct raft_msg *msg); /* a gate_release_fn */
+HOT uint32_t send_flush(struct replica *r);
+HOT void send_frame(struct replica *r, struct port_frame *frame);
+
+/* command.c: what control asks for. */
+uint32_t command_turn(struct replica *r);
+/* A handshake or keepalive goes to control; false (counted) when the link is full. */
+bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
+bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);
+
+#endif

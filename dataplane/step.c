@@ -1,0 +1,192 @@
+/* The only caller of raft_step(): events in, effects out, in the order persist, send, commit. */
+#include "dataplane/replica.h"
+
+#include <string.h>
+
+/* A leader begins: log time continues from the last entry, intake starts from nothing appended. */
+static void begin_leadership(struct replica *r)
+{
+    const struct raft_out *out = &r->out;
+    ENSURE(out->append_count == 1 && out->append_first == ring_last_index(r->ring) + 1);
+    r->log_base_ns = r->last_log_ns;
+    r->log_base_at_ns = r->now_ns;
+    r->intake->pending_count = 0;
+    struct entry *entry =
+        ring_reserve(r->ring, sizeof(struct entry) + sizeof(struct entry_noop), r->raft.term);
+    entry->size = sizeof(struct entry) + sizeof(struct entry_noop);
+    entry->kind = ENTRY_NOOP;
+    entry->version = ENTRY_VERSION;
+    entry->principal = r->id;
+    struct entry_noop body = {.leader = r->id, .incarnation = r->options.incarnation};
+    memcpy(entry + 1, &body, sizeof(body));
+    r->proposing = 0;
+    step_append(r, entry);
+    r->proposing = 0; /* raft has counted its own no-op already */
+    metric_add(&r->metrics.elections_won, 1);
+}
+
+/* Entries of a follower: the very bytes that the leader framed. */
+static void store(struct replica *r, const struct raft_msg *msg, const uint8_t *entries)
+{
+    const struct raft_out *out = &r->out;
+    const uint8_t *at = entries;
+    uint64_t index = msg->prev_index + 1;
+    uint64_t end = out->append_first + out->append_count;
+    for (; index < end; index++) {
+        const struct entry *from = (const struct entry *)at;
+        at += from->size;
+        if (index < out->append_first)
+            continue;
+        struct entry *entry = ring_reserve(r->ring, from->size, from->term);
+        memcpy(entry, from, from->size);
+        r->last_utc_ns = entry->utc_ns;
+        r->last_log_ns = entry->log_ns;
+        ring_commit(r->ring, out->append_lsn + (index - out->append_first), true);
+        metric_add(&r->metrics.appended_entries, 1);
+    }
+}
+
+static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t *entries)
+{
+    const struct raft_out *out = &r->out;
+    if (out->hard) {
+        ring_hard(r->ring, r->raft.term, r->raft.vote, out->hard_lsn);
+        metric_add(&r->metrics.terms_seen, 1);
+    }
+    if (out->truncate_from != 0)
+        ring_truncate(r->ring, out->truncate_from, out->truncate_lsn);
+    if (out->append_count == 0)
+        return;
+    if (out->noop)
+        begin_leadership(r);
+    else
+        store(r, msg, entries);
+}
+
+static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t *entries)
+{
+    struct raft_out *out = &r->out;
+    if (out->deposed) {
+        r->intake->pending_count = 0;
+        metric_add(&r->metrics.deposed, 1);
+    }
+    persist(r, msg, entries);
+    for (uint32_t i = 0; i < out->send_count; i++)
+        gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
+    ring_note_commit(r->ring, out->commit);
+    if (!r->feed_live && (r->raft.role == RAFT_LEADER ? out->commit >= r->raft.noop_index
+                                                      : r->raft.agreed > 0))
+        r->feed_live = true;
+    if (r->sample.index != 0 && r->sample.committed_ns == 0 && out->commit >= r->sample.index)
+        r->sample.committed_ns = r->now_ns;
+    switch (out->stop) {
+    case RAFT_RUN:
+        break;
+    case RAFT_STOP_CHAIN:
+        replica_stop(r, "log chain contradicted by enough voters to prevent a quorum: this "
+                        "replica's log is corrupt; replace it");
+        break;
+    }
+}
+
+static void step(struct replica *r, struct raft_in *in, const struct raft_msg *msg,
+                 const uint8_t *entries)
+{
+    in->now_ns = r->now_ns;
+    raft_step(&r->raft, in, &r->out);
+    effects(r, msg, entries);
+}
+
+void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *entries, size_t size)
+{
+    step_propose(r); /* what intake framed in this burst was framed in this term */
+    struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg};
+    if (msg->kind == RAFT_APPEND) {
+        in.chain_mine = ring_chain(r->ring, msg->prev_index);
+        in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
+    }
+    in.random = clock_random(r->clock, &r->random_state);
+    step(r, &in, msg, entries);
+}
+
+void step_append(struct replica *r, struct entry *entry)
+{
+    entry->index = ring_last_index(r->ring) + 1;
+    entry->term = r->raft.term;
+    if (r->utc_ns > r->last_utc_ns)
+        r->last_utc_ns = r->utc_ns;
+    entry->utc_ns = r->last_utc_ns;
+    entry->utc_error_ns = r->utc_error_ns;
+    r->last_log_ns = r->log_base_ns + (r->now_ns - r->log_base_at_ns);
+    entry->log_ns = r->last_log_ns;
+    /* raft numbers one LSN an entry, so the k-th entry framed since the last PROPOSE takes
+     * next_lsn + k; a no-op's LSN is in r->out */
+    uint64_t lsn = r->out.noop && entry->kind == ENTRY_NOOP ? r->out.append_lsn
+                                                            : r->raft.next_lsn + r->proposing;
+    ring_commit(r->ring, lsn, false);
+    r->proposing++;
+    metric_add(&r->metrics.appended_entries, 1);
+    if (r->sample.index == 0 && entry->kind == ENTRY_MESSAGES) {
+        r->sample.index = entry->index;
+        r->sample.lsn = lsn;
+        r->sample.received_ns = r->now_ns;
+        r->sample.appended_ns = clock_now_ns(r->clock);
+    }
+}
+
+uint32_t step_propose(struct replica *r)
+{
+    uint32_t count = r->proposing;
+    if (count == 0)
+        return 0;
+    struct raft_in in = {.event = RAFT_EV_PROPOSE, .count = count};
+    r->proposing = 0;
+    r->space_told = false;
+    step(r, &in, NULL, NULL);
+    ENSURE(r->raft.log.last == ring_last_index(r->ring));
+    return count;
+}
+
+uint32_t step_durable(struct replica *r)
+{
+    bool failed;
+    uint64_t durable_lsn = ring_durable_lsn(r->ring, &failed);
+    if (failed && !r->raft.failed) {
+        struct raft_in in = {.event = RAFT_EV_FAILED};
+        step(r, &in, NULL, NULL);
+        replica_stop(r, "a write to the drive failed: this replica neither votes nor acknowledges "
+                        "until it is restarted; look at the drive first");
+        return 1;
+    }
+    if (durable_lsn <= r->gate.durable_lsn)
+        return 0;
+    struct raft_in in = {.event = RAFT_EV_DURABLE, .lsn = durable_lsn};
+    step(r, &in, NULL, NULL);
+    gate_durable(&r->gate, durable_lsn, r->raft.term, send_peer, r);
+    if (r->sample.index != 0 && r->sample.durable_ns == 0 && durable_lsn >= r->sample.lsn)
+        r->sample.durable_ns = r->now_ns;
+    return 1;
+}
+
+uint32_t step_tick(struct replica *r)
+{
+    if (r->now_ns < raft_next_tick_ns(&r->raft))
+        return 0;
+    struct raft_in in = {.event = RAFT_EV_TICK};
+    in.random = clock_random(r->clock, &r->random_state);
+    step(r, &in, NULL, NULL);
+    return r->out.send_count;
+}
+
+void step_no_space(struct replica *r)
+{
+    step_propose(r);
+    struct raft_in in = {.event = RAFT_EV_NO_SPACE};
+    step(r, &in, NULL, NULL);
+}
+
+void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes)
+{
+    struct raft_in in = {.event = RAFT_EV_SENT, .peer = peer, .index = index, .bytes = bytes};
+    step(r, &in, NULL, NULL);
+}
