@@ -6,11 +6,15 @@
  *   SALT        cookie, salt_i, proof    ->     checks cookie, then proof, then draws salt_r
  *                                        <-     SALT_REPLY   salt_r, handle, proof
  *
- * No answer is larger than what it answers. A client initiates to every replica; of two replicas the
- * lower id does, with its key. Cold path; runs on control's thread and in the client library, never
- * in the loop. Crypto by OpenSSL (HKDF, HMAC). State machine only: sending, time and randomness are the
- * caller's. Proofs are HMAC-SHA256 under a key derived from the root key, over everything both sides
- * said, so that roles, ids, cluster, incarnations and boots cannot be moved between handshakes.
+ * The responder keeps nothing between packets but its cookie secret and its limits; each SALT that
+ * it accepts, a doubled one too, gets a salt of its own, so that no key comes twice (H18). The
+ * initiator installs once. No answer is larger than what it answers. A client initiates to every
+ * replica; of two replicas the lower id does, with its key. Cold path; runs on control's thread and
+ * in the client library, never in the loop. Crypto by OpenSSL (HKDF, HMAC). State machine only:
+ * sending, time and randomness are the caller's; its state holds pointers to the caller's options,
+ * so it is not to be moved. Proofs are HMAC-SHA256 under a key derived from the root key, over
+ * everything both sides said, so that roles, ids, cluster, incarnations and boots cannot be moved
+ * between handshakes.
  */
 #ifndef KEEL_HANDSHAKE_H
 #define KEEL_HANDSHAKE_H
@@ -21,13 +25,20 @@
 enum {
     HANDSHAKE_PACKET_MAX = 256,
     HANDSHAKE_PEERS_MAX = 64, /* handshakes that one side has under way as initiator */
-    HANDSHAKE_RETRY_MS = 100, /* first retry; doubles to 2 s */
-    HANDSHAKE_COOKIE_MS = 10000 /* a cookie's life */
+    HANDSHAKE_RETRY_MS = 100, /* first retry; doubles to HANDSHAKE_RETRY_MAX_MS */
+    HANDSHAKE_RETRY_MAX_MS = 2000,
+    HANDSHAKE_SALT_TRIES = 4,    /* SALTs sent, then HELLO again with the other root key, if any */
+    HANDSHAKE_COOKIE_MS = 10000, /* a cookie's life is half of this at least, this at most */
+    /* responder, per source address */
+    HANDSHAKE_HELLO_PER_S = 256, /* before any proof of address: one HMAC each */
+    HANDSHAKE_HELLO_BURST = 512,
+    HANDSHAKE_SALT_PER_S = 64, /* after the cookie: up to two HKDFs and HMACs each */
+    HANDSHAKE_SALT_BURST = 128
 };
 
 struct handshake_identity { /* what one side says of itself */
     uint32_t principal;
-    uint64_t cluster;     /* 0 before genesis */
+    uint64_t cluster;     /* 0 before genesis; 0 in a client that takes what the replica proves */
     uint64_t incarnation; /* 0 for a client */
     uint64_t boot;
     uint64_t boot_id;
@@ -41,23 +52,23 @@ struct handshake_address {
 
 enum handshake_event {
     HANDSHAKE_NOTHING = 0,
-    HANDSHAKE_SEND,         /* *out is to be sent to the address it came from */
-    HANDSHAKE_INSTALL,      /* *install is complete (initiator); nothing to send */
-    HANDSHAKE_SEND_INSTALL  /* responder: install first, then send *out */
+    HANDSHAKE_SEND,        /* *out is to be sent to the address it came from */
+    HANDSHAKE_INSTALL,     /* *install is complete (initiator); nothing to send */
+    HANDSHAKE_SEND_INSTALL /* responder: install first, then send *out */
 };
 
 enum handshake_reject { /* counted reasons */
-    HANDSHAKE_OK = 0,
-    HANDSHAKE_MALFORMED,
-    HANDSHAKE_WRONG_RECEIVER,
-    HANDSHAKE_UNKNOWN_PRINCIPAL,
-    HANDSHAKE_BAD_COOKIE,
-    HANDSHAKE_BAD_PROOF,
-    HANDSHAKE_WRONG_CLUSTER,
-    HANDSHAKE_OLD_BOOT,      /* a lower boot, or an equal one with another id (H2) */
-    HANDSHAKE_UNEXPECTED,    /* no such handshake under way, or an old copy */
-    HANDSHAKE_NO_HANDLE,
-    HANDSHAKE_REJECT_COUNT
+                        HANDSHAKE_OK = 0,
+                        HANDSHAKE_MALFORMED,
+                        HANDSHAKE_WRONG_RECEIVER,
+                        HANDSHAKE_UNKNOWN_PRINCIPAL,
+                        HANDSHAKE_BAD_COOKIE,
+                        HANDSHAKE_BAD_PROOF,
+                        HANDSHAKE_WRONG_CLUSTER,
+                        HANDSHAKE_OLD_BOOT, /* a lower boot, or an equal one with another id (H2) */
+                        HANDSHAKE_UNEXPECTED, /* no such handshake under way, or an old copy */
+                        HANDSHAKE_BUSY,       /* too many from this source address */
+                        HANDSHAKE_REJECT_COUNT
 };
 const char *handshake_reject_name(enum handshake_reject reject);
 
@@ -65,28 +76,51 @@ struct handshake; /* one per daemon or client */
 
 struct handshake_options {
     struct handshake_identity self;
-    const struct keyring *keys;  /* stays the caller's; may be replaced by handshake_keys() */
+    const struct keyring *keys; /* stays the caller's; may be replaced by handshake_keys() */
+    /* unpredictable bytes: getrandom(), or in a simulation a generator of its own */
     void (*random)(void *context, void *bytes, size_t size);
-    /* replicas: highest boot seen from a principal, and what is remembered of it (H2, H13); may be
-     * NULL in a client */
+    /* Fills witness_index, witness_term, witness_vote of *witness with what this side remembers of
+     * that incarnation of a replica (H13). NULL: nothing, as in a client. */
     void (*witness)(void *context, uint32_t principal, uint64_t incarnation,
                     struct auth_install *witness);
+    /* False for a boot lower than the highest seen, or equal with another id (H2). Asked of
+     * replicas only, and only after their proof; it notes nothing: that waits for the first valid
+     * packet. NULL: every boot, as in a client. */
     bool (*boot_allowed)(void *context, uint32_t principal, uint64_t incarnation, uint64_t boot,
                          uint64_t boot_id);
     void *context;
 };
 
+/* True if the loop is to hand this datagram to handshake_receive() and not to auth_open(). */
+static inline bool handshake_is_packet(const void *packet, size_t size)
+{
+    const uint8_t *bytes = packet;
+    return size >= sizeof(struct packet) && bytes[2] >= PACKET_HELLO &&
+           bytes[2] <= PACKET_SALT_REPLY;
+}
+
 size_t handshake_size(void);
+/* Initialises handshake_size() bytes, aligned to 8; draws the cookie secret. The caller wipes the
+ * memory at its end. */
 struct handshake *handshake_init(void *memory, const struct handshake_options *options);
+/* Other root keys from now on; handshakes under way go on with those of the same principal. */
 void handshake_keys(struct handshake *handshake, const struct keyring *keys);
+/* Another identity (genesis came): handshakes under way start again with their next retry. */
 void handshake_identity(struct handshake *handshake, const struct handshake_identity *self);
 
-/* Begins (or begins anew) a handshake with `peer` at `address`: fills *out with HELLO. */
+/* Begins (or begins anew) a handshake with `peer` at `address`: fills *out with HELLO. False: this
+ * side is not the one that initiates, has no root key of its own, or HANDSHAKE_PEERS_MAX are under
+ * way. */
 bool handshake_begin(struct handshake *handshake, uint32_t peer,
                      const struct handshake_address *address, uint64_t now_ms, uint8_t *out,
                      size_t *out_size);
 
-/* One handshake datagram came in. out has HANDSHAKE_PACKET_MAX bytes. */
+/* Gives a handshake up: the peer was removed. */
+void handshake_cancel(struct handshake *handshake, uint32_t peer);
+
+/* One handshake datagram came in. out has HANDSHAKE_PACKET_MAX bytes. On INSTALL and SEND_INSTALL
+ * the caller hands *install to its table, then sends, then wipes *install. HANDSHAKE_NOTHING may be
+ * a rejection: see handshake_rejects(). */
 enum handshake_event handshake_receive(struct handshake *handshake, const void *packet, size_t size,
                                        const struct handshake_address *from, uint64_t now_ms,
                                        uint8_t *out, size_t *out_size,
@@ -96,7 +130,7 @@ enum handshake_event handshake_receive(struct handshake *handshake, const void *
 bool handshake_retry(struct handshake *handshake, uint64_t now_ms, struct handshake_address *to,
                      uint8_t *out, size_t *out_size);
 
-/* Rejections by reason since start. */
+/* Rejections by reason since start: HANDSHAKE_REJECT_COUNT counters, the first unused. */
 const uint64_t *handshake_rejects(const struct handshake *handshake);
 
 #endif

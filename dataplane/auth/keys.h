@@ -2,15 +2,19 @@
  *
  * File format (INI): a section per principal, `[replica 1]` or `[client 100]`, keys `key` (64 hex
  * digits), optionally `key_next` (a second key that is accepted too, for roll-over), `name` (for
- * people) and for clients `rights` (default `submit`). A replica's file holds its own key, the lower
- * replicas' and all clients'; a client's file its own only.
+ * people: 1 to 31 printable characters) and for clients `rights` (`submit`, the default, or
+ * `none`). Unknown settings and sections, doubled ones, and keys of zeros are errors. A replica's
+ * file holds its own key, the lower replicas' and all clients'; a client's file its own only.
  */
 #ifndef KEEL_KEYS_H
 #define KEEL_KEYS_H
 
 #include "dataplane/auth/auth.h"
 
-enum { KEYRING_MAX = 1024 };
+enum {
+    KEYRING_MAX = 1024,
+    KEYRING_TEXT_MAX = 320 /* bytes of one section's text, with its end */
+};
 
 struct keyring_key {
     uint32_t principal;
@@ -25,10 +29,17 @@ struct keyring {
     struct keyring_key key[KEYRING_MAX]; /* sorted by principal */
 };
 
-/* Reads a file. 0, or negative errno with *problem (at least 200 bytes): line, what is wrong, what to
- * do. -EPERM where group or others can read it. The caller wipes *keyring with keyring_wipe(). */
+/* Reads a file. 0, or negative errno with *problem (at least 200 bytes): line, what is wrong, what
+ * to do. -EPERM where group or others have any access, or it belongs to somebody else than the
+ * caller or root. The caller has some 100 kB for *keyring; on an error it is wiped already. The
+ * caller wipes *keyring with keyring_wipe(). */
 int keyring_read(struct keyring *keyring, const char *path, char *problem);
 const struct keyring_key *keyring_find(const struct keyring *keyring, uint32_t principal);
+
+/* Writes a section as keyring_read() takes it, for a key just drawn; the caller wipes it. Returns
+ * its length. */
+size_t keyring_format_key(const struct keyring_key *key, char text[KEYRING_TEXT_MAX]);
+
 void keyring_wipe(struct keyring *keyring);
 
 #endif
