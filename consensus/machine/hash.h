@@ -1,6 +1,6 @@
-/* A fast 64-bit hash by multiply and fold, against accidents only: whoever may choose both texts can
- * make them collide. Pure; used by the machine for kept contents, digest, fingerprint and indexes,
- * never on a wire that an adversary writes. Alike on every little-endian host.
+/* A fast 64-bit hash by multiply and fold, against accidents only: whoever may choose both texts
+ * can make them collide. Pure; used by the machine for kept contents, digest, fingerprint and
+ * indexes, never on a wire that an adversary writes. Alike on every little-endian host.
  */
 #ifndef KEEL_MACHINE_HASH_H
 #define KEEL_MACHINE_HASH_H

@@ -9,23 +9,40 @@ _Static_assert(sizeof(struct machine) % 8 == 0, "no padding at the end");
 const char *machine_status_name(enum machine_status status)
 {
     switch (status) {
-    case MACHINE_SEQUENCED: return "sequenced";
-    case MACHINE_DAY_CLOSED: return "day-closed";
-    case MACHINE_DUPLICATE: return "duplicate";
-    case MACHINE_DIFFERENT: return "different-content";
-    case MACHINE_UNKNOWN: return "unknown";
-    case MACHINE_GAP: return "gap";
-    case MACHINE_WINDOW: return "beyond-window";
-    case MACHINE_EPOCH: return "stale-epoch";
-    case MACHINE_NOT_OWNER: return "not-owner";
-    case MACHINE_SESSION_ENDED: return "session-ended";
-    case MACHINE_SESSION_EXISTS: return "session-exists";
-    case MACHINE_SESSION_TABLE: return "session-table-full";
-    case MACHINE_SESSION_LIMIT: return "session-limit";
-    case MACHINE_NOT_EXPIRED: return "not-expired";
-    case MACHINE_DAY_STATE: return "wrong-day-state";
-    case MACHINE_BOOT_OLD: return "old-boot";
-    case MACHINE_BAD_ENTRY: return "bad-entry";
+    case MACHINE_SEQUENCED:
+        return "sequenced";
+    case MACHINE_DAY_CLOSED:
+        return "day-closed";
+    case MACHINE_DUPLICATE:
+        return "duplicate";
+    case MACHINE_DIFFERENT:
+        return "different-content";
+    case MACHINE_UNKNOWN:
+        return "unknown";
+    case MACHINE_GAP:
+        return "gap";
+    case MACHINE_WINDOW:
+        return "beyond-window";
+    case MACHINE_EPOCH:
+        return "stale-epoch";
+    case MACHINE_NOT_OWNER:
+        return "not-owner";
+    case MACHINE_SESSION_ENDED:
+        return "session-ended";
+    case MACHINE_SESSION_EXISTS:
+        return "session-exists";
+    case MACHINE_SESSION_TABLE:
+        return "session-table-full";
+    case MACHINE_SESSION_LIMIT:
+        return "session-limit";
+    case MACHINE_NOT_EXPIRED:
+        return "not-expired";
+    case MACHINE_DAY_STATE:
+        return "wrong-day-state";
+    case MACHINE_BOOT_OLD:
+        return "old-boot";
+    case MACHINE_BAD_ENTRY:
+        return "bad-entry";
     }
     return "invalid";
 }
@@ -83,7 +100,8 @@ void machine_init(struct machine *machine, const struct genesis *genesis)
     machine->sessions_offset = (uint32_t)sessions_offset(genesis->sessions_max);
 }
 
-/* --- the two indexes: open addressing, linear probes, no tombstones ---------------------------- */
+/* --- the two indexes: open addressing, linear probes, no tombstones ----------------------------
+ */
 
 static uint32_t home_of_id(const struct machine *machine, uint64_t id)
 {
@@ -161,7 +179,8 @@ void machine_ended_append(struct machine *machine, uint32_t slot)
     sessions[slot].ended_next = 0;
 }
 
-/* --- lookups ----------------------------------------------------------------------------------- */
+/* --- lookups -----------------------------------------------------------------------------------
+ */
 
 const struct machine_session *machine_session(const struct machine *machine, uint64_t id)
 {
@@ -225,11 +244,11 @@ static bool run_goes_on(const struct packet_result_run *run, const struct machin
 }
 
 /* How many numbers from this one on, whose record is gone or not yet there, up to last. */
-static uint64_t unknown_count(const struct machine_session *session, uint64_t number,
-                              uint64_t last)
+static uint64_t unknown_count(const struct machine_session *session, uint64_t number, uint64_t last)
 {
     uint64_t oldest = session->last < session->window ? 1 : session->last - session->window + 1;
-    uint64_t stop = number < oldest && oldest <= session->last && last >= oldest ? oldest - 1 : last;
+    uint64_t stop =
+        number < oldest && oldest <= session->last && last >= oldest ? oldest - 1 : last;
     return stop - number >= UINT16_MAX ? UINT16_MAX : stop - number + 1;
 }
 

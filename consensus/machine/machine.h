@@ -2,8 +2,8 @@
  *
  * machine_apply() decides: a message is sequenced (takes the next feed number) or refused when its
  * committed entry is applied, by this code, alike on every replica. Pure: no clock, no allocation;
- * time is the entry's. One block of memory, laid out by machine_size(); position-independent, so that a
- * copy is memcpy. `seq` owns one instance; control owns a second one, fed from the same log.
+ * time is the entry's. One block of memory, laid out by machine_size(); position-independent, so
+ * that a copy is memcpy. `seq` owns one instance; control owns a second one, fed from the same log.
  */
 #ifndef KEEL_MACHINE_H
 #define KEEL_MACHINE_H
@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 enum machine_status {
-    MACHINE_SEQUENCED = 0,  /* message: has a feed number; session request: done */
+    MACHINE_SEQUENCED = 0, /* message: has a feed number; session request: done */
     /* refusals of a message that consume its number */
     MACHINE_DAY_CLOSED = 1, /* no trading day is open */
     /* refusals that change nothing */
@@ -45,17 +45,17 @@ const char *machine_status_name(enum machine_status status);
 struct machine_kept { /* result of one number, kept for the last W */
     uint64_t feed;    /* 0 unless sequenced */
     uint64_t utc_ns;
-    uint64_t hash;    /* of kind and payload */
+    uint64_t hash; /* of kind and payload */
     uint32_t utc_error_ns;
-    uint32_t status;  /* enum machine_status */
+    uint32_t status; /* enum machine_status */
 };
 
 struct machine_session {
     uint64_t id;    /* log index of its opening entry; 0: slot unused */
     uint64_t epoch; /* log index of the last open or resume */
     uint64_t process;
-    uint64_t last;  /* last number consumed */
-    uint64_t acked; /* highest acknowledged number seen in an entry */
+    uint64_t last;         /* last number consumed */
+    uint64_t acked;        /* highest acknowledged number seen in an entry */
     uint64_t began_log_ns; /* log time of the last open or resume */
     uint64_t ended_log_ns; /* 0: alive; else from 1 */
     uint32_t principal;    /* its owner, not 0 */
@@ -72,18 +72,18 @@ _Static_assert(offsetof(struct machine_session, kept) == 128, "kept results star
 _Static_assert(sizeof(struct machine_session) % 64 == 0, "sessions start a cache line");
 
 struct machine {
-    uint64_t size;      /* of the whole block */
+    uint64_t size; /* of the whole block */
     uint64_t cluster_id;
-    uint64_t applied;   /* index of the last entry applied */
+    uint64_t applied; /* index of the last entry applied */
     uint64_t applied_term;
-    uint64_t utc_ns;    /* of the last entry */
+    uint64_t utc_ns; /* of the last entry */
     uint64_t log_ns;
     uint64_t noop_term; /* term and log time of the latest no-op */
     uint64_t noop_log_ns;
-    uint64_t digest;    /* running hash over everything decided */
-    uint64_t feed_next; /* next feed number of the day, from 1 */
-    uint64_t day_count; /* days begun, the genesis day included */
-    uint32_t day_open;  /* 1: messages are sequenced */
+    uint64_t digest;        /* running hash over everything decided */
+    uint64_t feed_next;     /* next feed number of the day, from 1 */
+    uint64_t day_count;     /* days begun, the genesis day included */
+    uint32_t day_open;      /* 1: messages are sequenced */
     uint32_t session_count; /* slots in use, alive or kept */
     char day[KEEL_DAY_NAME_SIZE];
     uint8_t reserved[6];
@@ -100,10 +100,10 @@ struct machine {
     uint32_t ttl_max_ms;
     uint32_t session_retain_ms;
     uint32_t rho_ppm;
-    uint32_t table_mask;     /* of the two hash indexes */
-    uint32_t table_offset;   /* bytes from the start of this struct */
+    uint32_t table_mask;   /* of the two hash indexes */
+    uint32_t table_offset; /* bytes from the start of this struct */
     uint32_t sessions_offset;
-    uint32_t ended_first;    /* slot + 1 of the session that ended first of those kept; 0: none */
+    uint32_t ended_first; /* slot + 1 of the session that ended first of those kept; 0: none */
     uint32_t ended_last;
     uint32_t reserved2;
     /* tables follow, at table_offset: uint32_t by_id[table_mask + 1] and by_name[table_mask + 1]
@@ -122,8 +122,8 @@ struct machine_outcome {
     uint64_t feed_before; /* feed_next before this entry */
     uint64_t feed_after;
     bool day_ended, day_began;
-    bool session_ended;   /* this entry ended a session; the end took feed number feed_before. An
-                             end while no day is open takes no number and leaves this false */
+    bool session_ended; /* this entry ended a session; the end took feed number feed_before. An
+                           end while no day is open takes no number and leaves this false */
     /* messages: runs of consecutive numbers with one status; the k-th block of the entry belongs to
      * the number entry.number + k. utc is 0 unless the run consumed its numbers. A DUPLICATE run
      * says nothing of the first decision: ask machine_runs(). Only the first run_count are set. */
@@ -140,19 +140,19 @@ void machine_init(struct machine *machine, const struct genesis *genesis);
  *
  * Every entry moves applied, log and wall time (neither ever back) and the digest. A message is
  * sequenced iff its session exists, the entry's principal owns it, it is alive, the epoch is the
- * current one, its number is last + 1 and <= the number acknowledged in this entry + W, and a day is
- * open; the first of these that fails names the status. Whatever the order of statuses, only a number
- * that passes all but the last of them is consumed (H15).
+ * current one, its number is last + 1 and <= the number acknowledged in this entry + W, and a day
+ * is open; the first of these that fails names the status. Whatever the order of statuses, only a
+ * number that passes all but the last of them is consumed (H15).
  *
  * An entry other than messages first forgets the ended sessions whose retention is over. END by the
  * owner and KILL by a replica's principal end a session, also once more (done, changes nothing).
- * Entries that only a leader proposes (expiry, days, boots, configuration) are refused with NOT_OWNER
- * when a client's principal stands on them. */
+ * Entries that only a leader proposes (expiry, days, boots, configuration) are refused with
+ * NOT_OWNER when a client's principal stands on them. */
 HOT void machine_apply(struct machine *machine, const struct entry *entry,
                        struct machine_outcome *outcome);
 
-/* Session by id or by (principal, name), alive or kept; NULL: none. By name: the alive one, else the
- * one that ended last. `name` is zero-terminated. Both O(1). */
+/* Session by id or by (principal, name), alive or kept; NULL: none. By name: the alive one, else
+ * the one that ended last. `name` is zero-terminated. Both O(1). */
 const struct machine_session *machine_session(const struct machine *machine, uint64_t id);
 const struct machine_session *machine_session_named(const struct machine *machine,
                                                     uint32_t principal, const char *name);
@@ -171,16 +171,16 @@ uint32_t machine_runs(const struct machine_session *session, uint64_t first, uin
 /* Hash of one message's content, as kept: 64 bits, against accidents only. */
 uint64_t machine_message_hash(const void *payload, size_t size);
 
-/* Hash over the whole canonical state, the running digest included: equal on every replica at the same
- * index. Reads every session: for checkpoints and checks, not for the loop. */
+/* Hash over the whole canonical state, the running digest included: equal on every replica at the
+ * same index. Reads every session: for checkpoints and checks, not for the loop. */
 uint64_t machine_fingerprint(const struct machine *machine);
 
-/* Canonical, versioned encoding (the caller adds the checksum: a checkpoint file has CRC32C over it).
- * Slots that are unused take no room. encode returns bytes written, 0 if cap is too small;
+/* Canonical, versioned encoding (the caller adds the checksum: a checkpoint file has CRC32C over
+ * it). Slots that are unused take no room. encode returns bytes written, 0 if cap is too small;
  * machine_encoded_max() is enough for any state of this machine. decode into memory of
- * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then the
- * machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded one and
- * decides alike from there on. */
+ * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then
+ * the machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded
+ * one and decides alike from there on. */
 enum { MACHINE_ENCODING_VERSION = 1 };
 size_t machine_encoded_max(const struct machine *machine);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
@@ -191,9 +191,9 @@ const char *machine_decode(struct machine *machine, const struct genesis *genesi
  * session_ended): what an envelope line carries as payload. Big-endian like the envelope. */
 struct machine_session_end_message { /* 48 bytes */
     uint8_t session[8];
-    uint8_t last[8]; /* last number consumed */
-    uint8_t principal[4]; /* the owner */
-    uint8_t reason[4];    /* enum session_end_reason */
+    uint8_t last[8];                  /* last number consumed */
+    uint8_t principal[4];             /* the owner */
+    uint8_t reason[4];                /* enum session_end_reason */
     char name[KEEL_NAME_MAX + 1 - 8]; /* first 24 bytes, padded with zeros */
 };
 _Static_assert(sizeof(struct machine_session_end_message) == 48, "session end message");

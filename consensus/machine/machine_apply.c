@@ -13,8 +13,7 @@ static struct packet_result_run *add_run(struct machine_outcome *outcome, uint64
 }
 
 /* Joins the last run if this number goes on with its status. */
-static void add_number(struct machine_outcome *outcome, uint64_t number,
-                       enum machine_status status)
+static void add_number(struct machine_outcome *outcome, uint64_t number, enum machine_status status)
 {
     uint32_t count = outcome->run_count;
     if (count > 0 && outcome->run[count - 1].status == status)
@@ -72,7 +71,8 @@ static void consume(struct machine *machine, struct machine_session *s, const st
     machine_digest(machine, s->id, contents);
 }
 
-/* Why no message of this entry has a place in its session at all; MACHINE_SEQUENCED: it may have. */
+/* Why no message of this entry has a place in its session at all; MACHINE_SEQUENCED: it may have.
+ */
 static enum machine_status session_status(const struct machine_session *s,
                                           const struct entry *entry,
                                           const struct entry_messages *messages)
@@ -111,8 +111,7 @@ static void apply_messages(struct machine *machine, const struct entry *entry,
         number += decided;
     }
     if (number < end && number == s->last + 1) {
-        uint64_t limit =
-            m->acked > UINT64_MAX - s->window ? UINT64_MAX : m->acked + s->window;
+        uint64_t limit = m->acked > UINT64_MAX - s->window ? UINT64_MAX : m->acked + s->window;
         uint64_t stop = limit >= end - 1 ? end : limit < number ? number : limit + 1;
         if (stop > number) {
             consume(machine, s, entry, (uint32_t)(stop - number), offset, outcome);

@@ -1,6 +1,7 @@
-/* The canonical encoding: a head of fixed size, then the alive sessions by rising slot, then the ended
- * ones in the order in which they ended, each followed by its kept results from the oldest on. Slots
- * are part of the state, because outcomes name them. Little-endian; the structs below are the format.
+/* The canonical encoding: a head of fixed size, then the alive sessions by rising slot, then the
+ * ended ones in the order in which they ended, each followed by its kept results from the oldest
+ * on. Slots are part of the state, because outcomes name them. Little-endian; the structs below are
+ * the format.
  */
 #include "consensus/machine/machine_internal.h"
 
@@ -171,8 +172,8 @@ uint64_t machine_fingerprint(const struct machine *machine)
 size_t machine_encoded_max(const struct machine *machine)
 {
     return sizeof(struct machine_head) +
-           machine->sessions_max * (sizeof(struct machine_record) +
-                                    machine->window_max * sizeof(struct machine_kept));
+           machine->sessions_max *
+               (sizeof(struct machine_record) + machine->window_max * sizeof(struct machine_kept));
 }
 
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap)
@@ -182,7 +183,8 @@ size_t machine_encode(const struct machine *machine, void *bytes, size_t cap)
     return sink.full ? 0 : sink.size;
 }
 
-/* --- decode ------------------------------------------------------------------------------------ */
+/* --- decode ------------------------------------------------------------------------------------
+ */
 
 static const char *limits_problem(const struct machine *machine, const struct machine_head *head)
 {
@@ -217,8 +219,7 @@ static const char *head_problem(const struct machine *machine, const struct mach
         return "no sane configuration";
     for (uint32_t id = 0; id <= KEEL_REPLICA_MAX; id++) {
         bool none = head->boot_incarnation[id] == 0;
-        if (none != (head->boot[id] == 0) || (none && head->boot_id[id] != 0) ||
-            (id == 0 && !none))
+        if (none != (head->boot[id] == 0) || (none && head->boot_id[id] != 0) || (id == 0 && !none))
             return "a boot without an incarnation";
     }
     return NULL;
@@ -273,8 +274,8 @@ static bool take(struct source *source, void *to, size_t size)
     return true;
 }
 
-static const char *take_session(struct machine *machine, const struct machine_record *r,
-                                bool alive, struct source *source)
+static const char *take_session(struct machine *machine, const struct machine_record *r, bool alive,
+                                struct source *source)
 {
     const char *problem = session_problem(machine, r, alive);
     if (problem != NULL)

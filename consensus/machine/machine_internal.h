@@ -52,7 +52,8 @@ static inline void machine_digest(struct machine *machine, uint64_t a, uint64_t 
     machine->digest = hash_mix(machine->digest ^ a ^ HASH_K3, b ^ HASH_K4) + a;
 }
 
-/* Enters a session whose id, name and principal are set in its (so far unused) slot into the tables. */
+/* Enters a session whose id, name and principal are set in its (so far unused) slot into the
+ * tables. */
 void machine_enter(struct machine *machine, uint32_t slot);
 
 /* Takes a session out of the tables and zeroes its slot. The list of ended ones is the caller's. */

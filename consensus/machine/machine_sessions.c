@@ -37,8 +37,7 @@ static struct machine_session *session_by_name(struct machine *machine, uint32_t
 
 /* The lowest unused slot, alike on every replica; MACHINE_NO_SLOT and the status if there is none
  * for this principal. Ended sessions that are kept count. */
-static uint32_t find_room(struct machine *machine, uint32_t principal,
-                          enum machine_status *status)
+static uint32_t find_room(struct machine *machine, uint32_t principal, enum machine_status *status)
 {
     const uint32_t *owner = machine_owner(machine);
     uint32_t mine = 0;
@@ -81,8 +80,7 @@ void machine_apply_open(struct machine *machine, const struct entry *entry,
     const struct machine_session *s = machine_session_named(machine, entry->principal, open->name);
     if (s != NULL && machine_alive(s)) {
         /* H16: the same process id gets the same answer, also when its epoch came by a resume. */
-        outcome->status =
-            s->process == open->process ? MACHINE_SEQUENCED : MACHINE_SESSION_EXISTS;
+        outcome->status = s->process == open->process ? MACHINE_SEQUENCED : MACHINE_SESSION_EXISTS;
         outcome->slot = machine_slot(machine, s);
         return;
     }
@@ -157,9 +155,9 @@ void machine_apply_end(struct machine *machine, const struct entry *entry,
         end_session(machine, s, end->reason, outcome);
 }
 
-/* "an expiry is refused unless its term is that of the latest no-op, its epoch is current, and log_ns
- * has passed that no-op + TTL_max x (1 + rho) and the open or resume + TTL x (1 + rho)" (design.md,
- * section 9). ms x (1e6 + rho_ppm) is ns x (1 + rho) without a rounding. */
+/* "an expiry is refused unless its term is that of the latest no-op, its epoch is current, and
+ * log_ns has passed that no-op + TTL_max x (1 + rho) and the open or resume + TTL x (1 + rho)"
+ * (design.md, section 9). ms x (1e6 + rho_ppm) is ns x (1 + rho) without a rounding. */
 static bool has_expired(const struct machine *machine, const struct machine_session *s,
                         const struct entry_session_end *end)
 {

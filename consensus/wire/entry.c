@@ -190,8 +190,7 @@ bool entry_check(const void *bytes, size_t available)
 
 const uint8_t *entry_block_next(const struct entry *e, uint32_t *offset, uint16_t *length)
 {
-    const uint8_t *block =
-        (const uint8_t *)entry_body(e) + sizeof(struct entry_messages) + *offset;
+    const uint8_t *block = (const uint8_t *)entry_body(e) + sizeof(struct entry_messages) + *offset;
     *length = (uint16_t)(block[0] | block[1] << 8);
     *offset += 2u + *length;
     return block + 2;

@@ -82,8 +82,12 @@ struct entry_session_open {
 };
 _Static_assert(sizeof(struct entry_session_open) == 56, "session open");
 
-enum session_end_reason { SESSION_END_CLEAN = 1, SESSION_END_KILLED = 2, SESSION_END_EXPIRED = 3,
-                          SESSION_END_REPLACED = 4 };
+enum session_end_reason {
+    SESSION_END_CLEAN = 1,
+    SESSION_END_KILLED = 2,
+    SESSION_END_EXPIRED = 3,
+    SESSION_END_REPLACED = 4
+};
 
 struct entry_session_end { /* END and EXPIRE */
     uint64_t session;
@@ -118,15 +122,20 @@ struct entry_config { /* bit i of a mask: replica id i */
 };
 _Static_assert(sizeof(struct entry_config) == 80, "configuration entry");
 
-static inline const void *entry_body(const struct entry *e) { return e + 1; }
+static inline const void *entry_body(const struct entry *e)
+{
+    return e + 1;
+}
 
 /* True if the bytes form one entry of known kind and version: size within [48, available] and a
- * multiple of 8, body of the kind's size, message blocks that fill `bytes` exactly, values of the body
- * within the ranges that its struct names, reserved fields and padding zero. Never reads past
- * `available`; `bytes` needs no alignment. The crc is not looked at, nor index, term and principal. */
+ * multiple of 8, body of the kind's size, message blocks that fill `bytes` exactly, values of the
+ * body within the ranges that its struct names, reserved fields and padding zero. Never reads past
+ * `available`; `bytes` needs no alignment. The crc is not looked at, nor index, term and principal.
+ */
 bool entry_check(const void *bytes, size_t available);
 
-/* True if `size` bytes are exactly a struct entry_messages and its blocks, in form. No alignment. */
+/* True if `size` bytes are exactly a struct entry_messages and its blocks, in form. No alignment.
+ */
 bool entry_messages_check(const void *body, size_t size);
 
 /* True if name, process, window and reserved are in range; a resume's too. */
@@ -135,8 +144,8 @@ bool entry_session_open_ok(const struct entry_session_open *open);
 /* True if masks and incarnations agree, at least one voter stands, and no id is out of range. */
 bool entry_config_ok(const struct entry_config *config);
 
-/* True if the KEEL_NAME_MAX + 1 bytes are a session's name: 1..KEEL_NAME_MAX bytes of printable ASCII
- * without space, then zeros to the end. */
+/* True if the KEEL_NAME_MAX + 1 bytes are a session's name: 1..KEEL_NAME_MAX bytes of printable
+ * ASCII without space, then zeros to the end. */
 bool entry_name_ok(const char *name);
 
 /* True if the KEEL_DAY_NAME_SIZE bytes name a day: at least one printable character that is not a

@@ -3,9 +3,9 @@
  * structs are made of bytes, so they need no alignment.
  *
  * A downstream packet is a mold_header and `count` blocks, each uint16_t length (BE) and that many
- * bytes. On a `raw` line a block is the submitted bytes, and a session's end is a block of length 0.
- * On an `envelope` line a block is a feed_envelope and then the submitted bytes, or, for a session's
- * end, a struct machine_session_end_message.
+ * bytes. On a `raw` line a block is the submitted bytes, and a session's end is a block of length
+ * 0. On an `envelope` line a block is a feed_envelope and then the submitted bytes, or, for a
+ * session's end, a struct machine_session_end_message.
  */
 #ifndef KEEL_WIRE_FEED_H
 #define KEEL_WIRE_FEED_H
@@ -19,11 +19,11 @@
 enum { MOLD_HEADER_SIZE = 20, MOLD_BLOCK_HEAD_SIZE = 2, FEED_ENVELOPE_SIZE = 32 };
 
 enum { /* counts with a meaning of their own */
-    MOLD_HEARTBEAT = 0,
-    MOLD_END_OF_SESSION = 0xffff
+       MOLD_HEARTBEAT = 0,
+       MOLD_END_OF_SESSION = 0xffff
 };
 
-struct mold_header { /* downstream packets and request packets alike */
+struct mold_header {                  /* downstream packets and request packets alike */
     char session[KEEL_DAY_NAME_SIZE]; /* the trading day's name */
     uint8_t sequence[8]; /* of the first block; heartbeat, end of session: the next expected */
     uint8_t count[2];    /* of blocks; in a request: of blocks wanted */
@@ -48,7 +48,8 @@ _Static_assert(sizeof(struct feed_envelope) == FEED_ENVELOPE_SIZE, "feed envelop
 _Static_assert(offsetof(struct feed_envelope, utc_error_ns) == 4, "envelope clock error");
 _Static_assert(offsetof(struct feed_envelope, number) == 24, "envelope number");
 _Static_assert(MOLD_HEADER_SIZE + MOLD_BLOCK_HEAD_SIZE + FEED_ENVELOPE_SIZE + KEEL_MSG_MAX <=
-                   KEEL_DATAGRAM_MAX, "the largest message fits an envelope line");
+                   KEEL_DATAGRAM_MAX,
+               "the largest message fits an envelope line");
 
 struct feed_stamp { /* an envelope in host order */
     enum feed_kind kind;

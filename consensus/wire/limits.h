@@ -27,7 +27,8 @@ enum {
     /* Room for the (length, payload) blocks of one ENTRY_MESSAGES, so that any entry fits one
      * AppendEntries packet, one page and one submit packet. */
     KEEL_BLOCKS_MAX = KEEL_ENTRY_MAX - KEEL_ENTRY_HEAD_SIZE - KEEL_MESSAGES_HEAD_SIZE, /* 1272 */
-    KEEL_MSG_MIN = 1, /* an empty block on the raw feed is a session's end, so no message is empty */
+    KEEL_MSG_MIN =
+        1, /* an empty block on the raw feed is a session's end, so no message is empty */
     KEEL_MSG_MAX = KEEL_BLOCKS_MAX - 2 /* 1270: the largest message, bytes */
 };
 

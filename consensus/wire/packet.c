@@ -8,7 +8,8 @@ enum { NS_PER_US = 1000 };
 
 static const uint8_t zeros[8];
 
-/* Entries as they follow an append's head: `count` of them, consecutive, of one term, no byte over. */
+/* Entries as they follow an append's head: `count` of them, consecutive, of one term, no byte over.
+ */
 static bool entries_ok(const uint8_t *entries, const struct packet_append *append)
 {
     size_t left = append->bytes;
@@ -25,8 +26,8 @@ static bool entries_ok(const uint8_t *entries, const struct packet_append *appen
     return left == 0;
 }
 
-static bool append_decode(const void *body, size_t size, struct raft_msg *msg,
-                          const void **entries, size_t *entries_size)
+static bool append_decode(const void *body, size_t size, struct raft_msg *msg, const void **entries,
+                          size_t *entries_size)
 {
     struct packet_append a;
     if (size < sizeof(a) || size > KEEL_BODY_MAX)

@@ -1,6 +1,6 @@
-/* Keel's UDP payloads. All integers little-endian. Every packet begins with struct packet; all kinds
- * but the four of the handshake end with a 16-byte tag, AES-128-GMAC over everything before it under
- * the association's key for this direction, nonce = 4 zero bytes then `counter`.
+/* Keel's UDP payloads. All integers little-endian. Every packet begins with struct packet; all
+ * kinds but the four of the handshake end with a 16-byte tag, AES-128-GMAC over everything before
+ * it under the association's key for this direction, nonce = 4 zero bytes then `counter`.
  *
  * Decoders are total: any bytes give either a struct or a false. They copy nothing larger than a
  * head; entries and blocks stay where they are and are pointed at.
@@ -46,7 +46,7 @@ enum packet_kind {
 struct packet { /* 32 bytes */
     uint8_t magic;
     uint8_t version;
-    uint8_t kind;     /* enum packet_kind */
+    uint8_t kind; /* enum packet_kind */
     uint8_t reserved;
     uint32_t from;    /* principal */
     uint32_t to;      /* principal */
@@ -102,12 +102,14 @@ _Static_assert(sizeof(struct packet_vote) == 32, "vote");
 bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
                         const void **entries, size_t *entries_size);
 
-/* Writes the body of a peer message (without entries) to body, at least 64 bytes of room; returns its
- * size and sets *kind. For APPEND the caller appends `entries_size` bytes of entries behind it. */
+/* Writes the body of a peer message (without entries) to body, at least 64 bytes of room; returns
+ * its size and sets *kind. For APPEND the caller appends `entries_size` bytes of entries behind it.
+ */
 size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                           uint8_t *kind);
 
-/* --- client to replica ------------------------------------------------------------------------- */
+/* --- client to replica -------------------------------------------------------------------------
+ */
 
 /* PACKET_SUBMIT's body is a struct entry_messages and its blocks, exactly as the entry will carry
  * them. True if count, bytes and blocks agree with size. */
@@ -131,12 +133,13 @@ _Static_assert(sizeof(struct packet_session_end) == 32, "session end");
  * zero; size exact. */
 bool packet_session_request_check(const void *body, size_t size);
 
-/* --- replica to client ------------------------------------------------------------------------- */
+/* --- replica to client -------------------------------------------------------------------------
+ */
 
 /* What became of a run of consecutive numbers. */
 struct packet_result_run { /* 32 bytes */
-    uint64_t number; /* first number of the run */
-    uint64_t feed;   /* SEQUENCED: feed number of the first, the rest follow on; else 0 */
+    uint64_t number;       /* first number of the run */
+    uint64_t feed;         /* SEQUENCED: feed number of the first, the rest follow on; else 0 */
     uint64_t utc_ns;
     uint32_t utc_error_ns;
     uint16_t count;
@@ -157,20 +160,21 @@ _Static_assert(sizeof(struct packet_result) == 40, "result");
 
 enum { PACKET_RESULT_RUNS_MAX = 42 };
 _Static_assert(sizeof(struct packet_result) +
-                       PACKET_RESULT_RUNS_MAX * sizeof(struct packet_result_run) <= KEEL_BODY_MAX,
+                       PACKET_RESULT_RUNS_MAX * sizeof(struct packet_result_run) <=
+                   KEEL_BODY_MAX,
                "a full result fits one packet");
 
 struct packet_session { /* 88 bytes, then run_count runs: the results kept */
     uint64_t request;
     uint64_t session;
-    uint64_t epoch;   /* the epoch in force: what a RESUME must replace */
-    uint64_t last;    /* last number consumed */
-    uint64_t index;   /* log index of the entry that decided */
+    uint64_t epoch; /* the epoch in force: what a RESUME must replace */
+    uint64_t last;  /* last number consumed */
+    uint64_t index; /* log index of the entry that decided */
     uint64_t utc_ns;
     uint32_t ttl_ms;
     uint16_t window;
-    uint8_t status;   /* enum machine_status */
-    uint8_t answers;  /* packet kind that it answers */
+    uint8_t status;                   /* enum machine_status */
+    uint8_t answers;                  /* packet kind that it answers */
     char name[KEEL_NAME_MAX + 1 - 8]; /* first 24 bytes, for logs */
     uint16_t run_count;
     uint16_t reserved;
@@ -180,7 +184,8 @@ _Static_assert(sizeof(struct packet_session) == 88, "session answer");
 
 enum { PACKET_SESSION_RUNS_MAX = 41 }; /* one fewer than a result: its head is longer */
 _Static_assert(sizeof(struct packet_session) +
-                       PACKET_SESSION_RUNS_MAX * sizeof(struct packet_result_run) <= KEEL_BODY_MAX,
+                       PACKET_SESSION_RUNS_MAX * sizeof(struct packet_result_run) <=
+                   KEEL_BODY_MAX,
                "a full session answer fits one packet");
 
 enum packet_redirect_reason {
@@ -189,7 +194,7 @@ enum packet_redirect_reason {
 };
 
 struct packet_redirect { /* 24 bytes */
-    uint64_t request; /* SUBMIT: the first number that was not taken */
+    uint64_t request;    /* SUBMIT: the first number that was not taken */
     uint32_t leader;
     uint8_t reason;
     uint8_t answers;
