@@ -1,0 +1,320 @@
+#include "consensus/wire/entry.h"
+#include "tests/unit/unit.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KINDS = 10 };
+
+static uint64_t state = 1;
+
+static uint32_t draw(uint32_t below)
+{
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)(state >> 33) % below;
+}
+
+/* Checks a copy that ends where its memory ends and starts at an odd address, so that any read
+ * beyond `size` or any aligned load is seen by the sanitisers. */
+static bool check_exact(const void *bytes, size_t size)
+{
+    uint8_t *exact = malloc(size + 1);
+    memcpy(exact + 1, bytes, size);
+    bool ok = entry_check(exact + 1, size);
+    free(exact);
+    return ok;
+}
+
+static size_t put_entry(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind, const void *body,
+                        size_t size)
+{
+    struct entry head = {
+        .size = (uint16_t)((sizeof(head) + size + 7) / 8 * 8),
+        .kind = (uint8_t)kind,
+        .version = ENTRY_VERSION,
+        .index = 1,
+        .term = 1,
+        .principal = 16,
+    };
+    memset(bytes, 0, KEEL_ENTRY_MAX);
+    memcpy(bytes, &head, sizeof(head));
+    memcpy(bytes + sizeof(head), body, size);
+    return head.size;
+}
+
+/* `count` blocks of the given length each, the last one of `last_length`. */
+static size_t put_messages(uint8_t bytes[KEEL_ENTRY_MAX], uint32_t count, uint32_t length,
+                           uint32_t last_length)
+{
+    uint8_t body[2048];
+    struct entry_messages head = {.session = 5, .epoch = 6, .number = 7, .count = (uint16_t)count};
+    size_t at = sizeof(head);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t n = i + 1 < count ? length : last_length;
+        body[at] = (uint8_t)n;
+        body[at + 1] = (uint8_t)(n >> 8);
+        memset(body + at + 2, 'a' + (int)i % 26, n);
+        at += 2 + n;
+    }
+    head.bytes = (uint16_t)(at - sizeof(head));
+    memcpy(body, &head, sizeof(head));
+    return put_entry(bytes, ENTRY_MESSAGES, body, at);
+}
+
+/* A sane entry of each kind. */
+static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
+{
+    const struct entry_noop noop = {.leader = 1, .incarnation = 9};
+    const struct entry_session_open open = {.name = "gateway-7", .process = 3, .window = 64};
+    struct entry_session_end end = {.session = 5, .epoch = 6, .reason = SESSION_END_CLEAN};
+    const struct entry_day day = {.name = "20240611  "};
+    const struct entry_boot boot = {.replica = 7, .incarnation = 1, .boot = 1};
+    const struct entry_config config = {.voters = 0x6,
+                                        .voters_new = 0xc,
+                                        .learners = 0x80,
+                                        .incarnation = {0, 1, 2, 3, 0, 0, 0, 4}};
+    switch (kind) {
+    case ENTRY_NOOP:
+        return put_entry(bytes, kind, &noop, sizeof(noop));
+    case ENTRY_MESSAGES:
+        return put_messages(bytes, 3, 9, 14);
+    case ENTRY_SESSION_OPEN:
+    case ENTRY_SESSION_RESUME:
+        return put_entry(bytes, kind, &open, sizeof(open));
+    case ENTRY_SESSION_EXPIRE:
+        end.reason = SESSION_END_EXPIRED;
+        return put_entry(bytes, kind, &end, sizeof(end));
+    case ENTRY_SESSION_END:
+        return put_entry(bytes, kind, &end, sizeof(end));
+    case ENTRY_DAY_END:
+    case ENTRY_DAY_BEGIN:
+        return put_entry(bytes, kind, &day, sizeof(day));
+    case ENTRY_BOOT:
+        return put_entry(bytes, kind, &boot, sizeof(boot));
+    case ENTRY_CONFIG:
+        return put_entry(bytes, kind, &config, sizeof(config));
+    }
+    return 0;
+}
+
+static void each_kind_is_taken(void)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    for (int kind = 1; kind <= KINDS; kind++) {
+        size_t size = sample(bytes, (enum entry_kind)kind);
+        CU_ASSERT_TRUE(check_exact(bytes, size));
+        CU_ASSERT_TRUE(entry_check(bytes, KEEL_ENTRY_MAX)); /* more may follow */
+        for (size_t cut = 0; cut < size; cut++)
+            CU_ASSERT_FALSE(check_exact(bytes, cut));
+    }
+}
+
+static void heads_out_of_form(void)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX + 8];
+    struct entry *head = (struct entry *)(void *)bytes;
+    for (int kind = 1; kind <= KINDS; kind++) {
+        uint16_t size = (uint16_t)sample(bytes, (enum entry_kind)kind);
+        for (uint32_t other = 0; other <= KEEL_ENTRY_MAX + 8; other++) {
+            head->size = (uint16_t)other;
+            CU_ASSERT_EQUAL(entry_check(bytes, sizeof(bytes)), other == size);
+        }
+        head->size = size;
+        for (uint32_t version = 0; version < 256; version++) {
+            head->version = (uint8_t)version;
+            CU_ASSERT_EQUAL(entry_check(bytes, size), version == ENTRY_VERSION);
+        }
+    }
+    uint8_t zeros[KEEL_ENTRY_MAX] = {0};
+    CU_ASSERT_FALSE(entry_check(zeros, sizeof(zeros)));
+    size_t size = sample(bytes, ENTRY_NOOP);
+    for (uint32_t kind = 0; kind < 256; kind++) {
+        head->kind = (uint8_t)kind;
+        CU_ASSERT_EQUAL(entry_check(bytes, size), kind == ENTRY_NOOP);
+    }
+}
+
+/* Padding is part of what the checksum and the log chain cover: two spellings of one entry would be
+ * two entries. */
+static void padding_is_zero(void)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    for (uint32_t length = 1; length <= 8; length++) {
+        size_t size = put_messages(bytes, 1, 0, length);
+        size_t used = sizeof(struct entry) + sizeof(struct entry_messages) + 2 + length;
+        CU_ASSERT_TRUE(entry_check(bytes, size));
+        for (size_t at = used; at < size; at++) {
+            bytes[at] = 1;
+            CU_ASSERT_FALSE(entry_check(bytes, size));
+            bytes[at] = 0;
+        }
+    }
+}
+
+static void message_limits(void)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    CU_ASSERT_TRUE(check_exact(bytes, put_messages(bytes, 1, 0, KEEL_MSG_MAX)));
+    CU_ASSERT_EQUAL(sizeof(struct entry) + sizeof(struct entry_messages) + 2 + KEEL_MSG_MAX,
+                    KEEL_ENTRY_MAX);
+    CU_ASSERT_TRUE(check_exact(bytes, put_messages(bytes, 64, 1, 1)));
+    CU_ASSERT_FALSE(check_exact(bytes, put_messages(bytes, 65, 1, 1)));
+    CU_ASSERT_FALSE(check_exact(bytes, put_messages(bytes, 1, 0, 0))); /* no empty message */
+    CU_ASSERT_FALSE(check_exact(bytes, put_messages(bytes, 2, 0, 5)));
+    size_t size = put_messages(bytes, 2, 5, 5);
+    struct entry_messages *m = (struct entry_messages *)(void *)(bytes + sizeof(struct entry));
+    m->number = 0;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->number = ENTRY_NUMBER_MAX;
+    CU_ASSERT_TRUE(entry_check(bytes, size));
+    m->number = ENTRY_NUMBER_MAX + 1;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->number = 1;
+    m->count = 0;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->count = 1;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->count = 3;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->count = 2;
+    m->reserved = 1;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->reserved = 0;
+    m->bytes++;
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+    m->bytes--;
+    CU_ASSERT_TRUE(entry_check(bytes, size));
+    bytes[sizeof(struct entry) + sizeof(*m)]++; /* the first block reaches into the second */
+    CU_ASSERT_FALSE(entry_check(bytes, size));
+}
+
+/* One byte of a sane entry's body set to each value; how many of them are taken. */
+static uint32_t taken(enum entry_kind kind, size_t offset)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    size_t size = sample(bytes, kind);
+    uint32_t count = 0;
+    for (uint32_t value = 0; value < 256; value++) {
+        bytes[sizeof(struct entry) + offset] = (uint8_t)value;
+        count += check_exact(bytes, size);
+    }
+    return count;
+}
+
+static void body_ranges(void)
+{
+    const struct {
+        enum entry_kind kind;
+        size_t offset;
+        uint32_t taken;
+    } cases[] = {
+        {ENTRY_NOOP, 4, 1},            /* reserved */
+        {ENTRY_SESSION_OPEN, 0, 94},   /* first byte of a name: 0x21..0x7e */
+        {ENTRY_SESSION_OPEN, 8, 95},   /* the last one may also end it */
+        {ENTRY_SESSION_OPEN, 7, 94},   /* but no zero before another letter */
+        {ENTRY_SESSION_OPEN, 9, 95},   /* one longer */
+        {ENTRY_SESSION_OPEN, 10, 1},   /* zero padding */
+        {ENTRY_SESSION_OPEN, 31, 1},   /* zero-terminated */
+        {ENTRY_SESSION_OPEN, 32, 255}, /* process 0 */
+        {ENTRY_SESSION_OPEN, 40, 256}, /* replaces */
+        {ENTRY_SESSION_OPEN, 52, 64},  /* window 1..64 */
+        {ENTRY_SESSION_OPEN, 53, 1},   /* 64 + 256 n */
+        {ENTRY_SESSION_OPEN, 54, 1},   /* reserved */
+        {ENTRY_SESSION_RESUME, 52, 64},
+        {ENTRY_SESSION_RESUME, 0, 94},
+        {ENTRY_SESSION_END, 0, 255},   /* session 0 */
+        {ENTRY_SESSION_END, 24, 2},    /* reasons of an end: clean, killed */
+        {ENTRY_SESSION_EXPIRE, 24, 1}, /* of an expiry: expired */
+        {ENTRY_SESSION_END, 28, 1},    /* reserved */
+        {ENTRY_DAY_END, 0, 94},        /* a day's name */
+        {ENTRY_DAY_BEGIN, 7, 95},      /* may end in a space earlier */
+        {ENTRY_DAY_BEGIN, 8, 95},      /* one longer */
+        {ENTRY_DAY_BEGIN, 9, 1},       /* no letter behind a space */
+        {ENTRY_DAY_BEGIN, 10, 1},      /* reserved */
+        {ENTRY_BOOT, 0, 7},            /* replica 1..7 */
+        {ENTRY_BOOT, 4, 1},
+        {ENTRY_BOOT, 8, 255},
+        {ENTRY_BOOT, 16, 255}, /* boots count from 1 */
+        {ENTRY_CONFIG, 0, 8},  /* see configurations */
+        {ENTRY_CONFIG, 1, 1},
+        {ENTRY_CONFIG, 12, 1},
+        {ENTRY_CONFIG, 16, 1},   /* id 0 has no incarnation */
+        {ENTRY_CONFIG, 24, 255}, /* a named id has one */
+        {ENTRY_CONFIG, 48, 1},   /* another has none */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint32_t count = taken(cases[i].kind, cases[i].offset);
+        if (count != cases[i].taken)
+            printf("# kind %d, offset %zu: %u\n", (int)cases[i].kind, cases[i].offset, count);
+        CU_ASSERT_EQUAL(count, cases[i].taken);
+    }
+}
+
+static void names(void)
+{
+    char name[KEEL_NAME_MAX + 1];
+    memset(name, 'x', sizeof(name));
+    CU_ASSERT_FALSE(entry_name_ok(name)); /* no end */
+    name[KEEL_NAME_MAX] = 0;
+    CU_ASSERT_TRUE(entry_name_ok(name));
+    CU_ASSERT_FALSE(entry_name_ok((const char[KEEL_NAME_MAX + 1]){"two words"}));
+    CU_ASSERT_FALSE(entry_name_ok((const char[KEEL_NAME_MAX + 1]){"\xc3\xa9t\xc3\xa9"}));
+    CU_ASSERT_TRUE(entry_day_name_ok("ABCDEFGHIJ"));
+    CU_ASSERT_FALSE(entry_day_name_ok("          "));
+    CU_ASSERT_FALSE(entry_day_name_ok("A\0        "));
+}
+
+/* Random damage to entries of every kind: the verdict is what it is, no read leaves the bytes, and
+ * what is taken as messages can be walked block by block within its size. */
+static void random_mutations(void)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    uint32_t walked = 0, refused = 0;
+    for (uint32_t round = 0; round < 60000; round++) {
+        size_t size = round % 3 == 0
+                          ? put_messages(bytes, 1 + draw(20), 1 + draw(40), 1 + draw(300))
+                          : sample(bytes, (enum entry_kind)(1 + draw(KINDS)));
+        uint32_t hits = draw(4);
+        for (uint32_t i = 0; i < hits; i++)
+            bytes[draw(2) == 0 ? draw((uint32_t)size) : 4 + draw(120) % (uint32_t)size] =
+                (uint8_t)draw(draw(2) == 0 ? 4 : 256);
+        size_t available = draw(4) == 0 ? draw((uint32_t)size + 1) : size;
+        uint64_t *exact = malloc(size + 8);
+        memcpy(exact, bytes, size);
+        bool ok = check_exact(bytes, available);
+        CU_ASSERT_EQUAL(ok, entry_check(exact, available));
+        const struct entry *e = (const struct entry *)(const void *)exact;
+        refused += !ok;
+        if (ok && e->kind == ENTRY_MESSAGES) {
+            const struct entry_messages *m = entry_body(e);
+            uint32_t offset = 0;
+            for (uint32_t i = 0; i < m->count; i++) {
+                uint16_t length;
+                const uint8_t *block = entry_block_next(e, &offset, &length);
+                CU_ASSERT_FATAL(block + length <= (const uint8_t *)e + e->size);
+                CU_ASSERT_FATAL(length >= KEEL_MSG_MIN);
+                walked++;
+            }
+            CU_ASSERT_EQUAL(offset, m->bytes);
+        }
+        free(exact);
+    }
+    CU_ASSERT(walked > 10000);
+    CU_ASSERT(refused > 10000);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"a sane entry of each kind is taken, cut off it is not", each_kind_is_taken},
+        {"size, version and kind out of form", heads_out_of_form},
+        {"padding is zero", padding_is_zero},
+        {"limits of messages and blocks", message_limits},
+        {"values of each body keep their ranges", body_ranges},
+        {"names of sessions and days", names},
+        {"random damage is never read beyond", random_mutations},
+        {0}};
+    return unit_main("entry", tests);
+}

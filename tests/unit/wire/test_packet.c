@@ -1,0 +1,293 @@
+#include "consensus/wire/packet.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { KINDS = 6 };
+
+static const uint8_t kinds[KINDS] = {PACKET_PREVOTE,    PACKET_PREVOTE_REPLY, PACKET_VOTE,
+                                     PACKET_VOTE_REPLY, PACKET_APPEND,        PACKET_APPEND_REPLY};
+
+static size_t put_noop(uint8_t *bytes, uint64_t index, uint64_t term)
+{
+    const struct entry head = {.size = sizeof(head) + sizeof(struct entry_noop),
+                               .kind = ENTRY_NOOP,
+                               .version = ENTRY_VERSION,
+                               .index = index,
+                               .term = term};
+    const struct entry_noop noop = {.leader = 2, .incarnation = 5};
+    memcpy(bytes, &head, sizeof(head));
+    memcpy(bytes + sizeof(head), &noop, sizeof(noop));
+    return head.size;
+}
+
+/* Decodes a copy that ends where its memory ends, at an odd address. */
+static bool decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg)
+{
+    const void *entries;
+    size_t entries_size;
+    uint8_t *exact = malloc(size + 1);
+    memcpy(exact + 1, body, size);
+    memset(msg, 0x5a, sizeof(*msg));
+    bool ok = packet_peer_decode(kind, exact + 1, size, msg, &entries, &entries_size);
+    if (ok && msg->kind == RAFT_APPEND && msg->count > 0) {
+        CU_ASSERT_PTR_EQUAL(entries, exact + 1 + KEEL_APPEND_HEAD_SIZE);
+        CU_ASSERT_EQUAL(entries_size, size - KEEL_APPEND_HEAD_SIZE);
+    } else {
+        CU_ASSERT_PTR_NULL(entries);
+        CU_ASSERT_EQUAL(entries_size, 0);
+    }
+    free(exact);
+    return ok;
+}
+
+static struct raft_msg message(uint8_t kind)
+{
+    struct raft_msg msg = {.kind = kind, .term = 9, .prev_index = 41, .prev_term = 7};
+    bool reply = kind == RAFT_PREVOTE_REPLY || kind == RAFT_VOTE_REPLY;
+    if (reply)
+        msg.status = 1;
+    if (kind == RAFT_APPEND) {
+        msg.prev_chain = 0x1122334455667788;
+        msg.entry_term = 8;
+        msg.count = 2;
+        msg.commit = 40;
+        msg.probe = 12345;
+        msg.quorum_age_ns = 3000000;
+    }
+    if (kind == RAFT_APPEND_REPLY) {
+        msg.prev_term = 0; /* not carried */
+        msg.status = RAFT_APPEND_CONFLICT;
+        msg.prev_chain = 99;
+        msg.match = 38;
+        msg.hint_index = 37;
+        msg.hint_term = 6;
+        msg.probe = 12345;
+    }
+    return msg;
+}
+
+/* A packet of the kind, with two entries behind an append. */
+static size_t sample(uint8_t body[KEEL_BODY_MAX], uint8_t raft_kind, uint8_t *kind)
+{
+    struct raft_msg msg = message(raft_kind);
+    size_t entries = 0;
+    if (raft_kind == RAFT_APPEND) {
+        entries = put_noop(body + KEEL_APPEND_HEAD_SIZE, 42, 8);
+        entries += put_noop(body + KEEL_APPEND_HEAD_SIZE + entries, 43, 8);
+    }
+    return packet_peer_encode(&msg, entries, body, kind) + entries;
+}
+
+static void round_trips(void)
+{
+    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_APPEND_REPLY; raft_kind++) {
+        uint8_t body[KEEL_BODY_MAX], kind;
+        struct raft_msg wanted = message(raft_kind), msg;
+        size_t size = sample(body, raft_kind, &kind);
+        CU_ASSERT_EQUAL(kind, kinds[raft_kind - RAFT_PREVOTE]);
+        CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+        CU_ASSERT_EQUAL(memcmp(&msg, &wanted, sizeof(msg)), 0);
+        for (size_t cut = 0; cut < size; cut++)
+            CU_ASSERT_FALSE(decode(kind, body, cut, &msg));
+        body[size] = 0;
+        CU_ASSERT_FALSE(decode(kind, body, size + 1, &msg));
+        for (uint32_t other = 0; other < 256; other++) {
+            bool peer = other >= PACKET_PREVOTE && other <= PACKET_APPEND_REPLY;
+            CU_ASSERT(peer || !decode((uint8_t)other, body, size, &msg));
+        }
+    }
+}
+
+/* The layout is the document's, not just whatever encode and decode agree on. */
+static void layouts(void)
+{
+    uint8_t body[KEEL_BODY_MAX], kind;
+    uint64_t word;
+    uint32_t half;
+    CU_ASSERT_EQUAL(sample(body, RAFT_APPEND, &kind), 64 + 128);
+    memcpy(&word, body + 24, 8);
+    CU_ASSERT_EQUAL(word, 0x1122334455667788);
+    memcpy(&word, body + 48, 8);
+    CU_ASSERT_EQUAL(word, 12345);
+    memcpy(&half, body + 56, 4);
+    CU_ASSERT_EQUAL(half, 3000);
+    CU_ASSERT_EQUAL(body[60], 2);
+    CU_ASSERT_EQUAL(body[62], 128);
+    CU_ASSERT_EQUAL(sample(body, RAFT_APPEND_REPLY, &kind), 64);
+    CU_ASSERT_EQUAL(body[16], 38);
+    CU_ASSERT_EQUAL(body[56], RAFT_APPEND_CONFLICT);
+    CU_ASSERT_EQUAL(sample(body, RAFT_VOTE_REPLY, &kind), 32);
+    CU_ASSERT_EQUAL(body[8], 41);
+    CU_ASSERT_EQUAL(body[24], 1);
+}
+
+/* Form: what a sender never writes. */
+static void append_out_of_form(void)
+{
+    uint8_t body[KEEL_BODY_MAX], kind;
+    struct raft_msg msg;
+    size_t size = sample(body, RAFT_APPEND, &kind);
+    struct packet_append good, bad;
+    memcpy(&good, body, sizeof(good));
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+#define REFUSED(change)                                                                            \
+    do {                                                                                           \
+        bad = good;                                                                                \
+        change;                                                                                    \
+        memcpy(body, &bad, sizeof(bad));                                                           \
+        CU_ASSERT_FALSE(decode(kind, body, size, &msg));                                           \
+    } while (0)
+    REFUSED(bad.count = 1);
+    REFUSED(bad.count = 3);
+    REFUSED(bad.count = 0);
+    REFUSED(bad.bytes = 64);
+    REFUSED(bad.bytes = 136);
+    REFUSED(bad.prev_index = 40);
+    REFUSED(bad.prev_index = UINT64_MAX);
+    REFUSED(bad.entry_term = 7);
+    REFUSED(bad.term = 7);
+#undef REFUSED
+    memcpy(body, &good, sizeof(good));
+    put_noop(body + KEEL_APPEND_HEAD_SIZE + 64, 44, 8); /* 42, 44 */
+    CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    put_noop(body + KEEL_APPEND_HEAD_SIZE + 64, 43, 9);
+    CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    put_noop(body + KEEL_APPEND_HEAD_SIZE + 64, 43, 8);
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+    body[KEEL_APPEND_HEAD_SIZE + 64 + 7] = 0; /* version of the second entry */
+    CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+}
+
+static void replies_out_of_form(void)
+{
+    uint8_t body[KEEL_BODY_MAX], kind;
+    struct raft_msg msg;
+    size_t size = sample(body, RAFT_APPEND_REPLY, &kind);
+    body[56] = RAFT_APPEND_NO_SPACE + 1;
+    CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    body[56] = RAFT_APPEND_NO_SPACE;
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+    body[63] = 1;
+    CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_VOTE_REPLY; raft_kind++) {
+        bool reply = raft_kind == RAFT_PREVOTE_REPLY || raft_kind == RAFT_VOTE_REPLY;
+        size = sample(body, raft_kind, &kind);
+        for (uint32_t granted = 0; granted < 256; granted++) {
+            body[24] = (uint8_t)granted;
+            CU_ASSERT_EQUAL(decode(kind, body, size, &msg), granted <= (reply ? 1u : 0u));
+        }
+        body[24] = 0;
+        body[25] = 1;
+        CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    }
+}
+
+/* H22: a line counts the age that the packet states; it must not come out younger than it was. */
+static void h22_quorum_age_is_never_rounded_down(void)
+{
+    const uint64_t ages[] = {0,
+                             1,
+                             999,
+                             1000,
+                             1001,
+                             123456789,
+                             4294967293ull * 1000 + 1,
+                             4294967294ull * 1000,
+                             4294967294ull * 1000 + 1,
+                             UINT64_MAX - 1,
+                             UINT64_MAX};
+    for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++) {
+        uint8_t body[64], kind;
+        struct raft_msg msg = {.kind = RAFT_APPEND, .term = 1, .quorum_age_ns = ages[i]}, got;
+        size_t size = packet_peer_encode(&msg, 0, body, &kind);
+        CU_ASSERT_TRUE(decode(kind, body, size, &got));
+        CU_ASSERT(got.quorum_age_ns >= ages[i]);
+        CU_ASSERT(got.quorum_age_ns == UINT64_MAX || got.quorum_age_ns - ages[i] < 1000);
+        CU_ASSERT_EQUAL(got.quorum_age_ns == UINT64_MAX, ages[i] > 4294967294ull * 1000);
+    }
+}
+
+static void any_bytes_decode_or_not(void)
+{
+    uint64_t state = 3;
+    uint32_t taken = 0;
+    for (uint32_t round = 0; round < 60000; round++) {
+        uint8_t body[KEEL_BODY_MAX], kind;
+        struct raft_msg msg;
+        size_t size = sample(body, (uint8_t)(RAFT_PREVOTE + round % KINDS), &kind);
+        for (uint32_t i = 0; i < round % 3; i++) {
+            state = state * 6364136223846793005ull + 1442695040888963407ull;
+            body[(state >> 33) % size] = (uint8_t)(state >> 20);
+        }
+        state = state * 6364136223846793005ull + 1442695040888963407ull;
+        if (state >> 62 == 0)
+            size = (state >> 33) % (size + 1);
+        taken += decode(kind, body, size, &msg);
+    }
+    CU_ASSERT(taken > 10000 && taken < 50000);
+}
+
+static void submit_is_an_entrys_body(void)
+{
+    uint8_t body[sizeof(struct entry_messages) + KEEL_BLOCKS_MAX] = {0};
+    struct entry_messages head = {.session = 1, .epoch = 1, .number = 1, .count = 2, .bytes = 9};
+    memcpy(body, &head, sizeof(head));
+    memcpy(body + sizeof(head), "\3\0abc\2\0de", 9);
+    CU_ASSERT_TRUE(packet_submit_check(body, sizeof(head) + 9));
+    CU_ASSERT_FALSE(packet_submit_check(body, sizeof(head) + 8));
+    CU_ASSERT_FALSE(packet_submit_check(body, sizeof(head) + 10));
+    CU_ASSERT_FALSE(packet_submit_check(body, 0));
+    for (uint32_t value = 0; value < 256; value++) {
+        body[sizeof(head)] = (uint8_t)value;
+        CU_ASSERT_EQUAL(packet_submit_check(body, sizeof(head) + 9), value == 3);
+    }
+    head = (struct entry_messages){.session = 1, .epoch = 1, .number = 1, .count = 1};
+    head.bytes = KEEL_BLOCKS_MAX;
+    memcpy(body, &head, sizeof(head));
+    body[sizeof(head)] = KEEL_MSG_MAX & 0xff;
+    body[sizeof(head) + 1] = KEEL_MSG_MAX >> 8;
+    CU_ASSERT_TRUE(packet_submit_check(body, sizeof(body)));
+    CU_ASSERT(sizeof(body) <= KEEL_BODY_MAX);
+}
+
+static void session_requests(void)
+{
+    struct packet_session_request good = {.open = {.name = "gw", .process = 1, .window = 1},
+                                          .request = 5};
+    struct packet_session_request bad;
+    CU_ASSERT_TRUE(packet_session_request_check(&good, sizeof(good)));
+    CU_ASSERT_FALSE(packet_session_request_check(&good, sizeof(good) - 1));
+    CU_ASSERT_FALSE(packet_session_request_check(&good, sizeof(good) + 1));
+    bad = good;
+    bad.open.name[0] = 0;
+    CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
+    bad = good;
+    bad.open.name[5] = 'x';
+    CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
+    bad = good;
+    bad.open.process = 0;
+    CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
+    bad = good;
+    bad.open.window = 65;
+    CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
+    bad = good;
+    bad.open.reserved = 1;
+    CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"peer messages survive the wire", round_trips},
+        {"fields lie where the document says", layouts},
+        {"appends out of form", append_out_of_form},
+        {"replies and votes out of form", replies_out_of_form},
+        {"H22: the quorum age is never rounded down", h22_quorum_age_is_never_rounded_down},
+        {"any bytes decode or do not", any_bytes_decode_or_not},
+        {"a submit is an entry's body", submit_is_an_entrys_body},
+        {"session requests", session_requests},
+        {0}};
+    return unit_main("packet", tests);
+}
