@@ -1,0 +1,118 @@
+/* The control side of one replica: handshakes, the log cursor with a second instance of the machine,
+ * checkpoints, keepalives and expiry, boot entries, and requests of people that need the log.
+ *
+ * One thread calls control_turn(): in keeld the control thread, about every millisecond; in the
+ * simulator the driver, inline. It is deterministic given what it reads: time is an argument, chance
+ * comes from the replica's clock (clock_secret), everything else from the links and from the drive.
+ * It never waits for `seq`; reads and checkpoint writes on the drive are the blocking forms of its own
+ * handle. Its only way in is a proposal through the command link (design: section 4).
+ *
+ * Memory is the caller's, control_size() bytes; nothing is allocated after control_init().
+ */
+#ifndef KEEL_CONTROL_H
+#define KEEL_CONTROL_H
+
+#include "dataplane/auth/keys.h"
+#include "dataplane/replica.h"
+
+enum {
+    CONTROL_SILENT_MS = 3000,       /* default: no valid packet of a peer this long: handshake anew */
+    CONTROL_CHECKPOINT_SHARE = 8,   /* default: a checkpoint when 1/8 of the slots is not covered */
+    CONTROL_CHECKPOINT_MS = 60000,  /* default: and this often while anything was applied */
+    CONTROL_CHECKPOINT_RETRY_MS = 1000, /* after a checkpoint that failed */
+    CONTROL_NOTICES_MAX = 64,       /* notices taken in one turn */
+    CONTROL_SPANS_MS = 2,           /* pause between questions for the log while it does not grow */
+    CONTROL_SPANS_LOST_MS = 100,    /* an answer that did not come is asked for again */
+    CONTROL_EXPIRIES_MAX = 16,      /* expiries proposed in one turn */
+    CONTROL_EXPIRE_SCAN_MS = 20,    /* how often sessions are looked over */
+    CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
+    CONTROL_REQUESTS = 16,          /* admin requests under way */
+    CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
+    CONTROL_BODY_MAX = 56,          /* bytes of a proposed entry's body */
+    CONTROL_PROBLEM_SIZE = 200
+};
+
+struct control_options {
+    struct replica *replica;
+    struct disk *disk;                  /* own handle (depth 1 or more), same file as the writer's */
+    const struct genesis *genesis;      /* stays the caller's */
+    const struct ring_recovery *found;  /* needed only during control_init() */
+    const struct machine *machine;      /* as handed to replica_init(); copied */
+    uint64_t chain;                     /* log chain at machine->applied */
+    uint64_t page;                      /* page that holds machine->applied (0: none does) */
+    uint64_t cluster_id, boot, boot_id;
+    const struct keyring *keys;         /* stays the caller's, constant */
+    /* 0: the defaults above */
+    uint32_t silent_ms;
+    uint32_t checkpoint_ms;
+    uint64_t checkpoint_pages;
+};
+
+/* --- requests of people, from another thread --------------------------------------------------- */
+
+struct control_request {
+    uint64_t tag; /* the asker's, comes back in the reply */
+    uint8_t entry_kind;
+    uint8_t size;
+    uint8_t reserved[6];
+    uint8_t body[CONTROL_BODY_MAX];
+};
+
+enum control_result {
+    CONTROL_APPLIED,    /* committed and applied here; `status` says what the machine decided */
+    CONTROL_NOT_LEADER, /* definitely not proposed; `leader` names the one to ask, 0 unknown */
+    CONTROL_BUSY,       /* definitely not proposed: no room, or the leader is not open yet */
+    CONTROL_LOST,       /* another leader's entry took its place: definitely not done */
+    CONTROL_TIMED_OUT   /* outcome unknown: it may still be committed */
+};
+
+struct control_reply {
+    uint64_t tag;
+    uint64_t index, term;
+    uint32_t leader;
+    uint8_t result; /* enum control_result */
+    uint8_t status; /* enum machine_status */
+    uint8_t reserved[2];
+};
+
+/* What control shows; published once a turn, read by anybody through control_status(). */
+struct control_status {
+    uint64_t applied, feed_next, digest;        /* of its own instance */
+    uint64_t checkpoint_index[2];               /* [0] newest verified, [1] the other; 0: none */
+    uint64_t checkpoint_sequence;               /* of the newest */
+    uint64_t checkpoints, checkpoint_failures;  /* written since start */
+    uint64_t checkpoint_bytes;                  /* of the newest */
+    uint64_t checkpoint_at_ns;                  /* clock of control_turn() */
+    uint64_t handshakes_begun, handshakes_done; /* associations installed, both roles */
+    uint64_t handshake_reject[HANDSHAKE_REJECT_COUNT];
+    uint64_t keepalives, keepalives_answered, expiries_proposed, boots_proposed;
+    uint64_t pages_read, read_errors; /* of the log cursor */
+    uint64_t requests, commands_full;
+    char problem[CONTROL_PROBLEM_SIZE]; /* what goes wrong at the moment; empty: nothing */
+};
+
+struct control;
+
+size_t control_size(const struct control_options *options);
+/* Sets up control in zeroed, page-aligned memory. NULL with *problem (CONTROL_PROBLEM_SIZE) if it
+ * can't be. The first handshakes go out with the first turn. */
+struct control *control_init(void *memory, const struct control_options *options, char *problem);
+
+/* One turn; returns the amount of work done (0: nothing was waiting). */
+uint32_t control_turn(struct control *control, uint64_t now_ns);
+
+/* Hands a request over: false when CONTROL_REQUESTS are under way. One thread asks and collects. */
+bool control_ask(struct control *control, const struct control_request *request);
+/* The next reply, false: none yet. Every request gets exactly one. */
+bool control_answer(struct control *control, struct control_reply *reply);
+
+/* A consistent copy of what was published; any thread. */
+void control_status(const struct control *control, struct control_status *status);
+
+/* Control's own machine, for checks on the thread that calls control_turn() (simulator, tests). */
+const struct machine *control_machine(const struct control *control);
+
+/* Wipes key material (handshake state). The replica and the disk stay the caller's. */
+void control_stop(struct control *control);
+
+#endif
