@@ -1,6 +1,7 @@
 /* The links between seq and control, seq's side. */
 #include "dataplane/replica.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct notice *notice_begin(struct replica *r, enum notice_kind kind)
@@ -85,6 +86,33 @@ static void answer(struct replica *r, const struct command *command)
     send_sealed(r, &frame, command->principal, command->packet_kind, command->size);
 }
 
+/* A peer remembers more of this replica than its drive holds: a write that was confirmed is gone (H13).
+ * Compared here, where nothing that was said can be newer than what is. */
+static bool witness_denies(const struct replica *r, const struct auth_install *install)
+{
+    if (install->witness_term != r->raft.term)
+        return install->witness_term > r->raft.term;
+    return install->witness_index > r->raft.log.last ||
+           (install->witness_vote != 0 && install->witness_vote != r->raft.vote);
+}
+
+static void install(struct replica *r, const struct command *command)
+{
+    struct auth_install association = command->u.install;
+    association.now_ns = r->now_ns;
+    if (association.peer <= KEEL_REPLICA_MAX && witness_denies(r, &association)) {
+        char why[160];
+        snprintf(why, sizeof(why),
+                 "replica %u remembers term %llu, vote %u, index %llu of this replica, whose drive "
+                 "lost them: keep the drive out of service and replace it",
+                 association.peer, (unsigned long long)association.witness_term,
+                 association.witness_vote, (unsigned long long)association.witness_index);
+        replica_stop(r, why);
+    }
+    auth_install(r->auth, &association);
+    explicit_bzero(&association, sizeof(association));
+}
+
 static void obey(struct replica *r, const struct command *command)
 {
     switch ((enum command_kind)command->kind) {
@@ -95,7 +123,7 @@ static void obey(struct replica *r, const struct command *command)
         answer(r, command);
         break;
     case COMMAND_INSTALL:
-        auth_install(r->auth, &command->u.install);
+        install(r, command);
         break;
     case COMMAND_FORGET:
         auth_forget(r->auth, command->principal);
@@ -108,6 +136,9 @@ static void obey(struct replica *r, const struct command *command)
         break;
     case COMMAND_CHECKPOINT:
         ring_note_checkpoint(r->ring, command->index);
+        break;
+    case COMMAND_STOP:
+        replica_stop(r, (const char *)command->u.bytes);
         break;
     }
 }

@@ -58,7 +58,8 @@ enum command_kind {
     COMMAND_FORGET,     /* a principal's associations */
     COMMAND_PROPOSE,    /* an entry: kind and body; leader only */
     COMMAND_SPANS,      /* where do the entries from index on lie? */
-    COMMAND_CHECKPOINT  /* two verified checkpoints cover everything up to index */
+    COMMAND_CHECKPOINT, /* two verified checkpoints cover everything up to index */
+    COMMAND_STOP        /* a fault that must not be survived: text in bytes */
 };
 
 struct command {

@@ -3,6 +3,41 @@
 
 #include <string.h>
 
+/* What this message proves of its sender's drive (H13): a pre-vote and its answer prove nothing. Whoever
+ * leads or campaigns has voted for itself. */
+static void note_witness(struct replica *r, uint32_t id, const struct raft_msg *msg)
+{
+    struct witness *w = &r->witness[id];
+    if (msg->kind == RAFT_PREVOTE || msg->kind == RAFT_PREVOTE_REPLY || msg->term < w->term)
+        return;
+    if (msg->term > w->term)
+        *w = (struct witness){.term = msg->term};
+    if (msg->kind == RAFT_VOTE || msg->kind == RAFT_APPEND)
+        w->vote = (uint8_t)id;
+    else if (msg->kind == RAFT_VOTE_REPLY && msg->status == 1)
+        w->vote = (uint8_t)r->id;
+    else if (msg->kind == RAFT_APPEND_REPLY && msg->status == RAFT_APPEND_OK &&
+             msg->match > w->index)
+        w->index = msg->match;
+}
+
+/* The highest boot heard from a replica; only ever higher (H2). */
+static void note_boot(struct replica *r, uint32_t id, const struct auth_peer *from)
+{
+    if (from->boot < r->peer_boot[id])
+        return;
+    r->peer_boot[id] = from->boot;
+    r->peer_boot_id[id] = from->boot_id;
+    ring_note_boot(r->ring, (uint8_t)id, from->boot, from->boot_id);
+}
+
+static void pong(struct replica *r, uint32_t principal)
+{
+    struct port_frame frame;
+    if (send_begin(r, &frame))
+        send_sealed(r, &frame, principal, AUTH_KIND_PONG, 0);
+}
+
 static void peer_message(struct replica *r, const struct auth_peer *from, uint8_t kind,
                          const void *body, size_t size)
 {
@@ -30,13 +65,19 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     }
     msg.from = (uint8_t)id;
     msg.to = (uint8_t)r->id;
-    ring_note_boot(r->ring, (uint8_t)id, from->boot, from->boot_id);
+    note_boot(r, id, from);
+    note_witness(r, id, &msg);
     step_peer(r, &msg, entries, entries_size);
 }
 
 static void authenticated(struct replica *r, const struct auth_peer *from, uint8_t kind,
                           const void *body, size_t size)
 {
+    if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
+        if (kind == AUTH_KIND_PING)
+            pong(r, from->principal);
+        return;
+    }
     switch ((enum packet_kind)kind) {
     case PACKET_PREVOTE:
     case PACKET_PREVOTE_REPLY:

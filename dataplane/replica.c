@@ -105,6 +105,10 @@ struct replica *replica_init(void *memory, const struct replica_options *options
               LINK_CONTROL_NOTICES, sizeof(struct notice));
     spsc_init(&r->commands, take(&at, spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))),
               LINK_CONTROL_COMMANDS, sizeof(struct command));
+    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
+        r->peer_boot[id] = options->found->seen_boot[id];
+        r->peer_boot_id[id] = options->found->seen_boot_id[id];
+    }
     boot_raft(r);
     note_last_stamps(r);
     r->noted_done = r->machine->applied;
@@ -149,6 +153,24 @@ static void resolve_destinations(struct replica *r)
     }
 }
 
+static void fill_peers(struct replica *r, struct replica_status *s)
+{
+    uint64_t silent_ns = r->options.silent_ms * 1000000ull;
+    s->handshake_wanted = 0;
+    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
+        const struct auth_peer *peer = auth_peer(r->auth, id);
+        s->peer_match[id] = r->raft.peer[id].match;
+        s->peer_heard_ns[id] = r->raft.peer[id].heard_ns;
+        s->assoc_heard_ns[id] = peer != NULL ? peer->heard_ns : 0;
+        s->peer_boot[id] = r->peer_boot[id];
+        s->peer_boot_id[id] = r->peer_boot_id[id];
+        s->witness[id] = r->witness[id];
+        if (id > r->id && r->options.genesis->founder[id].incarnation != 0 &&
+            auth_wants_handshake(r->auth, id, r->now_ns, silent_ns))
+            s->handshake_wanted |= 1u << id;
+    }
+}
+
 static void fill_status(struct replica *r)
 {
     struct replica_status *s = &r->status;
@@ -169,10 +191,8 @@ static void fill_status(struct replica *r)
     s->feed_next = r->machine->feed_next;
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;
-    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
-        s->peer_match[id] = raft->peer[id].match;
-        s->peer_heard_ns[id] = raft->peer[id].heard_ns;
-    }
+    s->noop_index = raft->noop_index;
+    fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;
     s->vote = raft->vote;
@@ -182,6 +202,7 @@ static void fill_status(struct replica *r)
     s->day_open = r->machine->day_open;
     s->stale = age_ns > r->options.feed.stale_ms * 1000000ull;
     memcpy(s->day, r->machine->day, sizeof(s->day));
+    memcpy(s->why, r->why, sizeof(s->why));
     ring_stats(r->ring, &s->ring);
 }
 

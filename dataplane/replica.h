@@ -37,6 +37,7 @@ enum {
 
 struct replica_options {
     uint32_t id;
+    uint32_t silent_ms; /* a peer that was silent this long wants a new handshake */
     uint64_t incarnation, boot, boot_id;
     const struct genesis *genesis; /* stays the caller's, constant */
     struct port *port;
@@ -67,6 +68,14 @@ struct outbox {
     struct port_frame frame[REPLICA_OUTBOX];
 };
 
+/* What a peer of one incarnation has testified to this replica: the highest term that it stated to have
+ * made durable, whom it voted for in it (0: not told), and how far it acknowledged in it (H13). */
+struct witness {
+    uint64_t term, index;
+    uint8_t vote;
+    uint8_t reserved[7];
+};
+
 /* What status shows; published by seq, read by anybody through replica_status(). */
 struct replica_status {
     uint64_t now_ns, turns;
@@ -74,9 +83,16 @@ struct replica_status {
     uint64_t last_lsn, durable_lsn;
     uint64_t digest, digest_index, feed_next, quorum_age_ns, started_ns;
     uint64_t peer_match[RAFT_ID_MAX + 1], peer_heard_ns[RAFT_ID_MAX + 1];
+    /* of each peer: last valid packet under an association (0: none), and what it testified */
+    uint64_t assoc_heard_ns[RAFT_ID_MAX + 1];
+    uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
+    struct witness witness[RAFT_ID_MAX + 1];
+    uint64_t noop_index; /* leader: of this term's no-op */
+    uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
     char day[KEEL_DAY_NAME_SIZE];
-    char reserved[6];
+    char reserved[2];
+    char why[160]; /* stopped: why */
     struct ring_stats ring;
 };
 
@@ -92,6 +108,10 @@ struct replica {
     uint32_t proposing; /* entries framed since the last PROPOSE */
     uint64_t random_state;
     uint64_t started_ns;
+
+    /* what peers said of themselves: highest boot (H2), testimony (H13) */
+    uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
+    struct witness witness[RAFT_ID_MAX + 1];
 
     struct raft raft;
     struct raft_out out; /* scratch of the current step */
