@@ -1,0 +1,116 @@
+#include "judge.h"
+
+/* The form of one log entry (docs/ring-format.md): a head of 48 bytes, a body, zeros to a multiple of 8. */
+
+static bool printable(uint8_t c)
+{
+    return c > ' ' && c < 0x7f;
+}
+
+static bool name_good(const uint8_t *at)
+{
+    size_t length = 0;
+    while (length < NAME_SIZE - 1 && printable(at[length]))
+        length++;
+    return length > 0 && zeros(at + length, NAME_SIZE - length);
+}
+
+static bool day_good(const uint8_t *at)
+{
+    size_t length = 0;
+    while (length < DAY_SIZE && printable(at[length]))
+        length++;
+    bool good = length > 0;
+    for (; length < DAY_SIZE; length++)
+        good = good && at[length] == ' ';
+    return good && zeros(at + DAY_SIZE, 6);
+}
+
+/* Messages: session, epoch, number, acknowledged, count, bytes, reserved; then the blocks. */
+static const char *messages_problem(const uint8_t *body, size_t room, size_t *used)
+{
+    if (room < 40)
+        return "messages without a head";
+    uint64_t number = le64(body + 16);
+    uint32_t count = le16(body + 32);
+    uint32_t bytes = le16(body + 34);
+    if (count == 0 || count > WINDOW_MAX || bytes > room - 40 || le32(body + 36) != 0)
+        return "messages with an impossible count or size";
+    if (number == 0 || number > UINT64_MAX - WINDOW_MAX)
+        return "messages with an impossible number";
+    const uint8_t *at = body + 40;
+    uint32_t left = bytes;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t length = left >= 2 ? le16(at) : 0;
+        if (length == 0 || length > left - 2)
+            return "message blocks that do not fill their room";
+        at += 2 + length;
+        left -= 2 + length;
+    }
+    *used = 40 + bytes;
+    return left == 0 ? NULL : "message blocks that do not fill their room";
+}
+
+static bool config_good(const uint8_t *body)
+{
+    uint32_t voters = le32(body);
+    uint32_t named = voters | le32(body + 4) | le32(body + 8);
+    if (voters == 0 || le32(body + 12) != 0 || (named & 1) != 0 || named >> (REPLICAS + 1) != 0)
+        return false;
+    for (uint32_t id = 0; id <= REPLICAS; id++)
+        if ((le64(body + 16 + 8 * id) != 0) != ((named >> id & 1) != 0))
+            return false;
+    return true;
+}
+
+static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
+{
+    static const size_t sizes[CONFIG + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 80};
+    if (kind < NOOP || kind > CONFIG)
+        return "an entry of unknown kind";
+    if (kind == MESSAGES)
+        return messages_problem(body, room, used);
+    *used = sizes[kind];
+    if (room < *used)
+        return "an entry too short for its kind";
+    bool good = true;
+    if (kind == NOOP)
+        good = le32(body) <= REPLICAS && le32(body + 4) == 0;
+    else if (kind == OPEN || kind == RESUME)
+        good = name_good(body) && le64(body + 32) != 0 && le16(body + 52) >= 1 &&
+               le16(body + 52) <= WINDOW_MAX && le16(body + 54) == 0;
+    else if (kind == END)
+        good = le64(body) != 0 && (le32(body + 24) == 1 || le32(body + 24) == 2) &&
+               le32(body + 28) == 0;
+    else if (kind == EXPIRE)
+        good = le64(body) != 0 && le32(body + 24) == 3 && le32(body + 28) == 0;
+    else if (kind == DAY_END || kind == DAY_BEGIN)
+        good = day_good(body);
+    else if (kind == BOOT)
+        good = le32(body) >= 1 && le32(body) <= REPLICAS && le32(body + 4) == 0 &&
+               le64(body + 8) != 0 && le64(body + 16) != 0;
+    else
+        good = config_good(body);
+    return good ? NULL : "an entry whose body is out of range";
+}
+
+const char *entry_problem(const uint8_t *at, size_t room)
+{
+    if (room < ENTRY_HEAD)
+        return "an entry cut off";
+    size_t size = le16(at + 4);
+    if (size < ENTRY_HEAD || size > ENTRY_MAX || size % 8 != 0 || size > room)
+        return "an entry of impossible size";
+    if (crc32c(0, at + 4, size - 4) != le32(at))
+        return "an entry whose checksum is wrong";
+    if (at[7] != 1)
+        return "an entry of unknown version";
+    size_t used = 0;
+    const char *problem = body_problem(at[6], at + ENTRY_HEAD, size - ENTRY_HEAD, &used);
+    if (problem != NULL)
+        return problem;
+    size_t padding = size - ENTRY_HEAD - used;
+    if (padding >= 8 || !zeros(at + ENTRY_HEAD + used, padding))
+        return "an entry whose padding is not zero, or not short";
+    return NULL;
+}

@@ -1,0 +1,401 @@
+#include "judge.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Gateway logs: what was submitted and what was answered, against the model. Two passes: all submits
+ * first, since a result may be kept from a process that another log speaks of. */
+
+enum { FIELDS_MAX = 7, FIELD_SIZE = 64 };
+
+struct text {
+    struct gateways *gateways;
+    struct model *model;
+    const struct rings *rings;
+    struct report *report;
+    const char *path;
+    uint64_t line;
+    int file;
+    int fields;
+    char field[FIELDS_MAX][FIELD_SIZE];
+    uint64_t number[FIELDS_MAX]; /* where the field is a number */
+    bool is_number[FIELDS_MAX];
+    struct table latest; /* (session, number) -> h of the latest submit in this file */
+    struct table opened; /* session -> its principal, as this file says */
+    struct table results; /* (session, number) -> 1: answered before */
+};
+
+/* --- lines ---------------------------------------------------------------------------------------- */
+
+static bool digits(const char *text, uint64_t *value, int base)
+{
+    char *end;
+    *value = strtoull(text, &end, base);
+    return *text != '\0' && *end == '\0' && text[0] != '-' && text[0] != '+' &&
+           (base == 16 || strlen(text) < 20 || strcmp(text, "18446744073709551615") <= 0);
+}
+
+static bool split(struct text *text, const uint8_t *at, size_t size)
+{
+    text->fields = 0;
+    size_t i = 0;
+    while (i <= size) {
+        if (text->fields == FIELDS_MAX)
+            return false;
+        char *field = text->field[text->fields];
+        size_t length = 0;
+        for (; i < size && at[i] != ' '; i++) {
+            if (length == FIELD_SIZE - 1 || at[i] < ' ')
+                return false;
+            field[length++] = (char)at[i];
+        }
+        field[length] = '\0';
+        text->is_number[text->fields] = digits(field, &text->number[text->fields], 10);
+        text->fields++;
+        i++;
+    }
+    return true;
+}
+
+static bool shaped(const struct text *text, const char *word, const char *shape)
+{
+    if (strcmp(text->field[0], word) != 0 || (size_t)text->fields != strlen(shape) + 1)
+        return false;
+    for (size_t i = 0; shape[i] != '\0'; i++)
+        if (shape[i] == 'n' ? !text->is_number[i + 1] : text->field[i + 1][0] == '\0')
+            return false;
+    return true;
+}
+
+static uint64_t submit_key(uint64_t session, uint64_t number)
+{
+    return mix64(session * 0x9e3779b97f4a7c15ull + mix64(number));
+}
+
+static void reached(struct text *text, const uint8_t *entry)
+{
+    struct counts *counts = &text->report->counts;
+    if (entry != NULL && le64(entry + 8) > counts->highest)
+        counts->highest = le64(entry + 8);
+}
+
+/* --- records --------------------------------------------------------------------------------------- */
+
+static void take_session(struct text *text)
+{
+    uint64_t id = text->number[3];
+    uint64_t epoch = text->number[4];
+    bool added;
+    text->report->counts.opens++;
+    *table_add(&text->opened, id, 0, 0, &added) = text->number[5];
+    const struct session *s = model_session(text->model, id);
+    if (s == NULL || s->adopted) {
+        if (text->model->whole || id >= text->rings->first)
+            fail(text->report, "%s line %" PRIu64 ": session %" PRIu64 " is not in the log",
+                 text->path, text->line, id);
+        return;
+    }
+    bool known = false;
+    for (size_t i = 0; i < s->epoch_count; i++)
+        known = known || s->epochs[i] == epoch;
+    if (!known)
+        fail(text->report,
+             "%s line %" PRIu64 ": session %" PRIu64 " never had epoch %" PRIu64, text->path,
+             text->line, id, epoch);
+    else if (strcmp(s->name, text->field[2]) != 0 || s->principal != text->number[5])
+        fail(text->report,
+             "%s line %" PRIu64 ": session %" PRIu64 " is %s of principal %u in the log",
+             text->path, text->line, id, s->name, s->principal);
+    else if (known && epoch <= text->rings->held)
+        reached(text, rings_entry(text->rings, epoch));
+}
+
+static bool open_here(struct text *text, uint64_t session)
+{
+    if (table_find(&text->opened, session, 0) != NULL)
+        return true;
+    fail(text->report, "%s line %" PRIu64 ": session %" PRIu64 " was not opened in this log before",
+         text->path, text->line, session);
+    return false;
+}
+
+static void first_pass_submit(struct text *text)
+{
+    uint64_t h;
+    bool added;
+    if (!digits(text->field[4], &h, 16))
+        return; /* the second pass says so */
+    uint64_t *size = table_add(&text->gateways->submitted,
+                               submit_key(text->number[1], text->number[2]), h, text->number[3],
+                               &added);
+    if (!added && *size != text->number[3])
+        fail(text->report,
+             "%s line %" PRIu64 ": session %" PRIu64 " number %" PRIu64
+             " has the hash of an earlier submit but another size",
+             text->path, text->line, text->number[1], text->number[2]);
+    if (added)
+        text->report->counts.submits++;
+    else
+        text->report->counts.resubmits++;
+}
+
+static void take_submit(struct text *text)
+{
+    uint64_t h;
+    bool added;
+    if (strlen(text->field[4]) != 16 || !digits(text->field[4], &h, 16)) {
+        fail(text->report, "%s line %" PRIu64 ": %s is not 16 hex digits", text->path, text->line,
+             text->field[4]);
+        return;
+    }
+    if (open_here(text, text->number[1]))
+        *table_add(&text->latest, text->number[1], text->number[2], 0, &added) = h;
+}
+
+static bool day_equal(const char *stated, const char name[DAY_SIZE])
+{
+    size_t size = strlen(stated);
+    while (size > 0 && stated[size - 1] == '_')
+        size--;
+    size_t length = DAY_SIZE;
+    while (length > 0 && (name[length - 1] == ' ' || name[length - 1] == '_'))
+        length--;
+    return size == length && memcmp(stated, name, length) == 0;
+}
+
+static void ack_fail(struct text *text, const char *what)
+{
+    fail(text->report, "%s line %" PRIu64 ": session %" PRIu64 " number %" PRIu64 " (feed %s): %s",
+         text->path, text->line, text->number[1], text->number[2], text->field[4], what);
+}
+
+/* Content: as last submitted in this log, or else in any. */
+static bool content_good(struct text *text, const struct result *r)
+{
+    const uint64_t *latest = table_find(&text->latest, text->number[1], text->number[2]);
+    if (latest != NULL && *latest == r->hash)
+        return true;
+    const uint64_t *size = table_find(&text->gateways->submitted,
+                                      submit_key(text->number[1], text->number[2]), r->hash);
+    return latest == NULL && size != NULL && *size == r->size;
+}
+
+/* Where the log's beginning is gone: its content, and what lines say of the same feed number. */
+static void take_ack_wrapped(struct text *text, const struct session *s, const struct result *r)
+{
+    uint64_t feed = text->number[4];
+    uint64_t utc_ns = text->number[5];
+    if (r->status == STATUS_NONE) {
+        if (utc_ns > text->model->first_utc_ns &&
+            (s == NULL || text->number[2] > s->settled))
+            ack_fail(text, "acknowledged, but not in the log");
+        else
+            text->model->below++;
+        return;
+    }
+    if (!content_good(text, r))
+        ack_fail(text, "the log holds another content");
+    else if (utc_ns != le64(r->entry + 24) && (!s->adopted || text->number[2] > s->settled))
+        ack_fail(text, "the log holds another timestamp");
+    reached(text, r->entry);
+    char name[DAY_SIZE];
+    memset(name, ' ', sizeof(name));
+    size_t length = strlen(text->field[6]);
+    if (strcmp(text->field[6], "-") == 0 || length > DAY_SIZE || feed > UINT32_MAX)
+        return;
+    for (size_t i = 0; i < length; i++)
+        name[i] = text->field[6][i] == '_' ? ' ' : text->field[6][i];
+    uint32_t day = model_day(text->model, name, 0);
+    if (day == UINT32_MAX)
+        return;
+    struct fed *fed = day_fed(&text->model->day[day], feed);
+    if (fed->entry != NULL && (fed->session != s->id || fed->number != text->number[2]))
+        ack_fail(text, "the same feed number was acknowledged for another message");
+    *fed = (struct fed){.entry = r->entry,
+                        .session = s->id,
+                        .number = text->number[2],
+                        .seen = fed->seen,
+                        .offset = (uint16_t)(r->payload - r->entry),
+                        .size = r->size};
+    if (feed > text->model->day[day].acked)
+        text->model->day[day].acked = feed;
+}
+
+static void take_sequenced(struct text *text, const struct session *s, const struct result *r)
+{
+    text->report->counts.acks_sequenced++;
+    if (text->number[4] == 0) {
+        ack_fail(text, "sequenced without a feed number");
+        return;
+    }
+    if (!text->model->whole) {
+        take_ack_wrapped(text, s, r);
+        return;
+    }
+    if (r->status == STATUS_NONE) {
+        ack_fail(text, "acknowledged, but not in the log");
+        return;
+    }
+    reached(text, r->entry);
+    struct day *day = &text->model->day[r->day];
+    if (r->status != STATUS_SEQUENCED)
+        ack_fail(text, "acknowledged as sequenced, but the log refuses it: the day was closed");
+    else if (r->feed != text->number[4])
+        ack_fail(text, "the log gives it another feed number");
+    else if (!content_good(text, r))
+        ack_fail(text, "the log holds another content");
+    else if (le64(r->entry + 24) != text->number[5])
+        ack_fail(text, "the log holds another timestamp");
+    else if (strcmp(text->field[6], "-") != 0 && !day_equal(text->field[6], day->name))
+        ack_fail(text, "it was sequenced on another day");
+    if (r->status == STATUS_SEQUENCED && r->feed > day->acked)
+        day->acked = r->feed;
+}
+
+static void take_ack(struct text *text)
+{
+    uint64_t id = text->number[1];
+    uint64_t number = text->number[2];
+    text->report->counts.acks++;
+    if (!open_here(text, id))
+        return;
+    const struct session *s = model_session(text->model, id);
+    struct result r = {.status = STATUS_NONE};
+    if (s != NULL)
+        r = model_result(s, number);
+    bool decided = true;
+    if (strcmp(text->field[3], "sequenced") == 0) {
+        take_sequenced(text, s, &r);
+    } else if (strcmp(text->field[3], "day-closed") == 0) {
+        text->report->counts.acks_refused++;
+        reached(text, r.entry);
+        if (text->model->whole && r.status != STATUS_DAY_CLOSED)
+            ack_fail(text, "refused as day-closed, but the log says otherwise");
+        else if (text->number[4] != 0)
+            ack_fail(text, "refused with a feed number");
+        else if (r.entry != NULL && text->model->whole && le64(r.entry + 24) != text->number[5])
+            ack_fail(text, "the log holds another timestamp");
+    } else {
+        decided = false; /* it changed nothing: the number may still be sequenced later */
+        text->report->counts.acks_refused++;
+        if (text->number[4] != 0)
+            ack_fail(text, "refused with a feed number");
+    }
+    bool added;
+    if (decided)
+        table_add(&text->results, id, number, 1, &added);
+    if (decided && !added)
+        text->report->counts.acks_repeated++;
+}
+
+static void take_end(struct text *text)
+{
+    text->report->counts.ends++;
+    if (!open_here(text, text->number[1]))
+        return;
+    const struct session *s = model_session(text->model, text->number[1]);
+    if (s == NULL || s->adopted)
+        return; /* `session` was judged already */
+    if (s->end_reason == 0)
+        fail(text->report, "%s line %" PRIu64 ": session %" PRIu64 " has no end in the log",
+             text->path, text->line, s->id);
+    else if (s->last != text->number[2])
+        fail(text->report,
+             "%s line %" PRIu64 ": session %" PRIu64 " ended with number %" PRIu64 " in the log",
+             text->path, text->line, s->id, s->last);
+}
+
+static void take_line(struct text *text, bool first_pass)
+{
+    if (shaped(text, "submit", "nnns")) {
+        if (first_pass)
+            first_pass_submit(text);
+        else
+            take_submit(text);
+    } else if (first_pass) {
+        return;
+    } else if (shaped(text, "ack", "nnsnns")) {
+        take_ack(text);
+    } else if (shaped(text, "session", "nsnnn")) {
+        take_session(text);
+    } else if (shaped(text, "end", "nn")) {
+        take_end(text);
+    } else {
+        fail(text->report, "%s line %" PRIu64 ": no record of a gateway log", text->path,
+             text->line);
+    }
+}
+
+static void read_lines(struct text *text, const struct file *file, bool first_pass)
+{
+    text->path = file->path;
+    text->line = 0;
+    size_t at = 0;
+    while (at < file->size) {
+        const uint8_t *start = file->at + at;
+        const uint8_t *end = memchr(start, '\n', file->size - at);
+        text->line++;
+        if (end == NULL) {
+            if (!first_pass)
+                note(text->report, "%s line %" PRIu64 ": cut off, set aside", text->path,
+                     text->line);
+            return;
+        }
+        size_t size = (size_t)(end - start);
+        at += size + 1;
+        if (size == 0 || start[0] == '#')
+            continue;
+        if (split(text, start, size))
+            take_line(text, first_pass);
+        else if (!first_pass)
+            fail(text->report, "%s line %" PRIu64 ": no record of a gateway log", text->path,
+                 text->line);
+    }
+}
+
+/* --- the other way round: what was sequenced was submitted ------------------------------------------ */
+
+static void nothing_invented(const struct gateways *gateways, const struct model *model,
+                             struct report *report)
+{
+    for (size_t i = 0; i < model->session_count; i++) {
+        const struct session *s = model->session[i];
+        for (uint64_t n = s->base + 1; n <= s->last; n++) {
+            const struct result *r = &s->result[n - s->base - 1];
+            if (r->status == STATUS_NONE)
+                continue;
+            if (table_find(&gateways->submitted, submit_key(s->id, n), r->hash) == NULL)
+                fail(report,
+                     "index %" PRIu64 ": session %" PRIu64 " number %" PRIu64 " (feed %" PRIu64
+                     "): no gateway submitted this content",
+                     le64(r->entry + 8), s->id, n, r->feed);
+        }
+    }
+}
+
+void gateways_check(struct gateways *gateways, struct model *model, const struct rings *rings,
+                    struct report *report)
+{
+    struct text *text = zalloc(1, sizeof(*text));
+    *text = (struct text){
+        .gateways = gateways, .model = model, .rings = rings, .report = report};
+    for (int i = 0; i < gateways->count; i++)
+        read_lines(text, &gateways->file[i], true);
+    for (int i = 0; i < gateways->count; i++) {
+        free(text->latest.slot);
+        free(text->opened.slot);
+        text->latest = text->opened = (struct table){0};
+        text->file = i;
+        read_lines(text, &gateways->file[i], false);
+    }
+    if (gateways->complete)
+        nothing_invented(gateways, model, report);
+    if (!model->whole && model->below > 0)
+        note(report, "%" PRIu64 " results lie before what the rings retain: their content was not seen",
+             model->below);
+    free(text->latest.slot);
+    free(text->opened.slot);
+    free(text->results.slot);
+    free(text);
+}

@@ -1,0 +1,468 @@
+#include "judge.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One ring by itself, from docs/ring-format.md. Offsets within a page's head: */
+enum {
+    AT_VERSION = 8, AT_REPLICA = 10, AT_FLIGHT = 12, AT_CRC = 16, AT_CLUSTER = 48,
+    AT_INCARNATION = 56, AT_BOOT = 64, AT_PAGE = 72, AT_TERM = 80, AT_LSN = 88, AT_DURABLE = 96,
+    AT_HEAD = 104, AT_COMMIT = 112, AT_SELF = 128, AT_BEFORE = 160, AT_DURABLE_PAGE = 448,
+    SELF_FIRST = 0, SELF_TERM = 8, SELF_CHAIN = 16, SELF_COUNT = 24, SELF_BYTES = 28,
+    IDENTITY = 32, BEFORE_MAX = 8, FLIGHT_MAX = 64, RESERVED_BLOCKS = 16, STRAY_BITS = 8
+};
+
+#define SUPER_MAGIC 0x314b4c424c45454bull
+#define PAGE_MAGIC 0x314547414c45454bull
+#define GENESIS_MAGIC 0x3153454e454c454bull
+#define CHECKPOINT_MAGIC 0x31504b434c45454bull
+
+enum head_state { HEAD_ZERO, HEAD_BAD, HEAD_OTHER, HEAD_GOOD };
+
+struct scan { /* while one ring is read */
+    struct ring *ring;
+    struct report *report;
+    uint8_t *state;    /* by slot */
+    uint64_t last;     /* highest page number with a good head; UINT64_MAX: none */
+    uint64_t durable;  /* highest LSN that pages and checkpoints call durable */
+    uint64_t durable_page; /* pages below were called durable */
+    const uint8_t *before; /* the page before */
+    uint64_t chain;    /* at the last live index */
+    uint64_t boundary; /* highest commit index stated so far, and by which page */
+    uint64_t boundary_page;
+};
+
+static const uint8_t *slot_at(const struct ring *ring, uint64_t slot)
+{
+    return ring->file.at + ring->base + slot * PAGE;
+}
+
+static const uint8_t *page_at(const struct ring *ring, uint64_t page)
+{
+    return slot_at(ring, page % ring->slots);
+}
+
+static uint64_t offset_of(const struct ring *ring, uint64_t page)
+{
+    return ring->base + page % ring->slots * PAGE;
+}
+
+static bool sum512_good(const uint8_t *at)
+{
+    return crc32c(0, at, 508) == le32(at + 508);
+}
+
+/* --- superblock, genesis, checkpoints ------------------------------------------------------------- */
+
+static bool super_read(struct ring *ring, struct report *report)
+{
+    const uint8_t *found = NULL;
+    for (int copy = 1; copy >= 0; copy--) {
+        const uint8_t *at = ring->file.at + (size_t)copy * PAGE;
+        if (ring->file.size < (size_t)RESERVED_BLOCKS * PAGE || le64(at) != SUPER_MAGIC)
+            continue;
+        if (sum512_good(at))
+            found = at;
+        else
+            note(report, "ring %d: superblock %d is damaged", ring->id, copy);
+    }
+    if (found == NULL) {
+        unreadable(report, "ring %d: %s holds no ring", ring->id, ring->file.path);
+        return false;
+    }
+    ring->incarnation = le64(found + 16);
+    ring->slots = le64(found + 24);
+    uint64_t area = le64(found + 32);
+    if (le32(found + 8) != 1 || ring->slots == 0 || ring->slots > UINT32_MAX ||
+        area > UINT32_MAX) {
+        unreadable(report, "ring %d: a superblock of unknown version or impossible size", ring->id);
+        return false;
+    }
+    ring->base = (RESERVED_BLOCKS + 2 * area) * PAGE;
+    if (ring->base + ring->slots * PAGE > ring->file.size) {
+        unreadable(report, "ring %d: %s is cut off: %" PRIu64 " slots do not fit", ring->id,
+                   ring->file.path, ring->slots);
+        return false;
+    }
+    if (le32(found + 12) != (uint32_t)ring->id) {
+        fail(report, "ring %d: superblock: is replica %u's", ring->id, le32(found + 12));
+        return false;
+    }
+    return true;
+}
+
+static bool genesis_read(struct ring *ring, struct report *report)
+{
+    const uint8_t *found = NULL;
+    for (int copy = 1; copy >= 0; copy--) {
+        const uint8_t *at = ring->file.at + (size_t)(2 + copy) * PAGE;
+        if (le64(at) == GENESIS_MAGIC && le32(at + 8) == 1 && le32(at + 12) == 512 &&
+            sum512_good(at))
+            found = at;
+        else
+            note(report, "ring %d: genesis copy %d is damaged or missing", ring->id, copy);
+    }
+    if (found == NULL) {
+        fail(report, "ring %d: genesis: no intact record", ring->id);
+        return false;
+    }
+    struct genesis_facts *g = &ring->genesis;
+    memcpy(g->bytes, found, sizeof(g->bytes));
+    g->cluster_id = le64(found + 16);
+    for (int id = 1; id <= REPLICAS; id++) {
+        g->incarnation[id] = le64(found + 24 + 16 * id);
+        if (g->incarnation[id] != 0)
+            g->founders |= 1u << id;
+    }
+    memcpy(g->day, found + 152, DAY_SIZE);
+    g->rho_ppm = le32(found + 180);
+    g->ttl_min_ms = le32(found + 188);
+    g->ttl_max_ms = le32(found + 192);
+    g->retain_ms = le32(found + 196);
+    g->sessions_max = le32(found + 200);
+    g->sessions_each = le32(found + 204);
+    g->window_max = le32(found + 208);
+    if (g->incarnation[ring->id] != ring->incarnation)
+        fail(report, "ring %d: genesis: names another incarnation than the superblock", ring->id);
+    return true;
+}
+
+static void checkpoints_read(struct scan *scan)
+{
+    struct ring *ring = scan->ring;
+    uint64_t area_size = (ring->base - RESERVED_BLOCKS * PAGE) / 2;
+    for (int area = 0; area < 2 && area_size >= PAGE; area++) {
+        const uint8_t *at = ring->file.at + RESERVED_BLOCKS * PAGE + (size_t)area * area_size;
+        if (zeros(at, SECTOR))
+            continue;
+        uint64_t size = le64(at + 72);
+        if (le64(at) != CHECKPOINT_MAGIC || !sum512_good(at) ||
+            le32(at + 12) != (uint32_t)ring->id || le64(at + 16) != ring->incarnation ||
+            le64(at + 24) != ring->genesis.cluster_id || size > area_size - PAGE ||
+            crc32c(0, at + PAGE, size) != le32(at + 96)) {
+            note(scan->report, "ring %d: checkpoint %c is not intact", ring->id, 'A' + area);
+            continue;
+        }
+        scan->report->counts.checkpoints++;
+        if (le64(at + 32) > ring->checkpoint)
+            ring->checkpoint = le64(at + 32);
+        if (le64(at + 56) > scan->durable)
+            scan->durable = le64(at + 56);
+    }
+}
+
+/* Once the pages are read: what checkpoints say of the log must be so. */
+static void checkpoints_check(struct scan *scan)
+{
+    struct ring *ring = scan->ring;
+    uint64_t area_size = (ring->base - RESERVED_BLOCKS * PAGE) / 2;
+    for (int area = 0; area < 2 && area_size >= PAGE; area++) {
+        const uint8_t *at = ring->file.at + RESERVED_BLOCKS * PAGE + (size_t)area * area_size;
+        uint64_t index = le64(at + 32);
+        if (le64(at) != CHECKPOINT_MAGIC || !sum512_good(at) || index < ring->first ||
+            index > ring_last(ring))
+            continue;
+        const struct live *live = &ring->live[index - ring->first];
+        if (le64(at + 40) != le64(live->entry + 16) || le64(at + 48) != live->chain)
+            fail(scan->report,
+                 "ring %d: checkpoint %c: term or chain at index %" PRIu64
+                 " differ from the log's",
+                 ring->id, 'A' + area, index);
+    }
+    if (ring->first > 1 && ring->checkpoint + 1 < ring->first)
+        fail(scan->report,
+             "ring %d page %" PRIu64 ": the log begins at index %" PRIu64
+             ", but the best checkpoint covers index %" PRIu64,
+             ring->id, ring->head, ring->first, ring->checkpoint);
+}
+
+/* --- slots ---------------------------------------------------------------------------------------- */
+
+static bool head_sum_good(const uint8_t *at)
+{
+    static const uint8_t none[4]; /* the sum counts itself as zero */
+    uint32_t crc = crc32c(0, at, AT_CRC);
+    crc = crc32c(crc, none, sizeof(none));
+    crc = crc32c(crc, at + AT_CRC + sizeof(none), SECTOR - AT_CRC - sizeof(none));
+    return crc == le32(at + AT_CRC);
+}
+
+static enum head_state head_judge(const struct ring *ring, uint64_t slot)
+{
+    const uint8_t *at = slot_at(ring, slot);
+    if (zeros(at, SECTOR))
+        return HEAD_ZERO;
+    if (le64(at) != PAGE_MAGIC || !head_sum_good(at))
+        return HEAD_BAD;
+    if (le16(at + AT_VERSION) != 1 || at[AT_REPLICA] != ring->id ||
+        le64(at + AT_CLUSTER) != ring->genesis.cluster_id ||
+        le64(at + AT_INCARNATION) != ring->incarnation || le64(at + AT_PAGE) % ring->slots != slot)
+        return HEAD_OTHER;
+    return HEAD_GOOD;
+}
+
+static void slots_scan(struct scan *scan)
+{
+    struct ring *ring = scan->ring;
+    scan->last = UINT64_MAX;
+    for (uint64_t slot = 0; slot < ring->slots; slot++) {
+        scan->state[slot] = (uint8_t)head_judge(ring, slot);
+        if (scan->state[slot] != HEAD_GOOD)
+            continue;
+        uint64_t page = le64(slot_at(ring, slot) + AT_PAGE);
+        if (scan->last == UINT64_MAX || page > scan->last)
+            scan->last = page;
+    }
+    if (scan->last == UINT64_MAX)
+        return;
+    ring->head = le64(page_at(ring, scan->last) + AT_HEAD);
+    for (uint64_t slot = 0; slot < ring->slots; slot++) {
+        const uint8_t *at = slot_at(ring, slot);
+        if (scan->state[slot] != HEAD_GOOD || le64(at + AT_PAGE) < ring->head)
+            continue;
+        if (le64(at + AT_DURABLE) > scan->durable)
+            scan->durable = le64(at + AT_DURABLE);
+        if (le64(at + AT_DURABLE_PAGE) > scan->durable_page)
+            scan->durable_page = le64(at + AT_DURABLE_PAGE);
+    }
+}
+
+static bool page_head_good(const struct scan *scan, uint64_t page)
+{
+    const uint8_t *at = page_at(scan->ring, page);
+    return scan->state[page % scan->ring->slots] == HEAD_GOOD && le64(at + AT_PAGE) == page;
+}
+
+/* First bad sector of a page whose head is good; 0: none. */
+static int bad_sector(const uint8_t *at)
+{
+    for (int sector = 1; sector < SECTORS; sector++)
+        if (crc32c(0, at + sector * SECTOR, SECTOR) != le32(at + AT_CRC + 4 * sector))
+            return sector;
+    return 0;
+}
+
+/* A bad page may go only as a tear: above every LSN ever called durable, bad sectors all zeros, among
+ * the last that can have been in flight. Otherwise it is rot. */
+static bool is_tear(const struct scan *scan, uint64_t page)
+{
+    const uint8_t *at = page_at(scan->ring, page);
+    const uint8_t *last = page_at(scan->ring, scan->last);
+    if (page + le32(last + AT_FLIGHT) < scan->last || page < scan->durable_page)
+        return false;
+    if (!page_head_good(scan, page)) {
+        uint64_t lsn = scan->before == NULL ? 1 : le64(scan->before + AT_LSN) + 1;
+        return zeros(at, SECTOR) && lsn > scan->durable;
+    }
+    for (int sector = 1; sector < SECTORS; sector++)
+        if (crc32c(0, at + sector * SECTOR, SECTOR) != le32(at + AT_CRC + 4 * sector) &&
+            !zeros(at + sector * SECTOR, SECTOR))
+            return false;
+    return le64(at + AT_LSN) > scan->durable;
+}
+
+static void rot(const struct scan *scan, uint64_t page, const char *what)
+{
+    const struct ring *ring = scan->ring;
+    int sector = page_head_good(scan, page) ? bad_sector(page_at(ring, page)) : 0;
+    fail(scan->report,
+         "ring %d page %" PRIu64 " (slot %" PRIu64 ", sector %d, byte %" PRIu64 "): %s", ring->id,
+         page, page % ring->slots, sector,
+         offset_of(ring, page) + (uint64_t)sector * SECTOR, what);
+}
+
+/* --- pages ---------------------------------------------------------------------------------------- */
+
+static void page_against_before(struct scan *scan, uint64_t page, const uint8_t *at)
+{
+    const struct ring *ring = scan->ring;
+    static const struct {
+        int at;
+        const char *name;
+    } grows[] = {{AT_BOOT, "boot"}, {AT_TERM, "term"}, {AT_LSN, "last LSN"},
+                 {AT_DURABLE, "durable LSN"}, {AT_HEAD, "head"}, {AT_DURABLE_PAGE, "durable page"}};
+    for (size_t i = 0; scan->before != NULL && i < sizeof(grows) / sizeof(grows[0]); i++)
+        if (le64(at + grows[i].at) < le64(scan->before + grows[i].at))
+            fail(scan->report, "ring %d page %" PRIu64 ": %s goes back", ring->id, page,
+                 grows[i].name);
+    if (le64(at + AT_DURABLE) > le64(at + AT_LSN))
+        fail(scan->report, "ring %d page %" PRIu64 ": durable LSN above its last LSN", ring->id,
+             page);
+    for (uint64_t k = 0; k < BEFORE_MAX; k++) {
+        const uint8_t *stated = at + AT_BEFORE + k * IDENTITY;
+        bool good = true;
+        if (k >= page)
+            good = zeros(stated, IDENTITY);
+        else if (page - 1 - k >= ring->head)
+            good = memcmp(stated, page_at(ring, page - 1 - k) + AT_SELF, IDENTITY) == 0;
+        if (!good)
+            fail(scan->report,
+                 "ring %d page %" PRIu64 ": names another identity for its predecessor %" PRIu64,
+                 ring->id, page, k + 1);
+    }
+}
+
+/* Cuts the live log back to before `index`; false: the page cannot follow. */
+static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
+{
+    struct ring *ring = scan->ring;
+    uint64_t index = le64(self + SELF_FIRST);
+    uint64_t chain = le64(self + SELF_CHAIN);
+    if (page == ring->head) {
+        ring->first = index;
+        ring->chain_before = scan->chain = chain;
+        if (page == 0 && (index != 1 || chain != chain_genesis(ring->genesis.cluster_id)))
+            fail(scan->report, "ring %d page 0: does not begin at the genesis record", ring->id);
+        return index >= 1;
+    }
+    if (index > ring_last(ring) + 1 || index < ring->first) {
+        fail(scan->report,
+             "ring %d page %" PRIu64 ": begins at index %" PRIu64 ", the log has %" PRIu64
+             " to %" PRIu64,
+             ring->id, page, index, ring->first, ring_last(ring));
+        return false;
+    }
+    if (index <= ring_last(ring)) {
+        if (index <= scan->boundary)
+            fail(scan->report,
+                 "ring %d page %" PRIu64 ": supersedes index %" PRIu64 ", which page %" PRIu64
+                 " called committed",
+                 ring->id, page, index, scan->boundary_page);
+        scan->report->counts.superseded += ring_last(ring) + 1 - index;
+        ring->count = (size_t)(index - ring->first);
+        scan->chain = ring->count == 0 ? ring->chain_before : ring->live[ring->count - 1].chain;
+    }
+    if (scan->chain != chain)
+        fail(scan->report,
+             "ring %d page %" PRIu64 ": log chain before index %" PRIu64 " is %016" PRIx64
+             ", the page says %016" PRIx64,
+             ring->id, page, index, scan->chain, chain);
+    scan->chain = chain;
+    return true;
+}
+
+static bool page_entries(struct scan *scan, uint64_t page, const uint8_t *at)
+{
+    struct ring *ring = scan->ring;
+    const uint8_t *self = at + AT_SELF;
+    uint64_t index = le64(self + SELF_FIRST);
+    uint64_t term = le64(self + SELF_TERM);
+    uint32_t count = le32(self + SELF_COUNT);
+    size_t left = le32(self + SELF_BYTES);
+    const uint8_t *entry = at + SECTOR;
+    const char *problem = NULL;
+    if (left > PAGE - SECTOR)
+        problem = "more bytes than a page holds";
+    for (uint32_t i = 0; problem == NULL && i < count; i++) {
+        problem = entry_problem(entry, left);
+        if (problem == NULL && (le64(entry + 8) != index + i || le64(entry + 16) != term))
+            problem = "an entry of another index or term than the page's head says";
+        if (problem != NULL)
+            break;
+        scan->chain = chain_next(scan->chain, entry);
+        ring->live = grow(ring->live, &ring->cap, ring->count + 1, sizeof(*ring->live));
+        ring->live[ring->count++] = (struct live){entry, scan->chain, page};
+        left -= le16(entry + 4);
+        entry += le16(entry + 4);
+        scan->report->counts.ring_entries++;
+    }
+    if (problem == NULL && (left != 0 || !zeros(entry, (size_t)(at + PAGE - entry))))
+        problem = "bytes behind its entries";
+    if (problem == NULL && ((count == 0) != (term == 0) || term > le64(at + AT_TERM)))
+        problem = "a term of entries that cannot be";
+    if (problem != NULL)
+        fail(scan->report, "ring %d page %" PRIu64 " (byte %" PRIu64 "): %s", ring->id, page,
+             offset_of(ring, page) + (uint64_t)(entry - at), problem);
+    return problem == NULL;
+}
+
+/* Takes one page into the log; false: the run ends here. */
+static bool page_take(struct scan *scan, uint64_t page)
+{
+    struct ring *ring = scan->ring;
+    const uint8_t *at = page_at(ring, page);
+    if (!page_head_good(scan, page) || bad_sector(at) != 0) {
+        if (is_tear(scan, page))
+            scan->report->counts.torn += scan->last - page + 1;
+        else
+            rot(scan, page,
+                page_head_good(scan, page)
+                    ? "a sector's checksum is wrong, and it is no torn end"
+                    : "the page's head is damaged or missing, and it is no torn end");
+        return false;
+    }
+    page_against_before(scan, page, at);
+    if (!page_place(scan, page, at + AT_SELF) || !page_entries(scan, page, at))
+        return false;
+    scan->report->counts.pages++;
+    if (le32(at + AT_SELF + SELF_COUNT) == 0)
+        scan->report->counts.seals++;
+    if (le64(at + AT_COMMIT) > scan->boundary) {
+        scan->boundary = le64(at + AT_COMMIT);
+        scan->boundary_page = page;
+    }
+    scan->before = at;
+    ring->tail = page + 1;
+    return true;
+}
+
+/* A slot that was never written since it was zeroed, but for a few flipped bits. */
+static bool erased(const uint8_t *at)
+{
+    int bits = 0;
+    for (size_t i = 0; i < PAGE && bits <= STRAY_BITS; i++)
+        bits += __builtin_popcount(at[i]);
+    return bits <= STRAY_BITS;
+}
+
+/* Ahead of the last page nothing may lie but zeros, what a tear leaves, and the lap before. */
+static void ahead_check(struct scan *scan)
+{
+    struct ring *ring = scan->ring;
+    uint64_t from = scan->last == UINT64_MAX ? 0 : scan->last + 1;
+    uint64_t flight = from == 0 ? FLIGHT_MAX : le32(page_at(ring, scan->last) + AT_FLIGHT);
+    if (flight > FLIGHT_MAX)
+        flight = FLIGHT_MAX;
+    for (uint64_t page = from; page < from + flight && page < ring->head + ring->slots; page++) {
+        enum head_state state = (enum head_state)scan->state[page % ring->slots];
+        if (state == HEAD_BAD && erased(page_at(ring, page)))
+            note(scan->report, "ring %d page %" PRIu64 ": stray bits ahead of the last page",
+                 ring->id, page);
+        else if (state == HEAD_BAD || state == HEAD_OTHER)
+            rot(scan, page, "bytes ahead of the last page that are no torn end");
+        else if (state == HEAD_ZERO && !zeros(page_at(ring, page), PAGE))
+            scan->report->counts.torn++;
+    }
+}
+
+void ring_read(struct ring *ring, struct report *report)
+{
+    ring->first = 1;
+    if (!super_read(ring, report) || !genesis_read(ring, report))
+        return;
+    struct scan scan = {.ring = ring, .report = report};
+    scan.state = zalloc(ring->slots, sizeof(*scan.state));
+    checkpoints_read(&scan);
+    slots_scan(&scan);
+    scan.chain = ring->chain_before = chain_genesis(ring->genesis.cluster_id);
+    report->counts.rings++;
+    ring->usable = true;
+    if (scan.last != UINT64_MAX) {
+        if (ring->head > scan.last || scan.last - ring->head >= ring->slots) {
+            fail(report, "ring %d page %" PRIu64 ": states an impossible head", ring->id,
+                 scan.last);
+            ring->usable = false;
+        }
+        for (uint64_t page = ring->head; ring->usable && page <= scan.last; page++)
+            if (!page_take(&scan, page))
+                break;
+    }
+    ahead_check(&scan);
+    checkpoints_check(&scan);
+    ring->commit = scan.boundary;
+    if (ring->usable && ring->commit > ring_last(ring))
+        note(report, "ring %d: a page calls index %" PRIu64 " committed, it holds %" PRIu64,
+             ring->id, ring->commit, ring_last(ring));
+    free(scan.state);
+}
