@@ -136,6 +136,7 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
         raft->quorum_age_ns = raft_quorum_age_ns(raft, raft->now_ns);
         raft->quorum_age_at_ns = raft->now_ns;
         raft->leader = 0;
+        raft->agreed = raft->commit;
         raft_reset_timeout(raft, in);
         out->deposed = true;
     }

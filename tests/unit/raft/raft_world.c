@@ -1,0 +1,418 @@
+#include "tests/unit/raft/raft_world.h"
+
+#include "consensus/ensure.h"
+#include "consensus/raft/quorum.h"
+#include "tests/unit/raft/raft_judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const uint64_t MS = 1000000;
+
+uint64_t world_random(struct world *world)
+{
+    world->random ^= world->random >> 12;
+    world->random ^= world->random << 25;
+    world->random ^= world->random >> 27;
+    return world->random * UINT64_C(2685821657736338717);
+}
+
+static void set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value)
+{
+    ENSURE(index >= 1 && index <= log->last + 1 && index < WORLD_LOG_MAX);
+    uint64_t chain = log->entry[index - 1].chain + term * 31 + value;
+    chain = (chain ^ chain >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    chain ^= chain >> 32;
+    log->entry[index] = (struct world_entry){.term = term, .value = value, .chain = chain};
+    log->last = index;
+}
+
+static void push(struct world *world, const struct world_packet *packet)
+{
+    const struct raft_msg *msg = &packet->msg;
+    if (world->cut[msg->from][msg->to])
+        return;
+    if (world->bag_count == WORLD_BAG_MAX) /* a full network loses its oldest packet */
+        world_drop(world, 0);
+    world->bag[world->bag_count++] = *packet;
+}
+
+static void leave(struct world *world, struct world_node *node, const struct raft_send *send)
+{
+    judge_message(world, node, &send->msg);
+    struct world_packet packet = {.msg = send->msg};
+    if (send->msg.kind == RAFT_APPEND && send->msg.prev_index > 0)
+        packet.msg.prev_chain = world_chain(node, send->msg.prev_index);
+    if (world->trace != NULL) {
+        world_print_msg(world->trace, &packet.msg);
+        fputs("\n", world->trace);
+    }
+    push(world, &packet);
+}
+
+static void open_gate(struct world *world, struct world_node *node)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < node->gate_count; i++) {
+        const struct raft_send send = node->gate[i];
+        if (send.lsn > node->raft.durable_lsn) {
+            node->gate[kept++] = send;
+            continue;
+        }
+        if (raft_send_stands(&node->raft, &send)) {
+            leave(world, node, &send);
+            continue;
+        }
+        world->gate_drops++;
+        if (world->trace != NULL) {
+            world_print_msg(world->trace, &send.msg);
+            fputs(": dropped at the gate\n", world->trace);
+        }
+    }
+    node->gate_count = kept;
+}
+
+static void record(struct world *world, struct world_node *node, const struct world_record *r)
+{
+    ENSURE(node->record_count < WORLD_RECORDS_MAX);
+    judge_lsn(world, node, r->lsn);
+    node->record[node->record_count++] = *r;
+}
+
+static void persist(struct world *world, struct world_node *node, const struct raft_out *out,
+                    const struct world_packet *packet)
+{
+    FILE *t = world->trace;
+    unsigned id = node->raft.id;
+    if (out->hard) {
+        record(world, node,
+               &(struct world_record){.lsn = out->hard_lsn,
+                                      .kind = WORLD_HARD,
+                                      .term = node->raft.term,
+                                      .vote = node->raft.vote});
+        if (t != NULL)
+            fprintf(t, "%u writes term %lu vote %u (lsn %lu)\n", id, node->raft.term,
+                    node->raft.vote, out->hard_lsn);
+    }
+    if (out->truncate_from != 0) {
+        world->truncations++;
+        record(world, node,
+               &(struct world_record){
+                   .lsn = out->truncate_lsn, .kind = WORLD_TRUNCATE, .index = out->truncate_from});
+        node->log.last = out->truncate_from - 1;
+        if (t != NULL)
+            fprintf(t, "%u truncates from %lu (lsn %lu)\n", id, out->truncate_from,
+                    out->truncate_lsn);
+    }
+    for (uint32_t i = 0; i < out->append_count; i++) {
+        uint64_t index = out->append_first + i;
+        uint64_t term = node->raft.term;
+        uint64_t value = out->noop ? 0 : world->value_next;
+        if (packet != NULL && !out->noop) {
+            const struct world_entry *e = &packet->entry[index - packet->msg.prev_index - 1];
+            term = e->term;
+            value = e->value;
+        } else if (!out->noop) {
+            world->value_next++;
+        }
+        set_entry(&node->log, index, term, value);
+        judge_entry(world, node, index);
+        record(world, node,
+               &(struct world_record){.lsn = out->append_lsn + i,
+                                      .kind = WORLD_ENTRY,
+                                      .index = index,
+                                      .entry = node->log.entry[index]});
+    }
+    if (t != NULL && out->append_count > 0)
+        fprintf(t, "%u appends %lu..%lu term %lu (lsn %lu)%s\n", id, out->append_first,
+                out->append_first + out->append_count - 1, node->log.entry[node->log.last].term,
+                out->append_lsn, out->noop ? ": its no-op" : "");
+}
+
+static void absorb(struct world *world, struct world_node *node, const struct raft_out *out,
+                   const struct world_packet *packet, uint8_t role, uint64_t term)
+{
+    static const char *const names[] = {"follower", "precandidate", "candidate", "leader"};
+    const struct raft *raft = &node->raft;
+    if (world->trace != NULL && (raft->role != role || raft->term != term))
+        fprintf(world->trace, "%u becomes %s in term %lu\n", raft->id, names[raft->role],
+                raft->term);
+    if (world->trace != NULL && out->stop == RAFT_STOP_CHAIN)
+        fprintf(world->trace, "%u stops: contradicted by a blocking set\n", raft->id);
+    if (out->elected)
+        judge_elected(world, node);
+    persist(world, node, out, packet);
+    for (uint32_t i = 0; i < out->send_count; i++) {
+        const struct raft_send *send = &out->send[i];
+        if (send->lsn <= raft->durable_lsn) {
+            leave(world, node, send);
+            continue;
+        }
+        ENSURE(node->gate_count < WORLD_GATE_MAX);
+        node->gate[node->gate_count++] = *send;
+        if (world->trace != NULL) {
+            world_print_msg(world->trace, &send->msg);
+            fprintf(world->trace, ": waits for lsn %lu\n", send->lsn);
+        }
+    }
+    if (world->trace != NULL && out->commit > node->commit_seen)
+        fprintf(world->trace, "%u commits %lu\n", raft->id, out->commit);
+    judge_commit(world, node, out->commit);
+    judge_books(world, node);
+}
+
+static void step(struct world *world, struct world_node *node, struct raft_in *in,
+                 const struct world_packet *packet, struct raft_out *out)
+{
+    uint8_t role = node->raft.role;
+    uint64_t term = node->raft.term;
+    in->now_ns = world->now_ns;
+    in->random = world->random != 0 ? world_random(world) : node->raft.id * 10 * MS;
+    raft_step(&node->raft, in, out);
+    absorb(world, node, out, packet, role, term);
+}
+
+/* Packs one AppendEntries for a peer; reports what went. Returns the step's append_to. */
+static uint32_t send_entries(struct world *world, struct world_node *node, uint8_t peer)
+{
+    struct world_packet packet = {0};
+    if (!raft_append_next(&node->raft, peer, &packet.msg))
+        return 0;
+    struct raft_msg *msg = &packet.msg;
+    uint64_t first = msg->prev_index + 1;
+    struct raft_in in = {.event = RAFT_EV_SENT, .peer = peer, .index = first - 1};
+    struct raft_out out;
+    if (first < node->window && node->fetched < first) {
+        node->fetched = first; /* the ring is asked; next time the entry is there */
+        step(world, node, &in, NULL, &out);
+        return 0;
+    }
+    uint32_t count = msg->count < WORLD_PACKET_ENTRIES ? msg->count : WORLD_PACKET_ENTRIES;
+    uint64_t term = node->log.entry[first].term;
+    if (msg->entry_term == 0) { /* below the run list: the caller knows the terms */
+        msg->prev_term = node->log.entry[first - 1].term;
+        msg->entry_term = term;
+    }
+    for (msg->count = 0; msg->count < count; msg->count++) {
+        if (node->log.entry[first + msg->count].term != term)
+            break;
+        packet.entry[msg->count] = node->log.entry[first + msg->count];
+    }
+    judge_message(world, node, msg);
+    msg->prev_chain = world_chain(node, msg->prev_index);
+    if (world->trace != NULL) {
+        world_print_msg(world->trace, msg);
+        fputs("\n", world->trace);
+    }
+    push(world, &packet);
+    in.index = msg->prev_index + msg->count;
+    in.bytes = msg->count * WORLD_ENTRY_BYTES;
+    step(world, node, &in, NULL, &out);
+    return out.append_to;
+}
+
+static void run(struct world *world, uint8_t id, struct raft_in *in,
+                const struct world_packet *packet)
+{
+    struct world_node *node = &world->node[id];
+    if (!node->up)
+        return;
+    struct raft_out out;
+    step(world, node, in, packet, &out);
+    uint32_t to = out.append_to;
+    while (to != 0) { /* ends when the flights of all peers are taken */
+        uint8_t peer = (uint8_t)__builtin_ctz(to);
+        to &= ~(UINT32_C(1) << peer);
+        to |= send_entries(world, node, peer);
+    }
+    if (!node->slow && !node->raft.failed && in->event != RAFT_EV_DURABLE)
+        world_durable(world, id, node->raft.next_lsn - 1);
+}
+
+void world_tick(struct world *world, uint8_t id)
+{
+    run(world, id, &(struct raft_in){.event = RAFT_EV_TICK}, NULL);
+}
+
+void world_propose(struct world *world, uint8_t id, uint32_t count)
+{
+    if (!world->node[id].up || world->node[id].raft.role != RAFT_LEADER)
+        return;
+    run(world, id, &(struct raft_in){.event = RAFT_EV_PROPOSE, .count = count}, NULL);
+}
+
+void world_no_space(struct world *world, uint8_t id)
+{
+    run(world, id, &(struct raft_in){.event = RAFT_EV_NO_SPACE}, NULL);
+}
+
+void world_fail(struct world *world, uint8_t id)
+{
+    run(world, id, &(struct raft_in){.event = RAFT_EV_FAILED}, NULL);
+}
+
+static void write_records(struct world_node *node, uint64_t lsn)
+{
+    uint32_t done = 0;
+    for (; done < node->record_count && node->record[done].lsn <= lsn; done++) {
+        const struct world_record *r = &node->record[done];
+        switch (r->kind) {
+        case WORLD_HARD:
+            node->disk_term = r->term;
+            node->disk_vote = r->vote;
+            break;
+        case WORLD_TRUNCATE:
+            node->disk.last = r->index - 1;
+            break;
+        case WORLD_ENTRY:
+            set_entry(&node->disk, r->index, r->entry.term, r->entry.value);
+            break;
+        }
+        node->disk_lsn = r->lsn;
+    }
+    node->record_count -= done;
+    memmove(&node->record[0], &node->record[done], node->record_count * sizeof(node->record[0]));
+}
+
+void world_durable(struct world *world, uint8_t id, uint64_t lsn)
+{
+    struct world_node *node = &world->node[id];
+    if (!node->up || lsn <= node->raft.durable_lsn || node->raft.failed)
+        return;
+    write_records(node, lsn);
+    run(world, id, &(struct raft_in){.event = RAFT_EV_DURABLE, .lsn = lsn}, NULL);
+    open_gate(world, node);
+    if (!node->slow && node->record_count > 0) /* a vote that became durable may have won */
+        world_durable(world, id, node->raft.next_lsn - 1);
+}
+
+void world_drop(struct world *world, uint32_t slot)
+{
+    ENSURE(slot < world->bag_count);
+    world->bag_count--;
+    memmove(&world->bag[slot], &world->bag[slot + 1],
+            (world->bag_count - slot) * sizeof(world->bag[0]));
+}
+
+void world_duplicate(struct world *world, uint32_t slot)
+{
+    ENSURE(slot < world->bag_count);
+    const struct world_packet copy = world->bag[slot];
+    push(world, &copy);
+}
+
+void world_deliver(struct world *world, uint32_t slot)
+{
+    const struct world_packet packet = world->bag[slot];
+    world_drop(world, slot);
+    const struct raft_msg *msg = &packet.msg;
+    struct world_node *node = &world->node[msg->to];
+    if (!node->up || world->cut[msg->from][msg->to])
+        return;
+    struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg, .space = !node->no_space};
+    if (msg->kind == RAFT_APPEND && msg->prev_index > 0 && msg->prev_index <= node->log.last)
+        in.chain_mine = world_chain(node, msg->prev_index);
+    run(world, msg->to, &in, &packet);
+}
+
+void world_crash(struct world *world, uint8_t id, uint64_t lsn)
+{
+    struct world_node *node = &world->node[id];
+    ENSURE(node->up);
+    write_records(node, lsn);
+    node->record_count = 0;
+    node->gate_count = 0;
+    node->up = false;
+    world->crashes++;
+}
+
+void world_restart(struct world *world, uint8_t id)
+{
+    struct world_node *node = &world->node[id];
+    ENSURE(!node->up);
+    node->log = node->disk;
+    node->record_count = 0;
+    node->gate_count = 0;
+    struct raft_boot boot = {.id = id,
+                             .vote = node->disk_vote,
+                             .term = node->disk_term,
+                             .durable_lsn = node->disk_lsn,
+                             .now_ns = world->now_ns,
+                             .random = world->random != 0 ? world_random(world) : id * 10 * MS,
+                             .config = world->config,
+                             .options = world->options};
+    raft_log_init(&boot.log, 1, 0);
+    for (uint64_t i = 1; i <= node->disk.last; i++)
+        raft_log_append(&boot.log, node->disk.entry[i].term, 1);
+    boot.commit = boot.log.first - 1;
+    raft_init(&node->raft, &boot);
+    node->commit_seen = boot.commit;
+    node->up = true;
+    judge_books(world, node);
+}
+
+void world_init(struct world *world, uint32_t count, uint32_t learners,
+                const struct raft_options *options, uint64_t seed)
+{
+    memset(world, 0, sizeof(*world));
+    world->count = count;
+    world->random = seed;
+    world->now_ns = MS;
+    world->value_next = 1;
+    world->options = *options;
+    world->judge_chain = true;
+    uint32_t all = ((UINT32_C(1) << count) - 1) << 1;
+    world->config = (struct raft_config){.voters = all & ~learners, .learners = learners};
+    for (uint8_t id = 1; id <= count; id++)
+        world_restart(world, id);
+}
+
+void world_print_msg(FILE *out, const struct raft_msg *m)
+{
+    static const char *const kinds[] = {"",           "prevote", "prevote-reply", "vote",
+                                        "vote-reply", "append",  "append-reply"};
+    fprintf(out, "%u>%u ", m->from, m->to);
+    switch ((enum raft_msg_kind)m->kind) {
+    case RAFT_PREVOTE:
+    case RAFT_VOTE:
+        fprintf(out, "%s term %lu last %lu/%lu", kinds[m->kind], m->term, m->prev_index,
+                m->prev_term);
+        return;
+    case RAFT_PREVOTE_REPLY:
+    case RAFT_VOTE_REPLY:
+        fprintf(out, "%s term %lu %s", kinds[m->kind], m->term, m->status ? "granted" : "denied");
+        return;
+    case RAFT_APPEND:
+        if (m->count == 0)
+            fprintf(out, "heartbeat term %lu prev %lu/%lu commit %lu", m->term, m->prev_index,
+                    m->prev_term, m->commit);
+        else
+            fprintf(out, "append term %lu prev %lu/%lu entries %lu..%lu/%lu commit %lu", m->term,
+                    m->prev_index, m->prev_term, m->prev_index + 1, m->prev_index + m->count,
+                    m->entry_term, m->commit);
+        return;
+    case RAFT_APPEND_REPLY:
+        break;
+    }
+    fprintf(out, "reply term %lu ", m->term);
+    switch ((enum raft_append_status)m->status) {
+    case RAFT_APPEND_OK:
+        fprintf(out, "ok match %lu held %lu", m->match, m->hint_index);
+        return;
+    case RAFT_APPEND_STALE_TERM:
+        fprintf(out, "stale term");
+        return;
+    case RAFT_APPEND_MISSING:
+        fprintf(out, "missing, last is %lu", m->hint_index);
+        return;
+    case RAFT_APPEND_CONFLICT:
+        fprintf(out, "conflict, term %lu there, go on after %lu", m->hint_term, m->hint_index);
+        return;
+    case RAFT_APPEND_CHAIN:
+        fprintf(out, "another chain at %lu", m->hint_index);
+        return;
+    case RAFT_APPEND_NO_SPACE:
+        fprintf(out, "no space after %lu", m->hint_index);
+        return;
+    }
+}

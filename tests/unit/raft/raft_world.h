@@ -1,0 +1,138 @@
+/* A small world for the Raft core: up to seven real `struct raft`, each with a log, a drive that is
+ * durable up to an LSN, a gate, and one bag of packets between them. Used by the random test and by
+ * the transcripts' runner; whoever owns the world decides what is delivered, lost, doubled, durable
+ * or crashed. Single-threaded.
+ *
+ * After every step the world judges what Raft promises (dissertation, figure 3.2): election safety,
+ * log matching, leader completeness, state-machine safety, commits that never move back; that no
+ * message leaves before what it testifies to is on the drive; and the core's own bookkeeping. The
+ * first violation is kept as text in `violation`.
+ */
+#ifndef KEEL_TESTS_RAFT_WORLD_H
+#define KEEL_TESTS_RAFT_WORLD_H
+
+#include "consensus/raft/raft.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    WORLD_PACKET_ENTRIES = 8, /* entries in one AppendEntries packet */
+    WORLD_ENTRY_BYTES = 64,
+    WORLD_BAG_MAX = 1024,
+    WORLD_GATE_MAX = 1024,
+    WORLD_RECORDS_MAX = 4096, /* records not durable yet */
+    WORLD_LOG_MAX = 8192,
+    WORLD_TERMS_MAX = 2048,
+    WORLD_TABLE_SIZE = 1 << 16
+};
+
+struct world_entry {
+    uint64_t term;
+    uint64_t value;
+    uint64_t chain; /* running hash over (term, value): equal chains, equal logs */
+};
+
+struct world_log { /* entry[index], from 1; entry[0] is genesis */
+    uint64_t last;
+    struct world_entry entry[WORLD_LOG_MAX];
+};
+
+enum world_record_kind { WORLD_HARD, WORLD_TRUNCATE, WORLD_ENTRY };
+
+struct world_record {
+    uint64_t lsn;
+    enum world_record_kind kind;
+    uint8_t vote;
+    uint64_t term;
+    uint64_t index;
+    struct world_entry entry;
+};
+
+struct world_packet {
+    struct raft_msg msg;
+    bool held; /* the transcript keeps it back */
+    struct world_entry entry[WORLD_PACKET_ENTRIES];
+};
+
+struct world_node {
+    bool up;
+    bool slow;        /* nothing becomes durable by itself */
+    bool no_space;    /* refuses entries */
+    uint64_t flipped; /* from this index on its chain is damaged; 0: intact */
+    uint64_t window;  /* entries below this index have to be fetched first: one refusal each */
+    uint64_t fetched; /* last index that was refused once */
+    struct raft raft;
+    struct world_log log;  /* what the replica believes */
+    struct world_log disk; /* what would survive */
+    uint64_t disk_term;
+    uint8_t disk_vote;
+    uint64_t disk_lsn;
+    uint64_t commit_seen; /* since its start */
+    uint32_t record_count;
+    struct world_record record[WORLD_RECORDS_MAX];
+    uint32_t gate_count;
+    struct raft_send gate[WORLD_GATE_MAX];
+};
+
+struct world_known { /* what stands anywhere at (index, term) */
+    uint64_t index;
+    uint64_t term;
+    uint64_t chain;
+};
+
+struct world {
+    uint32_t count; /* nodes 1..count */
+    uint64_t now_ns;
+    uint64_t random; /* state of the generator; 0: election timeouts grow with the id */
+    uint64_t value_next;
+    struct raft_config config;
+    struct raft_options options;
+    bool cut[RAFT_ID_MAX + 1][RAFT_ID_MAX + 1]; /* [from][to] */
+    bool judge_chain;                           /* false once a chain was damaged on purpose */
+    struct world_node node[RAFT_ID_MAX + 1];
+    uint32_t bag_count;
+    struct world_packet bag[WORLD_BAG_MAX];
+    struct world_log committed;
+    uint8_t leader_of[WORLD_TERMS_MAX];
+    uint8_t voted[RAFT_ID_MAX + 1][WORLD_TERMS_MAX];
+    uint32_t known_count;
+    struct world_known known[WORLD_TABLE_SIZE];
+    uint64_t elections;
+    uint64_t truncations;
+    uint64_t crashes;
+    uint64_t gate_drops;
+    char violation[256];
+    FILE *trace; /* NULL: silent */
+};
+
+/* Starts count nodes with empty logs. Zeroes *world first; `seed` 0 makes timeouts predictable. */
+void world_init(struct world *world, uint32_t count, uint32_t learners,
+                const struct raft_options *options, uint64_t seed);
+
+/* The next number of the world's generator (xorshift64*). */
+uint64_t world_random(struct world *world);
+
+/* One event at one node, and everything that follows from it there: records, packets, commits. */
+void world_tick(struct world *world, uint8_t id);
+void world_propose(struct world *world, uint8_t id, uint32_t count);
+void world_no_space(struct world *world, uint8_t id);
+void world_fail(struct world *world, uint8_t id);
+
+/* All records up to lsn are on the drive; then the gate opens for them. */
+void world_durable(struct world *world, uint8_t id, uint64_t lsn);
+
+/* Delivers bag[slot] and takes it out; it is lost if its way is cut or its receiver down. */
+void world_deliver(struct world *world, uint32_t slot);
+void world_drop(struct world *world, uint32_t slot);
+void world_duplicate(struct world *world, uint32_t slot);
+
+/* A crash keeps the records up to lsn (at least what was reported durable) and nothing else. */
+void world_crash(struct world *world, uint8_t id, uint64_t lsn);
+void world_restart(struct world *world, uint8_t id);
+
+/* One line about a message, without end of line. */
+void world_print_msg(FILE *out, const struct raft_msg *msg);
+
+#endif

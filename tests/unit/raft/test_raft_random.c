@@ -1,0 +1,239 @@
+/* Seeded random worlds of one, three and five replicas: loss, duplicates, any order, one-way cuts,
+ * drives that lag and crashes that keep any prefix of what was written. raft_judge.c judges after
+ * each step; at the end everything heals and the cluster must commit again.
+ *
+ * KEEL_RAFT_SEED runs one seed, KEEL_RAFT_SEEDS changes their number.
+ */
+#include "tests/unit/raft/raft_world.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEEDS = 400, STEPS = 6000, HEAL_ROUNDS = 4000 };
+
+static const uint64_t US = 1000;
+
+struct knobs { /* per mille of packets, or of ten thousand steps; drawn for each seed */
+    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal;
+};
+
+static struct totals {
+    uint64_t elections, truncations, crashes, gate_drops, committed, worlds;
+} totals;
+
+static uint32_t below(struct world *world, uint32_t limit)
+{
+    return (uint32_t)(world_random(world) % limit);
+}
+
+static uint8_t any_node(struct world *world)
+{
+    return (uint8_t)(1 + below(world, world->count));
+}
+
+static void deliver_one(struct world *world, const struct knobs *knobs)
+{
+    if (world->bag_count == 0)
+        return;
+    uint32_t slot = below(world, 1000) < knobs->fifo ? 0 : below(world, world->bag_count);
+    uint32_t fate = below(world, 1000);
+    if (fate < knobs->loss) {
+        world_drop(world, slot);
+        return;
+    }
+    if (fate < knobs->loss + knobs->duplicate)
+        world_duplicate(world, slot);
+    world_deliver(world, slot);
+}
+
+static void write_some(struct world *world, uint8_t id)
+{
+    struct world_node *node = &world->node[id];
+    if (!node->up || !node->slow)
+        return;
+    uint64_t open = node->raft.next_lsn - 1 - node->raft.durable_lsn;
+    if (open > 0)
+        world_durable(world, id, node->raft.durable_lsn + 1 + world_random(world) % open);
+}
+
+/* Half of the time trouble strikes a leader, if there is one. */
+static uint8_t victim(struct world *world)
+{
+    uint8_t id = any_node(world);
+    if (below(world, 2) == 0)
+        return id;
+    for (uint8_t i = 1; i <= world->count; i++)
+        if (world->node[i].up && world->node[i].raft.role == RAFT_LEADER)
+            return i;
+    return id;
+}
+
+static void crash(struct world *world, uint8_t id)
+{
+    struct world_node *node = &world->node[id];
+    if (!node->up)
+        return;
+    uint64_t open = node->raft.next_lsn - node->raft.durable_lsn;
+    world_crash(world, id, node->raft.durable_lsn + world_random(world) % open);
+}
+
+static void restart(struct world *world, uint8_t id)
+{
+    if (world->node[id].up)
+        return;
+    world_restart(world, id);
+    world->node[id].slow = below(world, 2) == 0;
+}
+
+/* One direction or both, between one node and all others. */
+static void isolate(struct world *world, uint8_t id)
+{
+    uint32_t ways = 1 + below(world, 3);
+    for (uint8_t other = 1; other <= world->count; other++) {
+        world->cut[id][other] = (ways & 1) != 0 && other != id;
+        world->cut[other][id] = (ways & 2) != 0 && other != id;
+    }
+}
+
+static void disturb(struct world *world, const struct knobs *knobs)
+{
+    uint32_t what = below(world, 10000);
+    if (what < knobs->crash)
+        crash(world, victim(world));
+    else if ((what -= knobs->crash) < knobs->cut)
+        world->cut[victim(world)][any_node(world)] ^= true;
+    else if ((what -= knobs->cut) < knobs->isolate)
+        isolate(world, victim(world));
+    else if ((what -= knobs->isolate) < knobs->slow)
+        world->node[victim(world)].slow ^= true;
+    else if ((what -= knobs->slow) < knobs->space)
+        world->node[any_node(world)].no_space ^= true;
+    else if ((what -= knobs->space) < knobs->heal)
+        memset(world->cut, 0, sizeof(world->cut));
+    else if (what - knobs->heal < 100)
+        restart(world, any_node(world));
+}
+
+static void advance(struct world *world, const struct knobs *knobs)
+{
+    uint32_t what = below(world, 100);
+    uint8_t id = any_node(world);
+    disturb(world, knobs);
+    if (what < 45) {
+        deliver_one(world, knobs);
+    } else if (what < 75) {
+        world->now_ns += below(world, 3000) * US;
+        world_tick(world, id);
+    } else if (what < 90) {
+        write_some(world, id);
+    } else if (world->node[id].raft.role == RAFT_LEADER && world->node[id].log.last < 4000) {
+        if (below(world, 8) == 0)
+            world_no_space(world, id);
+        else
+            world_propose(world, id, 1 + below(world, 20));
+    }
+}
+
+/* Pitfall 6: after everything healed, a commit follows. */
+static bool heals(struct world *world)
+{
+    memset(world->cut, 0, sizeof(world->cut));
+    for (uint8_t id = 1; id <= world->count; id++) {
+        if (!world->node[id].up)
+            world_restart(world, id);
+        world->node[id].slow = false;
+        world->node[id].no_space = false;
+        world_durable(world, id, world->node[id].raft.next_lsn - 1);
+    }
+    uint64_t goal = world->committed.last + 10;
+    uint64_t until = world->now_ns + 20 * world->options.election_min_ns;
+    while (world->now_ns < until && world->violation[0] == '\0') {
+        world->now_ns += world->options.heartbeat_ns / 4;
+        for (uint8_t id = 1; id <= world->count; id++) {
+            world_tick(world, id);
+            world_propose(world, id, 1);
+        }
+        for (uint32_t i = 0; i < HEAL_ROUNDS && world->bag_count > 0; i++)
+            world_deliver(world, 0);
+        bool all = true;
+        for (uint8_t id = 1; id <= world->count; id++)
+            all = all && world->node[id].raft.commit >= goal;
+        if (all)
+            return true;
+    }
+    return false;
+}
+
+static bool run_seed(struct world *world, uint64_t seed)
+{
+    static const uint32_t sizes[] = {3, 5, 3, 5, 3, 1, 4, 2};
+    static const struct raft_options options = {.election_min_ns = 20000000,
+                                                .heartbeat_ns = 2000000,
+                                                .stall_ns = 60000000,
+                                                .flights = 4,
+                                                .flight_bytes = 2000};
+    world_init(world, sizes[seed % 8], 0, &options, seed * UINT64_C(0x9e3779b97f4a7c15) | 1);
+    struct knobs knobs = {.loss = below(world, 2) * below(world, 300),
+                          .duplicate = below(world, 2) * below(world, 500),
+                          .fifo = below(world, 2) * 1000,
+                          .crash = below(world, 2) * below(world, 100),
+                          .cut = below(world, 2) * below(world, 100),
+                          .isolate = below(world, 2) * below(world, 100),
+                          .slow = below(world, 2) * below(world, 200),
+                          .space = below(world, 4) == 0 ? 20 : 0,
+                          .heal = 20 + below(world, 100)};
+    for (uint8_t id = 1; id <= world->count; id++)
+        world->node[id].slow = below(world, 2) == 0;
+    for (uint32_t i = 0; i < STEPS && world->violation[0] == '\0'; i++)
+        advance(world, &knobs);
+    bool healed = heals(world);
+    totals.elections += world->elections;
+    totals.truncations += world->truncations;
+    totals.crashes += world->crashes;
+    totals.gate_drops += world->gate_drops;
+    totals.committed += world->committed.last;
+    totals.worlds++;
+    if (world->violation[0] != '\0')
+        printf("# seed %lu: %s\n", seed, world->violation);
+    else if (!healed)
+        printf("# seed %lu: no commit everywhere after the heal\n", seed);
+    return healed && world->violation[0] == '\0';
+}
+
+static uint64_t number_of(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+static void random_worlds(void)
+{
+    struct world *world = malloc(sizeof(*world));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
+    uint64_t first = number_of("KEEL_RAFT_SEED", 1);
+    uint64_t count = getenv("KEEL_RAFT_SEED") != NULL ? 1 : number_of("KEEL_RAFT_SEEDS", SEEDS);
+    uint64_t failed = 0;
+    for (uint64_t seed = first; seed < first + count && failed < 5; seed++)
+        failed += !run_seed(world, seed);
+    CU_ASSERT_EQUAL(failed, 0);
+    printf("# %lu worlds: %lu elections, %lu truncations, %lu crashes, %lu gate drops, %lu "
+           "entries committed\n",
+           totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
+           totals.committed);
+    if (count >= SEEDS) { /* pitfall 14: a generator that never makes the bad input */
+        CU_ASSERT(totals.elections > 2 * count);
+        CU_ASSERT(totals.truncations > count / 4);
+        CU_ASSERT(totals.crashes > count);
+        CU_ASSERT(totals.gate_drops > count / 4);
+        CU_ASSERT(totals.committed > 20 * count);
+    }
+    free(world);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"random worlds keep Raft's promises and heal", random_worlds}, {0}};
+    return unit_main("raft_random", tests);
+}
