@@ -153,23 +153,23 @@ HOT void machine_apply(struct machine *machine, const struct entry *entry,
 
 /* Session by id or by (principal, name), alive or kept; NULL: none. By name: the alive one, else
  * the one that ended last. `name` is zero-terminated. Both O(1). */
-const struct machine_session *machine_session(const struct machine *machine, uint64_t id);
+HOT const struct machine_session *machine_session(const struct machine *machine, uint64_t id);
 const struct machine_session *machine_session_named(const struct machine *machine,
                                                     uint32_t principal, const char *name);
 /* Slot 0..sessions_max-1 of a session that one of the two returned; and back (NULL: unused). */
-uint32_t machine_slot(const struct machine *machine, const struct machine_session *session);
-const struct machine_session *machine_session_at(const struct machine *machine, uint32_t slot);
+HOT uint32_t machine_slot(const struct machine *machine, const struct machine_session *session);
+HOT const struct machine_session *machine_session_at(const struct machine *machine, uint32_t slot);
 
 /* The kept result of a number, or NULL if it is not among the last W consumed. */
-const struct machine_kept *machine_kept(const struct machine_session *session, uint64_t number);
+HOT const struct machine_kept *machine_kept(const struct machine_session *session, uint64_t number);
 
 /* Writes the kept results of numbers first..last as runs (at most max); returns how many. Numbers
  * whose record is gone, or that are not consumed yet, get runs of status MACHINE_UNKNOWN. */
-uint32_t machine_runs(const struct machine_session *session, uint64_t first, uint64_t last,
-                      struct packet_result_run *runs, uint32_t max);
+HOT uint32_t machine_runs(const struct machine_session *session, uint64_t first, uint64_t last,
+                          struct packet_result_run *runs, uint32_t max);
 
 /* Hash of one message's content, as kept: 64 bits, against accidents only. */
-uint64_t machine_message_hash(const void *payload, size_t size);
+HOT uint64_t machine_message_hash(const void *payload, size_t size);
 
 /* Hash over the whole canonical state, the running digest included: equal on every replica at the
  * same index. Reads every session: for checkpoints and checks, not for the loop. */

@@ -24,9 +24,9 @@ static void add_number(struct machine_outcome *outcome, uint64_t number, enum ma
 
 /* Blocks whose numbers were consumed before: whether they carry what was then decided. Changes
  * nothing. Advances *offset over them. */
-static void check_decided(const struct machine_session *s, const struct entry *entry,
-                          uint64_t number, uint32_t count, uint32_t *offset,
-                          struct machine_outcome *outcome)
+HOT static void check_decided(const struct machine_session *s, const struct entry *entry,
+                              uint64_t number, uint32_t count, uint32_t *offset,
+                              struct machine_outcome *outcome)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint16_t length;
@@ -41,8 +41,9 @@ static void check_decided(const struct machine_session *s, const struct entry *e
 }
 
 /* Consumes `count` numbers from last + 1 on: one run, sequenced or refused alike. */
-static void consume(struct machine *machine, struct machine_session *s, const struct entry *entry,
-                    uint32_t count, uint32_t offset, struct machine_outcome *outcome)
+HOT static void consume(struct machine *machine, struct machine_session *s,
+                        const struct entry *entry, uint32_t count, uint32_t offset,
+                        struct machine_outcome *outcome)
 {
     enum machine_status status = machine->day_open ? MACHINE_SEQUENCED : MACHINE_DAY_CLOSED;
     struct packet_result_run *run = add_run(outcome, s->last + 1, count, status);
@@ -73,9 +74,9 @@ static void consume(struct machine *machine, struct machine_session *s, const st
 
 /* Why no message of this entry has a place in its session at all; MACHINE_SEQUENCED: it may have.
  */
-static enum machine_status session_status(const struct machine_session *s,
-                                          const struct entry *entry,
-                                          const struct entry_messages *messages)
+HOT static enum machine_status session_status(const struct machine_session *s,
+                                              const struct entry *entry,
+                                              const struct entry_messages *messages)
 {
     if (s == NULL)
         return MACHINE_UNKNOWN;
@@ -88,8 +89,8 @@ static enum machine_status session_status(const struct machine_session *s,
 
 /* Number by number, as if each came in an entry of its own: decided ones first, then those that are
  * next and within the window, then the one beyond the window, and behind it only gaps. */
-static void apply_messages(struct machine *machine, const struct entry *entry,
-                           struct machine_outcome *outcome)
+HOT static void apply_messages(struct machine *machine, const struct entry *entry,
+                               struct machine_outcome *outcome)
 {
     const struct entry_messages *m = entry_body(entry);
     const struct machine_session *found = machine_session(machine, m->session);

@@ -12,6 +12,7 @@
 #ifndef KEEL_WIRE_ENTRY_H
 #define KEEL_WIRE_ENTRY_H
 
+#include "consensus/ensure.h"
 #include "consensus/wire/limits.h"
 
 #include <stdbool.h>
@@ -132,11 +133,11 @@ static inline const void *entry_body(const struct entry *e)
  * body within the ranges that its struct names, reserved fields and padding zero. Never reads past
  * `available`; `bytes` needs no alignment. The crc is not looked at, nor index, term and principal.
  */
-bool entry_check(const void *bytes, size_t available);
+HOT bool entry_check(const void *bytes, size_t available);
 
 /* True if `size` bytes are exactly a struct entry_messages and its blocks, in form. No alignment.
  */
-bool entry_messages_check(const void *body, size_t size);
+HOT bool entry_messages_check(const void *body, size_t size);
 
 /* True if name, process, window and reserved are in range; a resume's too. */
 bool entry_session_open_ok(const struct entry_session_open *open);
@@ -154,6 +155,6 @@ bool entry_day_name_ok(const char *name);
 
 /* Iterates the blocks of an ENTRY_MESSAGES that passed entry_check(): returns the block at *offset
  * (from the end of struct entry_messages), sets *length, advances *offset. */
-const uint8_t *entry_block_next(const struct entry *e, uint32_t *offset, uint16_t *length);
+HOT const uint8_t *entry_block_next(const struct entry *e, uint32_t *offset, uint16_t *length);
 
 #endif

@@ -99,21 +99,21 @@ _Static_assert(sizeof(struct packet_vote) == 32, "vote");
  * entry_check(), consecutive indexes from prev_index + 1, all of entry_term <= term; reserved bytes
  * zero. The entries' CRCs are the caller's to check. *entries is NULL and *entries_size 0 unless
  * entries are carried. `body` needs no alignment. */
-bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
-                        const void **entries, size_t *entries_size);
+HOT bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
+                            const void **entries, size_t *entries_size);
 
 /* Writes the body of a peer message (without entries) to body, at least 64 bytes of room; returns
  * its size and sets *kind. For APPEND the caller appends `entries_size` bytes of entries behind it.
  */
-size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
-                          uint8_t *kind);
+HOT size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
+                              uint8_t *kind);
 
 /* --- client to replica -------------------------------------------------------------------------
  */
 
 /* PACKET_SUBMIT's body is a struct entry_messages and its blocks, exactly as the entry will carry
  * them. True if count, bytes and blocks agree with size. */
-bool packet_submit_check(const void *body, size_t size);
+HOT bool packet_submit_check(const void *body, size_t size);
 
 struct packet_session_request { /* OPEN, RESUME */
     struct entry_session_open open;

@@ -382,6 +382,54 @@ static void digest_tells_histories_apart(void)
     }
 }
 
+/* Whatever passes entry_check() is applied without harm: bodies of small random bytes, so that many
+ * name what exists, under every kind and several principals. */
+static void any_checked_entry_is_applied(void)
+{
+    static const size_t sizes[] = {16, 0, 56, 56, 32, 32, 16, 16, 32, 80};
+    uint64_t state = 11;
+    uint32_t applied = 0;
+    start_session(64);
+    for (uint32_t round = 0; round < 60000; round++) {
+        uint32_t kind = 1 + (uint32_t)(bench_random(&state) % 10);
+        uint32_t principal = (uint32_t)(bench_random(&state) % 3) * 8 + 1;
+        if (principal == 17 && bench_random(&state) % 2 == 0)
+            principal = BENCH_ALICE;
+        if (kind == ENTRY_MESSAGES) {
+            bench_build_messages(&b, principal, bench_random(&state) % 4, bench_random(&state) % 4,
+                                 1 + bench_random(&state) % 90, bench_random(&state) % 90,
+                                 1 + (uint32_t)(bench_random(&state) % 64), 0);
+        } else {
+            uint8_t body[80] = {0};
+            for (size_t i = 0; i < sizes[kind - 1]; i += 1 + bench_random(&state) % 9)
+                body[i] = (uint8_t)(bench_random(&state) % 5);
+            if (kind == ENTRY_SESSION_OPEN || kind == ENTRY_SESSION_RESUME)
+                memset(body, 0, 32);
+            if (kind != ENTRY_CONFIG && sizes[kind - 1] != 32 && kind != ENTRY_NOOP)
+                body[0] = (uint8_t)('a' + bench_random(&state) % 3);
+            if (kind == ENTRY_DAY_END || kind == ENTRY_DAY_BEGIN)
+                memset(body + 1, ' ', 9);
+            bench_build(&b, (enum entry_kind)kind, principal, body, sizes[kind - 1]);
+        }
+        b.utc_ns = bench_random(&state);
+        b.log_ns += bench_random(&state) % 100000000000ull;
+        if (!entry_check(b.bytes, sizeof(b.bytes)))
+            continue;
+        const struct machine_outcome *o = bench_apply(&b);
+        applied++;
+        uint32_t numbers = 0;
+        for (uint32_t i = 0; i < o->run_count; i++)
+            numbers += o->run[i].count;
+        if (kind == ENTRY_MESSAGES)
+            CU_ASSERT_EQUAL(numbers,
+                            ((const struct entry_messages *)(const void *)(b.bytes + 48))->count);
+        CU_ASSERT(b.machine->session_count <= b.machine->sessions_max);
+        CU_ASSERT(o->slot == UINT32_MAX || machine_session_at(b.machine, o->slot) != NULL);
+    }
+    CU_ASSERT(applied > 10000);
+    bench_free(&b);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -403,6 +451,7 @@ int main(void)
         {"leaders' entries of a client are refused", leaders_entries_of_a_client_are_refused},
         {"time never runs back", time_never_runs_back},
         {"the digest tells histories apart", digest_tells_histories_apart},
+        {"any checked entry is applied without harm", any_checked_entry_is_applied},
         {0}};
     return unit_main("machine_apply", tests);
 }

@@ -157,97 +157,108 @@ static void each_bit_flipped(void)
     stop();
 }
 
-static void patch(size_t offset, const void *bytes, size_t size)
-{
-    memcpy(encoding + offset, bytes, size);
-}
+/* Where the records of start() lie: gw alive, old alive, drop ended, the first old ended. */
+enum {
+    R0 = HEAD_SIZE,
+    R1 = R0 + RECORD_SIZE + 6 * KEPT_SIZE,
+    R2 = R1 + RECORD_SIZE,
+    R3 = R2 + RECORD_SIZE + 2 * KEPT_SIZE
+};
 
-/* What no machine ever wrote, field by field. */
+static const uint64_t zero64 = 0, big64 = 1ull << 40, first_id = 3;
+static const uint32_t zero32 = 0, seven = 7, slot0 = 0;
+static const uint16_t none16 = 0, wide = 65;
+
+/* What no machine ever wrote, field by field, and why it is refused. */
+static const struct {
+    const char *what;
+    size_t offset;
+    const void *bytes;
+    size_t size;
+    const char *why;
+} insane[] = {
+    {"magic", 0, &zero64, 8, "not a machine's state"},
+    {"version", 8, &seven, 4, "another version of the machine's state"},
+    {"fewer alive", 12, &zero32, 4, "a session neither alive nor ended"},
+    {"more ended than room", 16, &seven, 4, "more sessions than the table holds"},
+    {"a day neither open nor closed", 20, &seven, 4, "no sane trading day"},
+    {"another cluster", 24, &big64, 8, "another cluster's state"},
+    {"no-op term ahead", 64, &big64, 8, "a no-op after the last entry"},
+    {"no-op time ahead", 72, &big64, 8, "a no-op after the last entry"},
+    {"feed number 0", 88, &zero64, 8, "no sane trading day"},
+    {"no day counted", 96, &zero64, 8, "no sane trading day"},
+    {"day without a name", 104, "          ", 10, "no sane trading day"},
+    {"reserved", 114, "x", 1, "reserved bytes are not zero"},
+    {"boot of id 0", 120, &first_id, 8, "a boot without an incarnation"},
+    {"boot without incarnation", 120 + 128 + 16, &zero64, 8, "a boot without an incarnation"},
+    {"no voters", 312, &zero32, 4, "no sane configuration"},
+    {"configuration ahead", 392, &big64, 8, "no sane configuration"},
+    {"other limits", 400, &seven, 4, "other limits than the genesis record's"},
+    {"reserved at the end", 428, &seven, 4, "reserved bytes are not zero"},
+    {"slot out of range", R0, &seven, 4, "a slot out of range or used twice"},
+    {"slot used twice", R1, &slot0, 4, "sessions out of order"},
+    {"slot of an alive one", R2, &slot0, 4, "a slot out of range or used twice"},
+    {"no owner", R0 + 4, &zero32, 4, "a session without a sane identity"},
+    {"id 0", R0 + 8, &zero64, 8, "a session without a sane identity"},
+    {"id used twice", R1 + 8, &first_id, 8, "a session without a sane identity"},
+    {"epoch ahead", R0 + 16, &big64, 8, "a session without a sane identity"},
+    {"epoch before id", R0 + 16, &zero64, 8, "a session without a sane identity"},
+    {"process 0", R0 + 24, &zero64, 8, "a session without a sane identity"},
+    {"acked beyond last", R0 + 40, &big64, 8, "a session's numbers out of range"},
+    {"began ahead", R0 + 48, &big64, 8, "a session from the future"},
+    {"alive yet ended", R0 + 56, &first_id, 8, "a session neither alive nor ended"},
+    {"ttl below the limit", R0 + 64, &seven, 4, "a session's numbers out of range"},
+    {"window 0", R0 + 68, &none16, 2, "a session's numbers out of range"},
+    {"window 65", R0 + 68, &wide, 2, "a session's numbers out of range"},
+    {"alive with a reason", R0 + 70, &wide, 2, "a session neither alive nor ended"},
+    {"name empty", R0 + 72, &zero32, 4, "a session without a sane name"},
+    {"name not padded", R0 + 100, "x", 1, "a session without a sane name"},
+    {"ended without a reason", R2 + 70, &none16, 2, "a session neither alive nor ended"},
+    {"ended at 0", R2 + 56, &zero64, 8, "a session neither alive nor ended"},
+    {"ended ahead", R2 + 56, &big64, 8, "a session from the future"},
+    {"sequenced without a number", R0 + RECORD_SIZE, &zero64, 8,
+     "a kept result that no entry could leave"},
+    {"result from the future", R0 + RECORD_SIZE + 8, &big64, 8,
+     "a kept result that no entry could leave"},
+    {"result of no status", R0 + RECORD_SIZE + 28, &seven, 4,
+     "a kept result that no entry could leave"},
+    {"second name alive", R1 + 72, "gw\0\0", 4, "sessions of one name in the wrong order"},
+};
+
 static void insane_states_are_refused(void)
 {
-    const uint64_t zero64 = 0, big64 = 1ull << 40, first_id = 3;
-    const uint32_t zero32 = 0, seven = 7, slot0 = 0;
-    const uint16_t none16 = 0, wide = 65;
-    const size_t r0 = HEAD_SIZE, r1 = r0 + RECORD_SIZE + 6 * KEPT_SIZE;
-    const size_t r2 = r1 + RECORD_SIZE, r3 = r2 + RECORD_SIZE + 2 * KEPT_SIZE;
-    const struct {
-        const char *what;
-        size_t offset;
-        const void *bytes;
-        size_t size;
-        const char *why;
-    } cases[] = {
-        {"magic", 0, &zero64, 8, "not a machine's state"},
-        {"version", 8, &seven, 4, "another version of the machine's state"},
-        {"fewer alive", 12, &zero32, 4, "a session neither alive nor ended"},
-        {"more ended than room", 16, &seven, 4, "more sessions than the table holds"},
-        {"a day neither open nor closed", 20, &seven, 4, "no sane trading day"},
-        {"another cluster", 24, &big64, 8, "another cluster's state"},
-        {"no-op term ahead", 64, &big64, 8, "a no-op after the last entry"},
-        {"no-op time ahead", 72, &big64, 8, "a no-op after the last entry"},
-        {"feed number 0", 88, &zero64, 8, "no sane trading day"},
-        {"no day counted", 96, &zero64, 8, "no sane trading day"},
-        {"day without a name", 104, "          ", 10, "no sane trading day"},
-        {"reserved", 114, "x", 1, "reserved bytes are not zero"},
-        {"boot of id 0", 120, &first_id, 8, "a boot without an incarnation"},
-        {"boot without incarnation", 120 + 128 + 16, &zero64, 8, "a boot without an incarnation"},
-        {"no voters", 312, &zero32, 4, "no sane configuration"},
-        {"configuration ahead", 392, &big64, 8, "no sane configuration"},
-        {"other limits", 400, &seven, 4, "other limits than the genesis record's"},
-        {"reserved at the end", 428, &seven, 4, "reserved bytes are not zero"},
-        {"slot out of range", r0, &seven, 4, "a slot out of range or used twice"},
-        {"slot used twice", r1, &slot0, 4, "sessions out of order"},
-        {"slot of an alive one", r2, &slot0, 4, "a slot out of range or used twice"},
-        {"no owner", r0 + 4, &zero32, 4, "a session without a sane identity"},
-        {"id 0", r0 + 8, &zero64, 8, "a session without a sane identity"},
-        {"id used twice", r1 + 8, &first_id, 8, "a session without a sane identity"},
-        {"epoch ahead", r0 + 16, &big64, 8, "a session without a sane identity"},
-        {"epoch before id", r0 + 16, &zero64, 8, "a session without a sane identity"},
-        {"process 0", r0 + 24, &zero64, 8, "a session without a sane identity"},
-        {"acked beyond last", r0 + 40, &big64, 8, "a session's numbers out of range"},
-        {"began ahead", r0 + 48, &big64, 8, "a session from the future"},
-        {"alive yet ended", r0 + 56, &first_id, 8, "a session neither alive nor ended"},
-        {"ttl below the limit", r0 + 64, &seven, 4, "a session's numbers out of range"},
-        {"window 0", r0 + 68, &none16, 2, "a session's numbers out of range"},
-        {"window 65", r0 + 68, &wide, 2, "a session's numbers out of range"},
-        {"alive with a reason", r0 + 70, &wide, 2, "a session neither alive nor ended"},
-        {"name empty", r0 + 72, &zero32, 4, "a session without a sane name"},
-        {"name not padded", r0 + 100, "x", 1, "a session without a sane name"},
-        {"ended without a reason", r2 + 70, &none16, 2, "a session neither alive nor ended"},
-        {"ended at 0", r2 + 56, &zero64, 8, "a session neither alive nor ended"},
-        {"ended ahead", r2 + 56, &big64, 8, "a session from the future"},
-        {"sequenced without a number", r0 + RECORD_SIZE, &zero64, 8,
-         "a kept result that no entry could leave"},
-        {"result from the future", r0 + RECORD_SIZE + 8, &big64, 8,
-         "a kept result that no entry could leave"},
-        {"result of no status", r0 + RECORD_SIZE + 28, &seven, 4,
-         "a kept result that no entry could leave"},
-        {"second name alive", r1 + 72, "gw\0\0", 4, "sessions of one name in the wrong order"},
-    };
     start();
-    CU_ASSERT_EQUAL_FATAL(encoding_size, r3 + RECORD_SIZE);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    CU_ASSERT_EQUAL_FATAL(encoding_size, R3 + RECORD_SIZE);
+    for (size_t i = 0; i < sizeof(insane) / sizeof(insane[0]); i++) {
         uint8_t before[16];
-        memcpy(before, encoding + cases[i].offset, cases[i].size);
-        patch(cases[i].offset, cases[i].bytes, cases[i].size);
+        memcpy(before, encoding + insane[i].offset, insane[i].size);
+        memcpy(encoding + insane[i].offset, insane[i].bytes, insane[i].size);
         const char *problem = machine_decode(decoded, &b.genesis, encoding, encoding_size);
-        if (problem == NULL || strcmp(problem, cases[i].why) != 0)
-            printf("# %s: %s\n", cases[i].what, problem == NULL ? "accepted" : problem);
-        CU_ASSERT(problem != NULL && strcmp(problem, cases[i].why) == 0);
-        patch(cases[i].offset, before, cases[i].size);
+        if (problem == NULL || strcmp(problem, insane[i].why) != 0)
+            printf("# %s: %s\n", insane[i].what, problem == NULL ? "accepted" : problem);
+        CU_ASSERT(problem != NULL && strcmp(problem, insane[i].why) == 0);
+        memcpy(encoding + insane[i].offset, before, insane[i].size);
     }
-    /* Records in another order: the two alive ones, and the two ended ones. */
+    stop();
+}
+
+/* The same records in another order: the two alive ones, and the two ended ones. */
+static void the_order_of_records_is_fixed(void)
+{
+    start();
     CU_ASSERT_PTR_NULL(machine_decode(decoded, &b.genesis, encoding, encoding_size));
     uint8_t *swapped = malloc(encoding_size);
-    memcpy(swapped, encoding, r0);
-    memcpy(swapped + r0, encoding + r1, RECORD_SIZE);
-    memcpy(swapped + r0 + RECORD_SIZE, encoding + r0, r1 - r0);
-    memcpy(swapped + r2, encoding + r2, encoding_size - r2);
-    CU_ASSERT_PTR_NOT_NULL(machine_decode(decoded, &b.genesis, swapped, encoding_size));
-    memcpy(swapped, encoding, r2);
-    memcpy(swapped + r2, encoding + r3, RECORD_SIZE);
-    memcpy(swapped + r2 + RECORD_SIZE, encoding + r2, r3 - r2);
-    CU_ASSERT_PTR_NOT_NULL(machine_decode(decoded, &b.genesis, swapped, encoding_size));
+    memcpy(swapped, encoding, R0);
+    memcpy(swapped + R0, encoding + R1, RECORD_SIZE);
+    memcpy(swapped + R0 + RECORD_SIZE, encoding + R0, R1 - R0);
+    memcpy(swapped + R2, encoding + R2, encoding_size - R2);
+    const char *problem = machine_decode(decoded, &b.genesis, swapped, encoding_size);
+    CU_ASSERT(problem != NULL && strcmp(problem, "sessions out of order") == 0);
+    memcpy(swapped, encoding, R2);
+    memcpy(swapped + R2, encoding + R3, RECORD_SIZE);
+    memcpy(swapped + R2 + RECORD_SIZE, encoding + R2, R3 - R2);
+    problem = machine_decode(decoded, &b.genesis, swapped, encoding_size);
+    CU_ASSERT(problem != NULL && strcmp(problem, "ended sessions out of order") == 0);
     free(swapped);
     stop();
 }
@@ -314,7 +325,8 @@ int main(void)
         {"the encoding is canonical", canonical},
         {"cut at each byte it is refused", cut_at_each_byte},
         {"each bit flipped never breaks anything", each_bit_flipped},
-        {"insane states are refused", insane_states_are_refused},
+        {"insane states are refused, each for its reason", insane_states_are_refused},
+        {"the order of records is fixed", the_order_of_records_is_fixed},
         {"H3: other limits are refused", h3_other_limits_are_refused},
         {"the fingerprint sees the whole state", fingerprint_sees_the_whole_state},
         {0}};
