@@ -273,6 +273,14 @@ bool handshake_begin(struct handshake *h, uint32_t peer, const struct handshake_
     return true;
 }
 
+bool handshake_under_way(const struct handshake *h, uint32_t peer)
+{
+    for (int i = 0; i < HANDSHAKE_PEERS_MAX; i++)
+        if (h->initiation[i].phase != IDLE && h->initiation[i].peer == peer)
+            return true;
+    return false;
+}
+
 void handshake_cancel(struct handshake *h, uint32_t peer)
 {
     struct initiation *initiation = initiation_find(h, peer);

@@ -115,6 +115,9 @@ bool handshake_begin(struct handshake *handshake, uint32_t peer,
                      const struct handshake_address *address, uint64_t now_ms, uint8_t *out,
                      size_t *out_size);
 
+/* True if a handshake that this side began with that peer has not finished. */
+bool handshake_under_way(const struct handshake *handshake, uint32_t peer);
+
 /* Gives a handshake up: the peer was removed. */
 void handshake_cancel(struct handshake *handshake, uint32_t peer);
 

@@ -43,7 +43,7 @@ __attribute__((format(printf, 3, 4))) static int problem_at(struct reading *r, i
 
     if (r->problem_line != 0)
         return 0;
-    r->problem_line = line;
+    r->problem_line = line > 0 ? line : 1;
     va_start(arguments, format);
     vsnprintf(r->problem, sizeof r->problem, format, arguments);
     va_end(arguments);
@@ -296,6 +296,8 @@ static int parse(struct reading *r)
 {
     int bad_line = ini_parse_stream(take_line, r, take_setting, r);
 
+    if (bad_line > 0 && bad_line < r->problem_line)
+        r->problem_line = 0; /* what the handler minded came of an earlier line's form */
     if (r->problem_line == 0 && bad_line != 0)
         problem_at(r, bad_line, "neither [section] nor setting = value");
     if (r->problem_line == 0 && r->header != 0)
