@@ -1,0 +1,99 @@
+/* Checkpoints of control's machine: when enough of the ring is not covered by one, or after some time.
+ * Two are kept; what seq is told is the older of two that were read back and verified, and each is
+ * written only within the local durable position (H14).
+ */
+#include "control/control_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+void checkpoint_init(struct control *c, const struct ring_recovery *found)
+{
+    if (!found->have_checkpoint)
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct ring_checkpoint *head = &found->checkpoint[i];
+        c->checkpoint_index[i] = head->magic == RING_CHECKPOINT_MAGIC ? head->index : 0;
+    }
+    c->checkpoint_sequence = found->checkpoint[0].sequence;
+    c->checkpoint_page = found->checkpoint[0].page;
+    c->checkpoint_area = found->checkpoint_area[0] ^ 1;
+}
+
+static bool due(const struct control *c)
+{
+    if (c->machine->applied <= c->checkpoint_index[0] || c->now_ns < c->checkpoint_not_before_ns)
+        return false;
+    if (c->page >= c->checkpoint_page + c->options.checkpoint_pages)
+        return true;
+    return c->now_ns >= c->checkpoint_at_ns + c->options.checkpoint_ms * 1000000ull;
+}
+
+static int write_checkpoint(struct control *c, size_t size)
+{
+    struct ring_checkpoint head = {.replica = c->super.replica,
+                                   .incarnation = c->super.incarnation,
+                                   .cluster_id = c->options.cluster_id,
+                                   .index = c->machine->applied,
+                                   .term = c->machine->applied_term,
+                                   .chain = c->chain,
+                                   .lsn = c->durable_lsn,
+                                   .page = c->page,
+                                   .size = size,
+                                   .digest = c->machine->digest,
+                                   .sequence = c->checkpoint_sequence + 1};
+    return ring_control_checkpoint_write(c->replica->ring, c->options.disk, c->checkpoint_area,
+                                         &head, c->checkpoint_bytes, size);
+}
+
+static void take_checkpoint(struct control *c)
+{
+    size_t size = machine_encode(c->machine, c->checkpoint_bytes, c->checkpoint_cap);
+    ENSURE(size > 0);
+    memset(c->checkpoint_bytes + size, 0, c->checkpoint_cap - size);
+    int rc = write_checkpoint(c, size);
+    if (rc != 0) {
+        c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_RETRY_MS * 1000000ull;
+        if (rc == -ERANGE) /* the drive lags behind what it will hold soon: not a fault */
+            return;
+        c->status.checkpoint_failures++;
+        control_unwell(c, "checkpoint of index %llu could not be written: %s: the ring's head stands "
+                          "still until one can",
+                       (unsigned long long)c->machine->applied, strerror(-rc));
+        return;
+    }
+    c->checkpoint_index[1] = c->checkpoint_index[0];
+    c->checkpoint_index[0] = c->machine->applied;
+    c->checkpoint_page = c->page;
+    c->checkpoint_sequence++;
+    c->checkpoint_area ^= 1;
+    c->checkpoint_at_ns = c->now_ns;
+    c->status.checkpoints++;
+    c->status.checkpoint_bytes = size;
+    control_well(c);
+}
+
+/* The head may move behind the older one: what is behind the newer alone must stay readable (H14). */
+static void tell(struct control *c)
+{
+    if (c->checkpoint_index[1] <= c->checkpoint_told)
+        return;
+    struct command *command = control_command(c, COMMAND_CHECKPOINT);
+    if (command == NULL)
+        return; /* next turn */
+    command->index = c->checkpoint_index[1];
+    control_command_send(c);
+    c->checkpoint_told = c->checkpoint_index[1];
+}
+
+uint32_t checkpoint_turn(struct control *c)
+{
+    if (c->checkpoint_at_ns == 0)
+        c->checkpoint_at_ns = c->now_ns; /* the first turn: the period begins */
+    tell(c);
+    if (!due(c))
+        return 0;
+    take_checkpoint(c);
+    tell(c);
+    return 1;
+}

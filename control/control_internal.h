@@ -1,0 +1,137 @@
+/* The inside of struct control, for control's own files: one file per part, one pass of each part in
+ * control_turn(). Only control_ask() and control_answer() run on another thread, and touch nothing but
+ * their two links and `asked`; published numbers go through control_status().
+ */
+#ifndef KEEL_CONTROL_INTERNAL_H
+#define KEEL_CONTROL_INTERNAL_H
+
+#include "control/control.h"
+
+enum {
+    CONTROL_PAGES = NOTICE_SPANS, /* pages read for one answer about spans */
+    CONTROL_TAG_SHIFT = 56        /* a proposal's tag: what asked in the top byte */
+};
+
+enum proposer { PROPOSER_BOOT = 1, PROPOSER_EXPIRY = 2, PROPOSER_REQUEST = 3 };
+
+struct control_peer {      /* another founder */
+    uint64_t next_begin_ns; /* no new handshake before this */
+    uint64_t next_ping_ns;
+    struct handshake_address address;
+};
+
+struct control_session {   /* beside each slot of the machine */
+    uint64_t session;      /* that the rest speaks of; another id: begin anew */
+    uint64_t epoch;
+    uint64_t alive_ns;     /* no expiry is counted from before this: first seen, or answered last */
+    uint64_t proposed_ns;  /* an expiry is under way since; 0: none */
+};
+
+enum ask_state { ASK_FREE, ASK_PROPOSED, ASK_APPENDED };
+
+struct control_ask {
+    enum ask_state state;
+    uint32_t reserved;
+    uint64_t tag; /* the asker's */
+    uint64_t serial; /* low bits of the proposal's tag: an old notice finds another one here */
+    uint64_t index, term;
+    uint64_t deadline_ns;
+};
+
+struct control {
+    struct control_options options;
+    struct replica *replica;
+    struct machine *machine; /* own instance */
+    struct handshake *handshake;
+    struct control_session *session; /* by slot */
+    struct machine_outcome outcome;
+    uint64_t now_ns;
+    struct replica_status seen; /* read once a turn */
+
+    /* peers */
+    struct control_peer peer[KEEL_REPLICA_MAX + 1];
+    uint64_t found_boot[KEEL_REPLICA_MAX + 1], found_boot_id[KEEL_REPLICA_MAX + 1];
+
+    /* log cursor */
+    uint64_t chain; /* at machine->applied */
+    uint64_t page;  /* that holds machine->applied; 0 also when none is known */
+    uint64_t durable_lsn; /* told together with the spans that led to machine->applied */
+    uint64_t asked_ns;    /* spans are asked for since; 0: no question is open */
+    uint64_t next_ask_ns;
+    struct ring_super super;
+    uint8_t *page_bytes;
+
+    /* checkpoints */
+    uint8_t *checkpoint_bytes;
+    size_t checkpoint_cap;
+    uint64_t checkpoint_index[2]; /* [0] newest verified; [1] the one before, 0: none */
+    uint64_t checkpoint_sequence;
+    uint64_t checkpoint_page; /* page of the newest */
+    uint64_t checkpoint_at_ns;
+    uint64_t checkpoint_not_before_ns;
+    uint64_t checkpoint_told; /* COMMAND_CHECKPOINT sent for this index */
+    uint8_t checkpoint_area;  /* the next one goes here */
+
+    /* sessions */
+    uint64_t scan_at_ns;
+    uint64_t leading_term; /* own no-op of this term was applied here ... */
+    uint64_t leading_ns;   /* ... at this time; 0: not leading */
+    uint32_t scan_slot;
+
+    /* boots */
+    uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
+
+    /* requests */
+    uint64_t ask_serial;
+    struct control_ask ask[CONTROL_REQUESTS];
+    struct spsc requests, replies;
+    uint64_t asked, answered; /* asker's thread */
+    struct control_request request_memory[CONTROL_REQUESTS];
+    struct control_reply reply_memory[CONTROL_REQUESTS];
+
+    struct control_status status; /* being counted */
+    uint64_t status_version;      /* odd while `shown` is written */
+    struct control_status shown;
+};
+
+/* The next command to seq, NULL (counted) if the link is full. Fill it, then control_command_send(). */
+struct command *control_command(struct control *c, enum command_kind kind);
+void control_command_send(struct control *c);
+/* Proposes an entry; false if the link is full. serial < 2^56. */
+bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8_t entry_kind,
+                     const void *body, uint32_t size);
+/* Says what goes wrong, until control_well() takes it back. */
+__attribute__((format(printf, 2, 3))) void control_unwell(struct control *c, const char *format,
+                                                          ...);
+void control_well(struct control *c);
+/* Leader whose intake is open and who was in contact with a quorum within the election timeout. */
+bool control_leads(const struct control *c);
+
+/* peers.c: handshakes; H2 and H13. */
+void peers_init(struct control *c, void *handshake_memory);
+uint32_t peers_turn(struct control *c);
+void peers_datagram(struct control *c, const struct notice *notice);
+/* The highest boot known of a replica: drive, log, or its packets. */
+void peers_boot(const struct control *c, uint32_t id, uint64_t *boot, uint64_t *boot_id);
+
+/* cursor.c: the committed log into control's machine. */
+uint32_t cursor_turn(struct control *c);
+void cursor_spans(struct control *c, const struct notice *notice);
+
+/* checkpoint.c */
+void checkpoint_init(struct control *c, const struct ring_recovery *found);
+uint32_t checkpoint_turn(struct control *c);
+
+/* sessions.c: keepalives and expiry. */
+uint32_t sessions_turn(struct control *c);
+void sessions_keepalive(struct control *c, const struct notice *notice);
+
+/* boots.c: the leader logs each replica's boot. */
+uint32_t boots_turn(struct control *c);
+
+/* requests.c: what people asked to be logged. */
+uint32_t requests_turn(struct control *c);
+void requests_proposed(struct control *c, const struct notice *notice);
+void requests_applied(struct control *c, const struct entry *entry);
+
+#endif

@@ -1,0 +1,122 @@
+/* Requests of people that need the log: proposed, followed until control's own machine has applied that
+ * index, then answered. The answer never guesses: applied, definitely not, or unknown.
+ */
+#include "control/control_internal.h"
+
+#include <string.h>
+
+/* --- the asker's thread ---------------------------------------------------------------------------- */
+
+bool control_ask(struct control *c, const struct control_request *request)
+{
+    if (c->asked - c->answered == CONTROL_REQUESTS || request->size > CONTROL_BODY_MAX)
+        return false;
+    struct control_request *place = spsc_reserve(&c->requests);
+    if (place == NULL)
+        return false;
+    *place = *request;
+    spsc_push(&c->requests);
+    c->asked++;
+    return true;
+}
+
+bool control_answer(struct control *c, struct control_reply *reply)
+{
+    const struct control_reply *oldest = spsc_peek(&c->replies);
+    if (oldest == NULL)
+        return false;
+    *reply = *oldest;
+    spsc_drop(&c->replies);
+    c->answered++;
+    return true;
+}
+
+/* --- control's thread ------------------------------------------------------------------------------ */
+
+static void finish(struct control *c, struct control_ask *ask, enum control_result result,
+                   uint8_t status)
+{
+    struct control_reply *reply = spsc_reserve(&c->replies);
+    ENSURE(reply != NULL); /* control_ask() lets no more in than there are places */
+    *reply = (struct control_reply){.tag = ask->tag,
+                                    .index = ask->index,
+                                    .term = ask->term,
+                                    .leader = c->seen.leader,
+                                    .result = (uint8_t)result,
+                                    .status = status};
+    spsc_push(&c->replies);
+    memset(ask, 0, sizeof(*ask));
+}
+
+static struct control_ask *free_place(struct control *c)
+{
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++)
+        if (c->ask[i].state == ASK_FREE)
+            return &c->ask[i];
+    return NULL;
+}
+
+static void begin(struct control *c, struct control_ask *ask, const struct control_request *request)
+{
+    c->status.requests++;
+    ask->tag = request->tag;
+    ask->serial = ++c->ask_serial;
+    ask->deadline_ns = c->now_ns + CONTROL_REQUEST_MS * 1000000ull;
+    if (c->seen.role != RAFT_LEADER)
+        finish(c, ask, CONTROL_NOT_LEADER, 0);
+    else if (!control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind, request->body,
+                              request->size))
+        finish(c, ask, CONTROL_BUSY, 0);
+    else
+        ask->state = ASK_PROPOSED;
+}
+
+void requests_proposed(struct control *c, const struct notice *notice)
+{
+    uint64_t tag = notice->u.proposed.tag;
+    if (tag >> CONTROL_TAG_SHIFT != PROPOSER_REQUEST)
+        return;
+    uint64_t serial = tag & ((1ull << CONTROL_TAG_SHIFT) - 1);
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++) {
+        struct control_ask *ask = &c->ask[i];
+        if (ask->state != ASK_PROPOSED || ask->serial != serial)
+            continue;
+        ask->index = notice->u.proposed.index;
+        ask->term = notice->u.proposed.term;
+        if (ask->index == 0)
+            finish(c, ask, c->seen.role == RAFT_LEADER ? CONTROL_BUSY : CONTROL_NOT_LEADER, 0);
+        else
+            ask->state = ASK_APPENDED;
+        return;
+    }
+}
+
+void requests_applied(struct control *c, const struct entry *entry)
+{
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++) {
+        struct control_ask *ask = &c->ask[i];
+        if (ask->state != ASK_APPENDED || ask->index != entry->index)
+            continue;
+        if (ask->term == entry->term)
+            finish(c, ask, CONTROL_APPLIED, c->outcome.status);
+        else
+            finish(c, ask, CONTROL_LOST, 0);
+    }
+}
+
+uint32_t requests_turn(struct control *c)
+{
+    uint32_t work = 0;
+    for (; work < CONTROL_REQUESTS; work++) {
+        struct control_ask *ask = free_place(c);
+        const struct control_request *request = ask != NULL ? spsc_peek(&c->requests) : NULL;
+        if (request == NULL)
+            break;
+        begin(c, ask, request);
+        spsc_drop(&c->requests);
+    }
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++)
+        if (c->ask[i].state != ASK_FREE && c->now_ns >= c->ask[i].deadline_ns)
+            finish(c, &c->ask[i], CONTROL_TIMED_OUT, 0);
+    return work;
+}

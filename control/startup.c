@@ -1,0 +1,429 @@
+#include "control/startup.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STARTUP_ALIGN = 4096 };
+
+static __attribute__((format(printf, 3, 4))) enum startup_result
+refuse(char *problem, enum startup_result result, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(problem, STARTUP_PROBLEM_SIZE, format, args);
+    va_end(args);
+    return result;
+}
+
+static size_t aligned(size_t size)
+{
+    return (size + STARTUP_ALIGN - 1) & ~(size_t)(STARTUP_ALIGN - 1);
+}
+
+static void *take(const struct startup_options *o, size_t size)
+{
+    if (o->allocate != NULL)
+        return o->allocate(o->context, aligned(size));
+    void *memory = aligned_alloc(STARTUP_ALIGN, aligned(size));
+    if (memory != NULL)
+        memset(memory, 0, aligned(size));
+    return memory;
+}
+
+static void give_back(const struct startup_options *o, void *memory, size_t size)
+{
+    if (memory == NULL)
+        return;
+    if (o->allocate != NULL)
+        o->release(o->context, memory, aligned(size));
+    else
+        free(memory);
+}
+
+uint32_t startup_window_pages(const struct ring_super *super, uint32_t wanted)
+{
+    uint32_t pages = RING_WINDOW_MIN;
+    if (wanted == 0)
+        wanted = STARTUP_WINDOW_PAGES;
+    while (pages * 2 <= wanted && pages * 4ull <= super->slots) /* bound: bits of uint32_t */
+        pages *= 2;
+    return pages;
+}
+
+/* --- what the drive says --------------------------------------------------------------------------- */
+
+static enum startup_result recover(struct startup *s, char *problem)
+{
+    char why[DISK_PROBLEM_SIZE] = "";
+    int rc = ring_super_read(s->options.writer, &s->super, why);
+    if (rc != 0)
+        return refuse(problem, rc == -ENOENT ? STARTUP_NO_RING : STARTUP_FAILED,
+                      rc == -ENOENT ? "no ring here: %s: make one with `keeld format`"
+                                    : "the superblock cannot be used: %s",
+                      why[0] != '\0' ? why : strerror(-rc));
+    if (s->super.replica != s->options.id)
+        return refuse(problem, STARTUP_CONFIG,
+                      "the ring was formatted for replica %u, the configuration says %u: correct "
+                      "[replica] id, or data",
+                      s->super.replica, s->options.id);
+    rc = ring_genesis_read(s->options.writer, &s->genesis, why);
+    if (rc != 0)
+        return refuse(problem, rc == -ENOENT ? STARTUP_NO_GENESIS : STARTUP_FAILED,
+                      rc == -ENOENT ? "no genesis record is installed: `keelctl genesis install`%s"
+                                    : "the genesis record cannot be used: %s",
+                      rc == -ENOENT ? "" : why);
+    rc = ring_recover(s->options.writer, true, &s->found, why);
+    if (rc != 0)
+        return refuse(problem, STARTUP_FAILED, "the ring cannot be read: %s",
+                      why[0] != '\0' ? why : strerror(-rc));
+    if (s->found.damage != RING_INTACT)
+        return refuse(problem, STARTUP_REFUSED,
+                      "the ring is damaged (%s): %s. The start is refused, nothing was changed: the "
+                      "others go on without this replica. Keep the file, check the drive",
+                      ring_damage_name(s->found.damage), s->found.why);
+    return STARTUP_OK;
+}
+
+/* H3: what apply, leases and stickiness read comes from genesis; a configuration that says otherwise is
+ * an error, never a preference. */
+static enum startup_result agree(const struct startup *s, char *problem)
+{
+    const struct startup_options *o = &s->options;
+    const struct genesis *g = &s->genesis;
+    const char *why = genesis_problem(g);
+    if (why != NULL)
+        return refuse(problem, STARTUP_REFUSED, "the genesis record is not sound: %s", why);
+    if (g->founder[o->id].incarnation != s->super.incarnation)
+        return refuse(problem, STARTUP_REFUSED,
+                      "the genesis record names another incarnation of replica %u than this ring "
+                      "was formatted with: this is not the disk that the cluster knows",
+                      o->id);
+    if (g->founder[o->id].ip != o->ip || g->founder[o->id].port != o->udp_port)
+        return refuse(problem, STARTUP_CONFIG,
+                      "[network] address and udp_port differ from the genesis record's address of "
+                      "replica %u: correct the configuration",
+                      o->id);
+    for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
+        const struct genesis_founder *m = &o->member[id], *f = &g->founder[id];
+        bool named = m->port != 0, founder = f->incarnation != 0;
+        if (named != founder || (named && (m->ip != f->ip || m->port != f->port)))
+            return refuse(problem, STARTUP_CONFIG,
+                          "[members] %u differs from the genesis record (see `keelctl genesis "
+                          "show`): correct the configuration",
+                          id);
+    }
+    return STARTUP_OK;
+}
+
+/* --- the machine ----------------------------------------------------------------------------------- */
+
+static const char *decode(struct startup *s, const struct ring_checkpoint *head, unsigned area,
+                          uint8_t *bytes, size_t cap)
+{
+    struct ring_checkpoint read;
+    int64_t size = ring_checkpoint_read(s->options.writer, &s->super, area, &read, bytes, cap);
+    if (size < 0)
+        return strerror((int)-size);
+    if (read.sequence != head->sequence)
+        return "it is not the one that recovery saw";
+    const char *why = machine_decode(s->machine, &s->genesis, bytes, (size_t)size);
+    if (why == NULL && s->machine->applied != head->index)
+        return "its machine stands at another index";
+    return why;
+}
+
+/* The newer checkpoint that decodes, if any; *chain and *page describe its index. */
+static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, uint64_t *page,
+                                           char *problem)
+{
+    *chain = ring_chain_genesis(s->genesis.cluster_id);
+    *page = 0;
+    machine_init(s->machine, &s->genesis);
+    if (!s->found.have_checkpoint)
+        return STARTUP_OK;
+    size_t cap = aligned(machine_encoded_max(s->machine));
+    uint8_t *bytes = take(&s->options, cap);
+    if (bytes == NULL)
+        return refuse(problem, STARTUP_FAILED, "out of memory for a checkpoint of %zu bytes", cap);
+    const char *why = "none";
+    for (unsigned i = 0; i < 2; i++) {
+        const struct ring_checkpoint *head = &s->found.checkpoint[i];
+        if (head->magic != RING_CHECKPOINT_MAGIC)
+            continue;
+        why = decode(s, head, s->found.checkpoint_area[i], bytes, cap);
+        if (why != NULL)
+            continue;
+        *chain = head->chain;
+        *page = head->page;
+        s->checkpoint_index = head->index;
+        break;
+    }
+    give_back(&s->options, bytes, cap);
+    if (why == NULL)
+        return STARTUP_OK;
+    return refuse(problem, STARTUP_REFUSED,
+                  "no checkpoint can be used (%s): the start is refused. Keep the file, check the "
+                  "drive",
+                  why);
+}
+
+/* One page of the log, judged; its live entries up to `end` that the machine has not seen are applied. */
+static const char *replay_page(struct startup *s, uint64_t page, uint64_t end, uint8_t *bytes,
+                               uint64_t *chain, struct machine_outcome *outcome)
+{
+    struct ring_owner owner = {.cluster_id = s->genesis.cluster_id,
+                               .incarnation = s->super.incarnation,
+                               .slots = s->super.slots,
+                               .replica = (uint8_t)s->super.replica};
+    uint32_t bad;
+    int rc = disk_pread(s->options.writer, ring_slot_offset(&s->super, page), bytes, RING_PAGE_SIZE);
+    if (rc != 0)
+        return strerror(-rc);
+    if (ring_page_judge(bytes, &owner, page % s->super.slots, &bad) != RING_PAGE_GOOD)
+        return "the page is no longer intact";
+    const struct ring_page *head = (const struct ring_page *)bytes;
+    if (head->page != page)
+        return "the slot holds another page";
+    const uint8_t *at = bytes + RING_HEAD_SIZE;
+    for (uint32_t i = 0; i < head->self.count; i++) {
+        const struct entry *entry = (const struct entry *)at;
+        at += entry->size;
+        if (entry->index > end || entry->index != s->machine->applied + 1)
+            continue;
+        if (i == 0 && head->self.chain_before != *chain)
+            return "the log chain does not continue";
+        *chain = ring_chain_next(*chain, entry);
+        machine_apply(s->machine, entry, outcome);
+        s->replayed++;
+    }
+    return NULL;
+}
+
+/* Committed entries behind the checkpoint, by the live page map: superseded ones are not in it. */
+static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *page, char *problem)
+{
+    const struct ring_recovery *found = &s->found;
+    uint64_t end = found->commit < found->last_index ? found->commit : found->last_index;
+    if (s->machine->applied < end && s->machine->applied + 1 < found->first_index)
+        return refuse(problem, STARTUP_REFUSED,
+                      "the log begins at index %llu, the newest checkpoint ends at %llu: the start "
+                      "is refused",
+                      (unsigned long long)found->first_index,
+                      (unsigned long long)s->machine->applied);
+    uint8_t *bytes = take(&s->options, RING_PAGE_SIZE);
+    struct machine_outcome *outcome = malloc(sizeof(*outcome));
+    const char *why = bytes == NULL || outcome == NULL ? "out of memory" : NULL;
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < found->map_count && why == NULL; i++) {
+        uint64_t next = i + 1 < found->map_count ? found->map[i + 1].first_index
+                                                 : found->last_index + 1;
+        if (next <= s->machine->applied + 1 || found->map[i].first_index > end)
+            continue;
+        at = found->map[i].page;
+        why = replay_page(s, at, end < next - 1 ? end : next - 1, bytes, chain, outcome);
+        *page = at;
+    }
+    free(outcome);
+    give_back(&s->options, bytes, RING_PAGE_SIZE);
+    if (why == NULL && s->machine->applied < end)
+        why = "entries are missing";
+    if (why == NULL)
+        return STARTUP_OK;
+    return refuse(problem, STARTUP_REFUSED, "replay of the log stopped at index %llu, page %llu: %s",
+                  (unsigned long long)s->machine->applied, (unsigned long long)at, why);
+}
+
+/* --- assembly -------------------------------------------------------------------------------------- */
+
+static enum startup_result make_ring(struct startup *s, char *problem)
+{
+    struct startup_options *o = &s->options;
+    char why[DISK_PROBLEM_SIZE] = "";
+    struct ring_options ring = {.writer = o->writer,
+                                .reader = o->reader,
+                                .memory = o->ring_memory,
+                                .window_pages = o->window_pages,
+                                .flight_pages = o->flight_pages,
+                                .cluster_id = s->genesis.cluster_id,
+                                .boot = s->boot,
+                                .boot_id = s->boot_id};
+    int rc = ring_start(&s->ring, &ring, &s->found, why);
+    if (rc != 0)
+        return refuse(problem, STARTUP_FAILED, "the ring cannot be started: %s",
+                      why[0] != '\0' ? why : strerror(-rc));
+    return STARTUP_OK;
+}
+
+static void fill_replica_options(const struct startup *s, struct replica_options *r)
+{
+    const struct startup_options *o = &s->options;
+    *r = (struct replica_options){.id = o->id,
+                                  .silent_ms = o->control.silent_ms,
+                                  .incarnation = s->super.incarnation,
+                                  .boot = s->boot,
+                                  .boot_id = s->boot_id,
+                                  .genesis = &s->genesis,
+                                  .port = o->port,
+                                  .clock = o->clock,
+                                  .ring = s->ring,
+                                  .feed = o->feed,
+                                  .ip = o->ip,
+                                  .udp_port = o->udp_port,
+                                  .feed_request_port = o->feed_request_port,
+                                  .prefix = o->prefix,
+                                  .gateway = o->gateway,
+                                  .found = &s->found,
+                                  .machine = s->machine};
+}
+
+static enum startup_result make_replica(struct startup *s, char *problem)
+{
+    struct replica_options options;
+    char why[CONTROL_PROBLEM_SIZE] = "";
+    fill_replica_options(s, &options);
+    s->replica_bytes = replica_memory_size(&s->genesis);
+    s->feed_bytes = feed_size(&options.feed);
+    s->replica_memory = take(&s->options, s->replica_bytes);
+    s->feed_memory = take(&s->options, s->feed_bytes);
+    if (s->replica_memory == NULL || s->feed_memory == NULL)
+        return refuse(problem, STARTUP_FAILED, "out of memory: replica and feed need %zu MiB",
+                      (s->replica_bytes + s->feed_bytes) >> 20);
+    s->replica = replica_init(s->replica_memory, &options, why);
+    if (s->replica == NULL)
+        return refuse(problem, STARTUP_FAILED, "%s", why);
+    replica_attach_feed(s->replica, s->feed_memory);
+    return STARTUP_OK;
+}
+
+static enum startup_result make_control(struct startup *s, uint64_t chain, uint64_t page,
+                                        char *problem)
+{
+    struct control_options *c = &s->options.control;
+    char why[CONTROL_PROBLEM_SIZE] = "";
+    c->replica = s->replica;
+    c->disk = s->options.control_disk;
+    c->genesis = &s->genesis;
+    c->found = &s->found;
+    c->machine = s->machine;
+    c->chain = chain;
+    c->page = page;
+    c->cluster_id = s->genesis.cluster_id;
+    c->boot = s->boot;
+    c->boot_id = s->boot_id;
+    c->keys = s->options.keys;
+    s->control_bytes = control_size(c);
+    s->control_memory = take(&s->options, s->control_bytes);
+    if (s->control_memory == NULL)
+        return refuse(problem, STARTUP_FAILED, "out of memory: control needs %zu MiB",
+                      s->control_bytes >> 20);
+    s->control = control_init(s->control_memory, c, why);
+    c->found = NULL;
+    c->machine = NULL;
+    return s->control != NULL ? STARTUP_OK : refuse(problem, STARTUP_FAILED, "%s", why);
+}
+
+static void note_found(struct startup *s)
+{
+    s->term = s->found.term;
+    s->vote = s->found.vote;
+    s->first_index = s->found.first_index;
+    s->last_index = s->found.last_index;
+    s->commit = s->found.commit;
+    s->torn_pages = s->found.torn_pages;
+    s->zeroed_slots = s->found.zeroed_slots;
+    s->pages = s->found.tail_page - s->found.head_page;
+}
+
+static enum startup_result assemble(struct startup *s, char *problem)
+{
+    uint64_t chain, page;
+    enum startup_result result = recover(s, problem);
+    if (result == STARTUP_OK)
+        result = agree(s, problem);
+    if (result != STARTUP_OK)
+        return result;
+    note_found(s);
+    s->options.feed.stale_ms = s->genesis.feed_stale_ms;
+    s->options.window_pages = startup_window_pages(&s->super, s->options.window_pages);
+    s->machine = take(&s->options, machine_size(&s->genesis));
+    if (s->machine == NULL)
+        return refuse(problem, STARTUP_FAILED, "out of memory: the machine needs %zu MiB",
+                      machine_size(&s->genesis) >> 20);
+    result = load_checkpoint(s, &chain, &page, problem);
+    if (result == STARTUP_OK)
+        result = replay(s, &chain, &page, problem);
+    if (result != STARTUP_OK)
+        return result;
+    s->boot = s->found.boot + 1;
+    while (s->boot_id == 0) /* bound: chance; 0 means unknown */
+        clock_secret(s->options.clock, &s->boot_id, sizeof(s->boot_id));
+    result = make_ring(s, problem);
+    if (result == STARTUP_OK)
+        result = make_replica(s, problem);
+    if (result == STARTUP_OK)
+        result = make_control(s, chain, page, problem);
+    return result;
+}
+
+static void free_machine(struct startup *s)
+{
+    if (s->machine != NULL)
+        give_back(&s->options, s->machine, machine_size(&s->genesis));
+    s->machine = NULL;
+}
+
+enum startup_result startup_begin(struct startup *s, const struct startup_options *options,
+                                  char *problem)
+{
+    memset(s, 0, sizeof(*s));
+    s->options = *options;
+    struct startup_options *o = &s->options;
+    if (o->flight_pages == 0)
+        o->flight_pages = STARTUP_FLIGHT_PAGES;
+    if (o->control.silent_ms == 0)
+        o->control.silent_ms = CONTROL_SILENT_MS;
+    if (o->feed.heartbeat_ms == 0)
+        o->feed.heartbeat_ms = 1000;
+    if (o->feed.history == 0)
+        o->feed.history = STARTUP_FEED_HISTORY;
+    if (o->feed.samples == 0)
+        o->feed.samples = STARTUP_FEED_SAMPLES;
+    problem[0] = '\0';
+    enum startup_result result = assemble(s, problem);
+    free_machine(s);
+    if (result != STARTUP_OK)
+        startup_close(s);
+    return result;
+}
+
+bool startup_ready(struct startup *s, enum startup_result *result)
+{
+    bool failed = false;
+    *result = STARTUP_OK;
+    ring_turn(s->ring);
+    ring_disk_turn(s->ring);
+    ring_aux_turn(s->ring);
+    if (ring_boot_durable(s->ring))
+        return true;
+    ring_durable_lsn(s->ring, &failed);
+    if (failed)
+        *result = STARTUP_FAILED;
+    return false;
+}
+
+void startup_close(struct startup *s)
+{
+    free_machine(s);
+    if (s->control != NULL)
+        control_stop(s->control);
+    give_back(&s->options, s->control_memory, s->control_bytes);
+    give_back(&s->options, s->feed_memory, s->feed_bytes);
+    give_back(&s->options, s->replica_memory, s->replica_bytes);
+    ring_recovery_free(&s->found);
+    s->control = NULL;
+    s->replica = NULL;
+    s->control_memory = s->feed_memory = s->replica_memory = NULL;
+}
