@@ -28,7 +28,8 @@ static bool all_zero(const void *bytes, size_t size)
     return seen == 0;
 }
 
-/* --- log chain --------------------------------------------------------------------------------- */
+/* --- log chain ---------------------------------------------------------------------------------
+ */
 
 uint64_t ring_chain_genesis(uint64_t cluster_id)
 {
@@ -37,8 +38,8 @@ uint64_t ring_chain_genesis(uint64_t cluster_id)
     return chain != 0 ? chain : MIX_1;
 }
 
-/* What depends on the entry alone is mixed first; from one link to the next lie one multiplication and
- * one shift, so that a burst of entries is not bound by the chain's latency. */
+/* What depends on the entry alone is mixed first; from one link to the next lie one multiplication
+ * and one shift, so that a burst of entries is not bound by the chain's latency. */
 uint64_t ring_chain_next(uint64_t chain, const struct entry *entry)
 {
     uint64_t word;
@@ -51,7 +52,8 @@ uint64_t ring_chain_next(uint64_t chain, const struct entry *entry)
     return chain != 0 ? chain : MIX_1;
 }
 
-/* --- geometry ---------------------------------------------------------------------------------- */
+/* --- geometry ----------------------------------------------------------------------------------
+ */
 
 uint64_t ring_checkpoint_offset(const struct ring_super *super, unsigned area)
 {
@@ -70,7 +72,8 @@ uint64_t ring_file_size(const struct ring_super *super)
     return (RING_RESERVED_BLOCKS + 2 * super->checkpoint_blocks + super->slots) * RING_PAGE_SIZE;
 }
 
-/* --- pages ------------------------------------------------------------------------------------- */
+/* --- pages -------------------------------------------------------------------------------------
+ */
 
 void ring_page_finish(struct ring_page *page)
 {
@@ -93,7 +96,8 @@ bool ring_page_head_good(const void *bytes)
     return head.magic == RING_PAGE_MAGIC && crc == crc32c(&head, sizeof(head));
 }
 
-/* Entries fill self.bytes exactly: consecutive indexes, one term, good form and crc; zeros behind. */
+/* Entries fill self.bytes exactly: consecutive indexes, one term, good form and crc; zeros behind.
+ */
 static bool entries_good(const struct ring_page *page)
 {
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
@@ -173,7 +177,8 @@ bool ring_page_erased(const void *bytes)
     return bits <= RING_STRAY_BITS_MAX;
 }
 
-/* --- superblock, entries ----------------------------------------------------------------------- */
+/* --- superblock, entries -----------------------------------------------------------------------
+ */
 
 void ring_super_finish(struct ring_super *super)
 {

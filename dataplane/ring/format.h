@@ -68,20 +68,20 @@ struct ring_page { /* the 512-byte head; entries follow */
     uint64_t magic;
     uint16_t version;
     uint8_t replica;
-    uint8_t vote;            /* hard state: candidate voted for in term, 0 none */
-    uint32_t flight_pages;   /* limit of pages in flight when this was written */
+    uint8_t vote;          /* hard state: candidate voted for in term, 0 none */
+    uint32_t flight_pages; /* limit of pages in flight when this was written */
     /* CRC32C of each sector; [0] with itself as zero, so that it covers the others too */
     uint32_t sector_crc[RING_SECTORS];
     uint64_t cluster_id;
     uint64_t incarnation;
     uint64_t boot;
-    uint64_t page;           /* page number, from 0 */
-    uint64_t term;           /* hard state */
-    uint64_t last_lsn;       /* highest LSN that this page makes durable */
-    uint64_t durable_lsn;    /* highest known durable when it was written */
-    uint64_t head;           /* lowest page number kept when it was written */
-    uint64_t commit;         /* commit index known when it was written (a true lower bound) */
-    uint64_t config_index;   /* configuration in force (H4) */
+    uint64_t page;         /* page number, from 0 */
+    uint64_t term;         /* hard state */
+    uint64_t last_lsn;     /* highest LSN that this page makes durable */
+    uint64_t durable_lsn;  /* highest known durable when it was written */
+    uint64_t head;         /* lowest page number kept when it was written */
+    uint64_t commit;       /* commit index known when it was written (a true lower bound) */
+    uint64_t config_index; /* configuration in force (H4) */
     struct ring_identity self;
     struct ring_identity before[RING_PREDECESSORS]; /* [0]: page - 1, ... ; zero before page 0 */
     /* highest (boot, boot id) seen from one peer, peers taking turns (H2); peer 0: none */
@@ -89,9 +89,9 @@ struct ring_page { /* the 512-byte head; entries follow */
     uint64_t seen_boot_id;
     uint32_t seen_peer;
     uint32_t reserved0;
-    uint64_t boot_id;        /* this replica's own, drawn at this boot */
-    uint64_t durable_page;   /* every page below this was known durable: bears witness for pages that
-                                carry no LSN of their own (a boot, a seal) as well */
+    uint64_t boot_id;      /* this replica's own, drawn at this boot */
+    uint64_t durable_page; /* every page below this was known durable: bears witness for pages that
+                              carry no LSN of their own (a boot, a seal) as well */
     uint8_t reserved[56];
 };
 _Static_assert(offsetof(struct ring_page, sector_crc) == 16, "page crcs");
@@ -115,34 +115,36 @@ struct ring_checkpoint {
     uint32_t replica;
     uint64_t incarnation;
     uint64_t cluster_id;
-    uint64_t index;      /* applied up to here; <= the local durable position when written (H14) */
-    uint64_t term;       /* of the entry at index */
-    uint64_t chain;      /* log chain at index */
-    uint64_t lsn;        /* highest LSN durable when it was written */
-    uint64_t page;       /* page that holds index */
-    uint64_t size;       /* bytes of the encoded machine */
+    uint64_t index; /* applied up to here; <= the local durable position when written (H14) */
+    uint64_t term;  /* of the entry at index */
+    uint64_t chain; /* log chain at index */
+    uint64_t lsn;   /* highest LSN durable when it was written */
+    uint64_t page;  /* page that holds index */
+    uint64_t size;  /* bytes of the encoded machine */
     uint64_t digest;
-    uint64_t sequence;   /* 1, 2, ...: the higher of two intact areas is the newer */
-    uint32_t body_crc;   /* CRC32C of the encoded machine */
+    uint64_t sequence; /* 1, 2, ...: the higher of two intact areas is the newer */
+    uint32_t body_crc; /* CRC32C of the encoded machine */
     uint8_t reserved[512 - 104];
-    uint32_t crc;        /* CRC32C of bytes 0..507 */
+    uint32_t crc; /* CRC32C of bytes 0..507 */
 };
 _Static_assert(sizeof(struct ring_checkpoint) == RING_SECTOR_SIZE, "checkpoint head");
 
 /* --- log chain ---------------------------------------------------------------------------------
  * chain(0) comes from the cluster id; chain(i) mixes chain(i-1) with the head word (the first eight
- * bytes: crc, size, kind, version), index and term of entry i. 64 bits wide; the entry's CRC32C stands
- * for its content. It proves against accidents (a missed change has odds of about 2^-32 for content,
- * 2^-64 for order), not against somebody who chooses bytes. Never 0: 0 means unknown. */
+ * bytes: crc, size, kind, version), index and term of entry i. 64 bits wide; the entry's CRC32C
+ * stands for its content. It proves against accidents (a missed change has odds of about 2^-32 for
+ * content, 2^-64 for order), not against somebody who chooses bytes. Never 0: 0 means unknown. */
 uint64_t ring_chain_genesis(uint64_t cluster_id);
 uint64_t ring_chain_next(uint64_t chain, const struct entry *entry);
 
-/* --- geometry ---------------------------------------------------------------------------------- */
+/* --- geometry ----------------------------------------------------------------------------------
+ */
 uint64_t ring_checkpoint_offset(const struct ring_super *super, unsigned area);
 uint64_t ring_slot_offset(const struct ring_super *super, uint64_t page);
 uint64_t ring_file_size(const struct ring_super *super);
 
-/* --- sealing and judging single blocks ----------------------------------------------------------- */
+/* --- sealing and judging single blocks -----------------------------------------------------------
+ */
 /* Fills the CRC of every sector; bytes behind the entries must be zero. */
 void ring_page_finish(struct ring_page *page);
 
@@ -162,7 +164,8 @@ struct ring_owner { /* whose pages these must be */
 };
 
 /* Judges the page in slot `slot`. Also checks that entries fill self.bytes with consecutive
- * indexes, one term, good CRCs and form; a failure there is RING_PAGE_PAYLOAD with bad_sectors 0. */
+ * indexes, one term, good CRCs and form; a failure there is RING_PAGE_PAYLOAD with bad_sectors 0.
+ */
 enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *owner, uint64_t slot,
                                   uint32_t *bad_sectors);
 
@@ -171,12 +174,12 @@ const char *ring_verdict_name(enum ring_verdict verdict);
 /* The head sector alone: magic and CRC. True also for another ring's page. */
 bool ring_page_head_good(const void *bytes);
 
-/* Every sector named in the mask is zeros: what a write that never got there leaves, since the ring ahead
- * of the tail is durably zero. */
+/* Every sector named in the mask is zeros: what a write that never got there leaves, since the ring
+ * ahead of the tail is durably zero. */
 bool ring_sectors_zero(const void *bytes, uint32_t sectors);
 
-/* All zeros but for at most RING_STRAY_BITS_MAX bits: no head or payload sector that was ever written
- * comes that close, so this is an empty slot with flipped bits, not a damaged page. */
+/* All zeros but for at most RING_STRAY_BITS_MAX bits: no head or payload sector that was ever
+ * written comes that close, so this is an empty slot with flipped bits, not a damaged page. */
 bool ring_page_erased(const void *bytes);
 
 void ring_super_finish(struct ring_super *super);

@@ -1,8 +1,9 @@
-/* What is on a drive, judged: format, recovery, checkpoints. Cold: blocking reads, no loop calls it.
- * Used by keeld at start, by the simulator, and by `keelctl ring verify|dump`.
+/* What is on a drive, judged: format, recovery, checkpoints. Cold: blocking reads, no loop calls
+ * it. Used by keeld at start, by the simulator, and by `keelctl ring verify|dump`.
  *
- * Recovery reads every slot from the head to the last intact page + the limit of pages in flight, tells
- * a tear (an unacknowledged end, which goes) from rot (which stops), and never truncates in silence.
+ * Recovery reads every slot from the head to the last intact page + the limit of pages in flight,
+ * tells a tear (an unacknowledged end, which goes) from rot (which stops), and never truncates in
+ * silence.
  */
 #ifndef KEEL_RING_RECOVER_H
 #define KEEL_RING_RECOVER_H
@@ -23,8 +24,9 @@ int ring_format(struct disk *disk, const struct ring_super *super,
 /* Reads a superblock (either copy). -ENOENT: no ring here. */
 int ring_super_read(struct disk *disk, struct ring_super *super, char *problem);
 
-/* Installs a genesis record once (H1): refused with -EEXIST where one is installed that differs, with
- * -EPERM where its incarnation for this replica is not the formatted one; 0 also if the same is there. */
+/* Installs a genesis record once (H1): refused with -EEXIST where one is installed that differs,
+ * with -EPERM where its incarnation for this replica is not the formatted one; 0 also if the same
+ * is there. */
 int ring_genesis_install(struct disk *disk, const struct genesis *genesis, char *problem);
 /* -ENOENT: not installed. */
 int ring_genesis_read(struct disk *disk, struct genesis *genesis, char *problem);
@@ -44,13 +46,13 @@ struct ring_recovery {
     struct ring_super super;
     struct genesis genesis;
     enum ring_damage damage;
-    char why[240];          /* page number, slot, sector, LSNs: what a person needs */
+    char why[240]; /* page number, slot, sector, LSNs: what a person needs */
     /* hard state */
     uint64_t term;
     uint8_t vote;
-    uint64_t last_lsn;      /* highest LSN found; the next is last_lsn + 1 */
-    uint64_t commit;        /* highest commit stated in a page or checkpoint */
-    uint64_t boot;          /* highest boot found; this start's is boot + 1 */
+    uint64_t last_lsn; /* highest LSN found; the next is last_lsn + 1 */
+    uint64_t commit;   /* highest commit stated in a page or checkpoint */
+    uint64_t boot;     /* highest boot found; this start's is boot + 1 */
     uint64_t seen_boot[KEEL_REPLICA_MAX + 1];
     uint64_t seen_boot_id[KEEL_REPLICA_MAX + 1];
     uint64_t config_index;
@@ -58,26 +60,39 @@ struct ring_recovery {
     uint64_t head_page, tail_page; /* kept pages are head_page..tail_page - 1; tail = next number */
     uint64_t first_index, last_index; /* live entries; empty: last == first - 1 */
     uint64_t last_chain;
-    uint64_t torn_pages, zeroed_slots, seals;
-    uint64_t zeroed_to;     /* slots of page numbers below this are durably zero ahead of the tail */
+    uint64_t torn_pages;   /* pages of the unacknowledged end that went */
+    uint64_t zeroed_slots; /* slots that hold no kept page and were not zeros: torn, left over,
+                              stray bits; zeroed again, or to be */
+    uint64_t seals;
+    uint64_t unreadable_pages; /* the drive answered a read with an error; they count as damaged */
+    uint64_t
+        repaired_blocks; /* copies of superblock and genesis that were (or would be) made anew */
+    /* Damage, as far as it is known (H12): kept pages that are bad, those of them that no intact
+     * page names, and entries that look intact but may be superseded by what is missing. */
+    uint64_t missing_pages, unnamed_pages;
+    uint64_t doubtful_first, doubtful_last; /* 0: none */
+    uint64_t zeroed_to; /* slots of page numbers below this are durably zero ahead of the tail */
+    struct ring_identity before[RING_PREDECESSORS]; /* what the next page's head repeats */
     struct raft_log log;
     /* live page map: page numbers in order with the first index that is live in each */
     uint64_t map_count;
-    struct ring_live *map;  /* malloc'd here, freed by ring_recovery_free() */
+    struct ring_live *map; /* malloc'd here, freed by ring_recovery_free() */
     /* checkpoints */
     bool have_checkpoint;
     struct ring_checkpoint checkpoint[2]; /* [0]: newest intact; [1]: the other, magic 0 if none */
     uint8_t checkpoint_area[2];
+    uint32_t bad_checkpoints; /* areas that hold neither zeros nor an intact checkpoint */
 };
 
 struct ring_live {
     uint64_t page;
-    uint64_t first_index; /* first entry of the page; entries up to the next live page's first - 1 count */
+    uint64_t first_index; /* first entry of the page; entries up to the next live page's first - 1
+                             count */
 };
 
-/* Judges the whole ring. `repair`: zeroes torn and left-over slots ahead of the tail durably and ends
- * with a device flush (H9), as a starting replica must; false: only looks (offline tools). 0 even when
- * damaged (see damage); negative errno when it could not be read at all. */
+/* Judges the whole ring. `repair`: zeroes torn and left-over slots ahead of the tail durably and
+ * ends with a device flush (H9), as a starting replica must; false: only looks (offline tools). 0
+ * even when damaged (see damage); negative errno when it could not be read at all. */
 int ring_recover(struct disk *disk, bool repair, struct ring_recovery *found, char *problem);
 void ring_recovery_free(struct ring_recovery *found);
 
@@ -85,8 +100,8 @@ void ring_recovery_free(struct ring_recovery *found);
 int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, unsigned area,
                              struct ring_checkpoint *head, void *bytes, size_t cap);
 
-/* Writes body then head into area, reads both back and verifies (H14). The caller fills *head but for
- * magic, version, body_crc, crc. `bytes` has room for `size` rounded up to blocks. */
+/* Writes body then head into area, reads both back and verifies (H14). The caller fills *head but
+ * for magic, version, body_crc, crc. `bytes` has room for `size` rounded up to blocks. */
 int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, unsigned area,
                           struct ring_checkpoint *head, void *bytes, size_t size);
 

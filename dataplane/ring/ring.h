@@ -1,18 +1,18 @@
 /* The persistent ring of one replica: a window of pages in memory, written to the drive in order.
  *
  * The same bytes serve three times: an entry is framed once in the open page of the window, goes to
- * the drive with that page, and travels in AppendEntries. Pages fill while earlier ones are in flight
- * and are closed as soon as the disk role can take one (natural batching, never a timer).
+ * the drive with that page, and travels in AppendEntries. Pages fill while earlier ones are in
+ * flight and are closed as soon as the disk role can take one (natural batching, never a timer).
  *
  * Threads: role `seq` calls everything under "seq", `disk` ring_disk_turn(), `aux` ring_aux_turn();
- * they may share a thread. Between them: closed pages go seq -> disk by an SPSC ring, durable LSN comes
- * back as a counter; reads go seq -> aux -> seq; the durable head goes disk -> aux and the zeroed
- * limit comes back to seq. The control thread calls ring_control_*().
+ * they may share a thread. Between them: closed pages go seq -> disk by an SPSC ring, durable LSN
+ * comes back as a counter; reads go seq -> aux -> seq; the durable head goes disk -> aux and the
+ * zeroed limit comes back to seq. The control thread calls ring_control_*().
  *
- * The first page after a start carries the boot counter and goes alone; see ring_boot_durable(). Head and
- * retention: the head stands still while there is room, so that old entries can be reread; when free
- * slots run short it moves as far as the older checkpoint allows, and `aux` zeroes what it left once a
- * page that states it is durable (H10).
+ * The first page after a start carries the boot counter and goes alone; see ring_boot_durable().
+ * Head and retention: the head stands still while there is room, so that old entries can be reread;
+ * when free slots run short it moves as far as the older checkpoint allows, and `aux` zeroes what
+ * it left once a page that states it is durable (H10).
  */
 #ifndef KEEL_RING_H
 #define KEEL_RING_H
@@ -27,29 +27,30 @@
 
 enum {
     RING_WINDOW_MIN = 64,
-    RING_READS_MAX = 64,     /* rereads asked for and not released */
+    RING_READS_MAX = 64,     /* rereads that one reader has asked for and not released */
     RING_ENTRY_SIZE_MIN = 64 /* no kind of entry has a body smaller than 16 bytes */
 };
 
 struct ring;
 
 struct ring_options {
-    struct disk *writer;     /* disk role's handle (holds the flock) */
-    struct disk *reader;     /* aux's handle: reread, zero ahead; shares writer's file (H9); depth
-                                RING_READS_MAX + 2 or more */
-    void *memory;            /* ring_memory_size() bytes, page-aligned; hugepages where they are */
-    uint32_t window_pages;   /* power of two, 64..slots / 2; bytes kept in memory = 4096 * this */
-    uint32_t flight_pages;   /* page writes in flight, 1..RING_FLIGHT_PAGES_MAX; depth of writer >= */
+    struct disk *writer;   /* disk role's handle (holds the flock) */
+    struct disk *reader;   /* aux's handle: reread, zero ahead; shares writer's file (H9); depth
+                              RING_READS_MAX + 2 or more */
+    void *memory;          /* ring_memory_size() bytes, page-aligned; hugepages where they are */
+    uint32_t window_pages; /* power of two, 64..slots / 2; bytes kept in memory = 4096 * this */
+    uint32_t flight_pages; /* page writes in flight, 1..RING_FLIGHT_PAGES_MAX; depth of writer >= */
     uint64_t cluster_id;
-    uint64_t boot;           /* this boot's counter and id */
+    uint64_t boot; /* this boot's counter and id */
     uint64_t boot_id;
 };
 
 /* Bytes of window, tables and page map for a ring with that superblock. */
 size_t ring_memory_size(const struct ring_super *super, uint32_t window_pages);
 
-/* Sets up a ring in options->memory from what ring_recover() found (pages still needed in memory are
- * read back into the window). Nothing is written. 0 or negative errno with *problem (160 bytes). */
+/* Sets up a ring in options->memory from what ring_recover() found (pages still needed in memory
+ * are read back into the window). Nothing is written. 0 or negative errno with *problem (160
+ * bytes). */
 int ring_start(struct ring **ring, const struct ring_options *options,
                const struct ring_recovery *found, char *problem);
 
@@ -58,19 +59,20 @@ int ring_start(struct ring **ring, const struct ring_options *options,
 
 enum ring_room { RING_ROOM, RING_NO_WINDOW, RING_NO_ZEROED, RING_NO_SLOT, RING_NO_DISK };
 
-/* Can `count` more entries of together `bytes` bytes (and a term change) be taken? Says which limit is
- * in the way otherwise: window (oldest page not durable, applied, or fed), zeroed-ahead slots, the head,
- * or a disk that failed. */
+/* Can `count` more entries of together `bytes` bytes (and a term change) be taken? Says which limit
+ * is in the way otherwise: window (oldest page not durable, applied, or fed), zeroed-ahead slots,
+ * the head, or a disk that failed. */
 enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes);
 
-/* Where the next entry of `size` bytes (RING_ENTRY_SIZE_MIN..KEEL_ENTRY_MAX, a multiple of 8) and of
- * `term` is to be framed; opens a page if need be. Reserving again gives up what was reserved. */
+/* Where the next entry of `size` bytes (RING_ENTRY_SIZE_MIN..KEEL_ENTRY_MAX, a multiple of 8) and
+ * of `term` is to be framed; opens a page if need be. Reserving again gives up what was reserved.
+ */
 struct entry *ring_reserve(struct ring *ring, uint16_t size, uint64_t term);
-/* Takes the reserved entry into the log at last index + 1: sets its crc unless `framed` (a follower's
- * copy, crc checked before), extends chain and tables. lsn: as raft_step numbered it. */
+/* Takes the reserved entry into the log at last index + 1: sets its crc unless `framed` (a
+ * follower's copy, crc checked before), extends chain and tables. lsn: as raft_step numbered it. */
 void ring_commit(struct ring *ring, uint64_t lsn, bool framed);
-/* Entries from `index` on are superseded by what is appended next. index > commit, within the window;
- * ring_room() was asked for what is appended next. */
+/* Entries from `index` on are superseded by what is appended next. index > commit, within the
+ * window; ring_room() was asked for what is appended next. */
 void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn);
 /* New hard state; goes out with the open page, or with an empty one. */
 void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn);
@@ -81,17 +83,19 @@ void ring_note_config(struct ring *ring, uint64_t index);
 void ring_note_boot(struct ring *ring, uint8_t peer, uint64_t boot, uint64_t boot_id);
 /* Window pages whose entries are all <= index may be reused (applied and fed). */
 void ring_note_done(struct ring *ring, uint64_t index);
-/* The older of two verified durable checkpoints covers everything up to index: the head may move. */
+/* The older of two verified durable checkpoints covers everything up to index: the head may move.
+ */
 void ring_note_checkpoint(struct ring *ring, uint64_t index);
 
 /* Once a turn, after all appends: closes the open page if the disk can take it, writes a seal when
- * nothing is in flight, nothing waits and the newest durable page does not witness the last one (H13).
- * Returns pages closed. */
+ * nothing is in flight, nothing waits and the newest durable page does not witness the last one
+ * (H13). Returns pages closed. */
 uint32_t ring_turn(struct ring *ring);
 
-/* --- seq: look up ---------------------------------------------------------------------------------*/
+/* --- seq: look up
+ * ---------------------------------------------------------------------------------*/
 uint64_t ring_last_index(const struct ring *ring);
-uint64_t ring_first_index(const struct ring *ring); /* lowest index retained on the drive */
+uint64_t ring_first_index(const struct ring *ring);  /* lowest index retained on the drive */
 uint64_t ring_window_first(const struct ring *ring); /* lowest index in memory */
 /* Lowest index in the younger half of the window: what a reader of the window may hold on to. */
 uint64_t ring_recent_first(const struct ring *ring);
@@ -107,48 +111,52 @@ uint64_t ring_durable_page(const struct ring *ring);
 bool ring_boot_durable(const struct ring *ring);
 /* Page that holds index (the live version, an open page too), UINT64_MAX if none retained. */
 uint64_t ring_page_of(const struct ring *ring, uint64_t index);
-/* The same with the live entries *first..*last of that page; the rest of it is superseded. */
+/* The live stretch of the page that holds index: its number and first and last live entries (a
+ * later page may supersede its end). False if index is not retained or its page is not closed yet.
+ */
 bool ring_span(const struct ring *ring, uint64_t index, uint64_t *page, uint64_t *first,
                uint64_t *last);
 
-/* The live stretch of the page that holds index: its number and first and last live entries (a later
- * page may supersede its end). False if index is not retained or its page is not closed yet. */
-bool ring_span(const struct ring *ring, uint64_t index, uint64_t *page, uint64_t *first,
-               uint64_t *last);
-
-/* --- seq: read back from the drive (served by aux) -------------------------------------------------
- * Asks for the page that holds index; the answer comes by ring_read_poll() some turns later. False if
- * the link is full, the index is below the head, or its page is not durable yet (then it is in the
- * window). */
-/* Each reader has a link of its own to aux, and may be a thread of its own. */
+/* --- reading back from the drive (served by aux)
+ * --------------------------------------------------- Each reader has a link of its own to aux, and
+ * may be a thread of its own. What is asked for comes back by ring_read_poll() some turns later, in
+ * any order. */
 enum ring_reader { RING_READER_SEQ, RING_READER_FEED, RING_READER_COUNT };
-/* index -> page is looked up by seq's page map for RING_READER_SEQ; RING_READER_FEED passes the page
- * number itself (ring_read_page()), since it does not own the map. */
+
+/* RING_READER_SEQ only, which owns the page map: asks for the page that holds index. False if the
+ * link is full, the index is below the head, or its page is not durable yet (then it is in the
+ * window). */
 bool ring_read_request(struct ring *ring, enum ring_reader reader, uint64_t index, uint64_t tag);
+/* Any reader: asks for a page by its number (ring_span() told it). False if the link is full or the
+ * page is not durable yet. */
 bool ring_read_page(struct ring *ring, enum ring_reader reader, uint64_t page, uint64_t tag);
 struct ring_read {
     uint64_t tag;
-    uint64_t index;             /* as asked */
-    int32_t result;             /* 0, or negative: -EIO (unreadable or damaged), -ESTALE (overwritten or
-                                   superseded meanwhile) */
-    uint32_t buffer;            /* the ring's own */
-    const struct ring_page *page; /* judged good; valid until ring_read_release(); NULL on failure */
-    uint64_t first, last;       /* entries of the page that are live; the rest of it is superseded */
+    uint64_t index;  /* as asked; 0 after ring_read_page() */
+    int32_t result;  /* 0, or negative: -EIO (unreadable or damaged), -ESTALE (overwritten or
+                        superseded meanwhile) */
+    uint32_t buffer; /* the ring's own */
+    const struct ring_page
+        *page;            /* judged good; valid until ring_read_release(); NULL on failure */
+    uint64_t first, last; /* entries of the page that are live, the rest is superseded; after
+                             ring_read_page() all that it holds */
 };
 bool ring_read_poll(struct ring *ring, enum ring_reader reader, struct ring_read *read);
 /* After every poll that returned true, also after a failure. */
 void ring_read_release(struct ring *ring, enum ring_reader reader, const struct ring_read *read);
 
-/* --- disk, aux: one turn each; return the amount of work done --------------------------------------*/
+/* --- disk, aux: one turn each; return the amount of work done
+ * --------------------------------------*/
 uint32_t ring_disk_turn(struct ring *ring);
 uint32_t ring_aux_turn(struct ring *ring);
 
-/* --- control ------------------------------------------------------------------------------------*/
-/* The older of two verified durable checkpoints covers everything up to index; seq takes it up in its
- * next ring_turn(). Never goes back. */
+/* --- control
+ * ------------------------------------------------------------------------------------*/
+/* The older of two verified durable checkpoints covers everything up to index; seq takes it up in
+ * its next ring_turn(). Never goes back. */
 void ring_control_checkpoint(struct ring *ring, uint64_t index);
-/* ring_checkpoint_write() on the caller's own handle (same file as the writer's, H9), refused with -ERANGE
- * unless head->page and head->lsn lie within the durable position (H14). */
+/* ring_checkpoint_write() on the caller's own handle (same file as the writer's, H9), refused with
+ * -ERANGE unless head->page and head->lsn lie within the durable position (H14). */
 int ring_control_checkpoint_write(const struct ring *ring, struct disk *disk, unsigned area,
                                   struct ring_checkpoint *head, void *bytes, size_t size);
 

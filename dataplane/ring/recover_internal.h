@@ -1,0 +1,59 @@
+/* What the files of recovery share; included by them, by inspect.c and by their tests alone. */
+#ifndef KEEL_RING_RECOVER_INTERNAL_H
+#define KEEL_RING_RECOVER_INTERNAL_H
+
+#include "dataplane/ring/recover.h"
+#include "dataplane/ring/scan.h"
+
+/* --- super.c: as the public forms, and bit i of *bad_copies: copy i is to be made anew --- */
+int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad_copies,
+                      char *problem);
+int ring_genesis_copies(struct disk *disk, struct genesis *genesis, uint32_t *bad_copies,
+                        char *problem);
+int ring_copies_repair(struct disk *disk, const struct ring_super *super, uint32_t bad_supers,
+                       const struct genesis *genesis, uint32_t bad_genesis);
+
+/* --- checkpoint.c: verifies head and body. -ENOENT: empty; -EBADMSG: damaged or torn. --- */
+int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsigned area,
+                         struct ring_checkpoint *head);
+
+/* --- recover_judge.c: which pages stay --- */
+
+struct ring_evidence { /* what intact heads and checkpoints say, gathered over every slot */
+    uint64_t good_pages;
+    uint64_t newest;       /* highest number of a good page; valid if good_pages > 0 */
+    uint32_t flight_pages; /* as the newest states it */
+    uint64_t durable_page; /* pages below were durable ... */
+    uint64_t durable_lsn;  /* ... and LSNs up to this */
+    uint64_t witness;      /* page that says so; UINT64_MAX: a checkpoint, or nobody */
+    uint64_t head;         /* highest head stated by a good page */
+    uint64_t boot;
+    uint64_t top_lsn;   /* highest LSN in any intact head */
+    uint64_t misplaced; /* a page of this ring lies where it doesn't belong: its slot + 1 */
+    uint8_t *used;      /* bit by slot: not all zeros */
+};
+
+struct ring_judgement {
+    uint64_t head; /* pages head..tail - 1 stay, or, where damaged, are looked at */
+    uint64_t tail;
+    uint64_t torn_pages;
+};
+
+int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
+                         struct ring_evidence *evidence);
+/* Sets found->damage and why where the end is no tear. */
+void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence,
+                    struct ring_recovery *found, struct ring_judgement *judgement);
+
+/* --- recover_walk.c: the kept pages in order --- */
+int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
+              struct ring_recovery *found);
+
+/* Log chain at an index that the page holds; first_index - 1 gives chain_before. */
+uint64_t ring_page_chain(const struct ring_page *page, uint64_t index);
+
+/* Notes damage unless some is noted already; why is printf-like. */
+__attribute__((format(printf, 3, 4))) void
+ring_damage_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...);
+
+#endif

@@ -1,0 +1,262 @@
+/* Tear or rot: which pages stay (design section 6).
+ *
+ * A bad page may go as a *tear* only if no intact head and no checkpoint says that it was durable,
+ * and each of its bad sectors reads as zeros; all else is *rot*. Because pages become durable as a
+ * prefix, it is enough to look at the first bad page that nobody bears witness for, and at what can
+ * have been in flight with it.
+ */
+#include "consensus/ensure.h"
+#include "dataplane/ring/recover_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef unsigned long long ull; /* for printf alone */
+
+void ring_damage_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...)
+{
+    if (found->damage != RING_INTACT)
+        return;
+    found->damage = damage;
+    va_list arguments;
+    va_start(arguments, why);
+    vsnprintf(found->why, sizeof(found->why), why, arguments);
+    va_end(arguments);
+}
+
+/* --- evidence ------------------------------------------------------------------------------------
+ */
+
+static void witness(struct ring_evidence *evidence, uint64_t page, uint64_t durable_page,
+                    uint64_t durable_lsn)
+{
+    if (durable_page > evidence->durable_page) {
+        evidence->durable_page = durable_page;
+        evidence->witness = page;
+    }
+    if (durable_lsn > evidence->durable_lsn)
+        evidence->durable_lsn = durable_lsn;
+}
+
+/* Whatever an intact head states was true when it was written, also if the page is torn or of an
+ * old lap. */
+static void take_head(struct ring_evidence *evidence, const struct ring_page *page, bool good)
+{
+    witness(evidence, page->page, page->durable_page, page->durable_lsn);
+    if (page->boot > evidence->boot)
+        evidence->boot = page->boot;
+    if (page->last_lsn > evidence->top_lsn)
+        evidence->top_lsn = page->last_lsn;
+    if (!good)
+        return;
+    if (page->head > evidence->head)
+        evidence->head = page->head;
+    if (evidence->good_pages == 0 || page->page > evidence->newest) {
+        evidence->newest = page->page;
+        evidence->flight_pages = page->flight_pages;
+    }
+    evidence->good_pages++;
+}
+
+static void look_at_slot(const struct ring_scan *scan, const struct ring_page *page, uint64_t slot,
+                         struct ring_evidence *evidence)
+{
+    const struct ring_owner *owner = &scan->owner;
+    uint32_t bad;
+    enum ring_verdict verdict = ring_page_judge(page, owner, slot, &bad);
+    if (verdict == RING_PAGE_ZERO)
+        return;
+    evidence->used[slot / 8] |= (uint8_t)(1u << slot % 8);
+    switch (verdict) {
+    case RING_PAGE_GOOD:
+        take_head(evidence, page, true);
+        break;
+    case RING_PAGE_PAYLOAD:
+        take_head(evidence, page, false);
+        break;
+    case RING_PAGE_OTHER: /* the drive wrote it somewhere else: what belonged here or there is lost
+                           */
+        if (page->version == RING_VERSION && page->cluster_id == owner->cluster_id &&
+            page->incarnation == owner->incarnation && page->replica == owner->replica)
+            evidence->misplaced = slot + 1;
+        break;
+    case RING_PAGE_HEAD:
+    case RING_PAGE_ZERO:
+        break;
+    }
+}
+
+int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
+                         struct ring_evidence *evidence)
+{
+    *evidence = (struct ring_evidence){.witness = UINT64_MAX, .flight_pages = 1};
+    evidence->used = calloc(1, scan->super.slots / 8 + 1);
+    if (evidence->used == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct ring_checkpoint *checkpoint = &found->checkpoint[i];
+        if (checkpoint->magic == 0)
+            continue;
+        witness(evidence, UINT64_MAX, checkpoint->index > 0 ? checkpoint->page + 1 : 0,
+                checkpoint->lsn);
+        if (checkpoint->lsn > evidence->top_lsn)
+            evidence->top_lsn = checkpoint->lsn;
+    }
+    for (uint64_t slot = 0; slot < scan->super.slots; slot++) {
+        const struct ring_page *page = ring_scan_slot(scan, slot);
+        if (page == NULL)
+            return scan->error;
+        look_at_slot(scan, page, slot, evidence);
+    }
+    return 0;
+}
+
+/* --- the end -------------------------------------------------------------------------------------
+ */
+
+struct end {
+    const struct ring_evidence *evidence;
+    uint64_t tail;       /* first page that does not stay, if the rest is a tear */
+    uint64_t last_lsn;   /* of the last page that stays */
+    uint64_t newest_end; /* behind the newest intact page, whether it stays or not; 0: none */
+};
+
+static enum ring_damage damage_of(const struct end *end, uint64_t page, enum ring_verdict verdict)
+{
+    if (page >= end->newest_end)
+        return RING_ROT_TAIL;
+    return verdict == RING_PAGE_ZERO || verdict == RING_PAGE_GOOD ? RING_ROT_GAP : RING_ROT_PAGE;
+}
+
+static void note_witnessed(struct ring_recovery *found, const struct end *end, uint64_t page,
+                           enum ring_verdict verdict)
+{
+    const struct ring_evidence *evidence = end->evidence;
+    char who[40] = "a checkpoint";
+    if (evidence->witness != UINT64_MAX)
+        snprintf(who, sizeof(who), "page %llu", (ull)evidence->witness);
+    ring_damage_note(
+        found, damage_of(end, page, verdict),
+        "page %llu (slot %llu): %s, but pages below %llu were durable, says %s, and LSNs "
+        "to %llu; this one begins at LSN %llu or below",
+        (ull)page, (ull)(page % found->super.slots), ring_verdict_name(verdict),
+        (ull)evidence->durable_page, who, (ull)evidence->durable_lsn, (ull)end->last_lsn + 1);
+}
+
+static void note_not_zero(struct ring_recovery *found, const struct end *end, uint64_t page,
+                          enum ring_verdict verdict, uint32_t bad)
+{
+    ring_damage_note(
+        found, damage_of(end, page, verdict),
+        "page %llu (slot %llu): %s (bad sectors, as a mask: %#x); nobody says that it was "
+        "durable, but a torn write leaves zeros, and what is there is not",
+        (ull)page, (ull)(page % found->super.slots), ring_verdict_name(verdict), bad);
+}
+
+/* One page behind the last one that stays. Notes rot; true if it has to be counted as torn. */
+static bool judge_end_page(struct ring_recovery *found, const struct end *end, uint64_t page,
+                           const struct ring_page *bytes, enum ring_verdict verdict, uint32_t bad)
+{
+    const struct ring_evidence *evidence = end->evidence;
+    uint64_t lsn = end->last_lsn + 1; /* of a page whose head tells nothing: the next */
+    bool zeros = false;
+    switch (verdict) {
+    case RING_PAGE_ZERO:
+        zeros = true;
+        break;
+    case RING_PAGE_GOOD:
+        zeros = bytes->page == page;
+        lsn = UINT64_MAX; /* intact: only its number can speak against its going */
+        break;
+    case RING_PAGE_PAYLOAD:
+        zeros = bytes->page == page && bad != 0 && ring_sectors_zero(bytes, bad);
+        lsn = bytes->last_lsn;
+        break;
+    case RING_PAGE_HEAD:
+        zeros = ring_sectors_zero(bytes, 1);
+        break;
+    case RING_PAGE_OTHER:
+        break;
+    }
+    if (page < evidence->durable_page || lsn <= evidence->durable_lsn)
+        note_witnessed(found, end, page, verdict);
+    else if (page >= end->newest_end && ring_page_erased(bytes))
+        return false; /* an empty slot, or one with stray bits: zeroed again, not judged */
+    else if (!zeros)
+        note_not_zero(found, end, page, verdict, bad);
+    return verdict != RING_PAGE_ZERO || page < end->newest_end;
+}
+
+/* Pages that stay if the rest is a tear: all that is witnessed, and what follows intact. */
+static uint64_t intact_to(struct ring_scan *scan, const struct ring_evidence *evidence)
+{
+    uint64_t page = evidence->durable_page;
+    const struct ring_page *bytes;
+    enum ring_verdict verdict;
+    uint32_t bad;
+    while (evidence->good_pages > 0 && page <= evidence->newest && /* bound: pages in flight */
+           ring_scan_page(scan, page, &bytes, &verdict, &bad))
+        page++;
+    return page;
+}
+
+/* Numbers that contradict each other must not lead the walk astray. */
+static void bound_judgement(struct ring_recovery *found, struct ring_judgement *judgement)
+{
+    uint64_t slots = found->super.slots;
+    if (judgement->head <= judgement->tail && judgement->tail - judgement->head <= slots)
+        return;
+    ring_damage_note(found, RING_ROT_CHAIN,
+                     "head %llu and end %llu contradict each other in a ring of "
+                     "%llu slots",
+                     (ull)judgement->head, (ull)judgement->tail, (ull)slots);
+    judgement->head = judgement->tail > slots ? judgement->tail - slots : 0;
+}
+
+void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence,
+                    struct ring_recovery *found, struct ring_judgement *judgement)
+{
+    struct end end = {.evidence = evidence, .tail = intact_to(scan, evidence)};
+    end.newest_end = evidence->good_pages > 0 ? evidence->newest + 1 : 0;
+    *judgement = (struct ring_judgement){.tail = end.tail, .head = evidence->head};
+    const struct ring_page *bytes;
+    enum ring_verdict verdict;
+    uint32_t bad;
+    /* The head that counts is that of the last page that stays. A torn page's may be too high: what
+     * lies below would go with it. */
+    if (end.tail > 0 && ring_scan_page(scan, end.tail - 1, &bytes, &verdict, &bad)) {
+        judgement->head = bytes->head;
+        end.last_lsn = bytes->last_lsn;
+    } else if (end.tail > 0) {
+        end.tail--; /* witnessed, and bad: noted below */
+    } else if (evidence->head > 0) {
+        ring_damage_note(found, RING_ROT_STATE,
+                         "a page states head %llu, but no page before it is "
+                         "intact: term and vote may be lost",
+                         (ull)evidence->head);
+    }
+    uint64_t to = end.newest_end > end.tail ? end.newest_end : end.tail;
+    to += evidence->flight_pages;
+    if (evidence->good_pages ==
+        0) /* nothing tells where the ring began: every slot must be empty */
+        to = end.tail + scan->super.slots;
+    if (to > judgement->head + scan->super.slots)
+        to = judgement->head + scan->super.slots;
+    for (uint64_t page = end.tail; page < to; page++) { /* bound: slots */
+        ring_scan_page(scan, page, &bytes, &verdict, &bad);
+        if (bytes == NULL)
+            return;
+        judgement->torn_pages += judge_end_page(found, &end, page, bytes, verdict, bad);
+    }
+    if (evidence->misplaced > 0)
+        ring_damage_note(found, RING_ROT_PAGE,
+                         "slot %llu holds an intact page of this ring that "
+                         "belongs elsewhere: the drive misplaced a write",
+                         (ull)(evidence->misplaced - 1));
+    if (found->damage != RING_INTACT && end.newest_end > judgement->tail)
+        judgement->tail = end.newest_end; /* to be looked at, not to be kept */
+    bound_judgement(found, judgement);
+}

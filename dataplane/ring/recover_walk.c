@@ -1,0 +1,390 @@
+/* The kept pages in order: do they follow from each other, what is the log, which pages hold it.
+ * Also says right what is known when pages are missing (H12), for the offline tools. */
+#include "consensus/ensure.h"
+#include "dataplane/ring/recover_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef unsigned long long ull; /* for printf alone */
+
+struct live { /* what the public map says, and what it leaves out */
+    struct ring_live at;
+    uint64_t term;
+    uint64_t chain_before;
+    bool missing; /* named by a successor, but bad itself */
+};
+
+struct walk {
+    struct ring_scan *scan;
+    struct ring_recovery *found;
+    struct ring_page *reread; /* one page, for chains in the middle of the log */
+    struct live *live;
+    uint64_t live_count, live_cap;
+    struct ring_page previous; /* head of the last intact page */
+    bool have_previous;
+    bool have_log;  /* last and chain are known */
+    uint64_t last;  /* last live index */
+    uint64_t chain; /* at last; 0: unknown */
+    int error;
+};
+
+uint64_t ring_page_chain(const struct ring_page *page, uint64_t index)
+{
+    uint64_t chain = page->self.chain_before;
+    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+    for (uint32_t i = 0; i < page->self.count && page->self.first_index + i <= index; i++) {
+        chain = ring_chain_next(chain, (const struct entry *)at);
+        at += ((const struct entry *)at)->size;
+    }
+    return chain;
+}
+
+/* Log chain at index by the live pages; 0 where they don't tell. */
+static uint64_t chain_at(struct walk *walk, uint64_t index)
+{
+    if (index == walk->last)
+        return walk->chain;
+    uint64_t i = walk->live_count;
+    while (i > 0 && walk->live[i - 1].at.first_index > index) /* bound: live pages */
+        i--;
+    if (i < walk->live_count && walk->live[i].at.first_index == index + 1)
+        return walk->live[i].chain_before;
+    if (i == 0 || walk->live[i - 1].missing)
+        return 0;
+    uint64_t page = walk->live[i - 1].at.page;
+    uint32_t bad;
+    int result = disk_pread(walk->scan->disk, ring_slot_offset(&walk->scan->super, page),
+                            walk->reread, RING_PAGE_SIZE);
+    if (result < 0 || ring_page_judge(walk->reread, &walk->scan->owner,
+                                      page % walk->scan->super.slots, &bad) != RING_PAGE_GOOD)
+        return 0;
+    return ring_page_chain(walk->reread, index);
+}
+
+static bool live_push(struct walk *walk, const struct live *live)
+{
+    if (walk->live_count == walk->live_cap) {
+        uint64_t cap = walk->live_cap > 0 ? walk->live_cap * 2 : 1024;
+        struct live *grown = realloc(walk->live, cap * sizeof(*grown));
+        if (grown == NULL) {
+            walk->error = -ENOMEM;
+            return false;
+        }
+        walk->live = grown;
+        walk->live_cap = cap;
+    }
+    walk->live[walk->live_count++] = *live;
+    return true;
+}
+
+/* --- H12: entries that a missing page may have superseded
+ * ----------------------------------------- */
+
+/* A page is missing and nobody names it: whatever stands before it is in doubt, but for what a
+ * checkpoint covers. */
+static void doubt_all(struct walk *walk)
+{
+    struct ring_recovery *found = walk->found;
+    uint64_t first = walk->live_count > 0 ? walk->live[0].at.first_index : walk->last + 1;
+    if (found->have_checkpoint && found->checkpoint[0].index >= first)
+        first = found->checkpoint[0].index + 1;
+    if (first > walk->last)
+        return;
+    found->doubtful_first = first;
+    found->doubtful_last = walk->last;
+}
+
+/* A later page begins at `first` with that chain before it: what it confirms is in doubt no longer,
+ * what it supersedes neither. */
+static void confirm(struct walk *walk, uint64_t first, uint64_t chain_before)
+{
+    struct ring_recovery *found = walk->found;
+    if (found->doubtful_last == 0 || first > found->doubtful_last + 1)
+        return;
+    if (first <= found->doubtful_first || chain_at(walk, first - 1) == chain_before)
+        found->doubtful_first = found->doubtful_last = 0;
+    else
+        found->doubtful_last = first - 1;
+}
+
+/* --- one page ------------------------------------------------------------------------------------
+ */
+
+/* The log now ends before `first`; what was there from `first` on is superseded. */
+static void cut(struct walk *walk, uint64_t page, const struct ring_identity *identity)
+{
+    uint64_t first = identity->first_index;
+    if (!walk->have_log) {
+        walk->have_log = true;
+        walk->last = first - 1;
+        walk->chain = identity->chain_before;
+        return;
+    }
+    if (first > walk->last + 1) {
+        ring_damage_note(walk->found, RING_ROT_CHAIN,
+                         "page %llu begins at index %llu, but the log "
+                         "before it ends at %llu",
+                         (ull)page, (ull)first, (ull)walk->last);
+    } else {
+        uint64_t chain = chain_at(walk, first - 1);
+        confirm(walk, first, identity->chain_before);
+        if (chain != 0 && chain != identity->chain_before)
+            ring_damage_note(walk->found, RING_ROT_CHAIN,
+                             "page %llu: its log chain before index %llu "
+                             "is %016llx, that of the pages before it %016llx",
+                             (ull)page, (ull)first, (ull)identity->chain_before, (ull)chain);
+    }
+    while (walk->live_count > 0 && /* bound: live pages */
+           walk->live[walk->live_count - 1].at.first_index >= first)
+        walk->live_count--;
+    walk->last = first - 1;
+    walk->chain = identity->chain_before;
+}
+
+static void add_live(struct walk *walk, uint64_t page, const struct ring_identity *identity,
+                     bool missing)
+{
+    cut(walk, page, identity);
+    if (identity->count == 0)
+        return;
+    const struct live *before = walk->live_count > 0 ? &walk->live[walk->live_count - 1] : NULL;
+    if (before != NULL && identity->entry_term < before->term)
+        ring_damage_note(walk->found, RING_ROT_CHAIN,
+                         "page %llu: entries of term %llu behind such of "
+                         "term %llu",
+                         (ull)page, (ull)identity->entry_term, (ull)before->term);
+    struct live live = {.at = {.page = page, .first_index = identity->first_index},
+                        .term = identity->entry_term,
+                        .chain_before = identity->chain_before,
+                        .missing = missing};
+    if (live_push(walk, &live))
+        walk->last += identity->count;
+    if (missing)
+        walk->chain = 0;
+}
+
+/* What the head repeats of the intact page before it must be so, and what only grows must have
+ * grown. */
+static void follow(struct walk *walk, const struct ring_page *page)
+{
+    const struct ring_page *previous = &walk->previous;
+    uint64_t back = page->page - previous->page - 1; /* 0: the page right before it */
+    if (back < RING_PREDECESSORS &&
+        (memcmp(&page->before[back], &previous->self, sizeof(previous->self)) != 0 ||
+         memcmp(&page->before[back + 1], &previous->before[0],
+                (RING_PREDECESSORS - 1 - back) * sizeof(previous->self)) != 0))
+        ring_damage_note(walk->found, RING_ROT_CHAIN,
+                         "page %llu: page %llu is another than the one it "
+                         "was written after",
+                         (ull)page->page, (ull)previous->page);
+    if (page->last_lsn < previous->last_lsn || page->durable_lsn < previous->durable_lsn ||
+        page->durable_page < previous->durable_page || page->head < previous->head ||
+        page->boot < previous->boot)
+        ring_damage_note(walk->found, RING_ROT_CHAIN,
+                         "page %llu: LSN, durable position, head or boot "
+                         "went back since page %llu",
+                         (ull)page->page, (ull)previous->page);
+    if (page->boot == previous->boot && page->boot_id != previous->boot_id)
+        ring_damage_note(walk->found, RING_ROT_STATE,
+                         "page %llu: boot %llu has another id than in page "
+                         "%llu: two processes wrote here",
+                         (ull)page->page, (ull)page->boot, (ull)previous->page);
+    if (page->term < previous->term ||
+        (page->term == previous->term && page->vote != previous->vote && previous->vote != 0))
+        ring_damage_note(walk->found, RING_ROT_STATE,
+                         "page %llu: term %llu, vote %u after term %llu, "
+                         "vote %u in page %llu",
+                         (ull)page->page, (ull)page->term, page->vote, (ull)previous->term,
+                         previous->vote, (ull)previous->page);
+}
+
+static void note_seen(struct ring_recovery *found, const struct ring_page *page)
+{
+    if (page->seen_peer == 0 || page->seen_peer > KEEL_REPLICA_MAX ||
+        page->seen_boot <= found->seen_boot[page->seen_peer])
+        return;
+    found->seen_boot[page->seen_peer] = page->seen_boot;
+    found->seen_boot_id[page->seen_peer] = page->seen_boot_id;
+}
+
+static void take_page(struct walk *walk, const struct ring_page *page)
+{
+    struct ring_recovery *found = walk->found;
+    if (page->head > page->page || page->durable_page > page->page ||
+        page->durable_lsn > page->last_lsn || page->self.first_index == 0 ||
+        page->self.entry_term > page->term || page->vote > KEEL_REPLICA_MAX)
+        ring_damage_note(found, RING_ROT_CHAIN, "page %llu: its head contradicts itself",
+                         (ull)page->page);
+    if (walk->have_previous)
+        follow(walk, page);
+    if (page->self.count == 0 && walk->have_previous && page->boot == walk->previous.boot &&
+        page->last_lsn == walk->previous.last_lsn)
+        found->seals++;
+    add_live(walk, page->page, &page->self, false);
+    if (page->self.count > 0)
+        walk->chain = ring_page_chain(page, walk->last);
+    found->term = page->term;
+    found->vote = page->vote;
+    found->last_lsn = page->last_lsn;
+    found->config_index = page->config_index;
+    if (page->commit > found->commit)
+        found->commit = page->commit;
+    note_seen(found, page);
+    memcpy(&walk->previous, page, sizeof(walk->previous));
+    walk->have_previous = true;
+}
+
+/* A page that should be intact and is not: does one of its next successors say what it was? */
+static void take_missing(struct walk *walk, uint64_t page, uint64_t tail, enum ring_verdict verdict,
+                         uint32_t bad)
+{
+    struct ring_recovery *found = walk->found;
+    bool gap = verdict == RING_PAGE_ZERO || verdict == RING_PAGE_GOOD;
+    ring_damage_note(
+        found, gap ? RING_ROT_GAP : RING_ROT_PAGE,
+        "page %llu (slot %llu): %s (bad "
+        "sectors, as a mask: %#x), between head and tail",
+        (ull)page, (ull)(page % found->super.slots),
+        verdict == RING_PAGE_GOOD ? "another page is there" : ring_verdict_name(verdict), bad);
+    found->missing_pages++;
+    for (uint64_t next = page + 1; next < tail && next <= page + RING_PREDECESSORS; next++) {
+        const struct ring_page *bytes;
+        if (!ring_scan_page(walk->scan, next, &bytes, &verdict, &bad))
+            continue;
+        struct ring_identity identity = bytes->before[next - page - 1];
+        if (identity.first_index == 0)
+            break;
+        add_live(walk, page, &identity, true);
+        return;
+    }
+    found->unnamed_pages++;
+    doubt_all(walk);
+}
+
+/* --- the result ----------------------------------------------------------------------------------
+ */
+
+/* The log as Raft sees it: pages hold entries of one term, so their heads tell the runs. Where the
+ * term before the first entry is not known, that entry itself becomes the one before. */
+static void build_log(const struct walk *walk, struct ring_recovery *found)
+{
+    uint64_t first = found->first_index;
+    uint64_t prev_term = 0;
+    bool known = first == 1;
+    for (uint32_t i = 0; i < 2 && !known; i++)
+        if (found->checkpoint[i].magic != 0 && found->checkpoint[i].index == first - 1) {
+            prev_term = found->checkpoint[i].term;
+            known = true;
+        }
+    if (!known && walk->live_count > 0) {
+        prev_term = walk->live[0].term;
+        first++;
+    }
+    raft_log_init(&found->log, first, prev_term);
+    for (uint64_t i = 0; i < walk->live_count; i++) {
+        uint64_t from = walk->live[i].at.first_index;
+        uint64_t next =
+            i + 1 < walk->live_count ? walk->live[i + 1].at.first_index : found->last_index + 1;
+        if (from < first)
+            from = first;
+        if (next > from)
+            raft_log_append(&found->log, walk->live[i].term, next - from);
+    }
+}
+
+static void next_before(const struct walk *walk, struct ring_recovery *found)
+{
+    if (!walk->have_previous)
+        return;
+    found->before[0] = walk->previous.self;
+    memcpy(&found->before[1], &walk->previous.before[0],
+           sizeof(found->before) - sizeof(found->before[0]));
+}
+
+/* The checkpoint must lie within the log (H14), the log must reach back to it, and both must agree.
+ */
+static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
+{
+    const struct ring_checkpoint *newest = &found->checkpoint[0];
+    if (!found->have_checkpoint) {
+        if (found->first_index > 1)
+            ring_damage_note(found, RING_ROT_CHECKPOINT,
+                             "no checkpoint is intact, and the log begins "
+                             "at index %llu only",
+                             (ull)found->first_index);
+        return;
+    }
+    if (newest->lsn > found->last_lsn || newest->index > found->last_index)
+        ring_damage_note(found, RING_ROT_TAIL,
+                         "the checkpoint covers index %llu, LSN %llu; the log "
+                         "ends at index %llu, LSN %llu: its end is lost",
+                         (ull)newest->index, (ull)newest->lsn, (ull)found->last_index,
+                         (ull)found->last_lsn);
+    if (found->first_index > newest->index + 1)
+        ring_damage_note(found, RING_ROT_CHECKPOINT,
+                         "the newest intact checkpoint ends at index %llu, "
+                         "and the log begins at %llu",
+                         (ull)newest->index, (ull)found->first_index);
+    uint64_t chain = newest->index + 1 >= found->first_index ? chain_at(walk, newest->index) : 0;
+    if (chain != 0 && chain != newest->chain)
+        ring_damage_note(found, RING_ROT_CHECKPOINT,
+                         "the log chain at index %llu is %016llx, that of "
+                         "the checkpoint %016llx",
+                         (ull)newest->index, (ull)chain, (ull)newest->chain);
+}
+
+static int finish(struct walk *walk, const struct ring_judgement *judgement)
+{
+    struct ring_recovery *found = walk->found;
+    if (!walk->have_log) { /* an empty ring */
+        walk->last = 0;
+        walk->chain = ring_chain_genesis(found->genesis.cluster_id);
+    }
+    found->head_page = judgement->head;
+    found->tail_page = judgement->tail;
+    found->last_index = walk->last;
+    found->last_chain = walk->chain;
+    found->first_index = walk->live_count > 0 ? walk->live[0].at.first_index : walk->last + 1;
+    check_checkpoint(walk, found);
+    if (found->have_checkpoint && found->checkpoint[0].index > found->commit)
+        found->commit = found->checkpoint[0].index;
+    next_before(walk, found);
+    found->map_count = walk->live_count;
+    if (walk->live_count == 0)
+        return 0;
+    found->map = malloc(walk->live_count * sizeof(found->map[0]));
+    if (found->map == NULL)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < walk->live_count; i++)
+        found->map[i] = walk->live[i].at;
+    return 0;
+}
+
+int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
+              struct ring_recovery *found)
+{
+    struct walk walk = {.scan = scan, .found = found};
+    walk.reread = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
+    if (walk.reread == NULL)
+        return -ENOMEM;
+    uint64_t page = judgement->head;
+    for (; page < judgement->tail && walk.error == 0; page++) { /* bound: slots */
+        const struct ring_page *bytes;
+        enum ring_verdict verdict;
+        uint32_t bad;
+        if (ring_scan_page(scan, page, &bytes, &verdict, &bad))
+            take_page(&walk, bytes);
+        else if (bytes == NULL)
+            walk.error = scan->error;
+        else
+            take_missing(&walk, page, judgement->tail, verdict, bad);
+    }
+    int result = walk.error != 0 ? walk.error : finish(&walk, judgement);
+    if (result == 0 && found->damage == RING_INTACT)
+        build_log(&walk, found);
+    free(walk.live);
+    free(walk.reread);
+    return result;
+}

@@ -1,0 +1,362 @@
+/* seq's side: the open page, closing it, seals, the head. */
+#include "dataplane/ring/ring_internal.h"
+
+#include <string.h>
+
+/* --- window and map ------------------------------------------------------------------------------
+ */
+
+uint64_t ring_map_find(const struct ring *ring, uint64_t index)
+{
+    uint64_t low = ring->map_low;
+    uint64_t high = ring->map_high; /* the answer lies in low..high - 1; halves each time */
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (ring_map_at(ring, middle)->first_index <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Entries from index on leave the map. */
+static void map_cut(struct ring *ring, uint64_t index)
+{
+    while (ring->map_high > ring->map_low && /* bound: live pages */
+           ring_map_at(ring, ring->map_high - 1)->first_index >= index)
+        ring->map_high--;
+    if (ring->map_window > ring->map_high)
+        ring->map_window = ring->map_high;
+    if (ring->map_reuse > ring->map_high)
+        ring->map_reuse = ring->map_high;
+}
+
+/* Moves `reusable` over pages that are durable and whose live entries are done; a dead page
+ * (superseded, vote, seal) only has to be durable. */
+static void reuse_pages(struct ring *ring, uint64_t durable_page)
+{
+    while (ring->reusable < durable_page) { /* bound: window_pages */
+        uint64_t position = ring->map_reuse;
+        if (position < ring->map_high && ring_map_at(ring, position)->page == ring->reusable) {
+            if (ring_live_last(ring, position) > ring->done_index)
+                break;
+            ring->map_reuse++;
+        }
+        ring->reusable++;
+    }
+}
+
+static bool window_has_place(const struct ring *ring)
+{
+    return ring->open || ring->tail < ring->reusable + ring->window_pages;
+}
+
+/* The page may be handed to the drive: it and all that can be in flight with it lie in zeroed
+ * slots, so that recovery, which judges as many slots behind the last intact page, meets no
+ * half-zeroed one (H10). */
+static bool slot_is_zeroed(const struct ring *ring, uint64_t page)
+{
+    /* acquire: pairs with the release in aux's zero_done(); the zeros are durable before the page
+     * goes */
+    return page + ring->flight_pages < __atomic_load_n(&ring->zeroed_to, __ATOMIC_ACQUIRE);
+}
+
+static void open_page(struct ring *ring)
+{
+    ENSURE(!ring->open && window_has_place(ring));
+    uint64_t page = ring->tail;
+    if (page >= ring->window_low + ring->window_pages) {
+        ring->window_low = page - ring->window_pages + 1;
+        while (ring->map_window < ring->map_high && /* bound: live pages that leave, one mostly */
+               ring_map_at(ring, ring->map_window)->page < ring->window_low)
+            ring->map_window++;
+    }
+    ring->open = true;
+    ring->open_count = 0;
+    ring->open_bytes = 0;
+    ring->open_term = 0;
+    ring->open_first = ring->last_index + 1;
+    ring->open_chain = ring->last_chain;
+}
+
+/* --- closing a page ------------------------------------------------------------------------------
+ */
+
+static void fill_seen(struct ring *ring, struct ring_page *head)
+{
+    for (uint32_t i = 0; i <= KEEL_REPLICA_MAX; i++) {
+        ring->seen_turn = (uint8_t)((ring->seen_turn + 1) % (KEEL_REPLICA_MAX + 1));
+        if (ring->seen_boot[ring->seen_turn] != 0)
+            break;
+    }
+    head->seen_peer = ring->seen_boot[ring->seen_turn] != 0 ? ring->seen_turn : 0;
+    head->seen_boot = ring->seen_boot[ring->seen_turn];
+    head->seen_boot_id = ring->seen_boot_id[ring->seen_turn];
+}
+
+static void fill_head(struct ring *ring, struct ring_page *head, uint64_t durable_page)
+{
+    memset(head, 0, sizeof(*head));
+    head->magic = RING_PAGE_MAGIC;
+    head->version = RING_VERSION;
+    head->replica = ring->owner.replica;
+    head->vote = ring->hard_vote;
+    head->flight_pages = ring->flight_pages;
+    head->cluster_id = ring->owner.cluster_id;
+    head->incarnation = ring->owner.incarnation;
+    head->boot = ring->boot;
+    head->boot_id = ring->boot_id;
+    head->page = ring->tail;
+    head->term = ring->hard_term;
+    head->last_lsn = ring->last_lsn;
+    /* acquire: pairs with the release in disk's publish(); read after durable_page, so never below
+     * it */
+    head->durable_lsn = __atomic_load_n(&ring->durable_lsn, __ATOMIC_ACQUIRE);
+    head->durable_page = durable_page;
+    head->head = ring->head < ring->tail ? ring->head : ring->tail;
+    head->commit = ring->commit;
+    head->config_index = ring->config_index;
+    head->self.first_index = ring->open_first;
+    head->self.entry_term = ring->open_count > 0 ? ring->open_term : 0;
+    head->self.chain_before = ring->open_chain;
+    head->self.count = ring->open_count;
+    head->self.bytes = ring->open_bytes;
+    memcpy(head->before, ring->before, sizeof(head->before));
+    fill_seen(ring, head);
+}
+
+/* Hands the open page (an empty one if none is open) to the disk role. */
+static void close_page(struct ring *ring)
+{
+    ENSURE(slot_is_zeroed(ring, ring->tail));
+    if (!ring->open)
+        open_page(ring);
+    struct ring_page *page = ring_window_page(ring, ring->tail);
+    uint64_t durable_page = ring_durable_page(ring);
+    fill_head(ring, page, durable_page);
+    memset(ring_page_entries(page) + ring->open_bytes, 0, RING_PAGE_ROOM - ring->open_bytes);
+    ring_page_finish(page);
+    memmove(&ring->before[1], &ring->before[0], sizeof(ring->before) - sizeof(ring->before[0]));
+    ring->before[0] = page->self;
+    ring->head_stated = page->head;
+    ring->sealed = !ring->dirty && durable_page == ring->tail;
+    if (ring->sealed)
+        ring_count(&ring->count_seals, 1);
+    else
+        ring->data_to = ring->tail + 1;
+    ring->open = false;
+    ring->dirty = false;
+    ring->reserved_size = 0;
+    ring->tail++;
+    /* relaxed: pairs with the relaxed load in ring_stats() */
+    __atomic_store_n(&ring->tail_now, ring->tail, __ATOMIC_RELAXED);
+    /* release: pairs with the acquire in ring_disk_turn(); the page's bytes are whole before it
+     * shows */
+    __atomic_store_n(&ring->closed_to, ring->tail, __ATOMIC_RELEASE);
+}
+
+/* --- append --------------------------------------------------------------------------------------
+ */
+
+HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes)
+{
+    bool failed;
+    ring_durable_lsn(ring, &failed);
+    if (failed)
+        return RING_NO_DISK;
+    /* A change of term or a truncation begins one page; after that an entry begins another only
+     * when less than the largest entry's room is left. */
+    enum { PAGE_FILL_MIN = RING_PAGE_ROOM - KEEL_ENTRY_MAX + 8 };
+    uint64_t page = ring->tail + (count > 0 ? 1 + bytes / PAGE_FILL_MIN : 0);
+    uint64_t behind = page + ring->flight_pages + RING_SPARE_SLOTS;
+    if (behind >= ring->head + ring->super.slots)
+        return RING_NO_SLOT;
+    if (!slot_is_zeroed(ring, page + RING_SPARE_SLOTS))
+        return RING_NO_ZEROED;
+    if (page + RING_SPARE_PAGES >= ring->reusable + ring->window_pages)
+        return RING_NO_WINDOW;
+    return RING_ROOM;
+}
+
+HOT struct entry *ring_reserve(struct ring *ring, uint16_t size, uint64_t term)
+{
+    ENSURE(size >= RING_ENTRY_SIZE_MIN && size <= KEEL_ENTRY_MAX && size % 8 == 0);
+    if (ring->open && ring->open_count > 0 &&
+        (ring->open_term != term || ring->open_bytes + size > RING_PAGE_ROOM))
+        close_page(ring);
+    if (!ring->open)
+        open_page(ring);
+    ring->open_term = term;
+    ring->reserved_size = size;
+    return (struct entry *)(ring_page_entries(ring_window_page(ring, ring->tail)) +
+                            ring->open_bytes);
+}
+
+HOT void ring_commit(struct ring *ring, uint64_t lsn, bool framed)
+{
+    ENSURE(ring->open && ring->reserved_size != 0 && lsn > ring->last_lsn);
+    uint32_t offset = RING_HEAD_SIZE + ring->open_bytes;
+    struct entry *entry = (struct entry *)((uint8_t *)ring_window_page(ring, ring->tail) + offset);
+    ENSURE(entry->index == ring->last_index + 1 && entry->size == ring->reserved_size &&
+           entry->term == ring->open_term);
+    if (!framed)
+        ring_entry_finish(entry);
+    if (ring->open_count == 0) {
+        struct ring_live *live = ring_map_at(ring, ring->map_high);
+        live->page = ring->tail;
+        live->first_index = entry->index;
+        ring->map_high++;
+        ring->open_first = entry->index;
+        ring->open_chain = ring->last_chain;
+    }
+    ring->last_chain = ring_chain_next(ring->last_chain, entry);
+    ring_table_set(ring, entry->index, ring->tail, offset, ring->last_chain);
+    ring->last_index = entry->index;
+    ring->last_lsn = lsn;
+    ring->open_count++;
+    ring->open_bytes += ring->reserved_size;
+    ring->reserved_size = 0;
+    ring->dirty = true;
+    ring_count(&ring->count_entries, 1);
+}
+
+/* A page that holds superseded entries is closed as it is, not cut back: bytes once framed are
+ * never altered, the numbers of the superseded effects become durable with the page that held them,
+ * and recovery knows one kind of truncation only, a page that begins at or below the last index. It
+ * costs at most one page write, at a change of leader. */
+void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
+{
+    ENSURE(index >= 1 && index <= ring->last_index && lsn > ring->last_lsn);
+    ENSURE(index > ring->commit && index >= ring_window_first(ring));
+    if (ring->open && ring->open_count > 0)
+        close_page(ring);
+    map_cut(ring, index);
+    ring->last_chain = ring_chain(ring, index - 1);
+    ENSURE(ring->last_chain != 0);
+    ring->last_index = index - 1;
+    ring->last_lsn = lsn;
+    ring->reserved_size = 0;
+    if (ring->open) {
+        ring->open_first = index;
+        ring->open_chain = ring->last_chain;
+        ring->open_term = 0;
+    }
+    ring->dirty = true;
+}
+
+void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn)
+{
+    ENSURE(lsn > ring->last_lsn && vote <= KEEL_REPLICA_MAX && term >= ring->hard_term);
+    ring->hard_term = term;
+    ring->hard_vote = vote;
+    ring->last_lsn = lsn;
+    ring->dirty = true;
+}
+
+/* --- facts for the heads -------------------------------------------------------------------------
+ */
+
+void ring_note_commit(struct ring *ring, uint64_t commit)
+{
+    if (commit > ring->commit)
+        ring->commit = commit;
+}
+
+void ring_note_config(struct ring *ring, uint64_t index)
+{
+    ring->config_index = index;
+}
+
+void ring_note_boot(struct ring *ring, uint8_t peer, uint64_t boot, uint64_t boot_id)
+{
+    ENSURE(peer >= 1 && peer <= KEEL_REPLICA_MAX);
+    if (boot <= ring->seen_boot[peer])
+        return;
+    ring->seen_boot[peer] = boot;
+    ring->seen_boot_id[peer] = boot_id;
+}
+
+void ring_note_done(struct ring *ring, uint64_t index)
+{
+    if (index <= ring->done_index)
+        return;
+    ring->done_index = index;
+    reuse_pages(ring, ring_durable_page(ring));
+}
+
+void ring_note_checkpoint(struct ring *ring, uint64_t index)
+{
+    if (index > ring->checkpoint_index)
+        ring->checkpoint_index = index;
+}
+
+/* The head moves in steps, and only when free slots run short: until then old entries can be
+ * reread, and a quiet ring is not kept busy by seals that each move the head by the page that they
+ * take. */
+static void move_head(struct ring *ring)
+{
+    uint64_t slots = ring->super.slots;
+    uint64_t reserve = slots / 4;
+    uint64_t least =
+        ring->flight_pages + 2u * RING_SPARE_SLOTS; /* entries stop SPARE_SLOTS earlier */
+    if (reserve < least)
+        reserve = least;
+    uint64_t kept_max = slots - reserve;
+    if (ring->tail - ring->head <= kept_max)
+        return;
+    uint64_t wanted = ring->tail - kept_max + slots / 16;
+    uint64_t limit = ring->head;
+    if (ring->checkpoint_index >= ring->last_index)
+        limit = ring->tail;
+    else if (ring->map_low < ring->map_high &&
+             ring_map_at(ring, ring->map_low)->first_index <= ring->checkpoint_index + 1)
+        limit = ring_map_at(ring, ring_map_find(ring, ring->checkpoint_index + 1))->page;
+    if (wanted > limit)
+        wanted = limit;
+    if (wanted <= ring->head)
+        return;
+    ring->head = wanted;
+    /* relaxed: pairs with the relaxed load in ring_stats() */
+    __atomic_store_n(&ring->head_now, ring->head, __ATOMIC_RELAXED);
+    while (ring->map_low < ring->map_high && /* bound: pages that the head passed */
+           ring_map_at(ring, ring->map_low)->page < ring->head)
+        ring->map_low++;
+    if (ring->map_window < ring->map_low)
+        ring->map_window = ring->map_low;
+    if (ring->map_reuse < ring->map_low)
+        ring->map_reuse = ring->map_low;
+}
+
+/* --- once a turn ---------------------------------------------------------------------------------
+ */
+
+/* When a page that is not full goes to the drive: at once while no other data page is on its way,
+ * else when the last of those is durable. An idle system so sends at once, and its seals, which
+ * don't count, hold nothing up; a loaded one fills pages and pays at most one more write's time.
+ * Several small pages at once would shorten that wait, but each costs the drive a whole write:
+ * where drives are shared or slow the sum is worse. Full pages go at once in any case, up to
+ * flight_pages of them. */
+HOT uint32_t ring_turn(struct ring *ring)
+{
+    bool failed;
+    ring_durable_lsn(ring, &failed);
+    if (failed)
+        return 0;
+    uint64_t durable_page = ring_durable_page(ring);
+    reuse_pages(ring, durable_page);
+    /* acquire: pairs with the release in ring_control_checkpoint(); both checkpoints are durable */
+    ring_note_checkpoint(ring, __atomic_load_n(&ring->control_checkpoint, __ATOMIC_ACQUIRE));
+    move_head(ring);
+    if (!window_has_place(ring) || !slot_is_zeroed(ring, ring->tail))
+        return 0;
+    if (ring->dirty) {
+        if (durable_page < ring->data_to)
+            return 0;
+    } else if (durable_page < ring->tail || (ring->sealed && ring->head == ring->head_stated)) {
+        return 0; /* something is in flight, or the last page is a seal and says all there is (H13)
+                   */
+    }
+    close_page(ring);
+    return 1;
+}

@@ -1,0 +1,194 @@
+/* The inside of struct ring: who writes what. Included by ring*.c alone.
+ *
+ * Words that another role reads are accessed with __atomic builtins, each with a comment that names
+ * its partner; everything else belongs to one role, on cache lines of its own.
+ */
+#ifndef KEEL_RING_INTERNAL_H
+#define KEEL_RING_INTERNAL_H
+
+#include "consensus/ensure.h"
+#include "dataplane/ring/ring.h"
+#include "dataplane/spsc.h"
+
+enum {
+    RING_LINE = SPSC_LINE,
+    RING_ENTRIES_PER_PAGE =
+        64,                /* of the index tables; RING_ENTRY_SIZE_MIN lets no page hold more */
+    RING_SPARE_SLOTS = 16, /* kept from entries, for votes, seals and a new head */
+    RING_SPARE_PAGES = 4,  /* the same of the window */
+    RING_ZERO_PAGES = 64,  /* pages of one zeroing write */
+    RING_REAP_MAX = 64
+};
+_Static_assert(RING_PAGE_ROOM / RING_ENTRY_SIZE_MIN <= RING_ENTRIES_PER_PAGE, "index tables");
+_Static_assert(RING_ZERO_PAGES *RING_PAGE_SIZE <= DISK_ZERO_MAX, "one zeroing write");
+_Static_assert(RING_FLIGHT_PAGES_MAX <= 64, "pages in flight fit one mask");
+
+#define RING_ZERO_TAG UINT64_MAX /* else reader * RING_READS_MAX + buffer */
+
+struct ring_ask { /* reader -> aux */
+    uint64_t page;
+    uint32_t buffer; /* of the reader's own RING_READS_MAX */
+    uint32_t reserved;
+};
+
+struct ring_answer { /* aux -> reader */
+    uint32_t buffer;
+    int32_t result;
+};
+
+struct ring_reread { /* the reader's note about a buffer in use */
+    uint64_t tag;
+    uint64_t index;
+    uint64_t page;
+};
+
+struct ring_link { /* one reader's link to aux */
+    /* reader */
+    _Alignas(RING_LINE) uint32_t free_count;
+    uint32_t free_buffer[RING_READS_MAX];
+    struct ring_reread reread[RING_READS_MAX];
+    /* both, each at its end */
+    struct spsc asks, answers;
+    struct ring_ask ask_records[RING_READS_MAX];
+    struct ring_answer answer_records[RING_READS_MAX];
+};
+
+struct ring {
+    /* --- fixed at start --- */
+    struct ring_super super;
+    struct ring_owner owner;
+    struct disk *writer;
+    struct disk *reader;
+    uint8_t *window;       /* page p lies at (p mod window_pages) * RING_PAGE_SIZE */
+    uint8_t *buffers;      /* RING_READS_MAX pages for each reader */
+    uint64_t *chain;       /* by index & table_mask */
+    uint32_t *where;       /* by index & table_mask: window slot * 512 + offset / 8 */
+    struct ring_live *map; /* by position & map_mask */
+    uint64_t table_mask;
+    uint64_t map_mask;
+    uint32_t window_pages;
+    uint32_t flight_pages;
+    uint64_t boot;
+    uint64_t boot_id;
+    uint64_t boot_page; /* number of the first page of this boot */
+
+    /* --- seq --- */
+    _Alignas(RING_LINE) uint64_t tail; /* number of the open page, or of the next */
+    bool open;                         /* the open page has its place in the window */
+    bool dirty;                        /* something waits to be made durable with the open page */
+    bool sealed; /* the last closed page says that all before it is durable, and no more */
+    uint16_t reserved_size;
+    uint32_t open_count;
+    uint32_t open_bytes;
+    uint64_t open_first; /* entries of the open page, as in its identity */
+    uint64_t open_term;
+    uint64_t open_chain;
+    uint64_t last_index;
+    uint64_t last_lsn;
+    uint64_t last_chain;
+    uint64_t data_to;    /* pages that are no seals have numbers below this */
+    uint64_t window_low; /* lowest page number in the window */
+    uint64_t reusable;   /* pages below are durable and done: their place may be taken */
+    uint64_t done_index;
+    /* live page map: positions map_low..map_high - 1, oldest first */
+    uint64_t map_low, map_high;
+    uint64_t map_window; /* position of the first live page >= window_low */
+    uint64_t map_reuse;  /* position of the first live page >= reusable */
+    /* facts for the heads */
+    uint64_t head;
+    uint64_t head_stated; /* in the last closed page */
+    uint64_t checkpoint_index;
+    uint64_t hard_term;
+    uint64_t commit;
+    uint64_t config_index;
+    uint8_t hard_vote;
+    uint8_t seen_turn;
+    uint64_t seen_boot[KEEL_REPLICA_MAX + 1];
+    uint64_t seen_boot_id[KEEL_REPLICA_MAX + 1];
+    struct ring_identity before[RING_PREDECESSORS];
+    /* counters: written by seq, read by anybody (relaxed) */
+    uint64_t count_seals, count_entries;
+
+    /* --- seq -> disk: pages below are closed; their bytes stand still until they are durable ---
+     */
+    _Alignas(RING_LINE) uint64_t closed_to;
+    uint64_t head_now; /* copies for ring_stats() */
+    uint64_t tail_now;
+
+    /* --- disk --- */
+    _Alignas(RING_LINE) uint64_t submitted; /* pages below were handed to the drive */
+    uint64_t disk_durable;                  /* pages below are durable */
+    uint64_t disk_head;
+    uint64_t done_mask; /* bit i: page disk_durable + i is written */
+    uint32_t in_flight;
+
+    /* --- disk -> seq, aux, control --- */
+    _Alignas(RING_LINE) uint64_t durable_page;
+    uint64_t durable_lsn;
+    uint64_t durable_head; /* highest head that a durable page states */
+    uint32_t failed;
+    uint32_t in_flight_now, in_flight_max;
+    uint64_t oldest_flight_lsn;
+    uint64_t count_pages, count_write_errors;
+
+    /* --- aux --- */
+    _Alignas(RING_LINE) uint64_t zero_from, zero_to; /* pages being zeroed; equal: none */
+    uint32_t aux_in_flight;
+    uint64_t asked_page[RING_READER_COUNT]
+                       [RING_READS_MAX]; /* by buffer, while its read is in flight */
+
+    /* --- aux -> seq --- */
+    _Alignas(
+        RING_LINE) uint64_t zeroed_to; /* slots of pages below are durably zero or written since */
+    uint32_t aux_failed;
+    uint64_t count_zeroed, count_reads, count_read_errors;
+
+    /* --- control -> seq --- */
+    _Alignas(RING_LINE) uint64_t control_checkpoint;
+
+    struct ring_link link[RING_READER_COUNT];
+};
+
+static inline struct ring_page *ring_window_page(const struct ring *ring, uint64_t page)
+{
+    return (struct ring_page *)(ring->window + (page & (ring->window_pages - 1)) * RING_PAGE_SIZE);
+}
+
+static inline struct ring_live *ring_map_at(const struct ring *ring, uint64_t position)
+{
+    return &ring->map[position & ring->map_mask];
+}
+
+static inline uint8_t *ring_buffer(const struct ring *ring, uint32_t reader, uint32_t buffer)
+{
+    return ring->buffers + (size_t)(reader * RING_READS_MAX + buffer) * RING_PAGE_SIZE;
+}
+
+/* Last live entry of the live page at a position of the map. */
+static inline uint64_t ring_live_last(const struct ring *ring, uint64_t position)
+{
+    return position + 1 < ring->map_high ? ring_map_at(ring, position + 1)->first_index - 1
+                                         : ring->last_index;
+}
+
+/* Position of the live page that holds index, map_low <= result < map_high; index is retained. */
+uint64_t ring_map_find(const struct ring *ring, uint64_t index);
+
+/* Sets the tables for one entry of the log. */
+static inline void ring_table_set(struct ring *ring, uint64_t index, uint64_t page, uint32_t offset,
+                                  uint64_t chain)
+{
+    uint64_t slot = index & ring->table_mask;
+    ring->where[slot] =
+        (uint32_t)((page & (ring->window_pages - 1)) * (RING_PAGE_SIZE / 8) + offset / 8);
+    ring->chain[slot] = chain;
+}
+
+/* A counter that one role writes and anybody reads: no order is wanted, only whole words. */
+static inline void ring_count(uint64_t *counter, uint64_t more)
+{
+    /* relaxed: pairs with the relaxed loads in ring_stats(); nothing hangs on it */
+    __atomic_store_n(counter, *counter + more, __ATOMIC_RELAXED);
+}
+
+#endif

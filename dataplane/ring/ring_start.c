@@ -1,0 +1,202 @@
+/* Setting up: the layout of the memory, and the window as the last start left it. */
+#include "dataplane/ring/ring_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct layout { /* offsets into the memory */
+    size_t window, buffers, chain, where, map, size;
+    uint64_t table_entries, map_entries;
+};
+
+static size_t whole_pages(size_t size)
+{
+    return (size + RING_PAGE_SIZE - 1) / RING_PAGE_SIZE * RING_PAGE_SIZE;
+}
+
+static void lay_out(const struct ring_super *super, uint32_t window_pages, struct layout *layout)
+{
+    layout->table_entries = (uint64_t)window_pages * RING_ENTRIES_PER_PAGE;
+    layout->map_entries = 1;
+    while (layout->map_entries < super->slots) /* bound: bits of slots */
+        layout->map_entries *= 2;
+    layout->window = whole_pages(sizeof(struct ring));
+    layout->buffers = layout->window + (size_t)window_pages * RING_PAGE_SIZE;
+    layout->chain = layout->buffers + (size_t)RING_READER_COUNT * RING_READS_MAX * RING_PAGE_SIZE;
+    layout->where = layout->chain + whole_pages(layout->table_entries * sizeof(uint64_t));
+    layout->map = layout->where + whole_pages(layout->table_entries * sizeof(uint32_t));
+    layout->size = layout->map + whole_pages(layout->map_entries * sizeof(struct ring_live));
+}
+
+size_t ring_memory_size(const struct ring_super *super, uint32_t window_pages)
+{
+    struct layout layout;
+    lay_out(super, window_pages, &layout);
+    return layout.size;
+}
+
+static bool fits(const struct ring_options *options, const struct ring_recovery *found,
+                 char *problem)
+{
+    uint64_t slots = found->super.slots;
+    if (found->damage != RING_INTACT || found->genesis.magic != GENESIS_MAGIC)
+        snprintf(problem, DISK_PROBLEM_SIZE, "ring: %s: it can't be started",
+                 found->damage != RING_INTACT ? "damaged" : "no genesis record is installed");
+    else if (options->window_pages < RING_WINDOW_MIN ||
+             (options->window_pages & (options->window_pages - 1)) != 0 ||
+             options->window_pages > slots / 2)
+        snprintf(
+            problem, DISK_PROBLEM_SIZE,
+            "ring: window of %u pages: it must be a power of two from %d to half of the ring's "
+            "%llu slots",
+            options->window_pages, RING_WINDOW_MIN, (unsigned long long)slots);
+    else if (options->flight_pages < 1 || options->flight_pages > RING_FLIGHT_PAGES_MAX)
+        snprintf(problem, DISK_PROBLEM_SIZE, "ring: %u pages in flight: it must be 1 to %d",
+                 options->flight_pages, RING_FLIGHT_PAGES_MAX);
+    else
+        return true;
+    return false;
+}
+
+static void set_up(struct ring *ring, const struct ring_options *options,
+                   const struct ring_recovery *found, const struct layout *layout)
+{
+    uint8_t *memory = options->memory;
+    ring->super = found->super;
+    ring->owner = (struct ring_owner){.cluster_id = options->cluster_id,
+                                      .incarnation = found->super.incarnation,
+                                      .slots = found->super.slots,
+                                      .replica = (uint8_t)found->super.replica};
+    ring->writer = options->writer;
+    ring->reader = options->reader;
+    ring->window = memory + layout->window;
+    ring->buffers = memory + layout->buffers;
+    ring->chain = (uint64_t *)(void *)(memory + layout->chain);
+    ring->where = (uint32_t *)(void *)(memory + layout->where);
+    ring->map = (struct ring_live *)(void *)(memory + layout->map);
+    ring->table_mask = layout->table_entries - 1;
+    ring->map_mask = layout->map_entries - 1;
+    ring->window_pages = options->window_pages;
+    ring->flight_pages = options->flight_pages;
+    ring->boot = options->boot;
+    ring->boot_id = options->boot_id;
+
+    ring->tail = ring->boot_page = ring->tail_now = found->tail_page;
+    ring->closed_to = ring->submitted = ring->disk_durable = ring->durable_page = ring->tail;
+    ring->data_to = ring->tail;
+    ring->head = ring->head_now = ring->head_stated = found->head_page;
+    ring->disk_head = ring->durable_head = found->head_page;
+    ring->zeroed_to = ring->zero_from = ring->zero_to = found->zeroed_to;
+    ring->last_index = found->last_index;
+    ring->last_chain = found->last_chain;
+    ring->last_lsn = ring->durable_lsn = found->last_lsn;
+    ring->hard_term = found->term;
+    ring->hard_vote = found->vote;
+    ring->commit = found->commit < found->last_index ? found->commit : found->last_index;
+    ring->config_index = found->config_index;
+    memcpy(ring->seen_boot, found->seen_boot, sizeof(ring->seen_boot));
+    memcpy(ring->seen_boot_id, found->seen_boot_id, sizeof(ring->seen_boot_id));
+    memcpy(ring->before, found->before, sizeof(ring->before));
+    ring->dirty = true; /* the boot's first page goes in the first turn */
+    for (uint32_t reader = 0; reader < RING_READER_COUNT; reader++) {
+        struct ring_link *link = &ring->link[reader];
+        spsc_init(&link->asks, link->ask_records, RING_READS_MAX, sizeof(struct ring_ask));
+        spsc_init(&link->answers, link->answer_records, RING_READS_MAX, sizeof(struct ring_answer));
+        for (uint32_t i = 0; i < RING_READS_MAX; i++)
+            link->free_buffer[link->free_count++] = i;
+    }
+}
+
+/* Takes the live entries of a page in the window into the tables. */
+static bool index_page(struct ring *ring, uint64_t position)
+{
+    const struct ring_live *live = ring_map_at(ring, position);
+    struct ring_page *page = ring_window_page(ring, live->page);
+    uint32_t bad;
+    if (ring_page_judge(page, &ring->owner, live->page % ring->super.slots, &bad) !=
+            RING_PAGE_GOOD ||
+        page->page != live->page)
+        return false;
+    uint64_t chain = page->self.chain_before;
+    if (live->first_index > 0)
+        ring->chain[(live->first_index - 1) & ring->table_mask] = chain;
+    uint64_t last = ring_live_last(ring, position);
+    uint32_t offset = RING_HEAD_SIZE;
+    for (uint64_t index = live->first_index; index <= last; index++) {
+        const struct entry *entry = (const struct entry *)((uint8_t *)page + offset);
+        chain = ring_chain_next(chain, entry);
+        ring_table_set(ring, index, live->page, offset, chain);
+        offset += entry->size;
+    }
+    return true;
+}
+
+/* The younger half of the window, and every page with entries that are not known to be committed: a
+ * new leader may cut the log back to anywhere among those. */
+static uint64_t first_page_wanted(const struct ring *ring)
+{
+    uint64_t half = ring->window_pages / 2;
+    uint64_t page = ring->tail > ring->head + half ? ring->tail - half : ring->head;
+    uint64_t uncommitted = ring_page_of(ring, ring->commit + 1); /* UINT64_MAX: none */
+    return uncommitted < page ? uncommitted : page;
+}
+
+static int read_window(struct ring *ring, char *problem)
+{
+    uint64_t page = first_page_wanted(ring);
+    if (ring->tail - page + RING_SPARE_PAGES > ring->window_pages) {
+        snprintf(
+            problem, DISK_PROBLEM_SIZE,
+            "ring: %llu pages hold entries not known to be committed: set a window of more than "
+            "%llu pages",
+            (unsigned long long)(ring->tail - page),
+            (unsigned long long)(ring->tail - page + RING_SPARE_PAGES));
+        return -ENOSPC;
+    }
+    ring->window_low = ring->reusable = page;
+    for (uint64_t p = page; p < ring->tail; p++) { /* bound: window_pages */
+        int result = disk_pread(ring->reader, ring_slot_offset(&ring->super, p),
+                                ring_window_page(ring, p), RING_PAGE_SIZE);
+        if (result < 0) {
+            snprintf(problem, DISK_PROBLEM_SIZE, "ring: reading page %llu: %s",
+                     (unsigned long long)p, strerror(-result));
+            return result;
+        }
+    }
+    uint64_t position = ring->map_low;
+    while (position < ring->map_high && ring_map_at(ring, position)->page < page) /* bound: map */
+        position++;
+    ring->map_window = ring->map_reuse = position;
+    for (; position < ring->map_high; position++)
+        if (!index_page(ring, position)) {
+            snprintf(problem, DISK_PROBLEM_SIZE,
+                     "ring: page %llu changed since recovery: is another process writing?",
+                     (unsigned long long)ring_map_at(ring, position)->page);
+            return -EIO;
+        }
+    return 0;
+}
+
+int ring_start(struct ring **ring_out, const struct ring_options *options,
+               const struct ring_recovery *found, char *problem)
+{
+    *ring_out = NULL;
+    ENSURE(((uintptr_t)options->memory & (RING_PAGE_SIZE - 1)) == 0);
+    if (!fits(options, found, problem))
+        return -EINVAL;
+    struct layout layout;
+    lay_out(&found->super, options->window_pages, &layout);
+    memset(options->memory, 0, layout.size);
+    struct ring *ring = options->memory;
+    set_up(ring, options, found, &layout);
+    for (uint64_t i = 0; i < found->map_count; i++)
+        *ring_map_at(ring, i) = found->map[i];
+    ring->map_high = found->map_count;
+    int result = read_window(ring, problem);
+    if (result < 0)
+        return result;
+    ENSURE(ring->tail < ring->zeroed_to);
+    *ring_out = ring;
+    return 0;
+}

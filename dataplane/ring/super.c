@@ -1,0 +1,240 @@
+/* The first blocks: format, superblock, genesis record. Each stands there twice; one intact copy
+ * will do. */
+#include "consensus/ensure.h"
+#include "dataplane/crc32c.h"
+#include "dataplane/ring/recover_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FORMAT_CHUNK = 1 << 20 };
+_Static_assert(FORMAT_CHUNK % RING_PAGE_SIZE == 0, "format writes whole blocks");
+
+static void *block_buffer(size_t size)
+{
+    return aligned_alloc(DISK_BLOCK, size);
+}
+
+static int no_memory(char *problem)
+{
+    snprintf(problem, DISK_PROBLEM_SIZE, "ring: no memory");
+    return -ENOMEM;
+}
+
+/* --- format --------------------------------------------------------------------------------------
+ */
+
+static int zero_all(struct disk *disk, uint64_t size,
+                    void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
+{
+    void *zeros = block_buffer(FORMAT_CHUNK);
+    if (zeros == NULL)
+        return -ENOMEM;
+    memset(zeros, 0, FORMAT_CHUNK);
+    int result = 0;
+    for (uint64_t done = 0; done < size && result == 0;) { /* bound: size; superblocks go first */
+        uint64_t part = size - done < FORMAT_CHUNK ? size - done : FORMAT_CHUNK;
+        result = disk_pwrite(disk, done, zeros, part);
+        done += part;
+        if (result == 0 && progress != NULL)
+            progress(context, done, size);
+    }
+    free(zeros);
+    return result;
+}
+
+/* Writes one 512-byte record into a block of its own. */
+static int write_block(struct disk *disk, uint64_t block, const void *record)
+{
+    uint8_t *bytes = block_buffer(RING_PAGE_SIZE);
+    if (bytes == NULL)
+        return -ENOMEM;
+    memset(bytes, 0, RING_PAGE_SIZE);
+    memcpy(bytes, record, RING_SECTOR_SIZE);
+    int result = disk_pwrite(disk, block * RING_PAGE_SIZE, bytes, RING_PAGE_SIZE);
+    free(bytes);
+    return result;
+}
+
+int ring_format(struct disk *disk, const struct ring_super *super,
+                void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+                char *problem)
+{
+    struct ring_super written = *super;
+    written.magic = RING_SUPER_MAGIC;
+    written.version = RING_VERSION;
+    memset(written.reserved, 0, sizeof(written.reserved));
+    ring_super_finish(&written);
+    struct disk_facts facts;
+    disk_facts(disk, &facts);
+    const char *why = ring_super_problem(&written, facts.size);
+    if (why != NULL) {
+        snprintf(problem, DISK_PROBLEM_SIZE, "format: %s", why);
+        return -EINVAL;
+    }
+    int result = zero_all(disk, ring_file_size(&written), progress, context);
+    for (uint64_t copy = 0; copy < 2 && result == 0; copy++)
+        result = write_block(disk, RING_SUPER_BLOCK + copy, &written);
+    if (result == 0)
+        result = disk_flush(disk);
+    if (result < 0)
+        snprintf(problem, DISK_PROBLEM_SIZE, "format: writing: %s", strerror(-result));
+    return result;
+}
+
+/* --- superblock ----------------------------------------------------------------------------------
+ */
+
+int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad_copies,
+                      char *problem)
+{
+    struct disk_facts facts;
+    disk_facts(disk, &facts);
+    *bad_copies = 0;
+    if (facts.size < 2 * RING_PAGE_SIZE) {
+        snprintf(problem, DISK_PROBLEM_SIZE, "no ring here: format it first");
+        return -ENOENT;
+    }
+    uint8_t *bytes = block_buffer(2 * RING_PAGE_SIZE);
+    if (bytes == NULL)
+        return no_memory(problem);
+    const char *why = NULL;
+    bool magic = false, found = false, readable = false;
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        struct ring_super *at = (struct ring_super *)(void *)(bytes + copy * RING_PAGE_SIZE);
+        int result =
+            disk_pread(disk, (RING_SUPER_BLOCK + copy) * RING_PAGE_SIZE, at, RING_PAGE_SIZE);
+        readable = readable || result == 0;
+        const char *copy_why = result == 0 ? ring_super_problem(at, facts.size) : "unreadable";
+        magic = magic || result < 0 || at->magic == RING_SUPER_MAGIC;
+        if (copy_why == NULL && !found) {
+            *super = *at;
+            found = true;
+        } else if (copy_why != NULL) {
+            *bad_copies |= 1u << copy;
+            why = copy_why;
+        }
+    }
+    free(bytes);
+    if (found)
+        return 0;
+    snprintf(problem, DISK_PROBLEM_SIZE,
+             magic ? "ring: %s (in both copies)" : "no ring here: format it first", why);
+    return magic ? (readable ? -EBADMSG : -EIO) : -ENOENT;
+}
+
+int ring_super_read(struct disk *disk, struct ring_super *super, char *problem)
+{
+    uint32_t bad_copies;
+    return ring_super_copies(disk, super, &bad_copies, problem);
+}
+
+/* --- genesis -------------------------------------------------------------------------------------
+ */
+
+static bool genesis_intact(const struct genesis *genesis)
+{
+    return genesis->crc == crc32c(genesis, offsetof(struct genesis, crc)) &&
+           genesis_problem(genesis) == NULL;
+}
+
+int ring_genesis_copies(struct disk *disk, struct genesis *genesis, uint32_t *bad_copies,
+                        char *problem)
+{
+    *bad_copies = 0;
+    uint8_t *bytes = block_buffer(RING_PAGE_SIZE);
+    if (bytes == NULL)
+        return no_memory(problem);
+    bool found = false;
+    uint32_t empty = 0, unreadable = 0;
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        struct genesis *at = (struct genesis *)(void *)bytes;
+        int result =
+            disk_pread(disk, (RING_GENESIS_BLOCK + copy) * RING_PAGE_SIZE, bytes, RING_PAGE_SIZE);
+        if (result == 0 && genesis_intact(at)) {
+            if (!found)
+                *genesis = *at;
+            found = true;
+            continue;
+        }
+        *bad_copies |= 1u << copy;
+        unreadable += result < 0;
+        empty += result == 0 && ring_sectors_zero(bytes, (1u << RING_SECTORS) - 1);
+    }
+    free(bytes);
+    if (found)
+        return 0;
+    if (empty == 0 ||
+        unreadable > 0) { /* one copy that is bad beside an empty one: torn at installing */
+        snprintf(problem, DISK_PROBLEM_SIZE, "ring: both copies of the genesis record are damaged");
+        return -EBADMSG;
+    }
+    *bad_copies = 0;
+    snprintf(problem, DISK_PROBLEM_SIZE,
+             "no genesis record is installed: run keelctl genesis install");
+    return -ENOENT;
+}
+
+int ring_genesis_read(struct disk *disk, struct genesis *genesis, char *problem)
+{
+    uint32_t bad_copies;
+    return ring_genesis_copies(disk, genesis, &bad_copies, problem);
+}
+
+int ring_genesis_install(struct disk *disk, const struct genesis *genesis, char *problem)
+{
+    struct ring_super super;
+    int result = ring_super_read(disk, &super, problem);
+    if (result < 0)
+        return result;
+    if (!genesis_intact(genesis)) {
+        const char *why = genesis_problem(genesis);
+        snprintf(problem, DISK_PROBLEM_SIZE, "genesis record: %s",
+                 why != NULL ? why : "its checksum is wrong");
+        return -EINVAL;
+    }
+    if (genesis->founder[super.replica].incarnation != super.incarnation) {
+        snprintf(
+            problem, DISK_PROBLEM_SIZE,
+            "genesis record: it names another incarnation for replica %u than this format drew: "
+            "build the record from the printed identities",
+            super.replica);
+        return -EPERM;
+    }
+    struct genesis there;
+    result = ring_genesis_read(disk, &there, problem);
+    if (result == 0 && memcmp(&there, genesis, sizeof(there)) != 0) {
+        snprintf(
+            problem, DISK_PROBLEM_SIZE,
+            "another genesis record is installed, of cluster %016llx: it is installed once only",
+            (unsigned long long)there.cluster_id);
+        return -EEXIST;
+    }
+    if (result < 0 && result != -ENOENT)
+        return result;
+    for (uint64_t copy = 0; copy < 2; copy++) {
+        int written = write_block(disk, RING_GENESIS_BLOCK + copy, genesis);
+        if (written == 0 && copy == 1)
+            written = disk_flush(disk);
+        if (written < 0) {
+            snprintf(problem, DISK_PROBLEM_SIZE, "genesis record: writing: %s", strerror(-written));
+            return written;
+        }
+    }
+    return 0;
+}
+
+int ring_copies_repair(struct disk *disk, const struct ring_super *super, uint32_t bad_supers,
+                       const struct genesis *genesis, uint32_t bad_genesis)
+{
+    int result = 0;
+    for (uint32_t copy = 0; copy < 2 && result == 0; copy++) {
+        if ((bad_supers >> copy & 1) != 0)
+            result = write_block(disk, RING_SUPER_BLOCK + copy, super);
+        if ((bad_genesis >> copy & 1) != 0 && result == 0)
+            result = write_block(disk, RING_GENESIS_BLOCK + copy, genesis);
+    }
+    return result;
+}
