@@ -1,0 +1,130 @@
+#include "control/admin_request.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
+    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},          [ADMIN_VERSION_SHOW] = {"version", false},
+};
+
+const char *admin_error_name(enum admin_error error)
+{
+    switch (error) {
+    case ADMIN_OK:
+        return "ok";
+    case ADMIN_BAD_REQUEST:
+        return "bad-request";
+    case ADMIN_UNKNOWN_COMMAND:
+        return "unknown-command";
+    case ADMIN_DENIED:
+        return "denied";
+    case ADMIN_NOT_LEADER:
+        return "not-leader";
+    case ADMIN_BUSY:
+        return "busy";
+    case ADMIN_LOST:
+        return "lost";
+    case ADMIN_TIMED_OUT:
+        return "timed-out";
+    case ADMIN_REFUSED:
+        return "refused";
+    case ADMIN_ERROR_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+bool admin_day_name(const char *text, char day[KEEL_DAY_NAME_SIZE])
+{
+    size_t size = strlen(text);
+    if (size == 0 || size > KEEL_DAY_NAME_SIZE)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (text[i] <= ' ' || text[i] > '~')
+            return false;
+    memset(day, ' ', KEEL_DAY_NAME_SIZE);
+    memcpy(day, text, size);
+    return true;
+}
+
+static enum admin_error bad(char *why, enum admin_error error, const char *text)
+{
+    snprintf(why, ADMIN_WHY_MAX, "%s", text);
+    return error;
+}
+
+static enum admin_error parse_day(const json_t *object, struct admin_request *request, char *why)
+{
+    const char *action = json_string_value(json_object_get(object, "action"));
+    const char *name = json_string_value(json_object_get(object, "name"));
+    if (action == NULL || (strcmp(action, "begin") != 0 && strcmp(action, "end") != 0))
+        return bad(why, ADMIN_BAD_REQUEST, "day wants \"action\":\"begin\" or \"end\"");
+    if (name == NULL || !admin_day_name(name, request->day))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "day wants \"name\": 1 to 10 printable characters without spaces");
+    request->day_begin = action[0] == 'b';
+    return ADMIN_OK;
+}
+
+/* Every key must be one that the command takes: a misspelt option is no silent default. */
+static bool keys_known(json_t *object, enum admin_command command)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        bool common = strcmp(key, "v") == 0 || strcmp(key, "cmd") == 0;
+        bool day = command == ADMIN_DAY && (strcmp(key, "action") == 0 || strcmp(key, "name") == 0);
+        bool metrics = command == ADMIN_METRICS && strcmp(key, "format") == 0;
+        if (!common && !day && !metrics)
+            return false;
+    }
+    return true;
+}
+
+static enum admin_error parse_object(json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *version = json_object_get(object, "v");
+    const char *name = json_string_value(json_object_get(object, "cmd"));
+    if (!json_is_integer(version) || json_integer_value(version) != ADMIN_VERSION)
+        return bad(why, ADMIN_BAD_REQUEST, "\"v\" must be 1: this daemon speaks version 1");
+    if (name == NULL)
+        return bad(why, ADMIN_BAD_REQUEST, "\"cmd\" must name a command");
+    int at = 0;
+    while (at < ADMIN_COMMAND_COUNT && strcmp(name, admin_commands[at].name) != 0)
+        at++;
+    if (at == ADMIN_COMMAND_COUNT)
+        return bad(why, ADMIN_UNKNOWN_COMMAND, "no such command: keelctl --help lists them");
+    request->command = (enum admin_command)at;
+    if (!keys_known(object, request->command))
+        return bad(why, ADMIN_BAD_REQUEST, "a key that this command does not take");
+    if (request->command == ADMIN_DAY)
+        return parse_day(object, request, why);
+    const char *format = json_string_value(json_object_get(object, "format"));
+    request->text = format == NULL || strcmp(format, "openmetrics") == 0;
+    if (format != NULL && !request->text && strcmp(format, "numbers") != 0)
+        return bad(why, ADMIN_BAD_REQUEST, "metrics wants \"format\":\"openmetrics\" or \"numbers\"");
+    return ADMIN_OK;
+}
+
+enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,
+                                     char *why)
+{
+    memset(request, 0, sizeof(*request));
+    why[0] = '\0';
+    if (size > ADMIN_LINE_MAX)
+        return bad(why, ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes");
+    json_error_t error;
+    json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
+    if (object == NULL || !json_is_object(object)) {
+        json_decref(object);
+        snprintf(why, ADMIN_WHY_MAX, "not a JSON object: %.100s", error.text);
+        return ADMIN_BAD_REQUEST;
+    }
+    enum admin_error result = parse_object(object, request, why);
+    json_decref(object);
+    return result;
+}

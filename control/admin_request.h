@@ -1,0 +1,61 @@
+/* One line of the admin protocol, as a request: {"v":1,"cmd":"status"}. Total on any bytes. The table
+ * of commands is the daemon's; keelctl has its own, which a test compares with this one.
+ */
+#ifndef KEEL_ADMIN_REQUEST_H
+#define KEEL_ADMIN_REQUEST_H
+
+#include "consensus/wire/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { ADMIN_VERSION = 1, ADMIN_LINE_MAX = 4096, ADMIN_NAME_MAX = 24, ADMIN_WHY_MAX = 160 };
+
+enum admin_command {
+    ADMIN_STATUS,
+    ADMIN_HEALTH,
+    ADMIN_MEMBERS,
+    ADMIN_METRICS,
+    ADMIN_RING,
+    ADMIN_DROPS,
+    ADMIN_DAY,
+    ADMIN_VERSION_SHOW,
+    ADMIN_COMMAND_COUNT
+};
+
+struct admin_command_entry {
+    const char *name;
+    bool changes; /* needs admin rights */
+};
+extern const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT];
+
+struct admin_request {
+    enum admin_command command;
+    bool day_begin;               /* DAY: begin, else end */
+    char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
+    bool text;                    /* METRICS: OpenMetrics text, else numbers */
+};
+
+/* Stable words for programs: stand in error.code. */
+enum admin_error {
+    ADMIN_OK = 0,
+    ADMIN_BAD_REQUEST,
+    ADMIN_UNKNOWN_COMMAND,
+    ADMIN_DENIED,
+    ADMIN_NOT_LEADER,
+    ADMIN_BUSY,
+    ADMIN_LOST,
+    ADMIN_TIMED_OUT,
+    ADMIN_REFUSED,
+    ADMIN_ERROR_COUNT
+};
+const char *admin_error_name(enum admin_error error);
+
+/* `size` bytes without the newline. On an error `why` (ADMIN_WHY_MAX) says what and what to do. */
+enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,
+                                     char *why);
+
+/* A day's name as people write it (1..10 printable characters without spaces) to its padded form. */
+bool admin_day_name(const char *text, char day[KEEL_DAY_NAME_SIZE]);
+
+#endif

@@ -1,0 +1,27 @@
+#include "control/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void log_event(enum log_level level, const char *event, const char *pairs, ...)
+{
+    char line[LOG_LINE_MAX];
+    int at = 0;
+    if (!isatty(STDERR_FILENO))
+        at = snprintf(line, sizeof(line), "<%d>", (int)level);
+    at += snprintf(line + at, sizeof(line) - (size_t)at, "event=%.40s ", event);
+    va_list args;
+    va_start(args, pairs);
+    int size = vsnprintf(line + at, sizeof(line) - (size_t)at - 1, pairs, args);
+    va_end(args);
+    size_t end = strlen(line);
+    for (size_t i = 0; i < end; i++) /* what came from elsewhere must not begin a line */
+        if ((unsigned char)line[i] < ' ')
+            line[i] = ' ';
+    (void)size;
+    line[end] = '\n';
+    ssize_t written = write(STDERR_FILENO, line, end + 1); /* one call: lines stay whole */
+    (void)written;
+}
