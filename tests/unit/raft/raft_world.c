@@ -17,7 +17,7 @@ uint64_t world_random(struct world *world)
     return world->random * UINT64_C(2685821657736338717);
 }
 
-static void set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value)
+void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value)
 {
     ENSURE(index >= 1 && index <= log->last + 1 && index < WORLD_LOG_MAX);
     uint64_t chain = log->entry[index - 1].chain + term * 31 + value;
@@ -115,7 +115,7 @@ static void persist(struct world *world, struct world_node *node, const struct r
         } else if (!out->noop) {
             world->value_next++;
         }
-        set_entry(&node->log, index, term, value);
+        world_set_entry(&node->log, index, term, value);
         judge_entry(world, node, index);
         record(world, node,
                &(struct world_record){.lsn = out->append_lsn + i,
@@ -265,7 +265,7 @@ static void write_records(struct world_node *node, uint64_t lsn)
             node->disk.last = r->index - 1;
             break;
         case WORLD_ENTRY:
-            set_entry(&node->disk, r->index, r->entry.term, r->entry.value);
+            world_set_entry(&node->disk, r->index, r->entry.term, r->entry.value);
             break;
         }
         node->disk_lsn = r->lsn;

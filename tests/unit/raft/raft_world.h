@@ -114,6 +114,9 @@ void world_init(struct world *world, uint32_t count, uint32_t learners,
 /* The next number of the world's generator (xorshift64*). */
 uint64_t world_random(struct world *world);
 
+/* Puts an entry at index <= last + 1; the log ends there. */
+void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value);
+
 /* One event at one node, and everything that follows from it there: records, packets, commits. */
 void world_tick(struct world *world, uint8_t id);
 void world_propose(struct world *world, uint8_t id, uint32_t count);
