@@ -1,5 +1,5 @@
-/* The seam to time and chance. Implemented by clock_host.c (TSC calibrated against the kernel's clocks,
- * read once a turn) and, at link time in its place, by the simulator.
+/* The seam to time and chance. Implemented by clock_host.c (TSC calibrated against the kernel's
+ * clocks, read once a turn) and, at link time in its place, by the simulator.
  *
  * Monotone time counts suspend (CLOCK_BOOTTIME, H20) and never steps; UTC may.
  */
@@ -15,8 +15,8 @@ struct clock;
 int clock_open(struct clock **clock);
 void clock_close(struct clock *clock);
 
-/* Monotone nanoseconds since any origin (> 0); no system call in steady state. One clock may be read by
- * any thread. */
+/* Monotone nanoseconds since any origin (> 0); no system call in steady state. One clock may be
+ * read by any thread. */
 uint64_t clock_now_ns(struct clock *clock);
 /* UTC in nanoseconds since 1970 and the clock's known error bound (UINT32_MAX: unknown), as last
  * disciplined by clock_discipline(); no system call. */
@@ -24,8 +24,11 @@ uint64_t clock_utc_ns(struct clock *clock, uint32_t *error_ns);
 /* Re-measures TSC against CLOCK_BOOTTIME and CLOCK_REALTIME and reads the kernel's error estimate
  * (adjtimex); housekeeping thread, about once a second. */
 void clock_discipline(struct clock *clock);
+/* clock_utc_ns() for a now_ns that clock_now_ns() has just given: the counter is not read again. */
+uint64_t clock_utc_at(struct clock *clock, uint64_t now_ns, uint32_t *error_ns);
 
-/* Fresh random bits: cheap, not secret (election timeouts). Any thread that owns `state`. */
+/* Fresh random bits: cheap, not secret (election timeouts). Any thread that owns `state`, which is
+ * 0 before the first call, or a seed. */
 uint64_t clock_random(struct clock *clock, uint64_t *state);
 /* Secret random bytes (salts, incarnations); cold path. */
 void clock_secret(struct clock *clock, void *bytes, size_t size);

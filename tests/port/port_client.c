@@ -148,8 +148,8 @@ int main(int argc, char **argv)
     c.size = (uint32_t)strtoul(argv[3], NULL, 10);
     c.in_flight = (uint32_t)strtoul(argv[4], NULL, 10);
     c.count = (uint32_t)strtoul(argv[5], NULL, 10);
-    if (c.size < PAYLOAD_MIN || c.size > PAYLOAD_MAX || c.in_flight < 1 || c.in_flight > FLIGHT_MAX ||
-        c.count < 1 || c.count > COUNT_MAX) {
+    if (c.size < PAYLOAD_MIN || c.size > PAYLOAD_MAX || c.in_flight < 1 ||
+        c.in_flight > FLIGHT_MAX || c.count < 1 || c.count > COUNT_MAX) {
         fprintf(stderr, "port_client: size, in-flight or count out of range\n");
         return 2;
     }

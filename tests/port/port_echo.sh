@@ -1,7 +1,8 @@
 #!/bin/sh
-# A real DPDK port over a veth pair, a kernel client at the other end, each in a network namespace of its
-# own: the client gets every datagram back once and unchanged, ping is answered, and nothing but the
-# port speaks at its end. Prints TAP. Needs root; whatever it makes goes at the end, also after Ctrl-C.
+# A real DPDK port over a veth pair, a kernel client at the other end, each in a network namespace
+# of its own: the client gets every datagram back once and unchanged, ping is answered, and nothing
+# but the port speaks at its end. Prints TAP. Needs root; whatever it makes goes at the end, also
+# after a Ctrl-C.
 #
 # port_echo.sh PORT_ECHO PORT_CLIENT [af_packet|af_xdp ...]
 set -u
@@ -73,7 +74,7 @@ make_network() {
 }
 
 start_echo() { # driver, idle strategy
-    ip netns exec "$ns_port" "$echo_program" "net_$10,iface=kport" 10.99.0.1/24 7000 "$2" 90 \
+    ip netns exec "$ns_port" "$echo_program" "net_${1}0,iface=kport" 10.99.0.1/24 7000 "$2" 90 \
         >"$scratch/echo.out" 2>"$scratch/echo.err" &
     echo_pid=$!
     for _ in $(seq 100); do
@@ -93,7 +94,8 @@ stop_echo() {
 }
 
 client() { # payload size, in flight, count
-    ip netns exec "$ns_client" "$client_program" 10.99.0.1 7000 "$1" "$2" "$3" >"$scratch/client.out"
+    ip netns exec "$ns_client" "$client_program" 10.99.0.1 7000 "$1" "$2" "$3" \
+        >"$scratch/client.out"
     status=$?
     sed "s/^/# $1 bytes, $2 in flight: /" "$scratch/client.out"
     return $status
@@ -106,8 +108,10 @@ ping_host() {
 
 no_icmp_errors() {
     # The kernel at the port's end has no address there and must not answer for it.
-    errors=$(ip netns exec "$ns_client" awk '/^Icmp: [0-9]/ { print $4 }' /proc/net/snmp)
-    [ "$errors" = 0 ]
+    ip netns exec "$ns_client" cat /proc/net/snmp >"$scratch/snmp"
+    errors=$(awk '/^Icmp:/ && ++n == 1 { while ($(++at) != "InDestUnreachs" && at < NF); }
+        /^Icmp:/ && n == 2 { print $at }' "$scratch/snmp")
+    [ "$errors" = 0 ] || { echo "# $errors ICMP errors"; false; }
 }
 
 mac_learnt() {
