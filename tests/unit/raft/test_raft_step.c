@@ -167,7 +167,7 @@ static struct raft_in random_event(void)
         in.msg = (struct raft_msg){.kind = (uint8_t)draw(8),
                                    .from = (uint8_t)draw(5),
                                    .to = 1,
-                                   .status = (uint8_t)draw(8),
+                                   .status = (uint8_t)(draw(2) ? draw(8) : RAFT_APPEND_CHAIN),
                                    .count = (uint32_t)draw(4),
                                    .term = draw(30) > 0 ? raft.term : raft.term + draw(3) - 1,
                                    .prev_index = draw(raft.log.last + 3),
