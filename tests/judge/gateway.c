@@ -9,6 +9,12 @@
 
 enum { FIELDS_MAX = 7, FIELD_SIZE = 64 };
 
+struct mismatch { /* the lowest number of a session whose result is not what the log says */
+    uint64_t session, number, feed, line, more;
+    const char *path;
+    const char *what;
+};
+
 struct text {
     struct gateways *gateways;
     struct model *model;
@@ -24,6 +30,9 @@ struct text {
     struct table latest; /* (session, number) -> h of the latest submit in this file */
     struct table opened; /* session -> its principal, as this file says */
     struct table results; /* (session, number) -> 1: answered before */
+    struct table differs; /* session -> place in mismatch */
+    struct mismatch *mismatch;
+    size_t mismatch_count, mismatch_cap;
 };
 
 /* --- lines ---------------------------------------------------------------------------------------- */
@@ -164,10 +173,51 @@ static bool day_equal(const char *stated, const char name[DAY_SIZE])
     return size == length && memcmp(stated, name, length) == 0;
 }
 
+/* One difference shifts all that follows in its session: only the first is told, see tell(). */
 static void ack_fail(struct text *text, const char *what)
 {
-    fail(text->report, "%s line %" PRIu64 ": session %" PRIu64 " number %" PRIu64 " (feed %s): %s",
-         text->path, text->line, text->number[1], text->number[2], text->field[4], what);
+    bool added;
+    struct mismatch here = {.session = text->number[1],
+                            .number = text->number[2],
+                            .feed = text->number[4],
+                            .line = text->line,
+                            .path = text->path,
+                            .what = what};
+    uint64_t *at = table_add(&text->differs, here.session, 0, text->mismatch_count, &added);
+    if (added) {
+        text->mismatch = grow(text->mismatch, &text->mismatch_cap, text->mismatch_count + 1,
+                              sizeof(*text->mismatch));
+        text->mismatch[text->mismatch_count++] = here;
+        return;
+    }
+    struct mismatch *first = &text->mismatch[*at];
+    here.more = first->more + 1;
+    if (here.number < first->number)
+        *first = here;
+    else
+        first->more++;
+}
+
+static int by_feed(const void *a, const void *b)
+{
+    const struct mismatch *x = a;
+    const struct mismatch *y = b;
+    return (x->feed > y->feed) - (x->feed < y->feed);
+}
+
+static void tell(struct text *text)
+{
+    if (text->mismatch_count > 0)
+        qsort(text->mismatch, text->mismatch_count, sizeof(*text->mismatch), by_feed);
+    for (size_t i = 0; i < text->mismatch_count; i++) {
+        const struct mismatch *m = &text->mismatch[i];
+        fail(text->report,
+             "%s line %" PRIu64 ": session %" PRIu64 " number %" PRIu64 " (feed %" PRIu64
+             "): %s (and %" PRIu64 " more results of this session)",
+             m->path, m->line, m->session, m->number, m->feed, m->what, m->more);
+    }
+    free(text->mismatch);
+    free(text->differs.slot);
 }
 
 /* Content: as last submitted in this log, or else in any. */
@@ -210,16 +260,18 @@ static void take_ack_wrapped(struct text *text, const struct session *s, const s
     if (day == UINT32_MAX)
         return;
     struct fed *fed = day_fed(&text->model->day[day], feed);
+    if (feed > text->model->day[day].acked)
+        text->model->day[day].acked = feed;
     if (fed->entry != NULL && (fed->session != s->id || fed->number != text->number[2]))
         ack_fail(text, "the same feed number was acknowledged for another message");
+    if (s->adopted && text->number[2] <= s->settled)
+        return; /* this entry may be a resend of one that is gone */
     *fed = (struct fed){.entry = r->entry,
                         .session = s->id,
                         .number = text->number[2],
                         .seen = fed->seen,
                         .offset = (uint16_t)(r->payload - r->entry),
                         .size = r->size};
-    if (feed > text->model->day[day].acked)
-        text->model->day[day].acked = feed;
 }
 
 static void take_sequenced(struct text *text, const struct session *s, const struct result *r)
@@ -389,6 +441,7 @@ void gateways_check(struct gateways *gateways, struct model *model, const struct
         text->file = i;
         read_lines(text, &gateways->file[i], false);
     }
+    tell(text);
     if (gateways->complete)
         nothing_invented(gateways, model, report);
     if (!model->whole && model->below > 0)

@@ -213,10 +213,9 @@ struct rings {
     uint64_t first, held; /* indexes first..held of it */
 };
 
-/* Finds the log that a majority holds, and compares all rings with it. */
+/* Finds the log that a majority holds, and compares all rings with it. Everything that acknowledgements
+ * and captures speak of is then looked for in that log alone. */
 void rings_compare(struct rings *rings, struct report *report);
-/* Compares again what must be equal up to `highest`, once that is known. */
-void rings_reach(const struct rings *rings, uint64_t highest, const char *by, struct report *report);
 const uint8_t *rings_entry(const struct rings *rings, uint64_t index);
 
 /* --- model.c: the machine, as the design describes it ---------------------------------------------- */

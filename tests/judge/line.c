@@ -99,7 +99,7 @@ static bool day_take(struct judging *judging, struct line *line, const struct da
     if (line->positioned && day != line->day) {
         if (line->begun && !line->day_over)
             fail(judging->report, "%s: a new day before the end of session of the last", where);
-        else if (line->begun && day != line->day + 1)
+        else if (line->begun && model->whole && day != line->day + 1)
             fail(judging->report, "%s: days are skipped", where);
         line->next = 1;
         line->day_over = false;
@@ -180,11 +180,11 @@ static bool answer_take(struct judging *judging, const struct line *line,
     uint64_t *waiting =
         table_find(&judging->feed->asked,
                    party_key(line->replica, datagram->to, datagram->to_port), sequence);
-    if (waiting == NULL || *waiting == 0 || count == COUNT_HEARTBEAT || count == COUNT_END ||
-        (line->begun && sequence == line->next))
+    if (waiting == NULL || *waiting == 0 || count == COUNT_HEARTBEAT || count == COUNT_END)
         return false;
     uint32_t day = model_day(judging->model, (const char *)datagram->at, 0);
-    if (day == UINT32_MAX || sequence == 0)
+    if (day == UINT32_MAX || sequence == 0 ||
+        (line->begun && day == line->day && sequence == line->next))
         return false;
     --*waiting;
     judging->report->counts.answers++;

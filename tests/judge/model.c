@@ -384,6 +384,8 @@ struct result model_result(const struct session *session, uint64_t number)
 
 uint32_t model_day(struct model *model, const char *name, uint32_t from)
 {
+    if (!model->whole)
+        from = 0; /* days are known in the order in which the evidence names them */
     for (uint32_t day = from; day < model->day_count; day++)
         if (memcmp(model->day[day].name, name, DAY_SIZE) == 0)
             return day;

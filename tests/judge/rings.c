@@ -80,6 +80,30 @@ static void same_terms(const struct ring *a, const struct ring *b, struct report
     }
 }
 
+/* A ring that a majority has overtaken may still hold another end; what it called committed may not
+ * differ. */
+static void contradiction(const struct rings *rings, const struct ring *ring,
+                          struct report *report)
+{
+    uint64_t from = ring->first > rings->first ? ring->first : rings->first;
+    uint64_t to = ring->commit < rings->held ? ring->commit : rings->held;
+    if (to > ring_last(ring))
+        to = ring_last(ring);
+    for (uint64_t index = from; index <= to; index++) {
+        const struct live *mine = live_at(ring, index);
+        const struct live *theirs = live_at(rings->reference, index);
+        if (mine->chain == theirs->chain)
+            continue;
+        fail(report,
+             "index %" PRIu64 ": ring %d (page %" PRIu64
+             ") contradicts, in what it called committed, the log that a majority holds (ring %d "
+             "page %" PRIu64 ")",
+             index, ring->id, mine->page, rings->reference->id, theirs->page);
+        return;
+    }
+}
+
+
 void rings_compare(struct rings *rings, struct report *report)
 {
     if (!genesis_compare(rings, report))
@@ -106,45 +130,18 @@ void rings_compare(struct rings *rings, struct report *report)
         return;
     }
     report->counts.entries = rings->held - rings->first + 1;
-    for (int id = 1; id <= REPLICAS; id++)
-        if (rings->ring[id].usable && rings->ring[id].commit > 0)
-            rings_reach(rings, rings->ring[id].commit, "a page that calls it committed", report);
-}
-
-/* A ring that a majority has overtaken may still hold another end; what it called committed may not
- * differ. */
-static void contradiction(const struct rings *rings, const struct ring *ring, uint64_t to,
-                          struct report *report)
-{
-    uint64_t from = ring->first > rings->first ? ring->first : rings->first;
-    if (to > ring->commit)
-        to = ring->commit;
-    if (to > ring_last(ring))
-        to = ring_last(ring);
-    for (uint64_t index = from; index <= to; index++) {
-        const struct live *mine = live_at(ring, index);
-        const struct live *theirs = live_at(rings->reference, index);
-        if (mine->chain == theirs->chain)
+    for (int id = 1; id <= REPLICAS; id++) {
+        const struct ring *ring = &rings->ring[id];
+        if (!ring->usable)
             continue;
-        fail(report,
-             "index %" PRIu64 ": ring %d (page %" PRIu64
-             ") contradicts, in what it called committed, the log that a majority holds (ring %d "
-             "page %" PRIu64 ")",
-             index, ring->id, mine->page, rings->reference->id, theirs->page);
-        return;
+        if (ring->commit > rings->held)
+            fail(report,
+                 "index %" PRIu64 ": ring %d calls it committed, but a majority holds only up to "
+                 "%" PRIu64,
+                 ring->commit, id, rings->held);
+        if (ring != rings->reference)
+            contradiction(rings, ring, report);
     }
-}
-
-void rings_reach(const struct rings *rings, uint64_t highest, const char *by, struct report *report)
-{
-    if (highest > rings->held) {
-        fail(report, "index %" PRIu64 ": reached by %s, but a majority holds only up to %" PRIu64,
-             highest, by, rings->held);
-        highest = rings->held;
-    }
-    for (int id = 1; rings->reference != NULL && id <= REPLICAS; id++)
-        if (rings->ring[id].usable && &rings->ring[id] != rings->reference)
-            contradiction(rings, &rings->ring[id], highest, report);
 }
 
 const uint8_t *rings_entry(const struct rings *rings, uint64_t index)

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Judges the judge: 1,000 intact histories must be proven, and the same 1,000, each spoilt in one place,
+must be rejected with a failure that names the place. Seeds are fixed; ends with 'N passed, N failed'.
+
+    check_judge.py [--count N] [--first SEED] [--jobs N] [--keep DIRECTORY] KEEL-JUDGE
+"""
+
+import argparse
+import collections
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+
+import damage
+from histories import History
+
+
+def judge(program, arguments):
+    done = subprocess.run([program] + arguments, capture_output=True, text=True, close_fds=False)
+    failures = [line[len("NOT PROVEN: "):] for line in done.stdout.splitlines()
+                if line.startswith("NOT PROVEN: ")]
+    return done.returncode, failures, done.stdout + done.stderr
+
+
+def without(directory, failures):
+    return [line.replace(directory + "/", "") for line in failures]
+
+
+def one_seed(task):
+    program, seed, keep = task
+    problems = []
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    directory = tempfile.mkdtemp(prefix="keel-judge-", dir=base)
+    kind = "none"
+    try:
+        history = History(seed)
+        history.write(directory)
+        arguments = history.arguments(directory)
+        code, failures, text = judge(program, arguments)
+        if code != 0 or failures or "PROVEN" not in text:
+            problems.append(f"seed {seed}: an intact history was rejected ({code}):\n{text}")
+        kind, planted = damage.spoil(history, directory, seed)
+        code, failures, text = judge(program, arguments)
+        if code != 1 or not failures:
+            problems.append(f"seed {seed}: {kind}: was not found ({code}):\n{text}")
+        elif not planted.named_in(without(directory, failures)):
+            problems.append(f"seed {seed}: {kind}: planted at {' or '.join(planted.places)}, "
+                            f"but the judge says:\n" + "\n".join(failures))
+    finally:
+        if keep and problems:
+            shutil.copytree(directory, os.path.join(keep, str(seed)), dirs_exist_ok=True)
+        shutil.rmtree(directory)
+    return kind, history.counts, problems
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--keep", help="where to keep the evidence of what failed")
+    parser.add_argument("judge")
+    options = parser.parse_args()
+    tasks = [(options.judge, options.first + i, options.keep) for i in range(options.count)]
+    kinds, counts, failed = collections.Counter(), collections.Counter(), 0
+    with multiprocessing.Pool(options.jobs) as pool:
+        for kind, seen, problems in pool.imap(one_seed, tasks, chunksize=10):
+            kinds[kind] += 1
+            counts.update(seen)
+            failed += len(problems)
+            for problem in problems[: max(0, 10 - failed)]:
+                print(problem)
+    print("intact histories held:", ", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+    print("planted:", ", ".join(f"{n} {what}" for what, n in sorted(kinds.items())))
+    if options.count >= 1000:  # a generator that never makes the bad input proves nothing
+        missing = [kind.__name__ for kind in damage.ALWAYS + damage.WHOLE if kinds[kind.__name__] == 0]
+        for kind in missing:
+            print(f"never planted: {kind}")
+        failed += len(missing)
+    print(f"{2 * options.count - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

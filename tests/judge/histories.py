@@ -1,0 +1,658 @@
+#!/usr/bin/env python3
+"""Synthetic histories: what an honest run of Keel leaves behind, drawn from a seed, in the formats of
+tests/judge/judge.h. The plan of a history stays in memory, so that tests/judge/damage.py can spoil it.
+
+    histories.py --seed N DIRECTORY     writes one history and prints the judge's arguments
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import struct
+
+import encode as e
+
+FEED_PORT, REQUEST_PORT, CONSUMER = 26400, 26401, 0x0A000064
+MS = 1_000_000
+T0 = 1_700_000_000_000_000_000
+# election, heartbeat, stall, rho, stale, ttl min, ttl max, retain, sessions, each, window, flights, bytes
+LIMITS = (150, 15, 60, 200, 1000, 200, 2000, 5000, 64, 8, 64, 32, 262144)
+
+
+def head_of(payload):
+    return hashlib.sha256(payload).hexdigest()[:16]
+
+
+class Session:
+    def __init__(self, gateway, name, index, process, window, log_ns):
+        self.gateway, self.name, self.id, self.epoch, self.process = gateway, name, index, index, process
+        self.window, self.last, self.acked, self.began_ns = window, 0, 0, log_ns
+        self.ended = False
+        self.content = {}   # number -> payload as submitted
+        self.results = {}   # number -> (status, feed, utc_ns, day, index)
+
+
+class Gateway:
+    def __init__(self, number):
+        self.principal, self.path = 16 + number, f"gateway-{number}.log"
+        self.lines = ["# a gateway of a synthetic history"]
+        self.sessions = []
+
+
+class Day:
+    def __init__(self, name):
+        self.name, self.items, self.ended = name, [], False
+
+
+class Item:
+    """One feed number: a message or a session's end."""
+
+    def __init__(self, index, utc_ns, error_ns, kind, session, number, payload, end=b""):
+        self.index, self.utc_ns, self.error_ns, self.kind = index, utc_ns, error_ns, kind
+        self.session, self.number, self.payload, self.end = session, number, payload, end
+
+    def block(self, envelope):
+        if not envelope:
+            return b"" if self.kind else self.payload
+        return e.envelope(self.kind, self.error_ns, self.utc_ns, self.session, self.number,
+                          self.end if self.kind else self.payload)
+
+
+class History:
+    def __init__(self, seed):
+        self.random = r = random.Random(seed)
+        self.replicas = 5 if r.random() < 0.1 else 3
+        self.quorum = self.replicas // 2 + 1
+        self.envelope = r.random() < 0.5
+        self.wrapped = r.random() < 0.06
+        self.cluster = r.getrandbits(63) | 1
+        self.incarnations = {i: r.getrandbits(62) | 1 for i in range(1, self.replicas + 1)}
+        self.days = [Day("20240102")]
+        self.day_open = True
+        self.record = e.genesis(self.cluster, self.incarnations, self.days[0].name, LIMITS)
+        self.term, self.utc_ns, self.log_ns, self.noop_ns = 1, T0, 0, 0
+        self.log, self.boundaries = [], []   # boundaries: (index, stale entries of the term before)
+        self.events = []                     # of the feed: (index, what, day, item)
+        self.sessions = []
+        self.gateways = [Gateway(i) for i in range(r.randint(1, 2))]
+        self.counts = {}
+        self.run_machine()
+        self.build_rings()
+        self.build_feed()
+
+    def count(self, what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # --- the log ---
+
+    def append(self, kind, body, principal=1):
+        r = self.random
+        self.utc_ns += r.choice((0, 1, 40_000, 900_000))
+        self.log_ns += r.randint(1, 20) * MS
+        error_ns = r.choice((0, 1500, 0xFFFFFFFF))
+        index = len(self.log) + 1
+        self.log.append(e.entry(index, self.term, kind, body, self.utc_ns, self.log_ns, error_ns,
+                                principal))
+        self.error_ns = error_ns
+        return index
+
+    def open_session(self, gateway, name):
+        r = self.random
+        process, window = r.getrandbits(60) | 1, r.choice((1, 4, 16, 64))
+        index = self.append(e.OPEN, e.session_open(name, process, 0, 500, window), gateway.principal)
+        session = Session(gateway, name, index, process, window, self.log_ns)
+        self.sessions.append(session)
+        gateway.sessions.append(session)
+        self.log_session(session)
+        if r.random() < 0.2:  # the same request once more, and a stranger to the name's process
+            self.append(e.OPEN, e.session_open(name, r.choice((process, 5)), 0, 500, 1),
+                        gateway.principal)
+            self.count("open again")
+
+    def log_session(self, s):
+        s.gateway.lines.append(
+            f"session {self.utc_ns} {s.name} {s.id} {s.epoch} {s.gateway.principal}")
+
+    def submit_line(self, s, number):
+        payload = s.content[number]
+        s.gateway.lines.append(f"submit {s.id} {number} {len(payload)} {head_of(payload)}")
+
+    def payload(self):
+        r = self.random
+        return r.randbytes(r.choice((1, 8, 24, 40, 64, 64, 64, 200)))
+
+    def prepare(self, s, first, count):
+        """Contents for numbers first.. of a session, submitted if they are new."""
+        payloads = []
+        for number in range(first, first + count):
+            if number not in s.content:
+                s.content[number] = self.payload()
+                self.submit_line(s, number)
+            payloads.append(s.content[number])
+        return payloads
+
+    def messages(self, s, first, count, acked=None, epoch=None, principal=None):
+        """An entry of messages, and what the machine makes of it."""
+        payloads = self.prepare(s, first, count)
+        acked = s.acked if acked is None else acked
+        index = self.append(e.MESSAGES, e.messages(s.id, s.epoch if epoch is None else epoch, first,
+                                                   acked, payloads),
+                            s.gateway.principal if principal is None else principal)
+        if epoch is not None or principal is not None or s.ended:
+            return
+        for number, payload in zip(range(first, first + count), payloads):
+            if number == s.last + 1 and number <= acked + s.window:
+                self.consume(s, number, payload, index)
+
+    def consume(self, s, number, payload, index):
+        s.last = number
+        day = self.days[-1]
+        if not self.day_open:
+            s.results[number] = ("day-closed", 0, self.utc_ns, day.name, index)
+            return
+        item = Item(index, self.utc_ns, self.error_ns, 0, s.id, number, payload)
+        day.items.append(item)
+        self.events.append((index, "item", len(self.days) - 1, item))
+        s.results[number] = ("sequenced", len(day.items), self.utc_ns, day.name, index)
+
+    def acknowledge(self, s, numbers, day=None):
+        for number in numbers:
+            if number not in s.results:
+                continue
+            status, feed, utc_ns, name, _ = s.results[number]
+            shown = day or self.random.choice((name, name.ljust(10, "_")))
+            s.gateway.lines.append(f"ack {s.id} {number} {status} {feed} {utc_ns} {shown}")
+
+    def refuse_line(self, s, number, status):
+        s.gateway.lines.append(f"ack {s.id} {number} {status} 0 0 {self.days[-1].name}")
+
+    # --- what can happen ---
+
+    def do_messages(self, s):
+        r = self.random
+        room = min(s.acked + s.window - s.last, 6)
+        if room <= 0:
+            self.acknowledge(s, range(s.acked + 1, s.last + 1))
+            s.acked = s.last
+            return
+        count = r.randint(1, room)
+        self.messages(s, s.last + 1, count)
+        if r.random() < 0.8:
+            self.acknowledge(s, range(s.last - count + 1, s.last + 1))
+            s.acked = s.last
+        if r.random() < 0.3:
+            self.acknowledge(s, range(max(1, s.last - 1), s.last + 1))
+            self.count("doubled acknowledgement")
+
+    def do_resend(self, s):
+        if s.last == 0:
+            return
+        first = self.random.randint(max(1, s.last - 4), s.last)
+        more = self.random.randint(0, 2)
+        self.messages(s, first, s.last - first + 1 + more)
+        self.acknowledge(s, range(first, s.last + 1))
+        self.count("resend")
+
+    def do_gap(self, s):
+        self.messages(s, s.last + 2, self.random.randint(1, 3))
+        self.refuse_line(s, s.last + 2, "gap")
+        self.count("gap")
+
+    def do_window(self, s):
+        self.messages(s, s.last + 1, 2, acked=max(0, s.last - s.window))
+        self.refuse_line(s, s.last + 1, "window")
+        self.count("beyond the window")
+
+    def do_stranger(self, s):
+        r = self.random
+        self.messages(s, s.last + 1, r.randint(1, 2), principal=r.choice((1, 77)))
+        self.count("another's session")
+
+    def do_restart(self, s):
+        """The gateway dies and comes back: resume, results kept, what was open is submitted again."""
+        old = s.epoch
+        process = self.random.getrandbits(60) | 1
+        body = e.session_open(s.name, process, s.epoch, 500, 1)
+        if self.random.random() < 0.3:
+            self.append(e.RESUME, e.session_open(s.name, 9, s.epoch + 1, 500, 1), s.gateway.principal)
+        s.epoch = self.append(e.RESUME, body, s.gateway.principal)
+        s.process, s.began_ns = process, self.log_ns
+        if self.random.random() < 0.3:
+            self.append(e.RESUME, body, s.gateway.principal)
+        self.log_session(s)
+        kept = range(max(1, s.last - s.window + 1), s.last + 1)
+        self.acknowledge(s, kept, self.random.choice(("-", None)))
+        s.acked = s.last
+        for number in sorted(s.content):
+            if number > s.last or self.random.random() < 0.2:
+                self.submit_line(s, number)
+        if self.random.random() < 0.6:
+            self.messages(s, s.last + 1, 1, epoch=old)  # the old life's last packet
+            self.refuse_line(s, s.last + 1, "stale-epoch")
+        self.count("gateway restart")
+
+    def do_end(self, s):
+        reason = self.random.choice((e.CLEAN, e.KILLED, e.EXPIRED))
+        principal = s.gateway.principal
+        body = e.session_end(s.id, s.epoch, 0, reason)
+        kind = e.END
+        if reason == e.KILLED:
+            principal, body = 2, e.session_end(s.id, self.random.choice((0, s.epoch)), 0, reason)
+        if reason == e.EXPIRED:
+            kind, principal, body = e.EXPIRE, 1, e.session_end(s.id, s.epoch, self.term, reason)
+            if self.random.random() < 0.5:  # too early, so refused: the no-op's TTL_max is not over
+                wait = max(self.noop_ns + 2000 * 1_000_200, s.began_ns + 500 * 1_000_200)
+                if self.log_ns + 20 * MS < wait:
+                    self.append(kind, body, principal)
+                    self.count("expiry refused")
+            self.log_ns += 2_100 * MS
+        index = self.append(kind, body, principal)
+        s.ended = True
+        if self.day_open:
+            end = e.end_message(s.id, s.last, s.gateway.principal, reason, s.name)
+            item = Item(index, self.utc_ns, self.error_ns, 1, s.id, s.last, b"", end)
+            self.days[-1].items.append(item)
+            self.events.append((index, "item", len(self.days) - 1, item))
+        if reason == e.CLEAN:
+            s.gateway.lines.append(f"end {s.id} {s.last}")
+        if self.random.random() < 0.4:  # once more, and a message too late
+            if reason != e.EXPIRED:
+                self.append(kind, body, principal)
+            self.messages(s, s.last + 1, 1)
+            self.refuse_line(s, s.last + 1, "session-ended")
+        self.count("session end")
+
+    def do_day(self, s):
+        name = self.days[-1].name
+        if self.random.random() < 0.3:
+            self.append(e.DAY_END, e.day("19990101"), 1)         # not this day
+            self.append(e.DAY_BEGIN, e.day("20990101"), 1)       # within a day
+            self.append(e.DAY_END, e.day(name), s.gateway.principal)  # not a client's to end
+        index = self.append(e.DAY_END, e.day(name), 1)
+        self.day_open, self.days[-1].ended = False, True
+        self.events.append((index, "end", len(self.days) - 1, None))
+        if self.random.random() < 0.6 and not s.ended:
+            self.do_messages(s)
+        name = str(int(name) + 1)
+        index = self.append(e.DAY_BEGIN, e.day(name), 1)
+        self.days.append(Day(name))
+        self.day_open = True
+        self.events.append((index, "begin", len(self.days) - 1, None))
+        self.count("day roll")
+
+    def do_leader(self, s):
+        r = self.random
+        stale = []
+        if r.random() < 0.6 and not s.ended:  # what the old leader could not replicate
+            term = self.term
+            first = s.last + 1
+            for k in range(r.randint(1, 3)):
+                payloads = self.prepare(s, first + k, 1)
+                stale.append(e.entry(len(self.log) + 1 + k, term, e.MESSAGES,
+                                     e.messages(s.id, s.epoch, first + k, s.acked, payloads),
+                                     self.utc_ns + k, self.log_ns + k, 0, s.gateway.principal))
+            self.count("superseded tail")
+        self.term += r.randint(1, 2)
+        index = len(self.log) + 1
+        leader = r.randint(1, self.replicas)
+        self.append(e.NOOP, e.noop(leader, self.incarnations[leader]), leader)
+        self.noop_ns = self.log_ns
+        self.boundaries.append((index, stale))
+        if r.random() < 0.5:
+            self.append(e.BOOT, e.boot(leader, self.incarnations[leader], self.term, r.getrandbits(60)),
+                        leader)
+        self.count("leader change")
+
+    def run_machine(self):
+        r = self.random
+        self.append(e.NOOP, e.noop(1, self.incarnations[1]))
+        for gateway in self.gateways:
+            self.open_session(gateway, f"oms-{gateway.principal}")
+        actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3), (self.do_window, 3),
+                   (self.do_stranger, 3), (self.do_restart, 4), (self.do_end, 2), (self.do_day, 2),
+                   (self.do_leader, 5)]
+        weights = [w for _, w in actions]
+        for _ in range(r.randint(60, 90) if self.wrapped else r.randint(12, 30)):
+            living = [s for s in self.sessions if not s.ended]
+            if not living or (len(living) < 3 and r.random() < 0.05):
+                if len(self.sessions) < 6:
+                    self.open_session(r.choice(self.gateways), r.choice(("alpha", "beta", "gamma")) +
+                                      str(len(self.sessions)))
+                    continue
+                break
+            r.choices(actions, weights)[0][0](r.choice(living))
+        for s in self.sessions:
+            self.acknowledge(s, range(s.acked + 1, s.last + 1))
+
+    # --- the rings ---
+
+    def build_rings(self):
+        r = self.random
+        order = list(range(1, self.replicas + 1))
+        r.shuffle(order)
+        self.order = order
+        self.held = {i: len(self.log) for i in order}
+        for replica in order[self.quorum:]:
+            if r.random() < 0.4:
+                self.held[replica] = r.randint(0, len(self.log))
+        # of each old leader's tail at most one replica holds something
+        holder = {index: r.choice(order) for index, stale in self.boundaries if stale}
+        self.rings = {}
+        for replica in sorted(order):
+            slots = 16 if self.wrapped else 64
+            ring = e.Ring(replica, self.incarnations[replica], self.cluster, self.record, slots)
+            self.fill_ring(ring, self.held[replica], holder)
+            if self.wrapped or len(ring.pages) > slots - 8:
+                ring.slots = 16
+                self.wrap_ring(ring)
+            elif r.random() < 0.4:
+                self.tear_ring(ring)
+            self.rings[replica] = ring
+
+    def fill_ring(self, ring, held, holder):
+        r = self.random
+        state = {"lsn": 0, "boot": 1, "term": 1, "commit": 0, "durable": 0, "durable_page": 0}
+        stale_at = dict(self.boundaries)
+        page = None
+
+        def close():
+            nonlocal page
+            if page is not None:
+                ring.pages.append(page)
+                page = None
+
+        def fresh(index, safe):
+            """Opens a page at index; nothing above `safe` may be called committed in it."""
+            nonlocal page
+            close()
+            if r.random() < 0.03:
+                state["boot"] += 1
+            lag = r.randint(1, 3)
+            if len(ring.pages) >= lag:
+                witness = ring.pages[-lag]
+                state["durable"] = max(state["durable"], witness.lsn)
+                state["durable_page"] = max(state["durable_page"], len(ring.pages) - lag + 1)
+            state["commit"] = max(state["commit"], min(safe, index - 1) - r.randint(0, 4))
+            page = e.Page(first_index=index, term=state["term"], boot=state["boot"], lsn=state["lsn"],
+                          durable_lsn=state["durable"], durable_page=state["durable_page"],
+                          commit=state["commit"], vote=r.randint(0, self.replicas))
+
+        def put(data, index, safe):
+            full = page is None or sum(map(len, page.entries)) + len(data) > e.ROOM
+            if full or r.random() < (0.8 if self.wrapped else 0.3):
+                fresh(index, safe)
+            state["lsn"] += 1
+            page.entries.append(data)
+            page.lsn = state["lsn"]
+
+        for index in range(1, held + 2):
+            if index in stale_at:
+                stale = stale_at[index] if holder.get(index) == ring.replica else []
+                for k, data in enumerate(stale[: r.randint(1, 3)]):
+                    put(data, index + k, index - 1)
+                if stale and index <= held:
+                    state["lsn"] += 1  # the truncation
+                close()
+                if index <= held:
+                    state["term"] = struct.unpack_from("<Q", self.log[index - 1], 16)[0]
+                    state["lsn"] += 1
+                    if r.random() < 0.5:
+                        fresh(index, index - 1)  # term or vote alone
+                        close()
+            if index <= held:
+                put(self.log[index - 1], index, index - 1)
+        close()
+        live = held + 1
+        if ring.pages and r.random() < 0.6 and held + 1 not in stale_at:
+            fresh(live, held)
+            page.durable_lsn, page.durable_page = state["lsn"], len(ring.pages)
+            close()
+
+    def wrap_ring(self, ring):
+        """Most of the ring is overwritten; the head stands where checkpoints let it."""
+        r = self.random
+        head = max(0, len(ring.pages) - r.randint(8, 13))
+        while head > 0 and any(p.first_index < ring.pages[head].first_index
+                               for p in ring.pages[head:]):
+            head -= 1
+        if len(ring.pages) - head > ring.slots:
+            ring.slots = len(ring.pages) - head + 2
+        ring.head = head
+        if head == 0:
+            return
+        ring.identities()
+        first = ring.pages[head].first_index
+        if r.random() < 0.5:  # zeroed ahead
+            ring.zero.update(range(head))
+        for sequence in (1, 2):
+            index = min(first - 1 + r.randint(0, 2), self.held[ring.replica])
+            if index >= 1:
+                term = struct.unpack_from("<Q", self.log[index - 1], 16)[0]
+                ring.checkpoints.append(
+                    e.checkpoint(ring.replica, ring.incarnation, ring.cluster, index, term,
+                                 ring.chains[index], ring.pages[head].lsn, head, r.randbytes(64),
+                                 sequence))
+        self.count("wrapped ring")
+
+    def tear_ring(self, ring):
+        """Pages in flight when the power went: their entries were never acknowledged by this ring."""
+        r = self.random
+        if not ring.pages or self.held[ring.replica] < len(self.log):
+            return
+        last = ring.pages[-1]
+        index, number = len(self.log) + 1, len(ring.pages)
+        if last.first_index + len(last.entries) != index:
+            return
+        kind = r.choice(("hole", "head", "sector"))
+        for k in range(2 if kind == "hole" else 1):
+            body = e.boot(1, self.incarnations[1], 1, 7 + k)
+            data = e.entry(index + k, self.term, e.BOOT, body, self.utc_ns, self.log_ns, 0, 1)
+            ring.pages.append(e.Page(first_index=index + k, term=max(self.term, last.term),
+                                     boot=last.boot, lsn=last.lsn + 1 + k, commit=last.commit,
+                                     durable_lsn=last.durable_lsn, durable_page=last.durable_page,
+                                     entries=[data]))
+        if kind == "hole":
+            ring.zero.add(number)
+        elif kind == "head":
+            ring.patches.append((ring.offset(number), bytes(e.SECTOR)))
+        else:
+            ring.patches.append((ring.offset(number) + e.SECTOR, bytes(e.SECTOR)))
+        ring.torn_from = number
+        self.count("torn tail")
+
+    # --- the feed ---
+
+    def address(self, replica):
+        return 0x0A000000 + replica
+
+    def build_feed(self):
+        r = self.random
+        self.starts = []
+        self.datagrams = []
+        self.link = r.choice((1, 1, 113, 276))
+        self.big_endian, self.nanoseconds = r.random() < 0.3, r.random() < 0.6
+        self.apart = r.random() < 0.4  # a file for each line
+        lines = {}
+        for replica in sorted(self.order):
+            lines[replica] = self.build_line(replica, replica == self.order[0])
+        for packets in lines.values():
+            self.datagrams += packets
+        self.starts.sort()
+        self.datagrams.sort(key=lambda d: d.utc_ns)
+
+    def build_line(self, replica, complete):
+        """One replica's line: stretches of the events that it has applied."""
+        r = self.random
+        events = [x for x in self.events if x[0] <= self.held[replica]]
+        at, clock, out, stretch = 0, T0 + replica * 1000, [], 0
+        if r.random() < 0.8:
+            self.starts.append((clock, "start", replica))
+            stretch = 1
+        if r.random() < 0.4:
+            at = r.randint(0, min(3, len(events)))
+        skipped = events[:at]
+        while True:
+            end = len(events)
+            if r.random() < 0.5 and end - at > 4:
+                end = r.randint(at + 1, end)
+            clock = self.build_stretch(replica, stretch, events[at:end], events[:at], clock, out)
+            if end >= len(events):
+                break
+            clock += 3 * MS
+            self.starts.append((clock, "kill", replica))
+            clock += 3 * MS
+            self.starts.append((clock, "start", replica))
+            stretch += 1
+            at = max(0, end - r.randint(0, 3))
+            if not complete and r.random() < 0.5:
+                at = min(len(events), end + r.randint(0, 4))
+            self.count("restart of a line")
+        if complete and skipped:
+            self.build_answers(replica, skipped, clock, out)
+        return out
+
+    def packet(self, replica, stretch, clock, name, first, items, kind, port=FEED_PORT):
+        blocks = [item.block(self.envelope) for item in items]
+        count = 0xFFFF if kind == "end" else None
+        return e.Datagram(clock, self.address(replica), CONSUMER, REQUEST_PORT, port,
+                          e.mold(name, first, blocks, count), replica=replica, stretch=stretch,
+                          first=first, count=len(items), day=name, kind=kind)
+
+    def build_stretch(self, replica, stretch, events, before, clock, out):
+        r = self.random
+        day, position, open_day, shown = 0, 1, True, False
+        for _, what, number, _ in before:
+            if what == "begin":
+                day, position, open_day = number, 1, True
+            elif what == "item":
+                position += 1
+            else:
+                open_day = False
+        pending = []
+
+        def flush():
+            nonlocal pending, position, clock
+            if pending:
+                clock += r.randint(1, 4) * 100_000
+                out.append(self.packet(replica, stretch, clock, self.days[day].name, position, pending,
+                                       "data"))
+                position += len(pending)
+                pending = []
+
+        def beat(name, at, kind="heartbeat"):
+            nonlocal clock
+            clock += 200_000
+            out.append(self.packet(replica, stretch, clock, name, at, [], kind))
+
+        if open_day and r.random() < 0.3:
+            beat(self.days[day].name, max(1, position - r.randint(0, 2)))
+        for _, what, number, item in events:
+            if what == "item":
+                size = sum(len(p.block(self.envelope)) + 2 for p in pending)
+                if pending and (r.random() < 0.4 or size > 1000):
+                    flush()
+                    if r.random() < 0.2:
+                        beat(self.days[day].name, position)
+                pending.append(item)
+                shown = True
+            elif what == "end":
+                flush()
+                for _ in range(r.randint(1, 3)):
+                    beat(self.days[number].name, position, "end")
+                open_day, shown = False, True
+            else:
+                flush()
+                day, position, open_day = number, 1, True
+                if r.random() < 0.5:
+                    beat(self.days[day].name, 1)
+        flush()
+        if open_day and (shown or not out) and r.random() < 0.5:
+            beat(self.days[day].name, position)
+        return clock
+
+    def build_answers(self, replica, skipped, clock, out):
+        """A consumer asks for what the line had not shown, from its feed socket or another."""
+        r = self.random
+        by_day = {}
+        for _, what, day, item in skipped:
+            if what == "item":
+                by_day.setdefault(day, []).append(item)
+        for day, items in by_day.items():
+            port = r.choice((FEED_PORT, 40000))
+            name = self.days[day].name
+            for first in range(1, len(items) + 1, 2):
+                part = items[first - 1:first + 1]
+                clock += 100_000
+                out.append(e.Datagram(clock, CONSUMER, self.address(replica), port, REQUEST_PORT,
+                                      e.mold(name, first, [], len(part)), kind="request"))
+                clock += 100_000
+                answer = self.packet(replica, 0, clock, name, first, part, "answer", port)
+                out.append(answer)
+            self.count("answered request")
+
+    # --- files ---
+
+    def captures(self):
+        """[(file name, datagrams)]"""
+        if not self.apart:
+            return [("feed.pcap", self.datagrams)]
+        out = []
+        for replica in sorted(self.order):
+            address = self.address(replica)
+            out.append((f"feed-{replica}.pcap",
+                        [d for d in self.datagrams if address in (d.source, d.target)]))
+        return out
+
+    def write_rings(self, directory, only=None):
+        for replica, ring in self.rings.items():
+            if only is None or replica in only:
+                ring.write(os.path.join(directory, f"ring-{replica}"))
+
+    def write_gateways(self, directory):
+        for gateway in self.gateways:
+            with open(os.path.join(directory, gateway.path), "w") as out:
+                out.write("".join(line + "\n" for line in gateway.lines))
+
+    def write_captures(self, directory):
+        for name, datagrams in self.captures():
+            with open(os.path.join(directory, name), "wb") as out:
+                out.write(e.pcap(datagrams, self.link, self.big_endian, self.nanoseconds))
+
+    def write_starts(self, directory):
+        with open(os.path.join(directory, "starts"), "w") as out:
+            out.write("".join(f"{what} {replica} {utc_ns}\n" for utc_ns, what, replica in self.starts))
+
+    def write(self, directory):
+        self.write_rings(directory)
+        self.write_gateways(directory)
+        self.write_captures(directory)
+        self.write_starts(directory)
+
+    def arguments(self, directory):
+        out = []
+        for replica in self.rings:
+            out += ["--ring", f"{replica}={directory}/ring-{replica}"]
+            out += ["--line", f"{replica}=10.0.0.{replica}"]
+        for gateway in self.gateways:
+            out += ["--gateway", f"{directory}/{gateway.path}"]
+        for name, _ in self.captures():
+            out += ["--capture", f"{directory}/{name}"]
+        out += ["--feed-port", str(FEED_PORT), "--starts", f"{directory}/starts",
+                "--framing", "envelope" if self.envelope else "raw", "--complete-gateways"]
+        return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Writes one synthetic history.")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("directory")
+    options = parser.parse_args()
+    os.makedirs(options.directory, exist_ok=True)
+    history = History(options.seed)
+    history.write(options.directory)
+    print(" ".join(history.arguments(options.directory)))
+
+
+if __name__ == "__main__":
+    main()
