@@ -75,14 +75,15 @@ static bool matches(const struct runner *r, const struct raft_msg *msg, uint32_t
 }
 
 /* deliver, drop, duplicate, hold: each message of the bag that matches, in order, but none that
- * comes into the bag meanwhile. */
+ * comes into the bag meanwhile. What is held is not delivered; its duplicate is free. */
 static void on_messages(struct runner *r)
 {
     struct world *world = r->world;
     uint32_t left = world->bag_count;
     uint32_t done = 0;
     for (uint32_t slot = 0; left > 0; left--) {
-        if (!matches(r, &world->bag[slot].msg, 1)) {
+        if (!matches(r, &world->bag[slot].msg, 1) ||
+            (word_is(r, 0, "deliver") && world->bag[slot].held)) {
             slot++;
             continue;
         }
@@ -94,8 +95,7 @@ static void on_messages(struct runner *r)
         } else {
             if (word_is(r, 0, "duplicate"))
                 world_duplicate(world, slot);
-            else
-                world->bag[slot].held = true;
+            world->bag[slot].held = word_is(r, 0, "hold") || world->bag[slot].held;
             slot++;
         }
     }

@@ -297,7 +297,8 @@ void world_drop(struct world *world, uint32_t slot)
 void world_duplicate(struct world *world, uint32_t slot)
 {
     ENSURE(slot < world->bag_count);
-    const struct world_packet copy = world->bag[slot];
+    struct world_packet copy = world->bag[slot];
+    copy.held = false;
     push(world, &copy);
 }
 
