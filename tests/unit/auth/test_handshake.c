@@ -430,6 +430,56 @@ static void test_cookie_bounds(void)
     world_free(w);
 }
 
+/* One principal's cookie, with the proof of another that it also has the key of. */
+static void test_cookie_names_its_principal(void)
+{
+    struct world *w = two_and_a_client(19);
+    struct datagram d, out;
+    struct handshake_salt salt;
+    uint8_t root[AUTH_ROOT_SIZE];
+
+    until_salt(w, CLIENT, R2, &d);
+    memcpy(&salt, d.bytes, sizeof salt);
+    salt.head.from = 1;
+    salt.incarnation = 500;
+    world_root(1, 0, root);
+    handshake_proof(root, &salt, NULL, salt.proof);
+    memcpy(d.bytes, &salt, sizeof salt);
+    CU_ASSERT(give(w, R2, CLIENT, &d, &out) == HANDSHAKE_NOTHING);
+    CU_ASSERT(rejects(w, R2, HANDSHAKE_BAD_COOKIE) == 1);
+    world_free(w);
+}
+
+/* The responder was formatted anew between COOKIE and SALT: what the initiator remembers is of
+ * another incarnation. And an answer, proven, of another incarnation than the SALT was for. */
+static void test_incarnation_changes_under_way(void)
+{
+    struct world *w = two_and_a_client(20);
+    struct datagram d, out;
+    struct handshake_salt salt;
+    struct handshake_salt_reply reply;
+    uint8_t root[AUTH_ROOT_SIZE];
+
+    until_salt(w, R1, R2, &d);
+    memcpy(&salt, d.bytes, sizeof salt);
+    w->node[R2].identity.incarnation++;
+    handshake_identity(w->node[R2].handshake, &w->node[R2].identity);
+    CU_ASSERT(give(w, R2, R1, &d, &out) == HANDSHAKE_NOTHING);
+    CU_ASSERT(rejects(w, R2, HANDSHAKE_UNEXPECTED) == 1 && w->node[R2].installs == 0);
+    w->node[R2].identity.incarnation--;
+    handshake_identity(w->node[R2].handshake, &w->node[R2].identity);
+    CU_ASSERT(give(w, R2, R1, &d, &out) == HANDSHAKE_SEND_INSTALL);
+    memcpy(&reply, out.bytes, sizeof reply);
+    reply.incarnation++;
+    world_root(1, 0, root);
+    handshake_proof(root, &salt, &reply, reply.proof);
+    memcpy(d.bytes, &reply, sizeof reply);
+    d.size = sizeof reply;
+    CU_ASSERT(give(w, R1, R2, &d, &out) == HANDSHAKE_NOTHING);
+    CU_ASSERT(rejects(w, R1, HANDSHAKE_UNEXPECTED) == 1 && w->node[R1].installs == 0);
+    world_free(w);
+}
+
 /* Each bit of each handshake packet: nothing is installed on either side, and the packet as it was
  * still works. The proof covers all that the cookie and the form do not. */
 static void test_flipped_bits(void)
@@ -623,6 +673,8 @@ int main(void)
         {"identity changes under way", test_identity_changes_under_way},
         {"key roll-over", test_key_rollover},
         {"a cookie's bounds", test_cookie_bounds},
+        {"a cookie names its principal", test_cookie_names_its_principal},
+        {"incarnations change under way", test_incarnation_changes_under_way},
         {"each bit of each handshake packet", test_flipped_bits},
         {"strangers", test_strangers},
         {"limits by source", test_limits},
