@@ -2,80 +2,15 @@
 
 #include "dataplane/auth/handshake_crypto.h"
 #include "dataplane/auth/handshake_wire.h"
-#include "tests/unit/auth/world.h"
+#include "tests/unit/auth/shake.h"
 #include "tests/unit/unit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { R1 = 0, R2 = 1, CLIENT = 2 }; /* nodes of a world of two replicas and a client */
-
-struct datagram {
-    uint8_t bytes[HANDSHAKE_PACKET_MAX];
-    size_t size;
-};
-
-static struct world *two_and_a_client(uint64_t seed)
-{
-    struct world *w = world_new(seed, 2, 1);
-
-    for (uint32_t i = 0; i < 3; i++)
-        world_start(w, i);
-    return w;
-}
-
-static void begin(struct world *w, uint32_t from, uint32_t to, struct datagram *hello)
-{
-    CU_ASSERT_FATAL(handshake_begin(w->node[from].handshake, w->node[to].principal,
-                                    &w->node[to].address, w->now_ms, hello->bytes, &hello->size));
-    CU_ASSERT(handshake_under_way(w->node[from].handshake, w->node[to].principal));
-}
-
-static enum handshake_event give(struct world *w, uint32_t to, uint32_t from,
-                                 const struct datagram *in, struct datagram *out)
-{
-    return world_deliver(w, to, from, in->bytes, in->size, out->bytes, &out->size);
-}
-
-static uint64_t rejects(const struct world *w, uint32_t node, enum handshake_reject reject)
-{
-    return handshake_rejects(w->node[node].handshake)[reject];
-}
-
-/* HELLO, COOKIE, and the SALT that the initiator would send. */
-static void until_salt(struct world *w, uint32_t from, uint32_t to, struct datagram *salt)
-{
-    struct datagram hello, cookie;
-
-    begin(w, from, to, &hello);
-    CU_ASSERT_FATAL(give(w, to, from, &hello, &cookie) == HANDSHAKE_SEND);
-    CU_ASSERT_FATAL(give(w, from, to, &cookie, salt) == HANDSHAKE_SEND);
-    CU_ASSERT(hello.size == 72 && cookie.size == 72 && salt->size == 168);
-}
-
-/* The whole handshake; true if both sides installed. */
-static bool shake(struct world *w, uint32_t from, uint32_t to)
-{
-    struct datagram salt, reply, none;
-
-    until_salt(w, from, to, &salt);
-    return give(w, to, from, &salt, &reply) == HANDSHAKE_SEND_INSTALL && reply.size == 144 &&
-           give(w, from, to, &reply, &none) == HANDSHAKE_INSTALL &&
-           !handshake_under_way(w->node[from].handshake, w->node[to].principal);
-}
-
-/* One packet across, at once. */
-static enum auth_reject carry(struct world *w, uint32_t from, uint32_t to, uint8_t kind)
-{
-    uint8_t packet[KEEL_DATAGRAM_MAX];
-    size_t size = side_seal(&w->rng, &w->node[from].side, w->node[to].principal, kind, packet, 32);
-
-    return size == 0 ? AUTH_REJECT_COUNT : side_open(&w->node[to].side, packet, size);
-}
-
 static void test_replica_to_replica(void)
 {
-    struct world *w = two_and_a_client(1);
+    struct world *w = shake_world(1);
 
     CU_ASSERT_FATAL(shake(w, R1, R2));
     const struct auth_install *at1 = &w->node[R1].last_install, *at2 = &w->node[R2].last_install;
@@ -103,7 +38,7 @@ static void test_replica_to_replica(void)
  * confirmed; only replica 1 still knows that 2 acknowledged it. */
 static void test_h13_witness_facts(void)
 {
-    struct world *w = two_and_a_client(2);
+    struct world *w = shake_world(2);
 
     CU_ASSERT_FATAL(shake(w, R1, R2));
     const struct auth_install *at1 = &w->node[R1].last_install, *at2 = &w->node[R2].last_install;
@@ -121,7 +56,7 @@ static void test_h13_witness_facts(void)
 /* A gateway cannot depose a leader: its AppendEntries carries a right tag and is refused. */
 static void test_client_rights(void)
 {
-    struct world *w = two_and_a_client(3);
+    struct world *w = shake_world(3);
 
     CU_ASSERT_FATAL(shake(w, CLIENT, R2));
     CU_ASSERT(w->node[CLIENT].last_install.rights == AUTH_RIGHT_ANSWER);
@@ -139,7 +74,7 @@ static void test_client_rights(void)
 /* Of two replicas the lower id begins; nobody begins with a client; nobody without a key. */
 static void test_who_begins(void)
 {
-    struct world *w = two_and_a_client(4);
+    struct world *w = shake_world(4);
     struct datagram d;
 
     CU_ASSERT(
@@ -174,7 +109,7 @@ static void test_who_begins(void)
 static void test_h18_doubled_salt(void)
 {
     for (int first = 0; first < 2; first++) {
-        struct world *w = two_and_a_client(5);
+        struct world *w = shake_world(5);
         struct datagram salt, reply[2], none;
         struct auth_install install[2];
         until_salt(w, R1, R2, &salt);
@@ -203,7 +138,7 @@ static void test_h18_doubled_salt(void)
  * under way: it is not this handshake's (nonce), nor would its proof fit. */
 static void test_h18_swapped_replies(void)
 {
-    struct world *w = two_and_a_client(6);
+    struct world *w = shake_world(6);
     struct datagram salt1, salt2, reply1, reply2, none;
 
     until_salt(w, R1, R2, &salt1);
@@ -225,7 +160,7 @@ static void test_h18_swapped_replies(void)
  * cookie's secret is new. After a restart of the initiator nothing recorded is expected. */
 static void test_h18_restart(void)
 {
-    struct world *w = two_and_a_client(7);
+    struct world *w = shake_world(7);
     struct datagram hello, cookie, salt, reply, out;
     uint8_t packet[KEEL_DATAGRAM_MAX];
 
@@ -259,7 +194,7 @@ static void test_h18_restart(void)
  * taken. Both roles ask. */
 static void test_h2_old_boots(void)
 {
-    struct world *w = two_and_a_client(8);
+    struct world *w = shake_world(8);
     struct node *r1 = &w->node[R1], *r2 = &w->node[R2];
     struct datagram salt, reply, none;
 
@@ -291,7 +226,7 @@ static void test_h2_old_boots(void)
 
 static void test_wrong_cluster(void)
 {
-    struct world *w = two_and_a_client(9);
+    struct world *w = shake_world(9);
     struct datagram salt, none;
 
     w->node[R1].identity.cluster++;
@@ -314,7 +249,7 @@ static void test_wrong_cluster(void)
  * cluster takes the one that the replica proves. */
 static void test_cluster_zero(void)
 {
-    struct world *w = two_and_a_client(10);
+    struct world *w = shake_world(10);
 
     for (uint32_t i = 0; i < 3; i++) {
         w->node[i].identity.cluster = 0;
@@ -342,7 +277,7 @@ static void test_cluster_zero(void)
  * the new identity. */
 static void test_identity_changes_under_way(void)
 {
-    struct world *w = two_and_a_client(11);
+    struct world *w = shake_world(11);
     struct datagram salt, reply, none, retry;
     struct handshake_address to;
 
@@ -409,7 +344,7 @@ static void test_key_rollover(void)
 /* A cookie is bound to address, principal and nonce, and dies. */
 static void test_cookie_bounds(void)
 {
-    struct world *w = two_and_a_client(13);
+    struct world *w = shake_world(13);
     struct datagram salt, out;
 
     w->now_ms = HANDSHAKE_COOKIE_MS * 7; /* a slot's first instant */
@@ -433,7 +368,7 @@ static void test_cookie_bounds(void)
 /* One principal's cookie, with the proof of another that it also has the key of. */
 static void test_cookie_names_its_principal(void)
 {
-    struct world *w = two_and_a_client(19);
+    struct world *w = shake_world(19);
     struct datagram d, out;
     struct handshake_salt salt;
     uint8_t root[AUTH_ROOT_SIZE];
@@ -454,7 +389,7 @@ static void test_cookie_names_its_principal(void)
  * another incarnation. And an answer, proven, of another incarnation than the SALT was for. */
 static void test_incarnation_changes_under_way(void)
 {
-    struct world *w = two_and_a_client(20);
+    struct world *w = shake_world(20);
     struct datagram d, out;
     struct handshake_salt salt;
     struct handshake_salt_reply reply;
@@ -484,7 +419,7 @@ static void test_incarnation_changes_under_way(void)
  * still works. The proof covers all that the cookie and the form do not. */
 static void test_flipped_bits(void)
 {
-    struct world *w = two_and_a_client(14);
+    struct world *w = shake_world(14);
     struct datagram d[4], out;
     static const uint32_t to[4] = {R2, R1, R2, R1}, from[4] = {R1, R2, R1, R2};
     static const enum handshake_event want[4] = {HANDSHAKE_SEND, HANDSHAKE_SEND,
@@ -543,7 +478,7 @@ static void test_flipped_bits(void)
 /* A root key that the other side does not have, and a principal that it does not know. */
 static void test_strangers(void)
 {
-    struct world *w = two_and_a_client(15);
+    struct world *w = shake_world(15);
     struct datagram salt, hello, out;
 
     world_set_key(&w->node[R2], 100, 1, -1);
@@ -559,93 +494,6 @@ static void test_strangers(void)
     CU_ASSERT(rejects(w, R1, HANDSHAKE_WRONG_RECEIVER) == 1);
     handshake_cancel(w->node[CLIENT].handshake, 2);
     CU_ASSERT(!handshake_under_way(w->node[CLIENT].handshake, 2));
-    world_free(w);
-}
-
-/* HELLO and SALT of one source address are limited; another source is served meanwhile. SALTs with
- * bad cookies (forged addresses) use up nobody's allowance. */
-static void test_limits(void)
-{
-    struct world *w = two_and_a_client(16);
-    struct datagram salt, hello, forged, out;
-    uint32_t answered = 0;
-
-    until_salt(w, R1, R2, &salt);
-    forged = salt;
-    forged.bytes[40] ^= 1;
-    for (int i = 0; i < 1000; i++)
-        CU_ASSERT(give(w, R2, R1, &forged, &out) == HANDSHAKE_NOTHING);
-    CU_ASSERT(rejects(w, R2, HANDSHAKE_BAD_COOKIE) == 1000);
-    for (int i = 0; i < 1000; i++)
-        answered += give(w, R2, R1, &salt, &out) == HANDSHAKE_SEND_INSTALL;
-    CU_ASSERT(answered == HANDSHAKE_SALT_BURST);
-    CU_ASSERT(rejects(w, R2, HANDSHAKE_BUSY) == 1000 - HANDSHAKE_SALT_BURST);
-    CU_ASSERT(shake(w, CLIENT, R2));
-    w->now_ms += 1000;
-    answered = 0;
-    for (int i = 0; i < 1000; i++)
-        answered += give(w, R2, R1, &salt, &out) == HANDSHAKE_SEND_INSTALL;
-    CU_ASSERT(answered == HANDSHAKE_SALT_PER_S);
-    begin(w, R1, R2, &hello);
-    answered = 0;
-    for (int i = 0; i < 1000; i++)
-        answered += give(w, R2, R1, &hello, &out) == HANDSHAKE_SEND;
-    CU_ASSERT(answered == HANDSHAKE_HELLO_BURST);
-    world_free(w);
-}
-
-/* Retries: HELLO at 100, 300, 700, ... 2 s apart at most; after SALT was sent in vain four times,
- * HELLO with a new nonce. */
-static void test_retry_times(void)
-{
-    struct world *w = two_and_a_client(17);
-    struct handshake *h = w->node[R1].handshake;
-    struct datagram hello, cookie, salt, again;
-    struct handshake_address to;
-    uint64_t start = w->now_ms, want = start + 100, step = 200;
-
-    begin(w, R1, R2, &hello);
-    for (uint64_t now = start; now < start + 20000; now++) {
-        if (!handshake_retry(h, now, &to, again.bytes, &again.size))
-            continue;
-        CU_ASSERT(now == want && again.size == 72 && memcmp(again.bytes, hello.bytes, 72) == 0);
-        CU_ASSERT(to.ip == w->node[R2].address.ip);
-        want += step;
-        step = step * 2 > 2000 ? 2000 : step * 2;
-    }
-    CU_ASSERT(step == 2000);
-    w->now_ms = start + 20000;
-    CU_ASSERT(give(w, R2, R1, &hello, &cookie) == HANDSHAKE_SEND);
-    CU_ASSERT(give(w, R1, R2, &cookie, &salt) == HANDSHAKE_SEND);
-    uint64_t now = w->now_ms;
-    for (int sent = 1; sent < HANDSHAKE_SALT_TRIES; sent++) {
-        for (; !handshake_retry(h, now, &to, again.bytes, &again.size); now++)
-            CU_ASSERT_FATAL(now < w->now_ms + 20000);
-        CU_ASSERT(again.size == 168 && memcmp(again.bytes, salt.bytes, 168) == 0);
-    }
-    for (; !handshake_retry(h, now, &to, again.bytes, &again.size); now++)
-        CU_ASSERT_FATAL(now < w->now_ms + 20000);
-    CU_ASSERT(now == w->now_ms + 100 + 200 + 400 + 800);
-    CU_ASSERT(again.size == 72 && memcmp(again.bytes + 32, hello.bytes + 32, 16) != 0);
-    world_free(w);
-}
-
-static void test_handles_are_distinct(void)
-{
-    enum { COUNT = 1000 };
-    struct world *w = two_and_a_client(18);
-    struct datagram salt, out;
-    uint32_t handle[COUNT];
-
-    for (int i = 0; i < COUNT; i++) {
-        w->now_ms += 100;
-        if (i % 10 == 0)
-            until_salt(w, R1, R2, &salt);
-        CU_ASSERT_FATAL(give(w, R2, R1, &salt, &out) == HANDSHAKE_SEND_INSTALL);
-        handle[i] = w->node[R2].last_install.handle;
-        for (int j = 0; j < i; j++)
-            CU_ASSERT_FATAL(handle[i] != handle[j]);
-    }
     world_free(w);
 }
 
@@ -677,9 +525,6 @@ int main(void)
         {"incarnations change under way", test_incarnation_changes_under_way},
         {"each bit of each handshake packet", test_flipped_bits},
         {"strangers", test_strangers},
-        {"limits by source", test_limits},
-        {"retry times", test_retry_times},
-        {"handles are distinct", test_handles_are_distinct},
         {"names of rejections", test_names},
         {0}};
     return unit_main("handshake", tests);
