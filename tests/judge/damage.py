@@ -267,15 +267,21 @@ def log_content(history, directory):
     index = s.results[number][4]
     data = change_body(history.log[index - 1], history)
     first, _, count = struct.unpack_from("<QQH", data, 48 + 16)
-    change_all(history, directory, {index: data})
     last = first + count - 1
+    if s.results.get(last, [0] * 5)[4] != index:
+        return None  # beyond the window: not of the order
+    change_all(history, directory, {index: data})
     return Planted(rf"line \d+: session {s.id} number {last} ",
                    rf"^index {index}: session {s.id} number {last} ", anywhere=True)
 
 
 def log_lost(history, directory):
     """Every replica has lost one acknowledged entry."""
-    found = pick(history, acknowledged(history))
+    def same_time(s, number):  # a resend stamped alike would stand in for it, and nobody could tell
+        index = s.results[number][4]
+        return any(other[6] == e.MESSAGES and other[24:32] == history.log[index - 1][24:32]
+                   for at, other in enumerate(history.log) if at != index - 1)
+    found = pick(history, [x for x in acknowledged(history) if not same_time(*x)])
     if found is None:
         return None
     s, number = found
