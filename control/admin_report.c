@@ -1,0 +1,325 @@
+#include "control/admin_report.h"
+
+#include "control/address.h"
+#include "control/openmetrics.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef KEEL_VERSION
+#error "KEEL_VERSION comes from the build"
+#endif
+
+static void put(json_t *to, const char *key, uint64_t value)
+{
+    json_object_set_new(to, key, json_integer((json_int_t)value));
+}
+
+static void put_text(json_t *to, const char *key, const char *value)
+{
+    json_object_set_new(to, key, json_string(value));
+}
+
+static void put_bool(json_t *to, const char *key, bool value)
+{
+    json_object_set_new(to, key, json_boolean(value));
+}
+
+/* 64-bit values that are no counts: JSON numbers are not safe beyond 2^53. */
+static void put_hex(json_t *to, const char *key, uint64_t value)
+{
+    char text[20];
+    snprintf(text, sizeof(text), "%016" PRIx64, value);
+    put_text(to, key, text);
+}
+
+/* An age in ms; null: never. */
+static void put_age(json_t *to, const char *key, uint64_t age_ns)
+{
+    json_object_set_new(to, key,
+                        age_ns == UINT64_MAX ? json_null()
+                                             : json_integer((json_int_t)(age_ns / 1000000)));
+}
+
+static void put_day(json_t *to, const char day[KEEL_DAY_NAME_SIZE])
+{
+    char text[KEEL_DAY_NAME_SIZE + 1];
+    memcpy(text, day, KEEL_DAY_NAME_SIZE);
+    text[KEEL_DAY_NAME_SIZE] = '\0';
+    for (int i = KEEL_DAY_NAME_SIZE - 1; i >= 0 && text[i] == ' '; i--)
+        text[i] = '\0';
+    put_text(to, "day", text);
+}
+
+/* Share of turns that found work since start, in permille: a busy core shows 100 % in `top`. */
+static void put_turns(json_t *to, const struct metrics *m)
+{
+    uint64_t turns = metric_get(&m->turns), useful = metric_get(&m->turns_useful);
+    put(to, "turns", turns);
+    put(to, "turns_useful", useful);
+    put(to, "turns_useful_permille", turns > 0 ? useful * 1000 / turns : 0);
+    put(to, "turn_max_ns", metric_get(&m->turn_max_ns));
+    put(to, "stalls", metric_get(&m->stalls));
+}
+
+static void put_sources(json_t *to, const struct node *n)
+{
+    put_text(to, "port", n->port_facts.name);
+    put_text(to, "driver", n->port_facts.driver);
+    put_bool(to, "port_system_calls", n->port_facts.system_calls);
+    put_bool(to, "hugepages", n->eal.huge);
+    put_text(to, "drive", n->config->data);
+    put_text(to, "drive_mode", n->disk_facts.mode);
+    put_text(to, "eal", n->eal.line);
+}
+
+static void put_control(json_t *to, const struct node *n)
+{
+    struct control_status c;
+    control_status(n->start.control, &c);
+    put(to, "control_applied", c.applied);
+    put(to, "checkpoint_index", c.checkpoint_index[0]);
+    put(to, "checkpoint_older_index", c.checkpoint_index[1]);
+    put(to, "checkpoints", c.checkpoints);
+    put(to, "checkpoint_failures", c.checkpoint_failures);
+    put_text(to, "control_problem", c.problem);
+}
+
+static json_t *report_status(const struct node *n)
+{
+    struct replica_status s;
+    replica_status(n->start.replica, &s);
+    json_t *to = json_object();
+    put(to, "replica", n->config->id);
+    put_text(to, "role", node_role_name(s.role));
+    put(to, "leader", s.leader);
+    put(to, "term", s.term);
+    put(to, "vote", s.vote);
+    put(to, "commit_index", s.commit);
+    put(to, "applied_index", s.applied);
+    put(to, "durable_index", s.durable_index);
+    put(to, "last_index", s.last_index);
+    put(to, "first_index", s.first_index);
+    put_day(to, s.day);
+    put_bool(to, "day_open", s.day_open);
+    put(to, "feed_next", s.feed_next);
+    put(to, "sessions", s.sessions);
+    put_hex(to, "digest", s.digest);
+    put(to, "digest_index", s.digest_index);
+    put_age(to, "quorum_age_ms", s.quorum_age_ns);
+    put_bool(to, "stale", s.stale);
+    put_bool(to, "stopped", s.stopped);
+    put_text(to, "stopped_why", s.why);
+    put_bool(to, "drive_failed", s.failed);
+    put(to, "boot", n->start.boot);
+    put(to, "uptime_ms", (s.now_ns - s.started_ns) / 1000000);
+    put_text(to, "version", KEEL_VERSION);
+    put_control(to, n);
+    put_turns(to, &n->start.replica->metrics);
+    put_sources(to, n);
+    return to;
+}
+
+static json_t *report_health(const struct node *n)
+{
+    struct replica_status s;
+    replica_status(n->start.replica, &s);
+    json_t *to = json_object(), *complaints = json_array();
+    const char *word;
+    for (int i = 0; (word = node_complaint(n, &s, i)) != NULL; i++)
+        json_array_append_new(complaints, json_string(word));
+    put_bool(to, "healthy", json_array_size(complaints) == 0);
+    json_object_set_new(to, "complaints", complaints);
+    put(to, "leader", s.leader);
+    put_age(to, "quorum_age_ms", s.quorum_age_ns);
+    put_bool(to, "stale", s.stale);
+    put_text(to, "stopped_why", s.why);
+    put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
+    put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
+    return to;
+}
+
+static json_t *report_member(const struct node *n, const struct replica_status *s, uint32_t id)
+{
+    const struct genesis_founder *f = &n->start.genesis.founder[id];
+    char text[ADDRESS_TEXT_MAX];
+    json_t *to = json_object();
+    bool self = id == n->config->id, leads = s->role == RAFT_LEADER;
+    put(to, "replica", id);
+    put_text(to, "address", address_text(text, f->ip, f->port));
+    put_hex(to, "incarnation", f->incarnation);
+    put_bool(to, "self", self);
+    put_bool(to, "leader", s->leader == id);
+    put(to, "boot", self ? n->start.boot : s->peer_boot[id]);
+    if (self)
+        put_age(to, "heard_ms", 0);
+    else
+        put_age(to, "heard_ms", s->assoc_heard_ns[id] == 0 || s->assoc_heard_ns[id] > s->now_ns
+                                    ? (s->assoc_heard_ns[id] == 0 ? UINT64_MAX : 0)
+                                    : s->now_ns - s->assoc_heard_ns[id]);
+    /* only a leader knows how far the others are */
+    uint64_t match = self ? s->durable_index : s->peer_match[id];
+    json_object_set_new(to, "match_index",
+                        self || leads ? json_integer((json_int_t)match) : json_null());
+    json_object_set_new(to, "lag_entries",
+                        self || leads ? json_integer((json_int_t)(s->last_index - match))
+                                      : json_null());
+    return to;
+}
+
+static json_t *report_members(const struct node *n)
+{
+    struct replica_status s;
+    replica_status(n->start.replica, &s);
+    json_t *to = json_object(), *list = json_array();
+    put_hex(to, "cluster_id", n->start.genesis.cluster_id);
+    put(to, "term", s.term);
+    put(to, "leader", s.leader);
+    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
+        if (n->start.genesis.founder[id].incarnation != 0)
+            json_array_append_new(list, report_member(n, &s, id));
+    json_object_set_new(to, "members", list);
+    return to;
+}
+
+static json_t *report_ring(const struct node *n)
+{
+    struct replica_status s;
+    replica_status(n->start.replica, &s);
+    const struct ring_stats *r = &s.ring;
+    json_t *to = json_object();
+    put(to, "slots", r->slots);
+    put(to, "used_pages", r->tail_page - r->head_page);
+    put(to, "used_permille", r->slots > 0 ? (r->tail_page - r->head_page) * 1000 / r->slots : 0);
+    put(to, "head_page", r->head_page);
+    put(to, "tail_page", r->tail_page);
+    put(to, "zeroed_ahead_pages", r->zeroed_to > r->tail_page ? r->zeroed_to - r->tail_page : 0);
+    put(to, "first_index", s.first_index);
+    put(to, "last_index", s.last_index);
+    put(to, "last_lsn", s.last_lsn);
+    put(to, "durable_lsn", s.durable_lsn);
+    put(to, "in_flight_pages", r->in_flight);
+    put(to, "in_flight_pages_max", r->in_flight_max);
+    put(to, "pages_written", r->pages_written);
+    put(to, "bytes_written", r->bytes_written);
+    put(to, "seals", r->seals);
+    put(to, "entries", r->entries);
+    put(to, "zeroed_pages", r->zeroed_pages);
+    put(to, "reads", r->reads);
+    put(to, "read_errors", r->read_errors);
+    put(to, "write_errors", r->write_errors);
+    put(to, "found_torn_pages", n->start.torn_pages);
+    put(to, "found_zeroed_slots", n->start.zeroed_slots);
+    put(to, "drive_bytes", n->disk_facts.size);
+    put_text(to, "drive_mode", n->disk_facts.mode);
+    put_bool(to, "drive_volatile_cache", n->disk_facts.volatile_cache);
+    put_bool(to, "drive_fua", n->disk_facts.fua);
+    put_bool(to, "drive_facts_known", n->disk_facts.known);
+    put_bool(to, "drive_polled", n->disk_facts.polled);
+    put(to, "drive_atomic_bytes", n->disk_facts.atomic_bytes);
+    put_control(to, n);
+    return to;
+}
+
+static json_t *report_drops(const struct node *n)
+{
+    const struct metrics *m = &n->start.replica->metrics;
+    struct control_status c;
+    control_status(n->start.control, &c);
+    json_t *to = json_object(), *group = json_object();
+    for (int i = 0; i < DROP_COUNT; i++)
+        put(group, drop_name((enum drop)i), metric_get(&m->drop[i]));
+    json_object_set_new(to, "datagrams", group);
+    group = json_object();
+    for (int i = 1; i < AUTH_REJECT_COUNT; i++)
+        put(group, auth_reject_name((enum auth_reject)i), metric_get(&m->auth_reject[i]));
+    json_object_set_new(to, "authentication", group);
+    group = json_object();
+    for (int i = 1; i < HANDSHAKE_REJECT_COUNT; i++)
+        put(group, handshake_reject_name((enum handshake_reject)i), c.handshake_reject[i]);
+    json_object_set_new(to, "handshakes", group);
+    return to;
+}
+
+/* The same histogram as in the text, as quantiles. A copy: seq goes on counting meanwhile. */
+static json_t *stage_numbers(const struct histogram *from)
+{
+    json_t *to = json_object();
+    struct histogram *h = malloc(sizeof(*h));
+    if (h == NULL)
+        return to;
+    memcpy(h, from, sizeof(*h));
+    put(to, "count", h->count);
+    put(to, "p50_ns", histogram_quantile(h, 500000));
+    put(to, "p90_ns", histogram_quantile(h, 900000));
+    put(to, "p99_ns", histogram_quantile(h, 990000));
+    put(to, "p999_ns", histogram_quantile(h, 999000));
+    put(to, "max_ns", h->max);
+    free(h);
+    return to;
+}
+
+static json_t *report_metrics(const struct node *n, bool text)
+{
+    const struct metrics *m = &n->start.replica->metrics;
+    json_t *to = json_object();
+    if (text) {
+        size_t size = 0;
+        char *all = openmetrics_text(n, &size);
+        put_text(to, "text", all != NULL ? all : "# EOF\n");
+        free(all);
+        return to;
+    }
+    put_turns(to, m);
+    put(to, "rx_datagrams", metric_get(&m->rx_datagrams));
+    put(to, "tx_datagrams", metric_get(&m->tx_datagrams));
+    put(to, "submitted_messages", metric_get(&m->submit_messages));
+    put(to, "sequenced_messages", metric_get(&m->sequenced));
+    put(to, "refused_messages", metric_get(&m->refused));
+    put(to, "duplicate_messages", metric_get(&m->duplicates));
+    put(to, "applied_entries", metric_get(&m->applied_entries));
+    put(to, "elections_won", metric_get(&m->elections_won));
+    json_t *stages = json_object();
+    for (int i = 0; i < STAGE_COUNT; i++)
+        json_object_set_new(stages, stage_name((enum stage)i), stage_numbers(&m->stage[i]));
+    json_object_set_new(to, "stages", stages);
+    return to;
+}
+
+static json_t *report_version(const struct node *n)
+{
+    json_t *to = json_object();
+    put_text(to, "version", KEEL_VERSION);
+    put(to, "admin_protocol", ADMIN_VERSION);
+    put(to, "packet_version", PACKET_VERSION);
+    put(to, "ring_version", RING_VERSION);
+    put(to, "genesis_version", GENESIS_VERSION);
+    put(to, "replica", n->config->id);
+    return to;
+}
+
+json_t *admin_report(const struct node *node, const struct admin_request *request)
+{
+    switch (request->command) {
+    case ADMIN_STATUS:
+        return report_status(node);
+    case ADMIN_HEALTH:
+        return report_health(node);
+    case ADMIN_MEMBERS:
+        return report_members(node);
+    case ADMIN_METRICS:
+        return report_metrics(node, request->text);
+    case ADMIN_RING:
+        return report_ring(node);
+    case ADMIN_DROPS:
+        return report_drops(node);
+    case ADMIN_VERSION_SHOW:
+        return report_version(node);
+    case ADMIN_DAY:
+    case ADMIN_COMMAND_COUNT:
+        break;
+    }
+    return NULL;
+}

@@ -1,0 +1,112 @@
+/* keelctl's inside: one table of commands drives parsing, help and completion; each command is a
+ * function in the file of its group. No DPDK, no root: a Unix socket, or the ring file itself.
+ */
+#ifndef KEEL_CTL_H
+#define KEEL_CTL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Exit codes, pinned (design: section 13). */
+enum ctl_exit {
+    CTL_DONE = 0,
+    CTL_FAILED = 1,
+    CTL_USAGE = 2,
+    CTL_UNREACHABLE = 3,
+    CTL_TIMED_OUT = 4,
+    CTL_NOT_LEADER = 5,
+    CTL_REFUSED = 6,
+    CTL_NO_QUORUM = 7
+};
+
+enum {
+    CTL_OPTIONS_MAX = 8,   /* of one command */
+    CTL_WORDS_MAX = 64,    /* positional words of one command */
+    CTL_ANSWER_MAX = 2 << 20,
+    CTL_TIMEOUT_MS = 10000,
+    CTL_TIMEOUT_MAX_S = 3600
+};
+#define CTL_SOCKET "/run/keel/keeld.sock"
+
+struct ctl_command;
+
+struct ctl { /* one invocation, parsed */
+    const struct ctl_command *command;
+    const char *socket;
+    uint32_t timeout_ms;
+    bool json;
+    bool help;
+    int word_count;
+    const char *word[CTL_WORDS_MAX];
+    const char *value[CTL_OPTIONS_MAX]; /* by place in the command's table; flags: "" when given */
+    void *more;                         /* what take_more() fills */
+};
+
+struct ctl_option {
+    const char *name; /* without dashes; NULL ends the list */
+    const char *argument; /* NULL: a flag */
+    const char *help;
+};
+
+struct ctl_command {
+    const char *name; /* one or two words: "status", "ring verify" */
+    const char *words; /* for the usage line: "FILE" */
+    int words_min, words_max;
+    const char *summary;
+    const char *example;
+    struct ctl_option options[CTL_OPTIONS_MAX];
+    /* Options that no table lists; false: unknown, or a bad value (then it has said so). May be NULL. */
+    bool (*take_more)(struct ctl *ctl, const char *name, const char *value);
+    const char *more_help;
+    int (*run)(struct ctl *ctl);
+};
+
+extern const struct ctl_command ctl_commands[];
+extern const uint32_t ctl_command_count;
+
+/* --- ctl_parse.c --- */
+/* Fills *ctl from the words of a command line; CTL_DONE, or CTL_USAGE after saying why on stderr.
+ * command is NULL when only help or nothing was asked for. */
+int ctl_parse(struct ctl *ctl, int argc, char **argv);
+/* Help of one command, or the list of all (command NULL). */
+void ctl_help(const struct ctl_command *command);
+/* "keelctl: what: why" on stderr; returns code. */
+__attribute__((format(printf, 2, 3))) int ctl_fail(int code, const char *format, ...);
+
+/* --- ctl_client.c --- */
+/* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the caller's), or
+ * an exit code after saying why. `extra` is taken over; NULL: none. */
+int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **result);
+/* The exit code for an answer's error object, said on stderr. */
+int ctl_error(const char *name, const json_t *error);
+
+/* --- ctl_print.c --- */
+/* Prints a result as one JSON line on stdout. */
+int ctl_print_json(const json_t *result);
+/* "key: value" lines, aligned; keys in the object's order, '_' as space; nested objects indented. */
+void ctl_print_pairs(const json_t *object, int indent);
+/* Rows of an array of objects; `columns` are "key=TITLE" texts, NULL ends. */
+void ctl_print_table(const json_t *rows, const char *const *columns);
+/* Bold on a terminal, unless NO_COLOR is set. */
+bool ctl_colour(void);
+
+/* --- commands --- */
+int ctl_status(struct ctl *ctl);
+int ctl_health(struct ctl *ctl);
+int ctl_members(struct ctl *ctl);
+int ctl_metrics(struct ctl *ctl);
+int ctl_drops(struct ctl *ctl);
+int ctl_ring(struct ctl *ctl);
+int ctl_version(struct ctl *ctl);
+int ctl_day_end(struct ctl *ctl);
+int ctl_day_begin(struct ctl *ctl);
+int ctl_ring_verify(struct ctl *ctl);
+int ctl_ring_dump(struct ctl *ctl);
+int ctl_genesis_create(struct ctl *ctl);
+int ctl_genesis_install(struct ctl *ctl);
+int ctl_genesis_show(struct ctl *ctl);
+int ctl_key_new(struct ctl *ctl);
+bool ctl_genesis_option(struct ctl *ctl, const char *name, const char *value);
+
+#endif

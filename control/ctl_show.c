@@ -1,0 +1,142 @@
+/* Commands that only look at a running daemon, and the trading day. */
+#include "control/admin_request.h"
+#include "control/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int show(struct ctl *ctl, const char *name)
+{
+    json_t *result = NULL;
+    int code = ctl_ask(ctl, name, NULL, &result);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        code = ctl_print_json(result);
+    else
+        ctl_print_pairs(result, 0);
+    json_decref(result);
+    return code;
+}
+
+int ctl_status(struct ctl *ctl)
+{
+    return show(ctl, "status");
+}
+
+int ctl_drops(struct ctl *ctl)
+{
+    return show(ctl, "drops");
+}
+
+int ctl_ring(struct ctl *ctl)
+{
+    return show(ctl, "ring");
+}
+
+int ctl_health(struct ctl *ctl)
+{
+    json_t *result = NULL;
+    int code = ctl_ask(ctl, "health", NULL, &result);
+    if (code != CTL_DONE)
+        return code;
+    bool healthy = json_is_true(json_object_get(result, "healthy"));
+    if (ctl->json) {
+        code = ctl_print_json(result);
+    } else if (healthy) {
+        printf("healthy: leader %lld, quorum contact %lld ms ago\n",
+               (long long)json_integer_value(json_object_get(result, "leader")),
+               (long long)json_integer_value(json_object_get(result, "quorum_age_ms")));
+    } else {
+        const json_t *list = json_object_get(result, "complaints");
+        fputs("unhealthy:", stdout);
+        for (size_t i = 0; i < json_array_size(list); i++)
+            printf(" %s", json_string_value(json_array_get(list, i)));
+        const char *why = json_string_value(json_object_get(result, "stopped_why"));
+        printf("%s%s\n", why != NULL && why[0] != '\0' ? ": " : "", why != NULL ? why : "");
+    }
+    json_decref(result);
+    return code != CTL_DONE ? code : healthy ? CTL_DONE : CTL_NO_QUORUM;
+}
+
+int ctl_members(struct ctl *ctl)
+{
+    static const char *const columns[] = {"replica=ID",         "address=ADDRESS",
+                                          "leader=LEADER",      "self=SELF",
+                                          "boot=BOOT",          "heard_ms=HEARD_MS",
+                                          "match_index=MATCH",  "lag_entries=LAG",
+                                          "incarnation=INCARNATION", NULL};
+    json_t *result = NULL;
+    int code = ctl_ask(ctl, "members", NULL, &result);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        code = ctl_print_json(result);
+    else
+        ctl_print_table(json_object_get(result, "members"), columns);
+    json_decref(result);
+    return code;
+}
+
+int ctl_metrics(struct ctl *ctl)
+{
+    json_t *result = NULL;
+    json_t *extra = json_pack("{s:s}", "format", ctl->json ? "numbers" : "openmetrics");
+    int code = ctl_ask(ctl, "metrics", extra, &result);
+    if (code != CTL_DONE)
+        return code;
+    const char *text = json_string_value(json_object_get(result, "text"));
+    if (ctl->json)
+        code = ctl_print_json(result);
+    else if (text == NULL || fputs(text, stdout) < 0 || fflush(stdout) != 0)
+        code = ctl_fail(CTL_FAILED, "metrics: stdout cannot be written");
+    json_decref(result);
+    return code;
+}
+
+int ctl_version(struct ctl *ctl)
+{
+    json_t *result = NULL;
+    if (ctl->json)
+        return show(ctl, "version");
+    puts("keelctl " KEEL_VERSION);
+    int code = ctl_ask(ctl, "version", NULL, &result);
+    if (code == CTL_DONE)
+        printf("keeld   %s\n", json_string_value(json_object_get(result, "version")));
+    json_decref(result);
+    return code;
+}
+
+static int day(struct ctl *ctl, const char *action)
+{
+    char padded[KEEL_DAY_NAME_SIZE];
+    json_t *result = NULL;
+    if (!admin_day_name(ctl->word[0], padded))
+        return ctl_fail(CTL_USAGE, "day %s: '%s': a name has 1 to %d printable characters without "
+                                   "spaces", action, ctl->word[0], KEEL_DAY_NAME_SIZE);
+    json_t *extra = json_pack("{s:s,s:s}", "action", action, "name", ctl->word[0]);
+    int code = ctl_ask(ctl, "day", extra, &result);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        code = ctl_print_json(result);
+    else
+        printf("day %s %s %s%s at index %lld, term %lld\n", ctl->word[0],
+               json_is_true(json_object_get(result, "changed")) ? "was" : "had been",
+               action[0] == 'b' ? "begun" : "ended",
+               json_is_true(json_object_get(result, "changed")) ? "" : " before, seen",
+               (long long)json_integer_value(json_object_get(result, "index")),
+               (long long)json_integer_value(json_object_get(result, "term")));
+    json_decref(result);
+    return code;
+}
+
+int ctl_day_end(struct ctl *ctl)
+{
+    return day(ctl, "end");
+}
+
+int ctl_day_begin(struct ctl *ctl)
+{
+    return day(ctl, "begin");
+}

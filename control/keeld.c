@@ -1,0 +1,108 @@
+/* keeld: the daemon of one replica. */
+#include "consensus/ensure.h"
+#include "control/daemon.h"
+#include "control/format_command.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: keeld --config FILE [--check]\n"
+    "       keeld format --data PATH --replica N --address IP:PORT --size SIZE\n"
+    "\n"
+    "Runs one replica of a Keel cluster until SIGTERM or SIGINT.\n"
+    "\n"
+    "  --config FILE  the configuration (INI)\n"
+    "  --check        only reads the configuration and the keys, and says what is wrong\n"
+    "  --version      prints the version\n"
+    "  --help         prints this\n"
+    "\n"
+    "exit codes: 0 stopped as asked, 1 failed, 2 usage or configuration, 3 no ring (format it),\n"
+    "            4 no genesis record (install it), 6 refused for safety (damage, or already running)\n"
+    "\n"
+    "example: keeld --config /etc/keel/keeld.conf\n";
+
+_Noreturn void ensure_failed(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "<2>event=ensure file=%s line=%d condition=\"%s\"\n", file, line, condition);
+    fflush(stderr);
+    abort();
+}
+
+static int check(const struct config *config, const char *path)
+{
+    struct keyring *keys = calloc(1, sizeof(*keys));
+    char why[256] = "";
+    if (keys == NULL)
+        return STARTUP_FAILED;
+    int rc = keyring_read(keys, config->keys, why);
+    bool own = rc == 0 && keyring_find(keys, config->id) != NULL;
+    if (rc != 0)
+        fprintf(stderr, "keeld: %s: [keys] file: %s\n", path, why[0] != '\0' ? why : strerror(-rc));
+    else if (!own)
+        fprintf(stderr, "keeld: %s: it has no section [replica %u]: draw a key with `keelctl key new`\n",
+                config->keys, config->id);
+    else
+        printf("%s: replica %u, data %s, port %s, %u keys\n", path, config->id, config->data,
+               config->device, keys->count);
+    keyring_wipe(keys);
+    free(keys);
+    return own ? STARTUP_OK : STARTUP_CONFIG;
+}
+
+static int usage(const char *what)
+{
+    fprintf(stderr, "keeld: %s: see `keeld --help`\n", what);
+    return STARTUP_CONFIG;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"check", no_argument, NULL, 'k'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    const char *path = NULL;
+    bool only_check = false;
+    int option;
+    if (argc > 1 && strcmp(argv[1], "format") == 0)
+        return format_command(argc - 1, argv + 1);
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) { /* bound: argc */
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'k':
+            only_check = true;
+            break;
+        case 'v':
+            puts("keeld " KEEL_VERSION);
+            return 0;
+        case 'h':
+            fputs(help, stdout);
+            return 0;
+        default:
+            return usage("no such option");
+        }
+    }
+    if (optind != argc)
+        return usage("there is a word too many");
+    if (path == NULL)
+        return usage("--config is needed");
+    struct config *config = malloc(sizeof(*config)); /* too large for comfort on a stack */
+    char problem[CONFIG_PROBLEM_SIZE];
+    if (config == NULL)
+        return STARTUP_FAILED;
+    int result = STARTUP_CONFIG;
+    if (!config_read(config, path, problem))
+        fprintf(stderr, "keeld: %s\n", problem);
+    else if (only_check)
+        result = check(config, path);
+    else
+        result = daemon_run(config, path);
+    free(config);
+    return result;
+}

@@ -1,0 +1,114 @@
+#include "control/watch.h"
+
+#include "control/log.h"
+
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void watch_init(struct watch *w, const struct node *node)
+{
+    uint64_t usec = 0;
+    memset(w, 0, sizeof(*w));
+    w->node = node;
+    w->alive_at_ms = now_ms();
+    if (sd_watchdog_enabled(0, &usec) > 0)
+        w->watchdog_ms = usec / 3000; /* three chances a period */
+    log_event(LOG_LEVEL_NOTICE, "started",
+              "replica=%u boot=%llu threads=%u port=%s driver=%s drive_mode=\"%s\" hugepages=%s "
+              "window_locked=%s",
+              node->config->id, (unsigned long long)node->start.boot, node->thread_count,
+              node->port_facts.name, node->port_facts.driver, node->disk_facts.mode,
+              node->ring_huge ? "yes" : "no", node->ring_locked ? "yes" : "no");
+    if (node->disk_facts.known && node->disk_facts.volatile_cache && !node->disk_facts.fua)
+        log_event(LOG_LEVEL_WARNING, "drive",
+                  "text=\"the drive has a volatile cache and no FUA: each write costs a flush\"");
+}
+
+/* All loops and control have taken turns since the last look. */
+static bool all_advanced(struct watch *w)
+{
+    uint64_t turns[NODE_THREADS_MAX + 1];
+    uint32_t count = w->node->thread_count;
+    bool all = true;
+    for (uint32_t i = 0; i <= count; i++) {
+        turns[i] = metric_get(i < count ? &w->node->loop[i].alive_turns : &w->node->control_turns);
+        all = all && turns[i] != w->alive[i];
+    }
+    if (all)
+        memcpy(w->alive, turns, (count + 1) * sizeof(turns[0]));
+    return all;
+}
+
+static void feed_dog(struct watch *w)
+{
+    uint64_t now = now_ms();
+    if (all_advanced(w)) {
+        w->alive_at_ms = now;
+        if (w->hung)
+            log_event(LOG_LEVEL_NOTICE, "loops-advance", "replica=%u", w->node->config->id);
+        w->hung = false;
+        if (w->watchdog_ms > 0 && now - w->fed_at_ms >= w->watchdog_ms) {
+            sd_notify(0, "WATCHDOG=1");
+            w->fed_at_ms = now;
+        }
+    } else if (!w->hung && now - w->alive_at_ms > WATCH_HUNG_MS) {
+        w->hung = true;
+        log_event(LOG_LEVEL_ERROR, "loop-hangs", "replica=%u ms=%llu", w->node->config->id,
+                  (unsigned long long)(now - w->alive_at_ms));
+    }
+}
+
+static void say_changes(struct watch *w, const struct replica_status *s)
+{
+    if (s->role != w->role || s->leader != w->leader || s->term != w->term) {
+        log_event(LOG_LEVEL_NOTICE, "leader", "replica=%u role=%s leader=%u term=%llu commit=%llu",
+                  w->node->config->id, node_role_name(s->role), s->leader,
+                  (unsigned long long)s->term, (unsigned long long)s->commit);
+        w->role = s->role;
+        w->leader = s->leader;
+        w->term = s->term;
+    }
+    if (s->stopped != w->stopped) {
+        log_event(LOG_LEVEL_CRITICAL, "replica-stopped", "replica=%u why=\"%s\"", w->node->config->id,
+                  s->why);
+        w->stopped = s->stopped;
+    }
+    if (s->failed != w->failed) {
+        log_event(LOG_LEVEL_CRITICAL, "drive-failed", "replica=%u write_errors=%llu",
+                  w->node->config->id, (unsigned long long)s->ring.write_errors);
+        w->failed = s->failed;
+    }
+    if (s->stale != w->stale) {
+        log_event(s->stale ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, s->stale ? "quorum-lost" : "quorum",
+                  "replica=%u leader=%u", w->node->config->id, s->leader);
+        w->stale = s->stale;
+    }
+}
+
+void watch_look(struct watch *w)
+{
+    struct replica_status s;
+    struct control_status c;
+    replica_status(w->node->start.replica, &s);
+    control_status(w->node->start.control, &c);
+    if (s.started_ns != 0) /* seq has published once */
+        say_changes(w, &s);
+    if (strcmp(c.problem, w->problem) != 0) {
+        if (c.problem[0] != '\0')
+            log_event(LOG_LEVEL_ERROR, "control", "replica=%u why=\"%s\"", w->node->config->id,
+                      c.problem);
+        else
+            log_event(LOG_LEVEL_NOTICE, "control", "replica=%u why=\"well again\"",
+                      w->node->config->id);
+        memcpy(w->problem, c.problem, sizeof(w->problem));
+    }
+    feed_dog(w);
+}
