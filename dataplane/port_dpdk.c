@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
@@ -33,8 +34,12 @@ void port_close(struct port *port)
 {
     if (port == NULL)
         return;
+    struct rte_eth_dev_info info;
+    bool known = rte_eth_dev_info_get(port->id, &info) == 0;
     rte_eth_dev_stop(port->id);
     rte_eth_dev_close(port->id);
+    if (known && info.device != NULL)
+        rte_dev_remove(info.device); /* else its name is taken for ever */
     for (int i = 0; i < 2 && port->rings[i] != NULL; i++) {
         drain(port->rings[i]); /* while both pools live */
         if (port->peer == NULL)

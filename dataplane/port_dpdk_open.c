@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -332,10 +333,12 @@ int port_open_dpdk(struct port **port, const struct port_dpdk_options *options, 
     char name[PORT_NAME_MAX];
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(options->device, ","), options->device);
     uint16_t id;
-    if (rte_eth_dev_get_port_by_name(name, &id) != 0) {
+    /* A port that was closed before is found anew by its device. */
+    if (rte_eth_dev_get_port_by_name(name, &id) != 0 &&
+        (rte_dev_probe(options->device) != 0 || rte_eth_dev_get_port_by_name(name, &id) != 0)) {
         snprintf(why, why_size,
-                 "%s: DPDK found no such device: bind it, name it as in `keel-host nic`, or "
-                 "install the driver's package (librte-net-*)",
+                 "%s: DPDK finds no such device: check the name, that it is bound, and that the "
+                 "driver's package (librte-net-*) is installed",
                  name);
         return -ENODEV;
     }
