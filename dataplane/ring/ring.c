@@ -231,9 +231,9 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
     ENSURE(index > ring->commit && index >= ring_window_first(ring));
     if (ring->open && ring->open_count > 0)
         close_page(ring);
-    map_cut(ring, index);
     ring->last_chain = ring_chain(ring, index - 1);
     ENSURE(ring->last_chain != 0);
+    map_cut(ring, index);
     ring->last_index = index - 1;
     ring->last_lsn = lsn;
     ring->reserved_size = 0;

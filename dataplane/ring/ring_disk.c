@@ -15,6 +15,12 @@ static void fail(struct ring *ring)
     __atomic_store_n(&ring->failed, 1, __ATOMIC_RELEASE);
 }
 
+static bool stopped(const struct ring *ring)
+{
+    /* acquire: pairs with the release in aux_fail(): a failed zeroing ends it as a failed write does */
+    return ring->failed != 0 || __atomic_load_n(&ring->aux_failed, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* What the pages below disk_durable state becomes true for everybody. */
 static void publish(struct ring *ring, uint64_t lsn)
 {
@@ -41,7 +47,7 @@ static uint32_t reap(struct ring *ring)
         else
             ring->done_mask |= 1ull << (done[i].tag - ring->disk_durable);
     }
-    if (count == 0 || ring->failed != 0)
+    if (count == 0 || stopped(ring))
         return count;
     ring_count(&ring->count_pages, count);
     uint64_t from = ring->disk_durable;
@@ -88,7 +94,7 @@ static uint32_t submit(struct ring *ring)
 HOT uint32_t ring_disk_turn(struct ring *ring)
 {
     uint32_t work = ring->in_flight > 0 ? reap(ring) : 0;
-    if (ring->failed == 0)
+    if (!stopped(ring))
         work += submit(ring);
     if (work > 0) {
         /* relaxed: pairs with the relaxed loads in ring_stats() */
@@ -111,7 +117,7 @@ void ring_stop(struct ring *ring)
     const struct timespec pause = {.tv_nsec = 100000};
     for (uint32_t wait = 0; wait < WAITS_MAX; wait++) {
         ring_disk_turn(ring);
-        if (ring->in_flight == 0 && (ring->failed != 0 || ring->disk_durable == ring->closed_to))
+        if (ring->in_flight == 0 && (stopped(ring) || ring->disk_durable == ring->closed_to))
             return;
         nanosleep(&pause, NULL);
     }

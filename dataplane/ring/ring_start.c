@@ -98,6 +98,7 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     memcpy(ring->seen_boot, found->seen_boot, sizeof(ring->seen_boot));
     memcpy(ring->seen_boot_id, found->seen_boot_id, sizeof(ring->seen_boot_id));
     memcpy(ring->before, found->before, sizeof(ring->before));
+    ring->chain[ring->last_index & ring->table_mask] = ring->last_chain;
     ring->dirty = true; /* the boot's first page goes in the first turn */
     for (uint32_t reader = 0; reader < RING_READER_COUNT; reader++) {
         struct ring_link *link = &ring->link[reader];

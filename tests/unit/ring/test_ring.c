@@ -1,0 +1,464 @@
+/* The ring against a plain array: appends, votes, truncations, rereads, wrap-around, restarts. */
+#include "tests/unit/ring/world.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef unsigned long long ull;
+
+static uint64_t durable_index(const struct world *world)
+{
+    uint64_t page = ring_durable_page(world->ring);
+    uint64_t index = page > 0 ? world->pages[page - 1].last_index : 0;
+    return index < world->last ? index : world->last;
+}
+
+/* --- laps ---------------------------------------------------------------------------------------- */
+
+struct tally {
+    uint64_t appends, truncations, votes, checkpoints, restarts, pages;
+};
+
+static void complete_some(struct world *world)
+{
+    uint32_t count = world->store.pending_count;
+    for (uint32_t i = 0; i < count && world->store.pending_count > 0; i++)
+        if (world_random(world) % 3 != 0)
+            memory_complete(&world->store,
+                            (uint32_t)(world_random(world) % world->store.pending_count));
+}
+
+static void restart(struct world *world, struct tally *tally)
+{
+    /* what is in flight is lost wholly or made wholly; torn sectors are test_crash.c's */
+    uint64_t durable = ring_durable_page(world->ring);
+    complete_some(world);
+    world_crash(world);
+    world_start(world);
+    CU_ASSERT_FATAL(world->tail >= durable);
+    tally->restarts++;
+    world->store.hold = false;
+    world_check_entries(world);
+    world->store.hold = true;
+}
+
+static void random_step(struct world *world, struct tally *tally)
+{
+    uint64_t draw = world_random(world) % 1000;
+    if (draw < 600) {
+        uint32_t payload = 1 + (uint32_t)(world_random(world) % (draw < 30 ? 1270 : 200));
+        tally->appends += world_append(world, world->term > 0 ? world->term : 1, payload);
+    } else if (draw < 900) {
+        world_seq_turn(world);
+        ring_disk_turn(world->ring);
+        complete_some(world);
+        ring_disk_turn(world->ring);
+        ring_aux_turn(world->ring);
+    } else if (draw < 920) {
+        world_hard(world, world->term + 1, (uint8_t)(world_random(world) % 4));
+        tally->votes++;
+    } else if (draw < 940 && world->last > world->commit) {
+        uint64_t index =
+            world->last - world_random(world) % (world->last - world->commit); /* > commit */
+        if (index >= ring_window_first(world->ring))
+            tally->truncations += world_truncate(world, index, world->term + 1);
+    } else if (draw < 980) {
+        world_done(world, durable_index(world));
+    } else if (draw < 998 && world->done > 0) {
+        uint64_t page, first, last;
+        if (ring_span(world->ring, world->done, &page, &first, &last) &&
+            page < ring_durable_page(world->ring) && world_checkpoint(world, world->done) == 0)
+            tally->checkpoints++;
+    } else if (draw == 999 && world_random(world) % 4 == 0) {
+        restart(world, tally);
+    }
+}
+
+static void run_laps(uint32_t flight_pages, uint64_t seed, uint32_t steps, struct tally *tally)
+{
+    struct world world;
+    world_init(&world, 256, 64, flight_pages, seed);
+    world_start(&world);
+    world.store.hold = true;
+    for (uint32_t step = 0; step < steps; step++) {
+        random_step(&world, tally);
+        if (step % 4096 == 4095) {
+            world.store.hold = false;
+            world_settle(&world);
+            world_check_entries(&world);
+            world.store.hold = true;
+        }
+    }
+    world.store.hold = false;
+    world_settle(&world);
+    world_check_entries(&world);
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE];
+    CU_ASSERT_FATAL(ring_recover(world.reader, false, &found, problem) == 0);
+    CU_ASSERT(world_same(&world, &found, world.tail));
+    CU_ASSERT(found.torn_pages == 0);
+    ring_recovery_free(&found);
+    tally->pages += world.tail;
+    CU_ASSERT(world.tail > 2 * 256);
+    CU_ASSERT(world.room_refused[RING_NO_DISK] == 0);
+    world_free(&world);
+}
+
+static void many_laps(void)
+{
+    static const uint32_t flights[] = {1, 2, 4, 16, 64};
+    struct tally tally = {0};
+    for (uint32_t i = 0; i < 5; i++)
+        for (uint64_t seed = 1; seed <= 4; seed++)
+            run_laps(flights[i], seed * 100 + i, 40000, &tally);
+    printf("# %llu appends, %llu truncations, %llu votes, %llu checkpoints, %llu restarts, %llu laps\n",
+           (ull)tally.appends, (ull)tally.truncations, (ull)tally.votes, (ull)tally.checkpoints,
+           (ull)tally.restarts, (ull)(tally.pages / 256));
+    CU_ASSERT(tally.truncations > 100 && tally.restarts > 50 && tally.checkpoints > 500);
+}
+
+/* --- closing pages ------------------------------------------------------------------------------- */
+
+static void started(struct world *world, uint32_t flight_pages)
+{
+    world_init(world, 256, 64, flight_pages, 1);
+    world_start(world);
+    world_settle(world);
+}
+
+static void idle_sends_at_once(void)
+{
+    struct world world;
+    started(&world, 4);
+    world.store.hold = true;
+    CU_ASSERT(world_append(&world, 1, 64));
+    CU_ASSERT(world_seq_turn(&world) == 1);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world.store.pending_count == 1);
+    /* while that is in flight the next gather */
+    for (uint32_t i = 0; i < 5; i++) {
+        CU_ASSERT(world_append(&world, 1, 64));
+        CU_ASSERT(world_seq_turn(&world) == 0);
+    }
+    /* full pages go all the same */
+    uint64_t tail = world.tail;
+    for (uint32_t i = 0; i < 40; i++)
+        CU_ASSERT(world_append(&world, 1, 100));
+    CU_ASSERT(world.tail > tail);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world.store.pending_count > 1);
+    memory_complete_all(&world.store);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world_seq_turn(&world) == 1);
+    world_free(&world);
+}
+
+static void seal_does_not_delay(void)
+{
+    struct world world;
+    started(&world, 4);
+    world.store.hold = true;
+    CU_ASSERT(world_append(&world, 1, 64));
+    world_turn(&world);
+    memory_complete_all(&world.store);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world_seq_turn(&world) == 1); /* the seal */
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world.store.pending_count == 1);
+    CU_ASSERT(world_append(&world, 1, 64));
+    CU_ASSERT(world_seq_turn(&world) == 1); /* the next entry doesn't wait for it */
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world.store.pending_count == 2);
+    world_free(&world);
+}
+
+static void quiet_ring_stays_quiet(void)
+{
+    struct world world;
+    started(&world, 4);
+    CU_ASSERT(world_append(&world, 1, 64));
+    world_settle(&world);
+    uint64_t tail = world.tail;
+    struct ring_stats before, after;
+    ring_stats(world.ring, &before);
+    for (uint32_t i = 0; i < 1000; i++)
+        world_turn(&world);
+    ring_stats(world.ring, &after);
+    CU_ASSERT(world.tail == tail && after.seals == before.seals);
+    CU_ASSERT(before.seals == 2); /* one after the boot's page, one after the entry's */
+    world_free(&world);
+}
+
+static void boot_goes_alone(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 16, 1);
+    world_start(&world);
+    world.store.hold = true;
+    CU_ASSERT(!ring_boot_durable(world.ring));
+    for (uint32_t i = 0; i < 200; i++)
+        CU_ASSERT(world_append(&world, 1, 100));
+    ring_disk_turn(world.ring);
+    CU_ASSERT(world.store.pending_count == 1);
+    memory_complete_all(&world.store);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(ring_boot_durable(world.ring));
+    CU_ASSERT(world.store.pending_count > 1);
+    world_free(&world);
+}
+
+/* H11: page n + 1, a vote, completes before page n; the vote leaves; a power cut tears n; recovery discards
+ * n + 1 and votes again. So n + 1 must not count before n. */
+static void h11_durable_is_a_prefix(void)
+{
+    struct world world;
+    started(&world, 4);
+    world.store.hold = true;
+    bool failed;
+    CU_ASSERT(world_append(&world, 1, 1000) && world_append(&world, 1, 1000) &&
+              world_append(&world, 1, 1000)); /* fills a page, nearly */
+    uint64_t entries_lsn = world.lsn;
+    CU_ASSERT(world_append(&world, 1, 1000));
+    world_hard(&world, 9, 3);
+    CU_ASSERT(world_append(&world, 9, 1000) && world_append(&world, 9, 1000)); /* closes the next */
+    ring_disk_turn(world.ring);
+    CU_ASSERT_FATAL(world.store.pending_count >= 2);
+    uint64_t durable = ring_durable_lsn(world.ring, &failed);
+    memory_complete(&world.store, 1);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(ring_durable_lsn(world.ring, &failed) == durable && !failed);
+    memory_complete(&world.store, 0);
+    ring_disk_turn(world.ring);
+    CU_ASSERT(ring_durable_lsn(world.ring, &failed) > entries_lsn);
+    world_free(&world);
+}
+
+static void window_waits_for_done(void)
+{
+    struct world world;
+    started(&world, 4);
+    uint32_t appended = 0;
+    while (world_append(&world, 1, 1000)) {
+        world_turn(&world);
+        appended++;
+        CU_ASSERT_FATAL(appended < 1000);
+    }
+    CU_ASSERT(world.room_refused[RING_NO_WINDOW] == 1);
+    CU_ASSERT(ring_window_first(world.ring) == 1);
+    world_hard(&world, 2, 1); /* a vote still finds its place */
+    world_settle(&world);
+    bool failed;
+    CU_ASSERT(ring_durable_lsn(world.ring, &failed) == world.lsn);
+    world_done(&world, world.last - 10);
+    for (uint32_t i = 0; i < 20; i++)
+        CU_ASSERT(world_append(&world, 2, 1000));
+    CU_ASSERT(ring_window_first(world.ring) > 1 && ring_first_index(world.ring) == 1);
+    world_settle(&world);
+    world_check_entries(&world);
+    world_free(&world);
+}
+
+/* H8's measure: without a checkpoint the head stands, and the ring says what is in the way. Votes and seals
+ * still go, from the spare slots. */
+static void full_ring_says_no_slot(void)
+{
+    struct world world;
+    started(&world, 16);
+    for (uint32_t i = 0; i < 2000; i++) {
+        if (!world_append(&world, 1, 1000))
+            break;
+        world_settle(&world);
+        world_done(&world, world.last);
+    }
+    CU_ASSERT(world.room_refused[RING_NO_SLOT] == 1);
+    uint64_t tail = world.tail;
+    for (uint32_t i = 0; i < 3; i++) {
+        world_hard(&world, world.term + 1, 1);
+        world_settle(&world);
+    }
+    bool failed;
+    CU_ASSERT(ring_durable_lsn(world.ring, &failed) == world.lsn && world.tail > tail);
+    /* one checkpoint is not enough: the head stays behind the older of two (H14) */
+    CU_ASSERT(world_checkpoint(&world, world.last) == 0);
+    world_settle(&world);
+    CU_ASSERT(!world_append(&world, world.term, 1000));
+    CU_ASSERT(world_checkpoint(&world, world.last) == 0);
+    world_settle(&world);
+    CU_ASSERT(world_append(&world, world.term, 1000));
+    struct ring_stats stats;
+    ring_stats(world.ring, &stats);
+    CU_ASSERT(stats.head_page > 0 && stats.zeroed_to == stats.head_page + 256);
+    world_settle(&world);
+    world_check_entries(&world);
+    world_crash(&world);
+    world_start(&world);
+    world_check_entries(&world);
+    world_free(&world);
+}
+
+/* --- rereads ------------------------------------------------------------------------------------- */
+
+static void rereads(void)
+{
+    struct world world;
+    started(&world, 4);
+    for (uint32_t i = 0; i < 100; i++) {
+        CU_ASSERT(world_append(&world, 1, 1000));
+        world_settle(&world);
+        world_done(&world, world.last);
+    }
+    /* a page that is not durable is not asked for */
+    CU_ASSERT(world_append(&world, 1, 10));
+    CU_ASSERT(!ring_read_request(world.ring, RING_READER_SEQ, world.last, 1));
+    CU_ASSERT(!ring_read_request(world.ring, RING_READER_SEQ, world.last + 1, 1));
+    /* the two readers don't take each other's buffers; the link says when it is full */
+    uint32_t taken = 0;
+    while (ring_read_request(world.ring, RING_READER_SEQ, 1 + taken % 50, taken))
+        taken++;
+    CU_ASSERT(taken == RING_READS_MAX);
+    CU_ASSERT(ring_read_page(world.ring, RING_READER_FEED, 3, 77));
+    for (uint32_t i = 0; i < 10; i++)
+        ring_aux_turn(world.ring);
+    struct ring_read read;
+    CU_ASSERT_FATAL(ring_read_poll(world.ring, RING_READER_FEED, &read));
+    CU_ASSERT(read.tag == 77 && read.result == 0 && read.page->page == 3);
+    CU_ASSERT(read.last == read.first + read.page->self.count - 1);
+    ring_read_release(world.ring, RING_READER_FEED, &read);
+    uint64_t tags = 0;
+    for (uint32_t i = 0; i < taken; i++) {
+        CU_ASSERT_FATAL(ring_read_poll(world.ring, RING_READER_SEQ, &read));
+        CU_ASSERT(read.result == 0 && read.index == 1 + read.tag % 50);
+        tags |= 1ull << read.tag;
+        ring_read_release(world.ring, RING_READER_SEQ, &read);
+    }
+    CU_ASSERT(tags == UINT64_MAX && !ring_read_poll(world.ring, RING_READER_SEQ, &read));
+    /* damage on the drive is an error, a truncation meanwhile makes the answer stale */
+    world_settle(&world);
+    uint64_t page = ring_page_of(world.ring, 5);
+    world.store.bytes[ring_slot_offset(&world.super, page) + 700] ^= 4;
+    CU_ASSERT(ring_read_request(world.ring, RING_READER_SEQ, 5, 1));
+    CU_ASSERT(ring_read_request(world.ring, RING_READER_SEQ, world.last, 2));
+    CU_ASSERT(world_truncate(&world, world.last, 2));
+    for (uint32_t i = 0; i < 4; i++)
+        ring_aux_turn(world.ring);
+    for (uint32_t i = 0; i < 2; i++) {
+        CU_ASSERT_FATAL(ring_read_poll(world.ring, RING_READER_SEQ, &read));
+        CU_ASSERT(read.result == (read.tag == 1 ? -EIO : -ESTALE) && read.page == NULL);
+        ring_read_release(world.ring, RING_READER_SEQ, &read);
+    }
+    struct ring_stats stats;
+    ring_stats(world.ring, &stats);
+    CU_ASSERT(stats.read_errors == 1);
+    bool failed;
+    ring_durable_lsn(world.ring, &failed);
+    CU_ASSERT(!failed); /* a bad reread is the reader's affair */
+    world_free(&world);
+}
+
+/* --- failures ------------------------------------------------------------------------------------ */
+
+/* Pitfall 2: EIO once on the n-th asynchronous operation, for every n. From then on nothing more becomes
+ * durable and nothing is appended, and what was durable before is found at the next start. */
+static bool fail_nth(uint64_t n, uint64_t *operations)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 7);
+    world_start(&world);
+    uint64_t before = world.store.operations;
+    world.store.fail_at = n > 0 ? before + n : 0;
+    world.store.shuffle = n + 1;
+    bool failed = false;
+    uint64_t durable = 0, at_failure = UINT64_MAX;
+    for (uint32_t i = 0; i < 1500; i++) {
+        world_append(&world, i == 700 ? world.term + 1 : world.term > 0 ? world.term : 1, 300);
+        if (i % 300 == 299 && !failed && world.last > world.commit + 2)
+            world_truncate(&world, world.last, world.term + 1);
+        world_turn(&world);
+        durable = ring_durable_lsn(world.ring, &failed);
+        if (failed && at_failure == UINT64_MAX)
+            at_failure = durable;
+        CU_ASSERT_FATAL(!failed || durable == at_failure);
+        if (!failed)
+            world_done(&world, durable_index(&world));
+        if (i % 100 == 99 && !failed && world.done > 0 && ring_entry(world.ring, world.done) != NULL)
+            world_checkpoint(&world, world.done); /* its own calls may be the n-th */
+    }
+    *operations = world.store.operations - before;
+    if (failed) {
+        CU_ASSERT(ring_room(world.ring, 1, 64) == RING_NO_DISK);
+        CU_ASSERT(world_seq_turn(&world) == 0);
+    }
+    uint64_t page = ring_durable_page(world.ring);
+    world.store.fail_at = 0;
+    world_crash(&world);
+    world_start(&world); /* asserts that it is a state of the model */
+    CU_ASSERT_FATAL(world.tail >= page);
+    world_free(&world);
+    return failed;
+}
+
+static void nth_operation_fails(void)
+{
+    uint64_t operations, ignored, sticky = 0;
+    CU_ASSERT(!fail_nth(0, &operations));
+    for (uint64_t n = 1; n <= operations; n++)
+        sticky += fail_nth(n, &ignored);
+    printf("# %llu operations, %llu of them of the ring\n", (ull)operations, (ull)sticky);
+    CU_ASSERT(operations > 400 && sticky > 300);
+}
+
+static void start_checks_options(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0);
+    struct ring_options options = {.writer = world.writer,
+                                   .reader = world.reader,
+                                   .memory = world.memory,
+                                   .window_pages = 64,
+                                   .flight_pages = 4,
+                                   .cluster_id = world.genesis.cluster_id,
+                                   .boot = 1,
+                                   .boot_id = 1};
+    struct ring *ring;
+    static const uint32_t windows[] = {0, 32, 65, 96, 256};
+    for (uint32_t i = 0; i < 5; i++) {
+        options.window_pages = windows[i];
+        CU_ASSERT(ring_start(&ring, &options, &found, problem) == -EINVAL && ring == NULL);
+    }
+    options.window_pages = 64;
+    options.flight_pages = 65;
+    CU_ASSERT(ring_start(&ring, &options, &found, problem) == -EINVAL);
+    options.flight_pages = 0;
+    CU_ASSERT(ring_start(&ring, &options, &found, problem) == -EINVAL);
+    options.flight_pages = 64;
+    found.damage = RING_ROT_PAGE;
+    CU_ASSERT(ring_start(&ring, &options, &found, problem) == -EINVAL);
+    found.damage = RING_INTACT;
+    CU_ASSERT(ring_start(&ring, &options, &found, problem) == 0);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"an idle ring sends at once, a busy one gathers", idle_sends_at_once},
+        {"a seal in flight delays no entry", seal_does_not_delay},
+        {"a quiet ring stays quiet", quiet_ring_stays_quiet},
+        {"the first page of a boot goes alone", boot_goes_alone},
+        {"H11 durable is a prefix", h11_durable_is_a_prefix},
+        {"the window waits for what is not done", window_waits_for_done},
+        {"a full ring says so, and two checkpoints free it", full_ring_says_no_slot},
+        {"rereads, one link a reader", rereads},
+        {"the n-th operation fails, for every n", nth_operation_fails},
+        {"bad options are refused", start_checks_options},
+        {"many laps against a plain array", many_laps},
+        {0}};
+    return unit_main("ring", tests);
+}
