@@ -59,7 +59,7 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
         return;
     if (out->noop)
         begin_leadership(r);
-    else
+    else if (msg != NULL) /* what a leader proposes is framed in the ring already */
         store(r, msg, entries);
 }
 
