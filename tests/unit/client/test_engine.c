@@ -1,0 +1,506 @@
+#include "client/engine.h"
+
+#include "tests/unit/client/world.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND (1000 * ENGINE_MS)
+
+static struct engine *started(struct world *w, const char *session)
+{
+    world_start(w, 0, session, 0, 0, 0);
+    world_run(w, 5 * SECOND, world_ready);
+    struct engine *e = w->client[0].engine;
+    CU_ASSERT_FATAL(e->phase == ENGINE_READY);
+    return e;
+}
+
+static void opens_and_submits(void)
+{
+    struct world *w = world_new(1);
+    struct engine *e = started(w, "gateway-1");
+    CU_ASSERT(!e->resumed && e->resumed_last == 0 && e->cluster == FAKE_CLUSTER);
+    CU_ASSERT(e->ttl_ms == 6000 && e->window == 64 && e->session == e->epoch);
+    CU_ASSERT(world_publish(w, 0, 500, 10 * SECOND));
+    CU_ASSERT(world_results_ok(w, 0, 1, 500));
+    CU_ASSERT(e->stats.messages_resent == 0 && e->stats.timeouts == 0);
+    CU_ASSERT(strcmp(w->client[0].result[0].day, "MONDAY") == 0);
+    CU_ASSERT(w->client[0].result[0].round_trip_ns == 2 * w->delay_ns);
+    world_free(w);
+}
+
+/* Everything submitted before a flush goes out together, as far as a packet holds it. */
+static void gathers_into_packets(void)
+{
+    struct world *w = world_new(2);
+    struct engine *e = started(w, "batch");
+    uint8_t payload[KEEL_PAYLOAD_MAX] = {1};
+    for (uint32_t i = 0; i < 64; i++)
+        CU_ASSERT(engine_submit(e, payload, 20, NULL) == KEEL_OK);
+    CU_ASSERT(engine_submit(e, payload, 20, NULL) == KEEL_AGAIN);
+    uint32_t before = w->fake.submits;
+    engine_flush(e, w->now_ns);
+    world_run(w, 1 * ENGINE_MS, NULL);
+    CU_ASSERT_EQUAL(w->fake.submits - before, 2); /* 64 x 22 bytes, 57 fit the first packet */
+    CU_ASSERT_EQUAL(e->oldest, 65);
+    before = w->fake.submits;
+    for (uint32_t i = 0; i < 3; i++)
+        CU_ASSERT(engine_submit(e, payload, KEEL_PAYLOAD_MAX, NULL) == KEEL_OK);
+    engine_flush(e, w->now_ns);
+    world_run(w, 1 * ENGINE_MS, NULL);
+    CU_ASSERT_EQUAL(w->fake.submits - before, 3);
+    CU_ASSERT(engine_submit(e, payload, 0, NULL) == KEEL_EMPTY);
+    CU_ASSERT(engine_submit(e, payload, KEEL_PAYLOAD_MAX + 1, NULL) == KEEL_TOO_LARGE);
+    world_free(w);
+}
+
+/* A result that the application does not collect keeps its place in the window. */
+static void window_counts_uncollected(void)
+{
+    struct world *w = world_new(3);
+    world_start(w, 0, "window", 5, 0, 0);
+    world_run(w, 5 * SECOND, world_ready);
+    struct engine *e = w->client[0].engine;
+    uint8_t byte = 7;
+    for (uint32_t i = 0; i < 5; i++)
+        CU_ASSERT(engine_submit(e, &byte, 1, NULL) == KEEL_OK);
+    CU_ASSERT(engine_submit(e, &byte, 1, NULL) == KEEL_AGAIN);
+    world_run(w, 1 * ENGINE_MS, NULL);
+    CU_ASSERT_EQUAL(w->client[0].results, 5);
+    CU_ASSERT(engine_submit(e, &byte, 1, NULL) == KEEL_OK);
+    world_free(w);
+}
+
+/* Loss, copies and reordering: each number once, in order, with the content submitted. */
+static void bad_network(void)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct world *w = world_new(seed);
+        w->loss = rng_below(&w->rng, 31);
+        w->copies = rng_below(&w->rng, 51);
+        w->shuffle = rng_below(&w->rng, 51);
+        struct engine *e = started(w, "storm");
+        bool done = world_publish(w, 0, 400, 60 * SECOND);
+        if (!done || !world_results_ok(w, 0, 1, 400) || !fake_order_ok(&w->fake)) {
+            printf("# seed %llu: %llu answered of %llu\n", (unsigned long long)seed,
+                   (unsigned long long)e->oldest - 1, (unsigned long long)e->next - 1);
+            CU_FAIL("a bad network");
+        }
+        world_free(w);
+    }
+}
+
+/* The leader dies and another one is elected; the old one comes back later as a follower. */
+static void leader_changes(void)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *w = world_new(seed);
+        w->loss = (uint32_t)seed % 3 * 5;
+        struct engine *e = started(w, "failover");
+        uint64_t last = 0;
+        for (uint32_t round = 0; round < 6; round++) {
+            last += 100;
+            uint32_t old = w->fake.leader, next = (old + 1 + rng_below(&w->rng, 2)) % FAKE_MEMBERS;
+            world_publish(w, 0, last, ENGINE_MS);
+            w->fake.member[old].up = false;
+            w->fake.leader = FAKE_NOBODY; /* followers still name the dead one */
+            world_publish(w, 0, last, (20 + rng_below(&w->rng, 400)) * ENGINE_MS);
+            fake_lead(&w->fake, next);
+            CU_ASSERT(world_publish(w, 0, last, 2 * SECOND));
+            fake_restart(&w->fake, old);
+            world_publish(w, 0, last + 1, (uint64_t)rng_below(&w->rng, 3) * SECOND);
+            last++;
+        }
+        CU_ASSERT(world_publish(w, 0, last, 5 * SECOND));
+        CU_ASSERT(world_results_ok(w, 0, 1, last));
+        CU_ASSERT(fake_order_ok(&w->fake));
+        CU_ASSERT(e->stats.leader_changes > 0);
+        world_free(w);
+    }
+}
+
+/* After an election the client finds the leader within a few search rounds, not within a back-off.
+ */
+static void finds_leader_soon(void)
+{
+    struct world *w = world_new(5);
+    struct engine *e = started(w, "soon");
+    CU_ASSERT(world_publish(w, 0, 200, SECOND));
+    w->fake.member[0].up = false;
+    w->fake.leader = FAKE_NOBODY;
+    CU_ASSERT(!world_publish(w, 0, 210, 150 * ENGINE_MS));
+    CU_ASSERT(engine_state(e) == KEEL_SEARCHING);
+    fake_lead(&w->fake, 2);
+    uint64_t elected_ns = w->now_ns;
+    CU_ASSERT(world_publish(w, 0, 210, SECOND));
+    CU_ASSERT(w->now_ns - elected_ns <= 2 * ENGINE_SEARCH_MAX);
+    CU_ASSERT(engine_state(e) == KEEL_READY && e->target == 2);
+    world_free(w);
+}
+
+/* Followers that name each other must not make a storm of redirected packets. */
+static void redirect_loop_is_bounded(void)
+{
+    struct world *w = world_new(6);
+    struct engine *e = started(w, "loop");
+    w->fake.leader = FAKE_NOBODY;
+    w->fake.named = 1; /* 0 and 2 say "ask 2", 2 says itself */
+    uint64_t before = w->packets_to_members;
+    CU_ASSERT(!world_publish(w, 0, 10, SECOND));
+    CU_ASSERT(e->stats.redirects > 0);
+    CU_ASSERT(w->packets_to_members - before < 600); /* one every 4 ms, pings, a few followed */
+    fake_lead(&w->fake, 1);
+    CU_ASSERT(world_publish(w, 0, 10, SECOND));
+    world_free(w);
+}
+
+static void busy_backs_off(void)
+{
+    struct world *w = world_new(7);
+    struct engine *e = started(w, "busy");
+    w->fake.busy = true;
+    CU_ASSERT(!world_publish(w, 0, 50, 2 * SECOND));
+    CU_ASSERT(e->stats.busy == w->fake.busy_said || e->stats.busy > 10);
+    CU_ASSERT(w->fake.busy_said < 60); /* 1, 2, 4 ... 100 ms, not one a millisecond */
+    CU_ASSERT(e->stats.timeouts == 0); /* busy is an answer, not silence */
+    w->fake.busy = false;
+    CU_ASSERT(world_publish(w, 0, 50, SECOND));
+    CU_ASSERT(world_results_ok(w, 0, 1, 50));
+    world_free(w);
+}
+
+/* The leader's process restarts at once and leads on: its associations are gone. */
+static void replica_restarts(void)
+{
+    struct world *w = world_new(8);
+    struct engine *e = started(w, "restart");
+    CU_ASSERT(world_publish(w, 0, 20, SECOND));
+    uint64_t begun = e->stats.handshakes_begun;
+    world_run(w, SECOND, NULL);
+    for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
+        fake_restart(&w->fake, i);
+    CU_ASSERT(world_publish(w, 0, 60, 3 * SECOND));
+    CU_ASSERT(e->stats.handshakes_begun > begun);
+    CU_ASSERT(world_results_ok(w, 0, 1, 60));
+    world_free(w);
+}
+
+/* A follower that restarts is noticed while nothing needs it, so that it is there when it leads. */
+static void keeps_associations_warm(void)
+{
+    struct world *w = world_new(9);
+    started(w, "warm");
+    fake_restart(&w->fake, 2);
+    world_run(w, 4 * SECOND, NULL);
+    CU_ASSERT(auth_peer(w->fake.member[2].auth, FAKE_PRINCIPAL) != NULL);
+    world_free(w);
+}
+
+/* H16: a gateway restarts in mid-window and resumes by name; what was taken stays taken, nothing
+ * twice; the kept results agree with what the cluster holds. */
+static void resumes_in_mid_window(void)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *w = world_new(seed);
+        w->loss = (uint32_t)seed % 4 * 5;
+        w->copies = (uint32_t)seed % 3 * 20;
+        uint64_t last = 0;
+        for (uint32_t life = 0; life < 8; life++) {
+            struct engine *e = started(w, "phoenix");
+            CU_ASSERT(e->resumed == (life > 0));
+            for (uint32_t i = 0; i < e->kept_count; i++) {
+                const struct fake_taken *t = fake_find(&w->fake, e->session, e->kept[i].number);
+                CU_ASSERT_FATAL(t != NULL);
+                CU_ASSERT(t->feed == e->kept[i].feed);
+            }
+            CU_ASSERT(e->resumed_last == 0 || e->kept_count > 0);
+            CU_ASSERT(e->resumed_last >= last); /* never behind what was acknowledged */
+            world_publish(w, 0, e->resumed_last + 200, rng_below(&w->rng, 2000) * 1000);
+            last = e->oldest - 1;
+            world_kill(w, 0);
+        }
+        struct engine *e = started(w, "phoenix");
+        CU_ASSERT(world_publish(w, 0, e->resumed_last + 50, 10 * SECOND));
+        for (uint64_t number = 1; number < e->oldest; number++)
+            CU_ASSERT(fake_find(&w->fake, e->session, number) != NULL);
+        CU_ASSERT_EQUAL(w->fake.taken_count, e->oldest - 1);
+        CU_ASSERT(fake_order_ok(&w->fake));
+        world_free(w);
+    }
+}
+
+/* H15, H16: two processes use one name; the older one is shut out, and nothing of it is taken
+ * after. */
+static void older_life_is_shut_out(void)
+{
+    struct world *w = world_new(11);
+    struct engine *old = started(w, "twice");
+    CU_ASSERT(world_publish(w, 0, 30, SECOND));
+    world_start(w, 1, "twice", 0, 0, 0);
+    world_run(w, SECOND, NULL);
+    struct engine *young = w->client[1].engine;
+    CU_ASSERT_FATAL(young->phase == ENGINE_READY);
+    CU_ASSERT(young->resumed && young->resumed_last == 30 && young->epoch > old->epoch);
+    CU_ASSERT(!world_publish(w, 0, 40, SECOND));
+    CU_ASSERT(old->phase == ENGINE_FAILED && old->error == KEEL_SHUT_OUT);
+    CU_ASSERT(strstr(old->problem, "taken it over") != NULL);
+    CU_ASSERT_EQUAL(w->fake.taken_count, 30);
+    uint8_t byte = 1;
+    CU_ASSERT(engine_submit(old, &byte, 1, NULL) == KEEL_SHUT_OUT);
+    CU_ASSERT(world_publish(w, 1, 60, SECOND));
+    CU_ASSERT(fake_order_ok(&w->fake));
+    world_free(w);
+}
+
+/* H15: results for numbers decided before the takeover still reach the older process. */
+static void decided_stays_decided(void)
+{
+    struct world *w = world_new(12);
+    struct engine *old = started(w, "late");
+    w->fake.mute = true;
+    CU_ASSERT(!world_publish(w, 0, 5, 20 * ENGINE_MS));
+    CU_ASSERT_EQUAL(w->fake.taken_count, 5);
+    w->fake.mute = false;
+    world_start(w, 1, "late", 0, 0, 0);
+    world_run(w, SECOND, NULL);
+    CU_ASSERT_EQUAL(old->oldest, 6);
+    CU_ASSERT(world_results_ok(w, 0, 1, 5));
+    world_free(w);
+}
+
+static void refusals_are_results(void)
+{
+    struct world *w = world_new(13);
+    struct engine *e = started(w, "refused");
+    CU_ASSERT(world_publish(w, 0, 3, SECOND));
+    fake_day(&w->fake, ENTRY_DAY_END, "MONDAY");
+    CU_ASSERT(world_publish(w, 0, 6, SECOND));
+    fake_day(&w->fake, ENTRY_DAY_BEGIN, "TUESDAY");
+    CU_ASSERT(world_publish(w, 0, 9, SECOND));
+    const struct keel_result *r = w->client[0].result;
+    CU_ASSERT_EQUAL(w->client[0].results, 9);
+    for (uint32_t i = 3; i < 6; i++)
+        CU_ASSERT(r[i].status == KEEL_DAY_CLOSED && r[i].feed == 0 && r[i].number == i + 1);
+    CU_ASSERT(r[6].status == KEEL_SEQUENCED && r[6].feed == 1);
+    CU_ASSERT(strcmp(r[6].day, "TUESDAY") == 0);
+    CU_ASSERT(e->stats.refused == 3 && e->stats.sequenced == 6);
+    world_free(w);
+}
+
+/* The application gives a number another content than its earlier life did. */
+static void different_content_is_said(void)
+{
+    struct world *w = world_new(14);
+    struct engine *e = started(w, "content");
+    w->fake.mute = true;
+    uint8_t payload[8] = {1};
+    CU_ASSERT(engine_submit(e, payload, sizeof(payload), NULL) == KEEL_OK);
+    world_run(w, ENGINE_MS, NULL);
+    CU_ASSERT_EQUAL(w->fake.taken_count, 1);
+    w->fake.mute = false;
+    engine_slot(e, 1)->payload[0] = 2;
+    world_run(w, SECOND, NULL);
+    CU_ASSERT_EQUAL(w->client[0].results, 1);
+    CU_ASSERT(w->client[0].result[0].status == KEEL_DIFFERENT);
+    world_free(w);
+}
+
+static void killed_session_fails(void)
+{
+    struct world *w = world_new(15);
+    struct engine *e = started(w, "killed");
+    CU_ASSERT(world_publish(w, 0, 3, SECOND));
+    fake_kill(&w->fake, e->session);
+    CU_ASSERT(!world_publish(w, 0, 6, SECOND));
+    CU_ASSERT(e->phase == ENGINE_FAILED && e->error == KEEL_ENDED);
+    CU_ASSERT_EQUAL(w->client[0].results, 3); /* numbers 4 to 6: nobody said, nothing guessed */
+    world_free(w);
+}
+
+/* An idle session learns of its end by its next keep-alive. */
+static void idle_session_learns_its_end(void)
+{
+    struct world *w = world_new(16);
+    struct engine *e = started(w, "idle");
+    world_run(w, 10 * SECOND, NULL);
+    CU_ASSERT(w->fake.keepalives >= 4 && w->fake.keepalives <= 6); /* ttl 6 s: one in 2 s */
+    fake_kill(&w->fake, e->session);
+    world_run(w, 3 * SECOND, NULL);
+    CU_ASSERT(e->phase == ENGINE_FAILED && e->error == KEEL_ENDED);
+    world_free(w);
+}
+
+/* H21: a keep-alive is sent, not answered, sent again; the answer is to the first copy: time counts
+ * from the first. */
+static void counts_from_the_copy_answered(void)
+{
+    struct world *w = world_new(17);
+    struct engine *e = started(w, "copies");
+    w->delay_ns = 60 * ENGINE_MS; /* longer than the first repeats */
+    uint64_t before_ns = e->alive_ns;
+    uint64_t sent_ns = 0;
+    for (uint32_t i = 0; i < 4000 && e->alive_ns == before_ns; i++) {
+        world_run(w, ENGINE_MS, NULL);
+        if (e->keepalive && sent_ns == 0)
+            sent_ns = w->now_ns;
+    }
+    CU_ASSERT(e->stats.keepalives_sent > 1);
+    CU_ASSERT(sent_ns != 0 && e->alive_ns > before_ns);
+    CU_ASSERT(e->alive_ns <= sent_ns); /* not a later copy, not the answer's arrival */
+    world_free(w);
+}
+
+static void ends_cleanly(void)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world *w = world_new(seed);
+        struct engine *e = started(w, "end");
+        w->loss = 30;
+        world_publish(w, 0, 20, 100 * 1000);
+        uint64_t last = e->next - 1;
+        engine_end(e, w->now_ns);
+        uint8_t byte = 1;
+        CU_ASSERT(engine_submit(e, &byte, 1, NULL) == KEEL_ENDED);
+        world_run(w, 5 * SECOND, NULL);
+        CU_ASSERT(e->phase == ENGINE_CLOSED);
+        CU_ASSERT(e->oldest == last + 1);
+        const struct machine_session *s = machine_session(w->fake.machine, e->session);
+        CU_ASSERT(s != NULL && s->ended_log_ns != 0 && s->last == last);
+        world_free(w);
+    }
+}
+
+static int blame(struct world *w, char problem[KEEL_PROBLEM_SIZE])
+{
+    world_run(w, 3 * SECOND, NULL);
+    return engine_blame(w->client[0].engine, problem, KEEL_PROBLEM_SIZE);
+}
+
+static void says_why_not(void)
+{
+    char problem[KEEL_PROBLEM_SIZE];
+    struct world *w = world_new(18);
+    for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
+        w->fake.member[i].up = false;
+    world_start(w, 0, "why", 0, 0, 0);
+    CU_ASSERT(blame(w, problem) == KEEL_UNREACHABLE);
+    world_free(w);
+
+    w = world_new(19);
+    world_start(w, 0, "why", 0, 0, 99); /* another key */
+    CU_ASSERT(blame(w, problem) == KEEL_KEY);
+    CU_ASSERT(strstr(problem, "principal 100") != NULL);
+    CU_ASSERT_EQUAL(w->fake.opens, 0);
+    world_free(w);
+
+    w = world_new(20);
+    world_start(w, 0, "why", 0, FAKE_CLUSTER + 1, 0); /* another cluster */
+    CU_ASSERT(blame(w, problem) == KEEL_KEY);
+    world_free(w);
+
+    w = world_new(21);
+    w->fake.leader = w->fake.named = FAKE_NOBODY;
+    world_start(w, 0, "why", 0, 0, 0);
+    CU_ASSERT(blame(w, problem) == KEEL_NO_LEADER);
+    world_free(w);
+
+    w = world_new(22);
+    w->fake.machine->sessions_per_principal = 0;
+    world_start(w, 0, "why", 0, 0, 0);
+    CU_ASSERT(blame(w, problem) == KEEL_BUSY);
+    CU_ASSERT(strstr(problem, "session-limit") != NULL);
+    w->fake.machine->sessions_per_principal = 1;
+    world_run(w, SECOND, NULL);
+    CU_ASSERT(w->client[0].engine->phase == ENGINE_READY); /* it goes on asking */
+    world_free(w);
+}
+
+/* Every answer has one bit changed: none is believed, and afterwards all is as if nothing had come.
+ */
+static void forged_answers_change_nothing(void)
+{
+    struct world *w = world_new(23);
+    struct engine *e = started(w, "forged");
+    CU_ASSERT(world_publish(w, 0, 10, SECOND));
+    w->flip = true;
+    uint64_t rejected = e->stats.rejected;
+    CU_ASSERT(!world_publish(w, 0, 40, 300 * ENGINE_MS));
+    CU_ASSERT_EQUAL(e->oldest, 11);
+    CU_ASSERT(w->corrupted > 20);
+    CU_ASSERT(e->stats.rejected - rejected >= w->corrupted - 8); /* some are still on their way */
+    w->flip = false;
+    CU_ASSERT(world_publish(w, 0, 40, 5 * SECOND));
+    CU_ASSERT(world_results_ok(w, 0, 1, 40));
+    world_free(w);
+}
+
+static void garbage_is_counted(void)
+{
+    struct world *w = world_new(24);
+    struct engine *e = started(w, "garbage");
+    uint64_t rejected = e->stats.rejected;
+    uint8_t bytes[KEEL_DATAGRAM_MAX];
+    for (uint32_t i = 0; i < 2000; i++) {
+        size_t size = rng_below(&w->rng, sizeof(bytes) + 1);
+        rng_bytes(&w->rng, bytes, size);
+        if (size > 2 && i % 2 == 0) {
+            bytes[0] = PACKET_MAGIC;
+            bytes[1] = PACKET_VERSION;
+            bytes[2] = (uint8_t)rng_below(&w->rng, 52);
+        }
+        engine_receive(e, WORLD_MEMBER_IP + i % 4, WORLD_MEMBER_PORT, bytes, size, w->now_ns);
+    }
+    CU_ASSERT_EQUAL(e->stats.rejected - rejected, 2000);
+    CU_ASSERT(world_publish(w, 0, 10, SECOND));
+    world_free(w);
+}
+
+/* The same seed gives the same run. */
+static void same_seed_same_run(void)
+{
+    uint64_t packets[2], now_ns[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        struct world *w = world_new(4242);
+        w->loss = 20;
+        w->shuffle = 40;
+        started(w, "again");
+        world_publish(w, 0, 300, 20 * SECOND);
+        packets[i] = w->packets_to_members;
+        now_ns[i] = w->now_ns;
+        world_free(w);
+    }
+    CU_ASSERT(packets[0] == packets[1] && now_ns[0] == now_ns[1]);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"opens a session and gets results in order", opens_and_submits},
+        {"gathers what is submitted into few packets", gathers_into_packets},
+        {"counts uncollected results in the window", window_counts_uncollected},
+        {"keeps order and content on a bad network, 30 seeds", bad_network},
+        {"goes on when the leader changes, 20 seeds", leader_changes},
+        {"finds a new leader soon", finds_leader_soon},
+        {"does not storm when redirected in a circle", redirect_loop_is_bounded},
+        {"backs off while busy", busy_backs_off},
+        {"makes new associations when replicas restart", replica_restarts},
+        {"keeps associations warm", keeps_associations_warm},
+        {"H16: resumes in mid-window, 20 seeds", resumes_in_mid_window},
+        {"H15, H16: shuts the older process out", older_life_is_shut_out},
+        {"H15: what was decided stays decided", decided_stays_decided},
+        {"gives refusals as results", refusals_are_results},
+        {"says when a number has another content", different_content_is_said},
+        {"fails when the session is killed, and guesses nothing", killed_session_fails},
+        {"learns of the end of an idle session", idle_session_learns_its_end},
+        {"H21: counts from the copy that was answered", counts_from_the_copy_answered},
+        {"ends cleanly over a lossy network", ends_cleanly},
+        {"says why a session did not open", says_why_not},
+        {"believes no forged answer", forged_answers_change_nothing},
+        {"counts garbage", garbage_is_counted},
+        {"runs alike from the same seed", same_seed_same_run},
+        {0},
+    };
+    return unit_main("engine", tests);
+}
