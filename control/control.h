@@ -16,7 +16,7 @@
 #include "dataplane/replica.h"
 
 enum {
-    CONTROL_SILENT_MS = 3000,       /* default: no valid packet of a peer this long: handshake anew */
+    CONTROL_SILENT_MS = 1000,       /* default: no valid packet of a peer this long: handshake anew */
     CONTROL_CHECKPOINT_SHARE = 8,   /* default: a checkpoint when 1/8 of the slots is not covered */
     CONTROL_CHECKPOINT_MS = 60000,  /* default: and this often while anything was applied */
     CONTROL_CHECKPOINT_RETRY_MS = 1000, /* after a checkpoint that failed */
