@@ -74,8 +74,12 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
                           const void *body, size_t size)
 {
     if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
+        uint32_t id = from->principal;
+        if (id <= KEEL_REPLICA_MAX &&
+            from->incarnation == r->options.genesis->founder[id].incarnation)
+            note_boot(r, id, from); /* followers hear nothing else of each other */
         if (kind == AUTH_KIND_PING)
-            pong(r, from->principal);
+            pong(r, id);
         return;
     }
     switch ((enum packet_kind)kind) {
