@@ -122,6 +122,7 @@ struct end {
     uint64_t tail;       /* first page that does not stay, if the rest is a tear */
     uint64_t last_lsn;   /* of the last page that stays */
     uint64_t newest_end; /* behind the newest intact page, whether it stays or not; 0: none */
+    uint64_t flight_end; /* behind the last page that can have been in flight */
 };
 
 static enum ring_damage damage_of(const struct end *end, uint64_t page, enum ring_verdict verdict)
@@ -156,9 +157,12 @@ static void note_not_zero(struct ring_recovery *found, const struct end *end, ui
         (ull)page, (ull)(page % found->super.slots), ring_verdict_name(verdict), bad);
 }
 
-/* One page behind the last one that stays. Notes rot; true if it has to be counted as torn. */
-static bool judge_end_page(struct ring_recovery *found, const struct end *end, uint64_t page,
-                           const struct ring_page *bytes, enum ring_verdict verdict, uint32_t bad)
+enum end_page { END_EMPTY, END_TORN, END_ROT };
+
+/* One page behind the last one that stays. Notes rot. */
+static enum end_page judge_end_page(struct ring_recovery *found, const struct end *end,
+                                    uint64_t page, const struct ring_page *bytes,
+                                    enum ring_verdict verdict, uint32_t bad)
 {
     const struct ring_evidence *evidence = end->evidence;
     uint64_t lsn = end->last_lsn + 1; /* of a page whose head tells nothing: the next */
@@ -181,13 +185,25 @@ static bool judge_end_page(struct ring_recovery *found, const struct end *end, u
     case RING_PAGE_OTHER:
         break;
     }
-    if (page < evidence->durable_page || lsn <= evidence->durable_lsn)
+    if (page < evidence->durable_page || lsn <= evidence->durable_lsn) {
         note_witnessed(found, end, page, verdict);
-    else if (page >= end->newest_end && ring_page_erased(bytes))
-        return false; /* an empty slot, or one with stray bits: zeroed again, not judged */
-    else if (!zeros)
+        return END_ROT;
+    }
+    if (page >= end->newest_end && ring_page_erased(bytes))
+        return END_EMPTY; /* maybe with stray bits: zeroed again, not judged */
+    if (page >= end->flight_end) {
+        ring_damage_note(
+            found, RING_ROT_TAIL,
+            "no page is intact, and slot %llu is not empty: %s; the first page of a ring "
+            "goes alone, so this one was written after others were durable",
+            (ull)(page % found->super.slots), ring_verdict_name(verdict));
+        return END_ROT;
+    }
+    if (!zeros) {
         note_not_zero(found, end, page, verdict, bad);
-    return verdict != RING_PAGE_ZERO || page < end->newest_end;
+        return END_ROT;
+    }
+    return END_TORN;
 }
 
 /* Pages that stay if the rest is a tear: all that is witnessed, and what follows intact. */
@@ -240,23 +256,32 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
     }
     uint64_t to = end.newest_end > end.tail ? end.newest_end : end.tail;
     to += evidence->flight_pages;
+    end.flight_end = to;
     if (evidence->good_pages ==
         0) /* nothing tells where the ring began: every slot must be empty */
         to = end.tail + scan->super.slots;
     if (to > judgement->head + scan->super.slots)
         to = judgement->head + scan->super.slots;
+    uint64_t rot_end = 0;
     for (uint64_t page = end.tail; page < to; page++) { /* bound: slots */
         ring_scan_page(scan, page, &bytes, &verdict, &bad);
         if (bytes == NULL)
             return;
-        judgement->torn_pages += judge_end_page(found, &end, page, bytes, verdict, bad);
+        enum end_page what = judge_end_page(found, &end, page, bytes, verdict, bad);
+        judgement->torn_pages += what == END_TORN;
+        if (what == END_ROT)
+            rot_end = page + 1;
     }
     if (evidence->misplaced > 0)
         ring_damage_note(found, RING_ROT_PAGE,
                          "slot %llu holds an intact page of this ring that "
                          "belongs elsewhere: the drive misplaced a write",
                          (ull)(evidence->misplaced - 1));
-    if (found->damage != RING_INTACT && end.newest_end > judgement->tail)
-        judgement->tail = end.newest_end; /* to be looked at, not to be kept */
+    if (found->damage != RING_INTACT) { /* to be looked at, not to be kept */
+        if (judgement->tail < end.newest_end)
+            judgement->tail = end.newest_end;
+        if (judgement->tail < rot_end)
+            judgement->tail = rot_end;
+    }
     bound_judgement(found, judgement);
 }

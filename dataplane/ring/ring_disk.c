@@ -17,7 +17,8 @@ static void fail(struct ring *ring)
 
 static bool stopped(const struct ring *ring)
 {
-    /* acquire: pairs with the release in aux_fail(): a failed zeroing ends it as a failed write does */
+    /* acquire: pairs with the release in aux_fail(): a failed zeroing ends it as a failed write
+     * does */
     return ring->failed != 0 || __atomic_load_n(&ring->aux_failed, __ATOMIC_ACQUIRE) != 0;
 }
 

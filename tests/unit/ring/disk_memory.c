@@ -18,7 +18,8 @@ struct disk {
     uint32_t done_count;
 };
 
-/* --- store --------------------------------------------------------------------------------------- */
+/* --- store ---------------------------------------------------------------------------------------
+ */
 
 void memory_store_init(struct memory_store *store, uint64_t size)
 {
@@ -58,8 +59,7 @@ static void finish(struct memory_store *store, uint32_t i, int32_t result)
             (store->pending_count - i) * sizeof(store->pending[0]));
     struct disk *owner = operation.owner;
     ENSURE(owner->done_count < DISK_DEPTH_MAX);
-    owner->done[owner->done_count++] =
-        (struct disk_done){.tag = operation.tag, .result = result};
+    owner->done[owner->done_count++] = (struct disk_done){.tag = operation.tag, .result = result};
 }
 
 void memory_complete(struct memory_store *store, uint32_t i)
@@ -123,7 +123,8 @@ uint32_t memory_in_flight(const struct memory_store *store, struct memory_sector
     return count;
 }
 
-/* --- the seam ------------------------------------------------------------------------------------ */
+/* --- the seam ------------------------------------------------------------------------------------
+ */
 
 int disk_create(const char *path, uint64_t size, char *problem)
 {
@@ -210,7 +211,9 @@ int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
     int result = count_operation(disk->store);
     if (result < 0)
         return result;
-    if (offset + size > disk->store->size)
+    const struct memory_store *store = disk->store;
+    if (offset + size > store->size ||
+        (offset < store->bad_from + store->bad_size && offset + size > store->bad_from))
         return -EIO;
     memcpy(buffer, disk->store->bytes + offset, size);
     return 0;

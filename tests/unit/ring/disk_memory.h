@@ -1,9 +1,10 @@
-/* A drive of memory, linked in place of disk_uring.c: keeps the order in which operations were issued,
- * completes them in any, loses power with any subset of the 512-byte sectors in flight, fails the n-th
- * operation. A store is the drive, a `struct disk` one handle on it; its path is memory_store_path().
+/* A drive of memory, linked in place of disk_uring.c: keeps the order in which operations were
+ * issued, completes them in any, loses power with any subset of the 512-byte sectors in flight,
+ * fails the n-th operation. A store is the drive, a `struct disk` one handle on it; its path is
+ * memory_store_path().
  *
- * Nothing asynchronous reaches the bytes before the test completes it. A write's buffer must stand still
- * until then: that is checked.
+ * Nothing asynchronous reaches the bytes before the test completes it. A write's buffer must stand
+ * still until then: that is checked.
  */
 #ifndef KEEL_TEST_DISK_MEMORY_H
 #define KEEL_TEST_DISK_MEMORY_H
@@ -27,15 +28,16 @@ struct memory_store {
     uint64_t size;
     struct memory_operation pending[MEMORY_PENDING_MAX]; /* in order of issue */
     uint32_t pending_count;
-    uint64_t issued_to;     /* highest tag of an asynchronous write, plus 1: page numbers of a ring */
-    bool hold;              /* true: the test completes operations; false: disk_reap() completes all */
-    uint64_t shuffle;       /* not 0: disk_reap() completes in an order drawn from this */
-    struct disk *lock;      /* first handle of the open file that holds the flock */
-    uint64_t operations;    /* operations and blocking calls so far, from 1 */
-    uint64_t fail_at;       /* this one fails with -EIO; 0: none */
-    bool fail_on;           /* and all after it too */
-    uint64_t writes;        /* blocking writes so far */
-    uint64_t power_at;      /* at this blocking write the power goes ... */
+    uint64_t issued_to;  /* highest tag of an asynchronous write, plus 1: page numbers of a ring */
+    bool hold;           /* true: the test completes operations; false: disk_reap() completes all */
+    uint64_t shuffle;    /* not 0: disk_reap() completes in an order drawn from this */
+    struct disk *lock;   /* first handle of the open file that holds the flock */
+    uint64_t operations; /* operations and blocking calls so far, from 1 */
+    uint64_t fail_at;    /* this one fails with -EIO; 0: none */
+    bool fail_on;        /* and all after it too */
+    uint64_t bad_from, bad_size; /* reads that touch these bytes fail with -EIO; size 0: none */
+    uint64_t writes;             /* blocking writes so far */
+    uint64_t power_at;           /* at this blocking write the power goes ... */
     uint64_t power_sectors; /* ... and these of its first 64 sectors have been written; 0: never */
     bool powerless;         /* nothing changes bytes any more; calls answer -EIO */
     bool lose_writes;       /* asynchronous writes are confirmed and never made */
@@ -50,8 +52,8 @@ void memory_store_path(struct memory_store *store, char path[MEMORY_PATH_SIZE]);
 void memory_complete(struct memory_store *store, uint32_t i);
 void memory_complete_all(struct memory_store *store);
 
-/* Sectors that a pending operation has in flight and that differ from what lies there: their offsets, up to
- * max; returns how many. owner_writes: of writes and zeroing alone. */
+/* Sectors that a pending operation has in flight and that differ from what lies there: their
+ * offsets, up to max; returns how many. owner_writes: of writes and zeroing alone. */
 struct memory_sector {
     uint64_t offset;
     uint32_t operation; /* index into pending */

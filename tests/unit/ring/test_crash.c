@@ -1,6 +1,6 @@
-/* Crash images: power goes at every write boundary, and of the sectors in flight any subset has reached the
- * drive. Recovery must give exactly the pages before the first that is not whole, hard state included, and
- * never call a crash rot (pitfalls 1, 3). */
+/* Crash images: power goes at every write boundary, and of the sectors in flight any subset has
+ * reached the drive. Recovery must give exactly the pages before the first that is not whole, hard
+ * state included, and never call a crash rot (pitfalls 1, 3). */
 #include "tests/unit/ring/world.h"
 #include "tests/unit/unit.h"
 
@@ -16,7 +16,7 @@ typedef unsigned long long ull;
 enum {
     SECTORS_MAX = 512,
     SUBSETS_MAX = 1 << 10, /* more sectors in flight than this has subsets: as many are drawn */
-    DEEP_EVERY = 64        /* every so many images are started, compared entry by entry, crashed again */
+    DEEP_EVERY = 64 /* every so many images are started, compared entry by entry, crashed again */
 };
 
 struct images {
@@ -52,8 +52,8 @@ static void borrow(struct images *images, const struct world *world)
 }
 
 /* First page whose sectors are not all there: everything before it must be found. */
-static uint64_t expected_tail(const struct images *images, const struct world *world, uint32_t count,
-                              const uint8_t *chosen)
+static uint64_t expected_tail(const struct images *images, const struct world *world,
+                              uint32_t count, const uint8_t *chosen)
 {
     uint64_t tail = world->store.issued_to; /* closed pages behind it never went to the drive */
     for (uint32_t i = 0; i < count; i++) {
@@ -125,9 +125,11 @@ static void try_boundary(struct images *images, struct world *world)
     }
 }
 
-/* --- workloads ----------------------------------------------------------------------------------- */
+/* --- workloads -----------------------------------------------------------------------------------
+ */
 
-/* A step of work, then the disk takes what is closed: that is a boundary; then one write completes: another. */
+/* A step of work, then the disk takes what is closed: that is a boundary; then one write completes:
+ * another. */
 static void boundary(struct images *images, struct world *world)
 {
     world_seq_turn(world);
@@ -135,7 +137,8 @@ static void boundary(struct images *images, struct world *world)
     ring_aux_turn(world->ring);
     try_boundary(images, world);
     if (world->store.pending_count > 0 && world_random(world) % 2 == 0) {
-        memory_complete(&world->store, (uint32_t)(world_random(world) % world->store.pending_count));
+        memory_complete(&world->store,
+                        (uint32_t)(world_random(world) % world->store.pending_count));
         try_boundary(images, world); /* completed, and nobody knows yet */
         ring_disk_turn(world->ring);
         ring_aux_turn(world->ring);
@@ -168,10 +171,10 @@ static void first_pages(void)
         for (uint32_t j = 0; j <= i % 9; j++)
             CU_ASSERT_FATAL(world_append(&world, world.term > 0 ? world.term : 1,
                                          40 + (uint32_t)(world_random(&world) % 400)));
-        world_done(&world, world.pages[ring_durable_page(world.ring) > 0
-                                           ? ring_durable_page(world.ring) - 1
-                                           : 0]
-                               .last_index);
+        world_done(
+            &world,
+            world.pages[ring_durable_page(world.ring) > 0 ? ring_durable_page(world.ring) - 1 : 0]
+                .last_index);
         if (i % 7 == 3)
             world_hard(&world, world.term + 1, 2);
         boundary(&images, &world);
@@ -182,8 +185,8 @@ static void first_pages(void)
     world_free(&world);
 }
 
-/* Pitfall 1: nobody votes twice in a term. A vote that was durable is found whatever else is torn; the model
- * holds term and vote of each page, so world_same() compares them in every image. */
+/* Pitfall 1: nobody votes twice in a term. A vote that was durable is found whatever else is torn;
+ * the model holds term and vote of each page, so world_same() compares them in every image. */
 static void votes_only(void)
 {
     static struct images images;
@@ -281,8 +284,8 @@ static void h10_wrap_with_checkpoints(void)
     world_free(&world);
 }
 
-/* Power goes during recovery itself, at each of its writes, with any of 64 draws of that write's sectors:
- * the next recovery finds the same. */
+/* Power goes during recovery itself, at each of its writes, with any of 64 draws of that write's
+ * sectors: the next recovery finds the same. */
 static void crash_in_recovery(void)
 {
     struct world world;

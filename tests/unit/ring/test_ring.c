@@ -16,7 +16,8 @@ static uint64_t durable_index(const struct world *world)
     return index < world->last ? index : world->last;
 }
 
-/* --- laps ---------------------------------------------------------------------------------------- */
+/* --- laps ----------------------------------------------------------------------------------------
+ */
 
 struct tally {
     uint64_t appends, truncations, votes, checkpoints, restarts, pages;
@@ -114,13 +115,15 @@ static void many_laps(void)
     for (uint32_t i = 0; i < 5; i++)
         for (uint64_t seed = 1; seed <= 4; seed++)
             run_laps(flights[i], seed * 100 + i, 40000, &tally);
-    printf("# %llu appends, %llu truncations, %llu votes, %llu checkpoints, %llu restarts, %llu laps\n",
+    printf("# %llu appends, %llu truncations, %llu votes, %llu checkpoints, %llu restarts, %llu "
+           "laps\n",
            (ull)tally.appends, (ull)tally.truncations, (ull)tally.votes, (ull)tally.checkpoints,
            (ull)tally.restarts, (ull)(tally.pages / 256));
     CU_ASSERT(tally.truncations > 100 && tally.restarts > 50 && tally.checkpoints > 500);
 }
 
-/* --- closing pages ------------------------------------------------------------------------------- */
+/* --- closing pages -------------------------------------------------------------------------------
+ */
 
 static void started(struct world *world, uint32_t flight_pages)
 {
@@ -210,8 +213,8 @@ static void boot_goes_alone(void)
     world_free(&world);
 }
 
-/* H11: page n + 1, a vote, completes before page n; the vote leaves; a power cut tears n; recovery discards
- * n + 1 and votes again. So n + 1 must not count before n. */
+/* H11: page n + 1, a vote, completes before page n; the vote leaves; a power cut tears n; recovery
+ * discards n + 1 and votes again. So n + 1 must not count before n. */
 static void h11_durable_is_a_prefix(void)
 {
     struct world world;
@@ -261,8 +264,8 @@ static void window_waits_for_done(void)
     world_free(&world);
 }
 
-/* H8's measure: without a checkpoint the head stands, and the ring says what is in the way. Votes and seals
- * still go, from the spare slots. */
+/* H8's measure: without a checkpoint the head stands, and the ring says what is in the way. Votes
+ * and seals still go, from the spare slots. */
 static void full_ring_says_no_slot(void)
 {
     struct world world;
@@ -299,7 +302,8 @@ static void full_ring_says_no_slot(void)
     world_free(&world);
 }
 
-/* --- rereads ------------------------------------------------------------------------------------- */
+/* --- rereads -------------------------------------------------------------------------------------
+ */
 
 static void rereads(void)
 {
@@ -358,10 +362,12 @@ static void rereads(void)
     world_free(&world);
 }
 
-/* --- failures ------------------------------------------------------------------------------------ */
+/* --- failures ------------------------------------------------------------------------------------
+ */
 
-/* Pitfall 2: EIO once on the n-th asynchronous operation, for every n. From then on nothing more becomes
- * durable and nothing is appended, and what was durable before is found at the next start. */
+/* Pitfall 2: EIO once on the n-th asynchronous operation, for every n. From then on nothing more
+ * becomes durable and nothing is appended, and what was durable before is found at the next start.
+ */
 static bool fail_nth(uint64_t n, uint64_t *operations)
 {
     struct world world;
@@ -383,7 +389,8 @@ static bool fail_nth(uint64_t n, uint64_t *operations)
         CU_ASSERT_FATAL(!failed || durable == at_failure);
         if (!failed)
             world_done(&world, durable_index(&world));
-        if (i % 100 == 99 && !failed && world.done > 0 && ring_entry(world.ring, world.done) != NULL)
+        if (i % 100 == 99 && !failed && world.done > 0 &&
+            ring_entry(world.ring, world.done) != NULL)
             world_checkpoint(&world, world.done); /* its own calls may be the n-th */
     }
     *operations = world.store.operations - before;

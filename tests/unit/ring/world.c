@@ -16,7 +16,8 @@ uint64_t world_random(struct world *world)
     return world->random;
 }
 
-/* --- life cycle ---------------------------------------------------------------------------------- */
+/* --- life cycle ----------------------------------------------------------------------------------
+ */
 
 static void make_genesis(struct world *world)
 {
@@ -27,8 +28,8 @@ static void make_genesis(struct world *world)
     genesis->size = GENESIS_SIZE;
     genesis->cluster_id = 0x1122334455667788ull;
     for (uint32_t id = 1; id <= 3; id++)
-        genesis->founder[id] = (struct genesis_founder){
-            .incarnation = 100 + id, .ip = 0x0a000000 + id, .port = 7400};
+        genesis->founder[id] =
+            (struct genesis_founder){.incarnation = 100 + id, .ip = 0x0a000000 + id, .port = 7400};
     memcpy(genesis->day, "DAY1      ", KEEL_DAY_NAME_SIZE);
     genesis->crc = crc32c(genesis, offsetof(struct genesis, crc));
 }
@@ -60,7 +61,8 @@ void world_init(struct world *world, uint64_t slots, uint32_t window_pages, uint
     world->made = calloc(WORLD_LOG_MAX, sizeof(*world->made));
     world->pages = calloc(WORLD_PAGES_MAX, sizeof(*world->pages));
     world->memory = aligned_alloc(4096, ring_memory_size(&world->super, window_pages));
-    ENSURE(world->log != NULL && world->made != NULL && world->pages != NULL && world->memory != NULL);
+    ENSURE(world->log != NULL && world->made != NULL && world->pages != NULL &&
+           world->memory != NULL);
     make_genesis(world);
     memory_store_init(&world->store, ring_file_size(&world->super));
     open_disks(world);
@@ -103,10 +105,9 @@ bool world_same(const struct world *world, const struct ring_recovery *found, ui
     if (found->damage != RING_INTACT)
         printf("# damage: %s: %s\n", ring_damage_name(found->damage), found->why);
     bool same = found->damage == RING_INTACT && found->tail_page == tail &&
-                found->last_index == state->last_index &&
-                found->last_chain == state->last_chain && found->term == state->term &&
-                found->vote == state->vote && found->last_lsn >= state->lsn &&
-                found->log.last == state->last_index &&
+                found->last_index == state->last_index && found->last_chain == state->last_chain &&
+                found->term == state->term && found->vote == state->vote &&
+                found->last_lsn >= state->lsn && found->log.last == state->last_index &&
                 found->zeroed_to == found->head_page + found->super.slots;
     for (uint64_t i = 0; i < found->map_count && same; i++) {
         const struct world_state *page = &world->pages[found->map[i].page];
@@ -118,8 +119,7 @@ bool world_same(const struct world *world, const struct ring_recovery *found, ui
                "vote %u\n",
                (unsigned long long)found->tail_page, (unsigned long long)found->last_index,
                (unsigned long long)found->term, found->vote, (unsigned long long)tail,
-               (unsigned long long)state->last_index, (unsigned long long)state->term,
-               state->vote);
+               (unsigned long long)state->last_index, (unsigned long long)state->term, state->vote);
     return same;
 }
 
@@ -160,7 +160,8 @@ void world_start(struct world *world)
     ring_recovery_free(&found);
 }
 
-/* --- work ---------------------------------------------------------------------------------------- */
+/* --- work ----------------------------------------------------------------------------------------
+ */
 
 static uint64_t tail_now(const struct world *world)
 {
@@ -346,7 +347,8 @@ int world_checkpoint(struct world *world, uint64_t index)
     return 0;
 }
 
-/* --- comparing ----------------------------------------------------------------------------------- */
+/* --- comparing -----------------------------------------------------------------------------------
+ */
 
 static void check_entry(const struct world *world, const struct entry *entry, uint64_t index)
 {

@@ -1,5 +1,5 @@
-/* One ring on a drive of memory beside a plain model of it: what the log and hard state were at each page's
- * closing. Shared by the ring's tests. */
+/* One ring on a drive of memory beside a plain model of it: what the log and hard state were at
+ * each page's closing. Shared by the ring's tests. */
 #ifndef KEEL_TEST_RING_WORLD_H
 #define KEEL_TEST_RING_WORLD_H
 
@@ -9,7 +9,7 @@
 
 enum {
     WORLD_PAGES_MAX = 1 << 16, /* page numbers that a test may reach */
-    WORLD_LOG_MAX = 1 << 18, /* entries ever appended */
+    WORLD_LOG_MAX = 1 << 18,   /* entries ever appended */
     WORLD_REPLICA = 2,
     WORLD_CHECKPOINT_BLOCKS = 4
 };
@@ -42,8 +42,8 @@ struct world {
     uint64_t entry_term;
     uint64_t commit, done;
     uint8_t vote;
-    struct world_entry *log;   /* by index */
-    struct world_entry *made;  /* every entry ever appended */
+    struct world_entry *log;  /* by index */
+    struct world_entry *made; /* every entry ever appended */
     uint64_t made_count;
     struct world_state *pages; /* by page number */
     uint64_t tail;             /* pages closed */
@@ -60,8 +60,8 @@ void world_init(struct world *world, uint64_t slots, uint32_t window_pages, uint
                 uint64_t seed);
 void world_free(struct world *world);
 
-/* Recovers with repair and starts; fails the test unless the ring is intact. The model's log is cut back to
- * what was found, which must be a state of the model. */
+/* Recovers with repair and starts; fails the test unless the ring is intact. The model's log is cut
+ * back to what was found, which must be a state of the model. */
 void world_start(struct world *world);
 /* Drops the ring as a crash does: nothing in flight gets through. */
 void world_crash(struct world *world);
@@ -69,7 +69,8 @@ void world_crash(struct world *world);
 /* One entry of `term`, of about `payload` bytes; false if the ring has no room now. */
 bool world_append(struct world *world, uint64_t term, uint32_t payload);
 void world_hard(struct world *world, uint64_t term, uint8_t vote);
-/* Cuts the log back to index - 1 and appends one entry of a higher term; false if there is no room. */
+/* Cuts the log back to index - 1 and appends one entry of a higher term; false if there is no room.
+ */
 bool world_truncate(struct world *world, uint64_t index, uint64_t term);
 /* seq's, disk's and aux's turn, in this order. */
 void world_turn(struct world *world);
