@@ -280,6 +280,8 @@ uint64_t engine_deadline(const struct engine *e)
 {
     if (e->phase == ENGINE_FAILED || e->phase == ENGINE_CLOSED)
         return UINT64_MAX;
+    if (engine_may_flush(e))
+        return e->now_ns;
     uint64_t at = keepalive_due(e);
     if (e->hold_ns != 0)
         at = least(at, e->hold_ns);

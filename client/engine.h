@@ -166,6 +166,8 @@ struct engine *engine_init(void *memory, const struct engine_options *options, u
 
 /* As keel_submit(). */
 int engine_submit(struct engine *e, const void *payload, size_t size, uint64_t *number);
+/* Is there anything that engine_flush() would send? Not while busy or searching for the leader. */
+bool engine_may_flush(const struct engine *e);
 /* Sends what was submitted and may go now. */
 void engine_flush(struct engine *e, uint64_t now_ns);
 /* One datagram came from there. */

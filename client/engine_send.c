@@ -218,10 +218,15 @@ static uint64_t send_messages(struct engine *e, uint64_t first, uint64_t end)
     return number;
 }
 
+bool engine_may_flush(const struct engine *e)
+{
+    return e->phase == ENGINE_READY && !e->searching && e->hold_ns == 0 && e->unsent < e->next;
+}
+
 void engine_flush(struct engine *e, uint64_t now_ns)
 {
     e->now_ns = now_ns;
-    if (e->phase != ENGINE_READY || e->searching || e->hold_ns != 0 || e->unsent == e->next)
+    if (!engine_may_flush(e))
         return;
     while (e->unsent < e->next) /* at most a window's messages */
         e->unsent = send_messages(e, e->unsent, e->next);

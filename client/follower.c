@@ -225,10 +225,11 @@ static void drain(struct follower *f)
 /* --- requests
  * -------------------------------------------------------------------------------------- */
 
+/* Without a line nobody names the present: then the servers are asked for whatever comes next. */
 static bool owed(const struct follower *f)
 {
     return f->named && f->error == 0 && !f->stopped &&
-           (f->next < f->high || (f->next_named && f->end == 0));
+           (f->next < f->high || f->options.lines == 0 || (f->next_named && f->end == 0));
 }
 
 /* Notices that a gap opens or closes. */
@@ -259,7 +260,7 @@ static uint64_t turn_ns(const struct follower *f)
 
 static void send_request(struct follower *f)
 {
-    uint64_t count = 1;
+    uint64_t count = f->options.lines == 0 ? FOLLOWER_REQUEST_MAX : 1;
     if (f->next < f->high) {
         const struct held_packet *p = held_peek(&f->held);
         uint64_t to = p != NULL && p->day == 0 && p->first > f->next ? p->first : f->high;

@@ -53,7 +53,7 @@ enum held_outcome held_add(struct held *held, uint32_t day, uint64_t first, uint
                            const void *bytes, size_t size, uint32_t source)
 {
     ENSURE(size <= KEEL_DATAGRAM_MAX);
-    if (held->head == held->room) { /* room behind: the order moves to the front of its table */
+    if (held->head >= held->room) { /* room behind: the order moves to the front of its table */
         memmove(held->order, held->order + held->head, held->count * sizeof(uint32_t));
         held->head = 0;
     }

@@ -132,6 +132,9 @@ static void note_taken(struct fake *fake, const struct entry *entry)
                                     .number = number,
                                     .feed = run->feed + number - run->number,
                                     .hash = machine_message_hash(payload, length)};
+            if (fake->taken_hook != NULL)
+                fake->taken_hook(fake->context, fake->taken[fake->taken_count - 1].feed, payload,
+                                 length);
         }
     }
 }
@@ -154,6 +157,8 @@ uint8_t fake_entry(struct fake *fake, enum entry_kind kind, uint32_t principal, 
     machine_apply(fake->machine, entry, &fake->outcome);
     if (kind == ENTRY_MESSAGES)
         note_taken(fake, entry);
+    if (fake->outcome.session_ended && fake->taken_hook != NULL)
+        fake->taken_hook(fake->context, fake->outcome.feed_before, NULL, 0);
     return fake->outcome.status;
 }
 

@@ -17,7 +17,7 @@ enum {
     FAKE_MEMBERS = 3,
     FAKE_NOBODY = FAKE_MEMBERS, /* no leader */
     FAKE_PRINCIPAL = 100,
-    FAKE_TAKEN_MAX = 65536
+    FAKE_TAKEN_MAX = 300000
 };
 #define FAKE_CLUSTER UINT64_C(0x00c0ffee00c0ffee)
 #define FAKE_MS UINT64_C(1000000)
@@ -61,6 +61,8 @@ struct fake {
     uint32_t taken_count;
     void (*send)(void *context, uint32_t member, uint32_t ip, uint16_t port, const void *packet,
                  size_t size);
+    /* May be NULL: each message as it is sequenced. */
+    void (*taken_hook)(void *context, uint64_t feed, const uint8_t *payload, size_t size);
     void *context;
 };
 
