@@ -57,7 +57,7 @@ static void take_checkpoint(struct control *c)
         if (rc == -ERANGE) /* the drive lags behind what it will hold soon: not a fault */
             return;
         c->status.checkpoint_failures++;
-        control_unwell(c, "checkpoint of index %llu could not be written: %s: the ring's head stands "
+        control_unwell(c, PART_CHECKPOINT, "checkpoint of index %llu could not be written: %s: the ring's head stands "
                           "still until one can",
                        (unsigned long long)c->machine->applied, strerror(-rc));
         return;
@@ -70,7 +70,7 @@ static void take_checkpoint(struct control *c)
     c->checkpoint_at_ns = c->now_ns;
     c->status.checkpoints++;
     c->status.checkpoint_bytes = size;
-    control_well(c);
+    control_well(c, PART_CHECKPOINT);
 }
 
 /* The head may move behind the older one: what is behind the newer alone must stay readable (H14). */

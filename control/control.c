@@ -59,6 +59,7 @@ struct control *control_init(void *memory, const struct control_options *options
     c->checkpoint_bytes = take(&at, c->checkpoint_cap);
     c->chain = options->chain;
     c->page = options->page;
+    c->durable_lsn = options->found->last_lsn; /* what recovery found is durable */
     spsc_init(&c->requests, c->request_memory, CONTROL_REQUESTS, sizeof(struct control_request));
     spsc_init(&c->replies, c->reply_memory, CONTROL_REQUESTS, sizeof(struct control_reply));
     const struct keyring_key *own =
@@ -110,17 +111,17 @@ bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8
     return true;
 }
 
-void control_unwell(struct control *c, const char *format, ...)
+void control_unwell(struct control *c, enum part part, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(c->status.problem, sizeof(c->status.problem), format, args);
+    vsnprintf(c->problem[part], sizeof(c->problem[part]), format, args);
     va_end(args);
 }
 
-void control_well(struct control *c)
+void control_well(struct control *c, enum part part)
 {
-    c->status.problem[0] = '\0';
+    c->problem[part][0] = '\0';
 }
 
 bool control_leads(const struct control *c)
@@ -168,6 +169,10 @@ static void publish(struct control *c)
     s->checkpoint_index[1] = c->checkpoint_index[1];
     s->checkpoint_sequence = c->checkpoint_sequence;
     s->checkpoint_at_ns = c->checkpoint_at_ns;
+    const char *problem = c->problem[PART_CURSOR];
+    if (problem[0] == '\0')
+        problem = c->problem[PART_CHECKPOINT];
+    memcpy(s->problem, problem, sizeof(s->problem));
     const uint64_t *rejects = handshake_rejects(c->handshake);
     memcpy(s->handshake_reject, rejects, sizeof(s->handshake_reject));
     uint64_t version = c->status_version + 1;

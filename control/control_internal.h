@@ -27,6 +27,8 @@ struct control_session {   /* beside each slot of the machine */
     uint64_t proposed_ns;  /* an expiry is under way since; 0: none */
 };
 
+enum part { PART_CURSOR, PART_CHECKPOINT, PART_COUNT }; /* that can be unwell */
+
 enum ask_state { ASK_FREE, ASK_PROPOSED, ASK_APPENDED };
 
 struct control_ask {
@@ -89,6 +91,7 @@ struct control {
     struct control_request request_memory[CONTROL_REQUESTS];
     struct control_reply reply_memory[CONTROL_REQUESTS];
 
+    char problem[PART_COUNT][CONTROL_PROBLEM_SIZE];
     struct control_status status; /* being counted */
     uint64_t status_version;      /* odd while `shown` is written */
     struct control_status shown;
@@ -100,10 +103,10 @@ void control_command_send(struct control *c);
 /* Proposes an entry; false if the link is full. serial < 2^56. */
 bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8_t entry_kind,
                      const void *body, uint32_t size);
-/* Says what goes wrong, until control_well() takes it back. */
-__attribute__((format(printf, 2, 3))) void control_unwell(struct control *c, const char *format,
-                                                          ...);
-void control_well(struct control *c);
+/* Says what goes wrong with a part, until control_well() takes it back. */
+__attribute__((format(printf, 3, 4))) void control_unwell(struct control *c, enum part part,
+                                                          const char *format, ...);
+void control_well(struct control *c, enum part part);
 /* Leader whose intake is open and who was in contact with a quorum within the election timeout. */
 bool control_leads(const struct control *c);
 

@@ -68,7 +68,7 @@ void cursor_spans(struct control *c, const struct notice *notice)
             c->status.pages_read++;
         if (rc != 0 || !feed_page(c, span, bytes)) {
             c->status.read_errors++;
-            control_unwell(c, "page %llu of the log (index %llu on) could not be read back: if this "
+            control_unwell(c, PART_CURSOR, "page %llu of the log (index %llu on) could not be read back: if this "
                               "stays, check the drive with `keelctl ring verify`",
                            (unsigned long long)span->page, (unsigned long long)span->first);
             c->next_ask_ns = c->now_ns + CONTROL_SPANS_LOST_MS * 1000000ull;
@@ -79,4 +79,5 @@ void cursor_spans(struct control *c, const struct notice *notice)
         c->next_ask_ns = c->now_ns + CONTROL_SPANS_MS * 1000000ull;
     else
         c->durable_lsn = notice->u.spans.durable_lsn;
+    control_well(c, PART_CURSOR);
 }

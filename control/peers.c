@@ -168,13 +168,14 @@ static uint32_t begin(struct control *c, uint32_t id)
     return 1;
 }
 
-/* Followers say nothing to each other: a ping keeps their silence from looking like a restart. */
+/* Followers say nothing to each other: a ping keeps their silence from looking like a restart, and is
+ * repeated until the first answer (one is lost where a MAC address has to be asked for). */
 static uint32_t keep_warm(struct control *c, uint32_t id)
 {
     struct control_peer *peer = &c->peer[id];
     uint64_t quiet_ns = c->options.silent_ms * 250000ull;
     uint64_t heard_ns = c->seen.assoc_heard_ns[id];
-    if (heard_ns == 0 || c->now_ns < peer->next_ping_ns || c->now_ns < heard_ns + quiet_ns)
+    if (c->now_ns < peer->next_ping_ns || c->now_ns < heard_ns + quiet_ns)
         return 0;
     peer->next_ping_ns = c->now_ns + quiet_ns;
     return ping(c, id);
