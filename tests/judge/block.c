@@ -40,26 +40,43 @@ static const char *envelope_problem(const struct model *model, const struct fed 
     return NULL;
 }
 
-/* Where the feed number of an entry is unknown, an envelope still says which message it is. */
-static const char *loose_problem(struct judging *judging, const uint8_t *at, size_t size,
-                                 const uint8_t **entry)
+/* Where the log's beginning is gone: acknowledgements and envelopes say which message a number is,
+ * the log still holds it or the gateways' logs say what was submitted. */
+static const char *loose_problem(struct judging *judging, const struct fed *fed, const uint8_t *at,
+                                 size_t size, const uint8_t **entry)
 {
+    bool envelope = judging->feed->envelope;
+    uint64_t session = fed->session;
+    uint64_t number = fed->number;
     *entry = NULL;
-    if (!judging->feed->envelope)
-        return NULL;
-    if (size < ENVELOPE || at[1] != 1 || at[0] > 1)
+    if (envelope && (size < ENVELOPE || at[1] != 1 || at[0] > 1 || at[2] != 0 || at[3] != 0))
         return "a malformed envelope";
-    const struct session *s = model_session(judging->model, be64(at + 16));
-    if (at[0] != 0 || s == NULL)
+    if (envelope && session != 0 && (be64(at + 16) != session || be64(at + 24) != number))
+        return "another session or number than the acknowledgement";
+    if (envelope && at[0] != 0)
+        return session == 0 ? NULL : "a session's end where a message was acknowledged";
+    const uint8_t *payload = envelope ? at + ENVELOPE : at;
+    size_t length = envelope ? size - ENVELOPE : size;
+    if (envelope) {
+        session = be64(at + 16);
+        number = be64(at + 24);
+    }
+    if (session == 0)
         return NULL;
-    struct result r = model_result(s, be64(at + 24));
-    if (r.status == STATUS_NONE || (s->adopted && be64(at + 24) <= s->settled))
-        return NULL;
+    const struct session *s = model_session(judging->model, session);
+    struct result r = {.status = STATUS_NONE};
+    if (s != NULL && (!s->adopted || number > s->settled))
+        r = model_result(s, number);
     *entry = r.entry;
-    if (be64(at + 8) != le64(r.entry + 24))
+    if (envelope && r.entry != NULL && be64(at + 8) != le64(r.entry + 24))
         return "another timestamp than the log";
-    if (size - ENVELOPE != r.size || memcmp(at + ENVELOPE, r.payload, r.size) != 0)
-        return "another content than the log";
+    if (r.entry != NULL)
+        return length == r.size && memcmp(payload, r.payload, length) == 0
+                   ? NULL
+                   : "another content than the log";
+    if ((judging->gateways->complete || fed->session != 0) &&
+        !gateways_submitted(judging->gateways, session, number, sha256_head(payload, length)))
+        return "another content than was submitted";
     return NULL;
 }
 
@@ -71,7 +88,7 @@ static const char *block_problem(struct judging *judging, struct fed *fed, const
     const char *problem = NULL;
     const uint8_t *entry = fed->entry;
     if (entry == NULL)
-        problem = loose_problem(judging, at, size, &entry);
+        problem = loose_problem(judging, fed, at, size, &entry);
     else if (judging->feed->envelope)
         problem = envelope_problem(model, fed, at, size);
     else if (size != fed->size || memcmp(at, fed->entry + fed->offset, size) != 0)
@@ -93,7 +110,7 @@ void blocks_check(struct judging *judging, uint32_t day_index, uint64_t sequence
     for (uint32_t i = 0; i < count; i++) {
         uint64_t number = sequence + i;
         uint16_t size = be16(at);
-        if (judging->model->whole ? number > day->count : number > UINT32_MAX) {
+        if (judging->model->whole ? number > day->count : number > LOOSE_MAX) {
             fail(judging->report,
                  "%s feed %" PRIu64
                  ": is shown, but the log that a majority holds gives that day only %zu",

@@ -2,7 +2,8 @@
 
 #include <inttypes.h>
 
-/* Classic pcap (draft-ietf-opsawg-pcap), Ethernet or Linux cooked, IPv4 (RFC 791), UDP (RFC 768). */
+/* Classic pcap (draft-ietf-opsawg-pcap), Ethernet or Linux cooked, IPv4 (RFC 791), UDP (RFC 768).
+ */
 
 enum {
     PCAP_HEAD = 24,
@@ -72,8 +73,8 @@ static bool udp_take(struct datagram *datagram, const uint8_t *ip, size_t size)
     size_t total = be16(ip + 2);
     datagram->from = be32(ip + 12);
     datagram->to = be32(ip + 16);
-    datagram->broken = head < IP_HEAD || total < head + UDP_HEAD || total > size ||
-                       (be16(ip + 6) & 0x3fff) != 0;
+    datagram->broken =
+        head < IP_HEAD || total < head + UDP_HEAD || total > size || (be16(ip + 6) & 0x3fff) != 0;
     if (datagram->broken)
         return true;
     const uint8_t *udp = ip + head;
@@ -108,8 +109,8 @@ void capture_read(const struct file *file, int capture, struct report *report,
         const uint8_t *frame = record + RECORD_HEAD;
         uint64_t part = word(&pcap, record + 4);
         struct datagram datagram = {.number = number, .capture = capture};
-        datagram.utc_ns = word(&pcap, record) * 1000000000ull +
-                          (pcap.nanoseconds ? part : part * 1000);
+        datagram.utc_ns =
+            word(&pcap, record) * 1000000000ull + (pcap.nanoseconds ? part : part * 1000);
         size_t ip = ip_offset(&pcap, frame, size);
         if (ip != 0 && udp_take(&datagram, frame + ip, size - ip))
             each(context, &datagram);

@@ -1,5 +1,6 @@
 """Encoders of the evidence that keel-judge reads, written from docs/ring-format.md and
-docs/wire-protocol.md alone: entries, pages, rings, MoldUDP64 packets, captures. Standard library only."""
+docs/wire-protocol.md alone: entries, pages, rings, MoldUDP64 packets, captures. Standard library
+only."""
 
 import struct
 
@@ -8,6 +9,7 @@ PAGE, SECTOR, ROOM = 4096, 512, 3584
 NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG = range(1, 11)
 CLEAN, KILLED, EXPIRED = 1, 2, 3
 ZERO_SECTOR = bytes(SECTOR)
+T0 = 1_700_000_000_000_000_000  # where time begins in synthetic histories
 
 
 def crc_table():
@@ -67,7 +69,8 @@ def chain_next(chain, entry):
 
 def entry(index, term, kind, body, utc_ns, log_ns, error_ns, principal):
     size = (48 + len(body) + 7) & ~7
-    rest = struct.pack("<HBBQQQQII", size, kind, 1, index, term, utc_ns, log_ns, error_ns, principal)
+    rest = struct.pack("<HBBQQQQII", size, kind, 1, index, term, utc_ns, log_ns, error_ns,
+                       principal)
     rest += body + bytes(size - 48 - len(body))
     return struct.pack("<I", crc32c(rest)) + rest
 
@@ -86,9 +89,16 @@ def entry_change(data, index=None, utc_ns=None, body=None):
                  utc if utc_ns is None else utc_ns, log_ns, error_ns, principal)
 
 
+def entry_other(data):
+    """An entry in its place that does nothing: a boot of an incarnation that nobody has."""
+    _, _, index, term, utc_ns, log_ns, error_ns, _, _ = entry_fields(data)
+    return entry(index, term, BOOT, boot(1, 9, 1, 1), utc_ns, log_ns, error_ns, 1)
+
+
 def messages(session, epoch, number, acked, payloads):
     blocks = b"".join(struct.pack("<H", len(p)) + p for p in payloads)
-    return struct.pack("<QQQQHHI", session, epoch, number, acked, len(payloads), len(blocks), 0) + blocks
+    return struct.pack("<QQQQHHI", session, epoch, number, acked, len(payloads), len(blocks),
+                       0) + blocks
 
 
 def session_open(name, process, replaces, ttl_ms, window):
@@ -129,14 +139,15 @@ GENESIS_MAGIC = struct.pack("<Q", 0x3153454E454C454B)
 
 
 def superblock(replica, incarnation, slots, area_blocks):
-    block = struct.pack("<QIIQQQQ", 0x314B4C424C45454B, 1, replica, incarnation, slots, area_blocks, 1)
+    block = struct.pack("<QIIQQQQ", 0x314B4C424C45454B, 1, replica, incarnation, slots, area_blocks,
+                        1)
     block = block.ljust(508, b"\0")
     return block + struct.pack("<I", crc32c(block))
 
 
 def checkpoint(replica, incarnation, cluster, index, term, chain, lsn, page, body, sequence):
-    head = struct.pack("<QIIQQQQQQQQQQI", 0x31504B434C45454B, 1, replica, incarnation, cluster, index,
-                       term, chain, lsn, page, len(body), 7, sequence, crc32c(body))
+    head = struct.pack("<QIIQQQQQQQQQQI", 0x31504B434C45454B, 1, replica, incarnation, cluster,
+                       index, term, chain, lsn, page, len(body), 7, sequence, crc32c(body))
     head = head.ljust(508, b"\0")
     return (head + struct.pack("<I", crc32c(head))).ljust(PAGE, b"\0") + body
 
@@ -163,7 +174,8 @@ class Ring:
     FLIGHT = 4
 
     def __init__(self, replica, incarnation, cluster, record, slots):
-        self.replica, self.incarnation, self.cluster, self.record = replica, incarnation, cluster, record
+        self.replica, self.incarnation, self.cluster = replica, incarnation, cluster
+        self.record = record
         self.slots, self.area, self.head = slots, 2, 0
         self.pages = []   # page number = place in this list
         self.chains = {}  # index -> chain, live
@@ -197,7 +209,8 @@ class Ring:
             before = chains[page.first_index - 1] if page.chain is None else page.chain
             term = struct.unpack_from("<Q", page.entries[0], 16)[0] if page.entries else 0
             size = sum(map(len, page.entries))
-            out.append(struct.pack("<QQQII", page.first_index, term, before, len(page.entries), size))
+            out.append(struct.pack("<QQQII", page.first_index, term, before, len(page.entries),
+                                   size))
             chain = before
             for i, data in enumerate(page.entries):
                 chain = chain_next(chain, data)
@@ -216,8 +229,8 @@ class Ring:
         if page.before_change is not None:
             before = page.before_change
         head = struct.pack("<QHBBI", 0x314547414C45454B, 1, self.replica, page.vote, self.FLIGHT)
-        rest = struct.pack("<10Q", self.cluster, self.incarnation, page.boot, number, page.term, page.lsn,
-                           page.durable_lsn, self.head_at(number), page.commit, 0)
+        rest = struct.pack("<10Q", self.cluster, self.incarnation, page.boot, number, page.term,
+                           page.lsn, page.durable_lsn, self.head_at(number), page.commit, 0)
         rest += identities[number] + before + bytes(24) + struct.pack("<Q", 99) + struct.pack(
             "<Q", page.durable_page) + bytes(56)
         crc = crc32c(head + struct.pack("<8I", *sums) + rest)
@@ -252,7 +265,8 @@ class Ring:
 
 
 def mold(name, sequence, blocks, count=None):
-    head = struct.pack(">10sQH", name.encode().ljust(10), sequence, len(blocks) if count is None else count)
+    count = len(blocks) if count is None else count
+    head = struct.pack(">10sQH", name.encode().ljust(10), sequence, count)
     return head + b"".join(struct.pack(">H", len(b)) + b for b in blocks)
 
 
@@ -278,7 +292,8 @@ class Datagram:
 
 
 def frame(datagram, link):
-    udp = struct.pack(">HHHH", datagram.source_port, datagram.target_port, 8 + len(datagram.payload), 0)
+    udp = struct.pack(">HHHH", datagram.source_port, datagram.target_port,
+                      8 + len(datagram.payload), 0)
     ip = struct.pack(">BBHHHBBHII", 0x45, 0, 28 + len(datagram.payload), 0, 0x4000, 64, 17, 0,
                      datagram.source, datagram.target)
     packet = ip + udp + datagram.payload

@@ -1,6 +1,7 @@
 #include "judge.h"
 
-/* The form of one log entry (docs/ring-format.md): a head of 48 bytes, a body, zeros to a multiple of 8. */
+/* The form of one log entry (docs/ring-format.md): a head of 48 bytes, a body, zeros to a multiple
+ * of 8. */
 
 static bool printable(uint8_t c)
 {

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Gateway logs: what was submitted and what was answered, against the model. Two passes: all submits
- * first, since a result may be kept from a process that another log speaks of. */
+/* Gateway logs: what was submitted and what was answered, against the model. Two passes: all
+ * submits first, since a result may be kept from a process that another log speaks of. */
 
 enum { FIELDS_MAX = 7, FIELD_SIZE = 64 };
 
@@ -27,15 +27,16 @@ struct text {
     char field[FIELDS_MAX][FIELD_SIZE];
     uint64_t number[FIELDS_MAX]; /* where the field is a number */
     bool is_number[FIELDS_MAX];
-    struct table latest; /* (session, number) -> h of the latest submit in this file */
-    struct table opened; /* session -> its principal, as this file says */
+    struct table latest;  /* (session, number) -> h of the latest submit in this file */
+    struct table opened;  /* session -> its principal, as this file says */
     struct table results; /* (session, number) -> 1: answered before */
     struct table differs; /* session -> place in mismatch */
     struct mismatch *mismatch;
     size_t mismatch_count, mismatch_cap;
 };
 
-/* --- lines ---------------------------------------------------------------------------------------- */
+/* --- lines
+ * ---------------------------------------------------------------------------------------- */
 
 static bool digits(const char *text, uint64_t *value, int base)
 {
@@ -82,6 +83,12 @@ static uint64_t submit_key(uint64_t session, uint64_t number)
     return mix64(session * 0x9e3779b97f4a7c15ull + mix64(number));
 }
 
+bool gateways_submitted(const struct gateways *gateways, uint64_t session, uint64_t number,
+                        uint64_t hash)
+{
+    return table_find(&gateways->submitted, submit_key(session, number), hash) != NULL;
+}
+
 static void reached(struct text *text, const uint8_t *entry)
 {
     struct counts *counts = &text->report->counts;
@@ -89,7 +96,8 @@ static void reached(struct text *text, const uint8_t *entry)
         counts->highest = le64(entry + 8);
 }
 
-/* --- records --------------------------------------------------------------------------------------- */
+/* --- records
+ * --------------------------------------------------------------------------------------- */
 
 static void take_session(struct text *text)
 {
@@ -109,9 +117,8 @@ static void take_session(struct text *text)
     for (size_t i = 0; i < s->epoch_count; i++)
         known = known || s->epochs[i] == epoch;
     if (!known)
-        fail(text->report,
-             "%s line %" PRIu64 ": session %" PRIu64 " never had epoch %" PRIu64, text->path,
-             text->line, id, epoch);
+        fail(text->report, "%s line %" PRIu64 ": session %" PRIu64 " never had epoch %" PRIu64,
+             text->path, text->line, id, epoch);
     else if (strcmp(s->name, text->field[2]) != 0 || s->principal != text->number[5])
         fail(text->report,
              "%s line %" PRIu64 ": session %" PRIu64 " is %s of principal %u in the log",
@@ -135,9 +142,9 @@ static void first_pass_submit(struct text *text)
     bool added;
     if (!digits(text->field[4], &h, 16))
         return; /* the second pass says so */
-    uint64_t *size = table_add(&text->gateways->submitted,
-                               submit_key(text->number[1], text->number[2]), h, text->number[3],
-                               &added);
+    uint64_t *size =
+        table_add(&text->gateways->submitted, submit_key(text->number[1], text->number[2]), h,
+                  text->number[3], &added);
     if (!added && *size != text->number[3])
         fail(text->report,
              "%s line %" PRIu64 ": session %" PRIu64 " number %" PRIu64
@@ -231,47 +238,60 @@ static bool content_good(struct text *text, const struct result *r)
     return latest == NULL && size != NULL && *size == r->size;
 }
 
-/* Where the log's beginning is gone: its content, and what lines say of the same feed number. */
-static void take_ack_wrapped(struct text *text, const struct session *s, const struct result *r)
+/* The feed number that a result names, where the log cannot give it; NULL: the day is not named. */
+static struct fed *stated_feed(struct text *text)
 {
     uint64_t feed = text->number[4];
-    uint64_t utc_ns = text->number[5];
-    if (r->status == STATUS_NONE) {
-        if (utc_ns > text->model->first_utc_ns &&
-            (s == NULL || text->number[2] > s->settled))
-            ack_fail(text, "acknowledged, but not in the log");
-        else
-            text->model->below++;
-        return;
-    }
-    if (!content_good(text, r))
-        ack_fail(text, "the log holds another content");
-    else if (utc_ns != le64(r->entry + 24) && (!s->adopted || text->number[2] > s->settled))
-        ack_fail(text, "the log holds another timestamp");
-    reached(text, r->entry);
+    size_t length = strlen(text->field[6]);
     char name[DAY_SIZE];
     memset(name, ' ', sizeof(name));
-    size_t length = strlen(text->field[6]);
-    if (strcmp(text->field[6], "-") == 0 || length > DAY_SIZE || feed > UINT32_MAX)
-        return;
+    if (strcmp(text->field[6], "-") == 0 || length > DAY_SIZE)
+        return NULL;
+    if (feed > LOOSE_MAX) {
+        ack_fail(text, "an impossible feed number");
+        return NULL;
+    }
     for (size_t i = 0; i < length; i++)
         name[i] = text->field[6][i] == '_' ? ' ' : text->field[6][i];
-    uint32_t day = model_day(text->model, name, 0);
-    if (day == UINT32_MAX)
+    uint32_t index = model_day(text->model, name, 0);
+    if (index == UINT32_MAX)
+        return NULL;
+    struct day *day = &text->model->day[index];
+    if (feed > day->acked)
+        day->acked = feed;
+    return day_fed(day, feed);
+}
+
+/* Where the log's beginning is gone: its content if it is there, and which message stands behind
+ * the feed number, so that lines can be held to what was submitted. */
+static void take_ack_wrapped(struct text *text, const struct session *s, const struct result *r)
+{
+    uint64_t id = text->number[1];
+    uint64_t number = text->number[2];
+    uint64_t utc_ns = text->number[5];
+    bool settled = s != NULL && (!s->adopted || number > s->settled);
+    if (r->status == STATUS_NONE) {
+        if (utc_ns > text->model->first_utc_ns && (s == NULL || settled))
+            ack_fail(text, "acknowledged, but not in the log");
+        text->model->below++;
+    } else if (!content_good(text, r)) {
+        ack_fail(text, "the log holds another content");
+    } else if (utc_ns != le64(r->entry + 24) && settled) {
+        ack_fail(text, "the log holds another timestamp");
+    }
+    reached(text, r->entry);
+    struct fed *fed = stated_feed(text);
+    if (fed == NULL)
         return;
-    struct fed *fed = day_fed(&text->model->day[day], feed);
-    if (feed > text->model->day[day].acked)
-        text->model->day[day].acked = feed;
-    if (fed->entry != NULL && (fed->session != s->id || fed->number != text->number[2]))
+    if (fed->session != 0 && (fed->session != id || fed->number != number))
         ack_fail(text, "the same feed number was acknowledged for another message");
-    if (s->adopted && text->number[2] <= s->settled)
-        return; /* this entry may be a resend of one that is gone */
-    *fed = (struct fed){.entry = r->entry,
-                        .session = s->id,
-                        .number = text->number[2],
-                        .seen = fed->seen,
-                        .offset = (uint16_t)(r->payload - r->entry),
-                        .size = r->size};
+    fed->session = id;
+    fed->number = number;
+    if (r->status == STATUS_NONE || !settled)
+        return; /* what the log holds may be a resend of an entry that is gone */
+    fed->entry = r->entry;
+    fed->offset = (uint16_t)(r->payload - r->entry);
+    fed->size = r->size;
 }
 
 static void take_sequenced(struct text *text, const struct session *s, const struct result *r)
@@ -317,6 +337,11 @@ static void take_ack(struct text *text)
     if (s != NULL)
         r = model_result(s, number);
     bool decided = true;
+    if (strspn(text->field[3], "abcdefghijklmnopqrstuvwxyz-") != strlen(text->field[3])) {
+        fail(text->report, "%s line %" PRIu64 ": %s is no status", text->path, text->line,
+             text->field[3]);
+        return;
+    }
     if (strcmp(text->field[3], "sequenced") == 0) {
         take_sequenced(text, s, &r);
     } else if (strcmp(text->field[3], "day-closed") == 0) {
@@ -406,7 +431,8 @@ static void read_lines(struct text *text, const struct file *file, bool first_pa
     }
 }
 
-/* --- the other way round: what was sequenced was submitted ------------------------------------------ */
+/* --- the other way round: what was sequenced was submitted
+ * ------------------------------------------ */
 
 static void nothing_invented(const struct gateways *gateways, const struct model *model,
                              struct report *report)
@@ -417,7 +443,7 @@ static void nothing_invented(const struct gateways *gateways, const struct model
             const struct result *r = &s->result[n - s->base - 1];
             if (r->status == STATUS_NONE)
                 continue;
-            if (table_find(&gateways->submitted, submit_key(s->id, n), r->hash) == NULL)
+            if (!gateways_submitted(gateways, s->id, n, r->hash))
                 fail(report,
                      "index %" PRIu64 ": session %" PRIu64 " number %" PRIu64 " (feed %" PRIu64
                      "): no gateway submitted this content",
@@ -430,8 +456,7 @@ void gateways_check(struct gateways *gateways, struct model *model, const struct
                     struct report *report)
 {
     struct text *text = zalloc(1, sizeof(*text));
-    *text = (struct text){
-        .gateways = gateways, .model = model, .rings = rings, .report = report};
+    *text = (struct text){.gateways = gateways, .model = model, .rings = rings, .report = report};
     for (int i = 0; i < gateways->count; i++)
         read_lines(text, &gateways->file[i], true);
     for (int i = 0; i < gateways->count; i++) {
@@ -445,7 +470,8 @@ void gateways_check(struct gateways *gateways, struct model *model, const struct
     if (gateways->complete)
         nothing_invented(gateways, model, report);
     if (!model->whole && model->below > 0)
-        note(report, "%" PRIu64 " results lie before what the rings retain: their content was not seen",
+        note(report,
+             "%" PRIu64 " results lie before what the rings retain: their content was not seen",
              model->below);
     free(text->latest.slot);
     free(text->opened.slot);

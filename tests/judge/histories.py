@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Synthetic histories: what an honest run of Keel leaves behind, drawn from a seed, in the formats of
-tests/judge/judge.h. The plan of a history stays in memory, so that tests/judge/damage.py can spoil it.
+"""Synthetic histories: what an honest run of Keel leaves behind, drawn from a seed, in the formats
+of tests/judge/judge.h. The plan of a history stays in memory, so that damage.py can spoil it.
 
     histories.py --seed N DIRECTORY     writes one history and prints the judge's arguments
 """
@@ -12,11 +12,12 @@ import random
 import struct
 
 import encode as e
+from history_feed import FEED_PORT, FeedPlans
+from history_rings import RingPlans
 
-FEED_PORT, REQUEST_PORT, CONSUMER = 26400, 26401, 0x0A000064
 MS = 1_000_000
-T0 = 1_700_000_000_000_000_000
-# election, heartbeat, stall, rho, stale, ttl min, ttl max, retain, sessions, each, window, flights, bytes
+# election, heartbeat, stall, rho, stale, ttl min, ttl max, retain, sessions, each, window, flights,
+# bytes
 LIMITS = (150, 15, 60, 200, 1000, 200, 2000, 5000, 64, 8, 64, 32, 262144)
 
 
@@ -26,7 +27,8 @@ def head_of(payload):
 
 class Session:
     def __init__(self, gateway, name, index, process, window, log_ns):
-        self.gateway, self.name, self.id, self.epoch, self.process = gateway, name, index, index, process
+        self.gateway, self.name, self.process = gateway, name, process
+        self.id = self.epoch = index
         self.window, self.last, self.acked, self.began_ns = window, 0, 0, log_ns
         self.ended = False
         self.content = {}   # number -> payload as submitted
@@ -59,7 +61,7 @@ class Item:
                           self.end if self.kind else self.payload)
 
 
-class History:
+class History(RingPlans, FeedPlans):
     def __init__(self, seed):
         self.random = r = random.Random(seed)
         self.replicas = 5 if r.random() < 0.1 else 3
@@ -71,7 +73,7 @@ class History:
         self.days = [Day("20240102")]
         self.day_open = True
         self.record = e.genesis(self.cluster, self.incarnations, self.days[0].name, LIMITS)
-        self.term, self.utc_ns, self.log_ns, self.noop_ns = 1, T0, 0, 0
+        self.term, self.utc_ns, self.log_ns, self.noop_ns = 1, e.T0, 0, 0
         self.log, self.boundaries = [], []   # boundaries: (index, stale entries of the term before)
         self.events = []                     # of the feed: (index, what, day, item)
         self.sessions = []
@@ -100,7 +102,8 @@ class History:
     def open_session(self, gateway, name):
         r = self.random
         process, window = r.getrandbits(60) | 1, r.choice((1, 4, 16, 64))
-        index = self.append(e.OPEN, e.session_open(name, process, 0, 500, window), gateway.principal)
+        index = self.append(e.OPEN, e.session_open(name, process, 0, 500, window),
+                            gateway.principal)
         session = Session(gateway, name, index, process, window, self.log_ns)
         self.sessions.append(session)
         gateway.sessions.append(session)
@@ -201,7 +204,7 @@ class History:
 
     def do_window(self, s):
         self.messages(s, s.last + 1, 2, acked=max(0, s.last - s.window))
-        self.refuse_line(s, s.last + 1, "window")
+        self.refuse_line(s, s.last + 1, "beyond-window")
         self.count("beyond the window")
 
     def do_stranger(self, s):
@@ -210,12 +213,13 @@ class History:
         self.count("another's session")
 
     def do_restart(self, s):
-        """The gateway dies and comes back: resume, results kept, what was open is submitted again."""
+        """The gateway dies and comes back: resume, results kept, what was open submitted again."""
         old = s.epoch
         process = self.random.getrandbits(60) | 1
         body = e.session_open(s.name, process, s.epoch, 500, 1)
         if self.random.random() < 0.3:
-            self.append(e.RESUME, e.session_open(s.name, 9, s.epoch + 1, 500, 1), s.gateway.principal)
+            self.append(e.RESUME, e.session_open(s.name, 9, s.epoch + 1, 500, 1),
+                        s.gateway.principal)
         s.epoch = self.append(e.RESUME, body, s.gateway.principal)
         s.process, s.began_ns = process, self.log_ns
         if self.random.random() < 0.3:
@@ -300,8 +304,8 @@ class History:
         self.noop_ns = self.log_ns
         self.boundaries.append((index, stale))
         if r.random() < 0.5:
-            self.append(e.BOOT, e.boot(leader, self.incarnations[leader], self.term, r.getrandbits(60)),
-                        leader)
+            boot = e.boot(leader, self.incarnations[leader], self.term, r.getrandbits(60))
+            self.append(e.BOOT, boot, leader)
         self.count("leader change")
 
     def run_machine(self):
@@ -309,287 +313,21 @@ class History:
         self.append(e.NOOP, e.noop(1, self.incarnations[1]))
         for gateway in self.gateways:
             self.open_session(gateway, f"oms-{gateway.principal}")
-        actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3), (self.do_window, 3),
-                   (self.do_stranger, 3), (self.do_restart, 4), (self.do_end, 2), (self.do_day, 2),
-                   (self.do_leader, 5)]
+        actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3),
+                   (self.do_window, 3), (self.do_stranger, 3), (self.do_restart, 4),
+                   (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5)]
         weights = [w for _, w in actions]
         for _ in range(r.randint(60, 90) if self.wrapped else r.randint(12, 30)):
             living = [s for s in self.sessions if not s.ended]
             if not living or (len(living) < 3 and r.random() < 0.05):
                 if len(self.sessions) < 6:
-                    self.open_session(r.choice(self.gateways), r.choice(("alpha", "beta", "gamma")) +
-                                      str(len(self.sessions)))
+                    name = r.choice(("alpha", "beta", "gamma")) + str(len(self.sessions))
+                    self.open_session(r.choice(self.gateways), name)
                     continue
                 break
             r.choices(actions, weights)[0][0](r.choice(living))
         for s in self.sessions:
             self.acknowledge(s, range(s.acked + 1, s.last + 1))
-
-    # --- the rings ---
-
-    def build_rings(self):
-        r = self.random
-        order = list(range(1, self.replicas + 1))
-        r.shuffle(order)
-        self.order = order
-        self.held = {i: len(self.log) for i in order}
-        for replica in order[self.quorum:]:
-            if r.random() < 0.4:
-                self.held[replica] = r.randint(0, len(self.log))
-        # of each old leader's tail at most one replica holds something
-        holder = {index: r.choice(order) for index, stale in self.boundaries if stale}
-        self.rings = {}
-        for replica in sorted(order):
-            slots = 16 if self.wrapped else 64
-            ring = e.Ring(replica, self.incarnations[replica], self.cluster, self.record, slots)
-            self.fill_ring(ring, self.held[replica], holder)
-            if self.wrapped or len(ring.pages) > slots - 8:
-                ring.slots = 16
-                self.wrap_ring(ring)
-            elif r.random() < 0.4:
-                self.tear_ring(ring)
-            self.rings[replica] = ring
-
-    def fill_ring(self, ring, held, holder):
-        r = self.random
-        state = {"lsn": 0, "boot": 1, "term": 1, "commit": 0, "durable": 0, "durable_page": 0}
-        stale_at = dict(self.boundaries)
-        page = None
-
-        def close():
-            nonlocal page
-            if page is not None:
-                ring.pages.append(page)
-                page = None
-
-        def fresh(index, safe):
-            """Opens a page at index; nothing above `safe` may be called committed in it."""
-            nonlocal page
-            close()
-            if r.random() < 0.03:
-                state["boot"] += 1
-            lag = r.randint(1, 3)
-            if len(ring.pages) >= lag:
-                witness = ring.pages[-lag]
-                state["durable"] = max(state["durable"], witness.lsn)
-                state["durable_page"] = max(state["durable_page"], len(ring.pages) - lag + 1)
-            state["commit"] = max(state["commit"], min(safe, index - 1) - r.randint(0, 4))
-            page = e.Page(first_index=index, term=state["term"], boot=state["boot"], lsn=state["lsn"],
-                          durable_lsn=state["durable"], durable_page=state["durable_page"],
-                          commit=state["commit"], vote=r.randint(0, self.replicas))
-
-        def put(data, index, safe):
-            full = page is None or sum(map(len, page.entries)) + len(data) > e.ROOM
-            if full or r.random() < (0.8 if self.wrapped else 0.3):
-                fresh(index, safe)
-            state["lsn"] += 1
-            page.entries.append(data)
-            page.lsn = state["lsn"]
-
-        for index in range(1, held + 2):
-            if index in stale_at:
-                stale = stale_at[index] if holder.get(index) == ring.replica else []
-                for k, data in enumerate(stale[: r.randint(1, 3)]):
-                    put(data, index + k, index - 1)
-                if stale and index <= held:
-                    state["lsn"] += 1  # the truncation
-                close()
-                if index <= held:
-                    state["term"] = struct.unpack_from("<Q", self.log[index - 1], 16)[0]
-                    state["lsn"] += 1
-                    if r.random() < 0.5:
-                        fresh(index, index - 1)  # term or vote alone
-                        close()
-            if index <= held:
-                put(self.log[index - 1], index, index - 1)
-        close()
-        live = held + 1
-        if ring.pages and r.random() < 0.6 and held + 1 not in stale_at:
-            fresh(live, held)
-            page.durable_lsn, page.durable_page = state["lsn"], len(ring.pages)
-            close()
-
-    def wrap_ring(self, ring):
-        """Most of the ring is overwritten; the head stands where checkpoints let it."""
-        r = self.random
-        head = max(0, len(ring.pages) - r.randint(8, 13))
-        while head > 0 and any(p.first_index < ring.pages[head].first_index
-                               for p in ring.pages[head:]):
-            head -= 1
-        if len(ring.pages) - head > ring.slots:
-            ring.slots = len(ring.pages) - head + 2
-        ring.head = head
-        if head == 0:
-            return
-        ring.identities()
-        first = ring.pages[head].first_index
-        if r.random() < 0.5:  # zeroed ahead
-            ring.zero.update(range(head))
-        for sequence in (1, 2):
-            index = min(first - 1 + r.randint(0, 2), self.held[ring.replica])
-            if index >= 1:
-                term = struct.unpack_from("<Q", self.log[index - 1], 16)[0]
-                ring.checkpoints.append(
-                    e.checkpoint(ring.replica, ring.incarnation, ring.cluster, index, term,
-                                 ring.chains[index], ring.pages[head].lsn, head, r.randbytes(64),
-                                 sequence))
-        self.count("wrapped ring")
-
-    def tear_ring(self, ring):
-        """Pages in flight when the power went: their entries were never acknowledged by this ring."""
-        r = self.random
-        if not ring.pages or self.held[ring.replica] < len(self.log):
-            return
-        last = ring.pages[-1]
-        index, number = len(self.log) + 1, len(ring.pages)
-        if last.first_index + len(last.entries) != index:
-            return
-        kind = r.choice(("hole", "head", "sector"))
-        for k in range(2 if kind == "hole" else 1):
-            body = e.boot(1, self.incarnations[1], 1, 7 + k)
-            data = e.entry(index + k, self.term, e.BOOT, body, self.utc_ns, self.log_ns, 0, 1)
-            ring.pages.append(e.Page(first_index=index + k, term=max(self.term, last.term),
-                                     boot=last.boot, lsn=last.lsn + 1 + k, commit=last.commit,
-                                     durable_lsn=last.durable_lsn, durable_page=last.durable_page,
-                                     entries=[data]))
-        if kind == "hole":
-            ring.zero.add(number)
-        elif kind == "head":
-            ring.patches.append((ring.offset(number), bytes(e.SECTOR)))
-        else:
-            ring.patches.append((ring.offset(number) + e.SECTOR, bytes(e.SECTOR)))
-        ring.torn_from = number
-        self.count("torn tail")
-
-    # --- the feed ---
-
-    def address(self, replica):
-        return 0x0A000000 + replica
-
-    def build_feed(self):
-        r = self.random
-        self.starts = []
-        self.datagrams = []
-        self.link = r.choice((1, 1, 113, 276))
-        self.big_endian, self.nanoseconds = r.random() < 0.3, r.random() < 0.6
-        self.apart = r.random() < 0.4  # a file for each line
-        lines = {}
-        for replica in sorted(self.order):
-            lines[replica] = self.build_line(replica, replica == self.order[0])
-        for packets in lines.values():
-            self.datagrams += packets
-        self.starts.sort()
-        self.datagrams.sort(key=lambda d: d.utc_ns)
-
-    def build_line(self, replica, complete):
-        """One replica's line: stretches of the events that it has applied."""
-        r = self.random
-        events = [x for x in self.events if x[0] <= self.held[replica]]
-        at, clock, out, stretch = 0, T0 + replica * 1000, [], 0
-        if r.random() < 0.8:
-            self.starts.append((clock, "start", replica))
-            stretch = 1
-        if r.random() < 0.4:
-            at = r.randint(0, min(3, len(events)))
-        skipped = events[:at]
-        while True:
-            end = len(events)
-            if r.random() < 0.5 and end - at > 4:
-                end = r.randint(at + 1, end)
-            clock = self.build_stretch(replica, stretch, events[at:end], events[:at], clock, out)
-            if end >= len(events):
-                break
-            clock += 3 * MS
-            self.starts.append((clock, "kill", replica))
-            clock += 3 * MS
-            self.starts.append((clock, "start", replica))
-            stretch += 1
-            at = max(0, end - r.randint(0, 3))
-            if not complete and r.random() < 0.5:
-                at = min(len(events), end + r.randint(0, 4))
-            self.count("restart of a line")
-        if complete and skipped:
-            self.build_answers(replica, skipped, clock, out)
-        return out
-
-    def packet(self, replica, stretch, clock, name, first, items, kind, port=FEED_PORT):
-        blocks = [item.block(self.envelope) for item in items]
-        count = 0xFFFF if kind == "end" else None
-        return e.Datagram(clock, self.address(replica), CONSUMER, REQUEST_PORT, port,
-                          e.mold(name, first, blocks, count), replica=replica, stretch=stretch,
-                          first=first, count=len(items), day=name, kind=kind)
-
-    def build_stretch(self, replica, stretch, events, before, clock, out):
-        r = self.random
-        day, position, open_day, shown = 0, 1, True, False
-        for _, what, number, _ in before:
-            if what == "begin":
-                day, position, open_day = number, 1, True
-            elif what == "item":
-                position += 1
-            else:
-                open_day = False
-        pending = []
-
-        def flush():
-            nonlocal pending, position, clock
-            if pending:
-                clock += r.randint(1, 4) * 100_000
-                out.append(self.packet(replica, stretch, clock, self.days[day].name, position, pending,
-                                       "data"))
-                position += len(pending)
-                pending = []
-
-        def beat(name, at, kind="heartbeat"):
-            nonlocal clock
-            clock += 200_000
-            out.append(self.packet(replica, stretch, clock, name, at, [], kind))
-
-        if open_day and r.random() < 0.3:
-            beat(self.days[day].name, max(1, position - r.randint(0, 2)))
-        for _, what, number, item in events:
-            if what == "item":
-                size = sum(len(p.block(self.envelope)) + 2 for p in pending)
-                if pending and (r.random() < 0.4 or size > 1000):
-                    flush()
-                    if r.random() < 0.2:
-                        beat(self.days[day].name, position)
-                pending.append(item)
-                shown = True
-            elif what == "end":
-                flush()
-                for _ in range(r.randint(1, 3)):
-                    beat(self.days[number].name, position, "end")
-                open_day, shown = False, True
-            else:
-                flush()
-                day, position, open_day = number, 1, True
-                if r.random() < 0.5:
-                    beat(self.days[day].name, 1)
-        flush()
-        if open_day and (shown or not out) and r.random() < 0.5:
-            beat(self.days[day].name, position)
-        return clock
-
-    def build_answers(self, replica, skipped, clock, out):
-        """A consumer asks for what the line had not shown, from its feed socket or another."""
-        r = self.random
-        by_day = {}
-        for _, what, day, item in skipped:
-            if what == "item":
-                by_day.setdefault(day, []).append(item)
-        for day, items in by_day.items():
-            port = r.choice((FEED_PORT, 40000))
-            name = self.days[day].name
-            for first in range(1, len(items) + 1, 2):
-                part = items[first - 1:first + 1]
-                clock += 100_000
-                out.append(e.Datagram(clock, CONSUMER, self.address(replica), port, REQUEST_PORT,
-                                      e.mold(name, first, [], len(part)), kind="request"))
-                clock += 100_000
-                answer = self.packet(replica, 0, clock, name, first, part, "answer", port)
-                out.append(answer)
-            self.count("answered request")
 
     # --- files ---
 
@@ -621,7 +359,8 @@ class History:
 
     def write_starts(self, directory):
         with open(os.path.join(directory, "starts"), "w") as out:
-            out.write("".join(f"{what} {replica} {utc_ns}\n" for utc_ns, what, replica in self.starts))
+            for utc_ns, what, replica in self.starts:
+                out.write(f"{what} {replica} {utc_ns}\n")
 
     def write(self, directory):
         self.write_rings(directory)

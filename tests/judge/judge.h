@@ -1,54 +1,59 @@
 /* keel-judge: proves, from the evidence of one run alone, that Keel kept its promises.
  *
- * An independent program: it shares no source with the product and includes nothing from it. Decoders,
- * checksums, hashes and the model of the state machine are written anew here, from the descriptions in
- * docs/ and the design, so that a mistake in the product is not repeated by its judge. One thread, no
- * network, reads files only.
+ * An independent program: it shares no source with the product and includes nothing from it.
+ * Decoders, checksums, hashes and the model of the state machine are written anew here, from the
+ * descriptions in docs/ and the design, so that a mistake in the product is not repeated by its
+ * judge. One thread, no network, reads files only.
  *
  * THE EVIDENCE (written by the demo, the simulator's exports and the end-to-end tests)
  *
  * 1. Ring files, --ring ID=FILE, one for each replica: the ring as it lies on its drive, replica
  *    stopped or killed. More than half of the founders' rings are needed.
  *
- * 2. Gateway logs, --gateway FILE, one for each gateway; a restarted gateway appends to its own. Text,
- *    one record a line, fields parted by one space, each line ended by a newline and written whole. A
- *    last line without its newline is what a kill cut off: it is set aside. Empty lines and lines that
- *    begin with '#' are comments; anything else that is not below is an error.
+ * 2. Gateway logs, --gateway FILE, one for each gateway; a restarted gateway appends to its own.
+ *    Text, one record a line, fields parted by one space, each line ended by a newline and written
+ *    whole. A last line without its newline is what a kill cut off: it is set aside (who appends
+ *    after a kill cuts it off first). Empty lines and lines that begin with '#' are comments;
+ *    anything else that is not below is an error.
  *
  *    session <utc_ns> <name> <session> <epoch> <principal>
- *        The answer to an open or a resume has arrived: name of the session, its id (log index of
- *        its open), its epoch (log index of its last open or resume), the principal. Numbers decimal.
- *        Comes before the first submit or ack of that session in the file.
+ *        The answer to an open or a resume has arrived: name of the session, its id (log index
+ *        of its open), its epoch (log index of its last open or resume), the principal. Numbers
+ *        are decimal. Comes before the first submit or ack of that session in the file.
+ *
  *    submit <session> <number> <size> <h>
- *        Written before the message is sent for the first time by this process: size of the payload in
- *        bytes, h = first 16 hex digits (lower case) of the payload's SHA-256. A process that submits
- *        a number again after a restart writes the line again. While the machine has not consumed a
- *        number, another content may be submitted under it (another h); at most one is ever sequenced.
+ *        Written before the message is sent for the first time by this process: size of the
+ *        payload in bytes, h = first 16 hex digits (lower case) of the payload's SHA-256. A
+ *        process that submits a number again after a restart writes the line again. While the
+ *        machine has not consumed a number, another content may be submitted under it (another
+ *        h); at most one is ever sequenced.
+ *
  *    ack <session> <number> <status> <feed> <utc_ns> <day>
  *        A result has arrived. status: the machine's word for it ("sequenced", "day-closed", ...).
- *        feed: the feed number, 0 unless sequenced. utc_ns: the entry's, 0 where the result consumed
- *        nothing. day: the trading day's name; trailing spaces are left out or written as '_'; '-' if
- *        the answer did not name a day (results kept, as a resume returns them). The same result
- *        may be logged many times.
+ *        feed: the feed number, 0 unless sequenced. utc_ns: the entry's, 0 where the result
+ *        consumed nothing. day: the trading day's name; trailing spaces are left out or written
+ *        as '_'; '-' if the answer did not name the day of that message (results kept, as a
+ *        resume returns them). The same result may be logged many times.
+ *
  *    end <session> <last>
  *        The answer to the session's end has arrived: it is over, `last` was its last number.
  *
  * 3. Captures, --capture FILE: classic pcap (micro- or nanoseconds, either byte order), link type
  *    Ethernet (one 802.1Q tag is skipped) or Linux cooked v1/v2; whole packets, none missing. Each
- *    packet must stand in one file once: capture on one interface, not on a bridge and its ports. UDP
- *    to --feed-port from the IPv4 address of a line (--line ID=ADDRESS) is that line, judged for each
- *    (file, replica, destination) by itself. A UDP payload of 20 bytes to such an address is a request
- *    for numbers; what that address then sends to the request's source, beginning with the number asked
- *    for, is its answer (once for each request): its content is judged, its order is not. Where
- *    consumers ask from a socket of their own, answers do not mix with the line. Everything else in a
- *    capture is passed over. --framing raw|envelope says what a block holds (default raw).
+ *    packet must stand in one file once: capture on one interface, not on a bridge and its ports.
+ *    UDP to --feed-port from the IPv4 address of a line (--line ID=ADDRESS) is that line, judged
+ *    for each (file, replica, destination) by itself. A UDP payload of 20 bytes to such an address
+ *    is a request for numbers; what that address then sends to the request's source, beginning
+ *    with the number asked for, is its answer (once for each request): its content is judged, its
+ *    order is not. Everything else in a capture is passed over. --framing raw|envelope says what a
+ *    block holds (default raw).
  *
- * 4. Starts, --starts FILE: lines `start <replica> <utc_ns>` and `kill <replica> <utc_ns>` in the order
- *    of time, by the clock that stamps the captures; start is written before the process begins. Each
- *    start begins a new stretch of that replica's line. Comments as above.
+ * 4. Starts, --starts FILE: lines `start <replica> <utc_ns>` and `kill <replica> <utc_ns>` in the
+ *    order of time, by the clock that stamps the captures; start is written before the process
+ *    begins. Each start begins a new stretch of that replica's line. Comments as above.
  *
- * WHAT IS CHECKED is listed in tests/judge/README.md. Each failure names the place first: file and line,
- * ring, page, offset, index, capture, packet, feed number.
+ * What is checked is listed in tests/judge/README.md. Each failure names the place first: file and
+ * line, ring, page, offset, index, capture, packet, feed number.
  *
  * Output: a summary, then PROVEN, or NOT PROVEN: <place>: <what> for each failure (the first 16).
  * Exit: 0 proven, 1 not proven, 2 usage or evidence that cannot be read.
@@ -62,14 +67,15 @@
 #include <stdio.h>
 
 enum {
-    REPLICAS = 7,       /* ids 1..7 */
-    FILES_MAX = 64,     /* of a kind */
+    REPLICAS = 7,   /* ids 1..7 */
+    FILES_MAX = 64, /* of a kind */
     FAILURES_SHOWN = 16,
     NOTES_SHOWN = 16,
-    TEXT_MAX = 400,     /* bytes of one failure or note */
+    TEXT_MAX = 400, /* bytes of one failure or note */
     DAYS_MAX = 4096,
+    LOOSE_MAX = 1 << 26, /* highest feed number believed where the log does not tell */
     DAY_SIZE = 10,
-    NAME_SIZE = 32,     /* a session's name with its final zero */
+    NAME_SIZE = 32, /* a session's name with its final zero */
     WINDOW_MAX = 64,
     PAGE = 4096,
     SECTOR = 512,
@@ -78,13 +84,14 @@ enum {
     ENTRY_MAX = 1360,
     STATUS_SEQUENCED = 0, /* what the model decided about a number */
     STATUS_DAY_CLOSED = 1,
-    STATUS_NONE = 255     /* no entry consumed it */
+    STATUS_NONE = 255 /* no entry consumed it */
 };
 
 /* Log entry kinds. */
 enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG };
 
-/* --- sums.c: bytes, checksums, hashes ------------------------------------------------------------ */
+/* --- sums.c: bytes, checksums, hashes ------------------------------------------------------------
+ */
 
 uint16_t le16(const uint8_t *at);
 uint32_t le32(const uint8_t *at);
@@ -103,7 +110,8 @@ uint64_t mix64(uint64_t value); /* for hash tables; never 0 */
 uint64_t chain_genesis(uint64_t cluster_id);
 uint64_t chain_next(uint64_t chain, const uint8_t *entry);
 
-/* --- report.c: failures, notes, output ----------------------------------------------------------- */
+/* --- report.c: failures, notes, output -----------------------------------------------------------
+ */
 
 struct counts {
     uint64_t acks, acks_sequenced, acks_refused, acks_repeated, submits, resubmits, opens, ends;
@@ -135,7 +143,8 @@ void note(struct report *report, const char *format, ...) __attribute__((format(
 /* Prints it; returns the exit code. */
 int report_print(const struct report *report, bool json, bool quiet);
 
-/* --- files and tables ---------------------------------------------------------------------------- */
+/* --- files and tables ----------------------------------------------------------------------------
+ */
 
 struct file {
     const char *path;
@@ -146,7 +155,8 @@ struct file {
 /* Maps a file or block device for reading; false: unreadable, and said so. */
 bool file_map(struct file *file, const char *path, struct report *report);
 
-void *grow(void *array, size_t *cap, size_t need, size_t each); /* never NULL: exits when out of memory */
+void *grow(void *array, size_t *cap, size_t need,
+           size_t each); /* never NULL: exits when out of memory */
 void *zalloc(size_t count, size_t each);
 
 /* A hash table from (a, b) to a 64-bit value; never shrinks. */
@@ -163,7 +173,8 @@ uint64_t *table_find(const struct table *table, uint64_t a, uint64_t b);
 /* The value, added with `value` if it was not there; *added says which. */
 uint64_t *table_add(struct table *table, uint64_t a, uint64_t b, uint64_t value, bool *added);
 
-/* --- ring.c: one ring -------------------------------------------------------------------------- */
+/* --- ring.c: one ring --------------------------------------------------------------------------
+ */
 
 struct genesis_facts {
     uint64_t cluster_id;
@@ -185,8 +196,8 @@ struct ring {
     int id;
     uint64_t slots, base, incarnation; /* base: byte offset of slot 0 */
     struct genesis_facts genesis;
-    uint64_t head, tail; /* pages head..tail-1 are kept */
-    uint64_t first;      /* index of live[0] */
+    uint64_t head, tail;   /* pages head..tail-1 are kept */
+    uint64_t first;        /* index of live[0] */
     uint64_t chain_before; /* at first - 1 */
     struct live *live;
     size_t count, cap;
@@ -195,14 +206,18 @@ struct ring {
     bool usable;
 };
 
-static inline uint64_t ring_last(const struct ring *ring) { return ring->first + ring->count - 1; }
+static inline uint64_t ring_last(const struct ring *ring)
+{
+    return ring->first + ring->count - 1;
+}
 
 /* Reads and checks one ring by itself. */
 void ring_read(struct ring *ring, struct report *report);
 /* NULL, or what is wrong with an entry's form. Looks at its checksum too. */
 const char *entry_problem(const uint8_t *at, size_t room);
 
-/* --- rings.c: all rings ------------------------------------------------------------------------ */
+/* --- rings.c: all rings ------------------------------------------------------------------------
+ */
 
 struct rings {
     struct ring ring[REPLICAS + 1]; /* by id; usable or not */
@@ -213,17 +228,18 @@ struct rings {
     uint64_t first, held; /* indexes first..held of it */
 };
 
-/* Finds the log that a majority holds, and compares all rings with it. Everything that acknowledgements
- * and captures speak of is then looked for in that log alone. */
+/* Finds the log that a majority holds, and compares all rings with it. Everything that
+ * acknowledgements and captures speak of is then looked for in that log alone. */
 void rings_compare(struct rings *rings, struct report *report);
 const uint8_t *rings_entry(const struct rings *rings, uint64_t index);
 
-/* --- model.c: the machine, as the design describes it ---------------------------------------------- */
+/* --- model.c: the machine, as the design describes it
+ * ---------------------------------------------- */
 
-struct result { /* what became of a session's number */
-    const uint8_t *entry;   /* that consumed it; NULL: none */
+struct result {           /* what became of a session's number */
+    const uint8_t *entry; /* that consumed it; NULL: none */
     const uint8_t *payload;
-    uint64_t hash;          /* sha256_head of the payload */
+    uint64_t hash; /* sha256_head of the payload */
     uint64_t feed;
     uint32_t day;
     uint16_t size;
@@ -246,14 +262,14 @@ struct session {
     char name[NAME_SIZE];
 };
 
-struct fed { /* one feed number of a day */
-    const uint8_t *entry; /* NULL: unknown (wrapped) */
-    uint64_t session, number;
-    uint64_t seen;   /* hash of the block as a line showed it; 0: not seen */
-    uint16_t offset; /* of the payload within the entry */
+struct fed {                  /* one feed number of a day */
+    const uint8_t *entry;     /* NULL: gone with the rings' beginning */
+    uint64_t session, number; /* 0 where an acknowledgement does not tell them either */
+    uint64_t seen;            /* hash of the block as a line showed it; 0: not seen */
+    uint16_t offset;          /* of the payload within the entry */
     uint16_t size;
-    uint8_t kind;    /* 0 message, 1 session end */
-    uint8_t reason;  /* of the end */
+    uint8_t kind;   /* 0 message, 1 session end */
+    uint8_t reason; /* of the end */
 };
 
 struct day {
@@ -287,7 +303,8 @@ uint32_t model_day(struct model *model, const char *name, uint32_t from);
 /* Room for feed number `feed` of a day. */
 struct fed *day_fed(struct day *day, uint64_t feed);
 
-/* --- gateway.c ------------------------------------------------------------------------------------ */
+/* --- gateway.c
+ * ------------------------------------------------------------------------------------ */
 
 struct gateways {
     struct file file[FILES_MAX];
@@ -296,11 +313,15 @@ struct gateways {
     struct table submitted; /* (mix of session and number, h) -> size */
 };
 
+/* Was this content, by its hash, ever submitted under that number? */
+bool gateways_submitted(const struct gateways *gateways, uint64_t session, uint64_t number,
+                        uint64_t hash);
 /* Both passes over all logs. Sets counts.highest. */
 void gateways_check(struct gateways *gateways, struct model *model, const struct rings *rings,
                     struct report *report);
 
-/* --- capture.c, line.c: the feed -------------------------------------------------------------------- */
+/* --- capture.c, line.c: the feed
+ * -------------------------------------------------------------------- */
 
 struct datagram {
     const uint8_t *at; /* UDP payload */
@@ -345,7 +366,8 @@ struct feed {
 };
 
 void feed_starts(struct feed *feed, struct report *report);
-void feed_check(struct feed *feed, struct model *model, struct report *report);
+void feed_check(struct feed *feed, struct model *model, const struct gateways *gateways,
+                struct report *report);
 /* Calls `each` for every UDP packet over IPv4 in one capture. */
 void capture_read(const struct file *file, int capture, struct report *report,
                   void (*each)(void *context, const struct datagram *datagram), void *context);
@@ -354,6 +376,7 @@ void capture_read(const struct file *file, int capture, struct report *report,
 struct judging {
     struct feed *feed;
     struct model *model;
+    const struct gateways *gateways;
     struct report *report;
 };
 /* Judges one datagram: a line's packet, a request, an answer, or something else. */

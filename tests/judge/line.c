@@ -146,8 +146,8 @@ static void silent_packet(struct judging *judging, struct line *line, uint64_t s
     line->day_over = ends;
 }
 
-static void packet_take(struct judging *judging, struct line *line,
-                        const struct datagram *datagram, const char *where)
+static void packet_take(struct judging *judging, struct line *line, const struct datagram *datagram,
+                        const char *where)
 {
     uint64_t sequence = be64(datagram->at + 10);
     uint16_t count = be16(datagram->at + 18);
@@ -177,9 +177,8 @@ static bool answer_take(struct judging *judging, const struct line *line,
 {
     uint64_t sequence = be64(datagram->at + 10);
     uint16_t count = be16(datagram->at + 18);
-    uint64_t *waiting =
-        table_find(&judging->feed->asked,
-                   party_key(line->replica, datagram->to, datagram->to_port), sequence);
+    uint64_t *waiting = table_find(
+        &judging->feed->asked, party_key(line->replica, datagram->to, datagram->to_port), sequence);
     if (waiting == NULL || *waiting == 0 || count == COUNT_HEARTBEAT || count == COUNT_END)
         return false;
     uint32_t day = model_day(judging->model, (const char *)datagram->at, 0);
@@ -219,9 +218,9 @@ void line_datagram(void *context, const struct datagram *datagram)
         request_take(judging, datagram, asked);
         return;
     }
-    bool asks = replica != 0 && table_find(&feed->asked,
-                                           party_key(replica, datagram->to, datagram->to_port),
-                                           UINT64_MAX) != NULL;
+    bool asks = replica != 0 &&
+                table_find(&feed->asked, party_key(replica, datagram->to, datagram->to_port),
+                           UINT64_MAX) != NULL;
     if (replica == 0 || (!to_feed && !asks)) {
         report->counts.foreign += replica == 0 && to_feed;
         return;

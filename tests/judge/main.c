@@ -22,8 +22,19 @@ struct judge {
     bool json, quiet;
 };
 
-enum { OPT_RING = 256, OPT_GATEWAY, OPT_CAPTURE, OPT_LINE, OPT_PORT, OPT_FRAMING, OPT_STARTS,
-       OPT_COMPLETE, OPT_JSON, OPT_QUIET, OPT_HELP };
+enum {
+    OPT_RING = 256,
+    OPT_GATEWAY,
+    OPT_CAPTURE,
+    OPT_LINE,
+    OPT_PORT,
+    OPT_FRAMING,
+    OPT_STARTS,
+    OPT_COMPLETE,
+    OPT_JSON,
+    OPT_QUIET,
+    OPT_HELP
+};
 
 static const struct option options[] = {
     {"ring", required_argument, NULL, OPT_RING},
@@ -157,7 +168,7 @@ static void judge_run(struct judge *judge)
         gateways_check(&judge->gateways, &judge->model, &judge->rings, report);
     else
         note(report, "no gateway log: acknowledgements are not judged");
-    feed_check(&judge->feed, &judge->model, report);
+    feed_check(&judge->feed, &judge->model, &judge->gateways, report);
 }
 
 int main(int count, char **arguments)

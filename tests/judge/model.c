@@ -3,8 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* The state machine as design.md (section 7, 9) and the machine's contract describe it: sessions, epochs,
- * windows, feed numbers, days. It keeps every result, where the product keeps the last W. */
+/* The state machine as design.md (section 7, 9) and the machine's contract describe it: sessions,
+ * epochs, windows, feed numbers, days. It keeps every result, where the product keeps the last W.
+ */
 
 enum { CLIENTS_FROM = 16, END_CLEAN = 1, END_KILLED = 2, END_EXPIRED = 3, NS_PER_MS = 1000000 };
 
@@ -22,7 +23,8 @@ static uint32_t within(uint32_t value, uint32_t low, uint32_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* --- sessions ------------------------------------------------------------------------------------- */
+/* --- sessions
+ * ------------------------------------------------------------------------------------- */
 
 struct session *model_session(const struct model *model, uint64_t id)
 {
@@ -121,7 +123,8 @@ static void apply_resume(struct run *run, const uint8_t *body)
     s->ttl_ms = within(le32(body + 48), model->genesis->ttl_min_ms, model->genesis->ttl_max_ms);
 }
 
-/* --- the order ------------------------------------------------------------------------------------- */
+/* --- the order
+ * ------------------------------------------------------------------------------------- */
 
 struct fed *day_fed(struct day *day, uint64_t feed)
 {
@@ -144,11 +147,8 @@ static void end_session(struct run *run, struct session *s, uint8_t reason)
     if (!model->day_open || !model->whole)
         return; /* no order to stand in, or its numbers are unknown */
     struct day *day = today(model);
-    *day_fed(day, day->count + 1) = (struct fed){.entry = run->entry,
-                                                 .session = s->id,
-                                                 .number = s->last,
-                                                 .kind = 1,
-                                                 .reason = reason};
+    *day_fed(day, day->count + 1) = (struct fed){
+        .entry = run->entry, .session = s->id, .number = s->last, .kind = 1, .reason = reason};
     run->report->counts.session_ends++;
 }
 
@@ -201,7 +201,8 @@ static void apply_day(struct run *run, const uint8_t *body, bool begins)
     }
 }
 
-/* --- messages --------------------------------------------------------------------------------------- */
+/* --- messages
+ * --------------------------------------------------------------------------------------- */
 
 static void consume(struct run *run, struct session *s, uint64_t number, const uint8_t *payload,
                     uint16_t size)
@@ -254,8 +255,8 @@ static struct session *adopt(struct run *run, uint64_t id, const uint8_t *body)
     return s;
 }
 
-/* H15: only an entry of the session's owner and current epoch, and only number last + 1 within the window
- * of what that very entry acknowledges, can consume a number. */
+/* H15: only an entry of the session's owner and current epoch, and only number last + 1 within the
+ * window of what that very entry acknowledges, can consume a number. */
 static void apply_messages(struct run *run, const uint8_t *body)
 {
     struct counts *counts = &run->report->counts;
@@ -284,7 +285,8 @@ static void apply_messages(struct run *run, const uint8_t *body)
     }
 }
 
-/* --- the log ----------------------------------------------------------------------------------------- */
+/* --- the log
+ * ----------------------------------------------------------------------------------------- */
 
 static void check_order(struct run *run, const uint8_t *entry)
 {
@@ -296,11 +298,13 @@ static void check_order(struct run *run, const uint8_t *entry)
     bool control = entry[6] != MESSAGES;
     if (utc_ns < model->utc_ns)
         fail(run->report,
-             "index %" PRIu64 " (ring %d page %" PRIu64 "): utc_ns %" PRIu64 " goes back from %" PRIu64,
+             "index %" PRIu64 " (ring %d page %" PRIu64 "): utc_ns %" PRIu64
+             " goes back from %" PRIu64,
              run->index, run->rings->reference->id, page, utc_ns, model->utc_ns);
     if (term < model->last_term)
         fail(run->report,
-             "index %" PRIu64 " (ring %d page %" PRIu64 "): term %" PRIu64 " goes back from %" PRIu64,
+             "index %" PRIu64 " (ring %d page %" PRIu64 "): term %" PRIu64
+             " goes back from %" PRIu64,
              run->index, run->rings->reference->id, page, term, model->last_term);
     if (term > model->last_term && entry[6] != NOOP && run->index > run->rings->first)
         fail(run->report,
@@ -308,9 +312,8 @@ static void check_order(struct run *run, const uint8_t *entry)
              " does not begin with a no-op",
              run->index, run->rings->reference->id, page, term);
     if (control && log_ns < model->control_ns)
-        fail(run->report,
-             "index %" PRIu64 " (ring %d page %" PRIu64 "): log time goes back", run->index,
-             run->rings->reference->id, page);
+        fail(run->report, "index %" PRIu64 " (ring %d page %" PRIu64 "): log time goes back",
+             run->index, run->rings->reference->id, page);
     model->last_term = term;
     if (control)
         model->control_ns = log_ns;
@@ -356,8 +359,8 @@ void model_run(struct model *model, const struct rings *rings, struct report *re
         model->day_open = true;
     } else {
         note(report,
-             "the rings begin at index %" PRIu64
-             ": what was before is gone, so feed numbers, days and the first results of each session "
+             "the rings begin at index %" PRIu64 ": what was before is gone, so feed numbers, days "
+             "and the first results of each session "
              "are not decided anew; rings, chains, stretches and contents that are there are",
              rings->first);
     }

@@ -57,8 +57,8 @@ static void summary(const struct counts *c)
            "; evidence reaches index %" PRIu64 "\n",
            c->entries, c->held, c->highest);
     printf("order     %" PRIu64 " messages sequenced (%" PRIu64 " bytes), %" PRIu64
-           " session ends, %" PRIu64 " refused, %" PRIu64 " presented again or without effect; %" PRIu64
-           " sessions, %" PRIu64 " days\n",
+           " session ends, %" PRIu64 " refused, %" PRIu64
+           " presented again or without effect; %" PRIu64 " sessions, %" PRIu64 " days\n",
            c->sequenced, c->bytes, c->session_ends, c->refused, c->unchanged, c->sessions, c->days);
     printf("gateways  %" PRIu64 " submitted (%" PRIu64 " more resubmitted), %" PRIu64
            " results: %" PRIu64 " sequenced, %" PRIu64 " refused, %" PRIu64 " doubled; %" PRIu64

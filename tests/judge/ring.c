@@ -6,11 +6,32 @@
 
 /* One ring by itself, from docs/ring-format.md. Offsets within a page's head: */
 enum {
-    AT_VERSION = 8, AT_REPLICA = 10, AT_FLIGHT = 12, AT_CRC = 16, AT_CLUSTER = 48,
-    AT_INCARNATION = 56, AT_BOOT = 64, AT_PAGE = 72, AT_TERM = 80, AT_LSN = 88, AT_DURABLE = 96,
-    AT_HEAD = 104, AT_COMMIT = 112, AT_SELF = 128, AT_BEFORE = 160, AT_DURABLE_PAGE = 448,
-    SELF_FIRST = 0, SELF_TERM = 8, SELF_CHAIN = 16, SELF_COUNT = 24, SELF_BYTES = 28,
-    IDENTITY = 32, BEFORE_MAX = 8, FLIGHT_MAX = 64, RESERVED_BLOCKS = 16, STRAY_BITS = 8
+    AT_VERSION = 8,
+    AT_REPLICA = 10,
+    AT_FLIGHT = 12,
+    AT_CRC = 16,
+    AT_CLUSTER = 48,
+    AT_INCARNATION = 56,
+    AT_BOOT = 64,
+    AT_PAGE = 72,
+    AT_TERM = 80,
+    AT_LSN = 88,
+    AT_DURABLE = 96,
+    AT_HEAD = 104,
+    AT_COMMIT = 112,
+    AT_SELF = 128,
+    AT_BEFORE = 160,
+    AT_DURABLE_PAGE = 448,
+    SELF_FIRST = 0,
+    SELF_TERM = 8,
+    SELF_CHAIN = 16,
+    SELF_COUNT = 24,
+    SELF_BYTES = 28,
+    IDENTITY = 32,
+    BEFORE_MAX = 8,
+    FLIGHT_MAX = 64,
+    RESERVED_BLOCKS = 16,
+    STRAY_BITS = 8
 };
 
 #define SUPER_MAGIC 0x314b4c424c45454bull
@@ -23,13 +44,14 @@ enum head_state { HEAD_ZERO, HEAD_BAD, HEAD_OTHER, HEAD_GOOD };
 struct scan { /* while one ring is read */
     struct ring *ring;
     struct report *report;
-    uint8_t *state;    /* by slot */
-    uint64_t last;     /* highest page number with a good head; UINT64_MAX: none */
-    uint64_t durable;  /* highest LSN that pages and checkpoints call durable */
+    uint8_t *state;        /* by slot */
+    uint64_t last;         /* highest page number with a good head; UINT64_MAX: none */
+    uint64_t durable;      /* highest LSN that pages and checkpoints call durable */
     uint64_t durable_page; /* pages below were called durable */
     const uint8_t *before; /* the page before */
-    uint64_t chain;    /* at the last live index */
-    uint64_t boundary; /* highest commit index stated so far, and by which page */
+    uint64_t chain;        /* at the last live index */
+    uint64_t misplaced;    /* slot + 1 that holds a page of this ring which belongs elsewhere */
+    uint64_t boundary;     /* highest commit index stated so far, and by which page */
     uint64_t boundary_page;
 };
 
@@ -53,7 +75,8 @@ static bool sum512_good(const uint8_t *at)
     return crc32c(0, at, 508) == le32(at + 508);
 }
 
-/* --- superblock, genesis, checkpoints ------------------------------------------------------------- */
+/* --- superblock, genesis, checkpoints
+ * ------------------------------------------------------------- */
 
 static bool super_read(struct ring *ring, struct report *report)
 {
@@ -74,8 +97,7 @@ static bool super_read(struct ring *ring, struct report *report)
     ring->incarnation = le64(found + 16);
     ring->slots = le64(found + 24);
     uint64_t area = le64(found + 32);
-    if (le32(found + 8) != 1 || ring->slots == 0 || ring->slots > UINT32_MAX ||
-        area > UINT32_MAX) {
+    if (le32(found + 8) != 1 || ring->slots == 0 || ring->slots > UINT32_MAX || area > UINT32_MAX) {
         unreadable(report, "ring %d: a superblock of unknown version or impossible size", ring->id);
         return false;
     }
@@ -166,8 +188,7 @@ static void checkpoints_check(struct scan *scan)
         const struct live *live = &ring->live[index - ring->first];
         if (le64(at + 40) != le64(live->entry + 16) || le64(at + 48) != live->chain)
             fail(scan->report,
-                 "ring %d: checkpoint %c: term or chain at index %" PRIu64
-                 " differ from the log's",
+                 "ring %d: checkpoint %c: term or chain at index %" PRIu64 " differ from the log's",
                  ring->id, 'A' + area, index);
     }
     if (ring->first > 1 && ring->checkpoint + 1 < ring->first)
@@ -177,7 +198,8 @@ static void checkpoints_check(struct scan *scan)
              ring->id, ring->head, ring->first, ring->checkpoint);
 }
 
-/* --- slots ---------------------------------------------------------------------------------------- */
+/* --- slots
+ * ---------------------------------------------------------------------------------------- */
 
 static bool head_sum_good(const uint8_t *at)
 {
@@ -202,32 +224,6 @@ static enum head_state head_judge(const struct ring *ring, uint64_t slot)
     return HEAD_GOOD;
 }
 
-static void slots_scan(struct scan *scan)
-{
-    struct ring *ring = scan->ring;
-    scan->last = UINT64_MAX;
-    for (uint64_t slot = 0; slot < ring->slots; slot++) {
-        scan->state[slot] = (uint8_t)head_judge(ring, slot);
-        if (scan->state[slot] != HEAD_GOOD)
-            continue;
-        uint64_t page = le64(slot_at(ring, slot) + AT_PAGE);
-        if (scan->last == UINT64_MAX || page > scan->last)
-            scan->last = page;
-    }
-    if (scan->last == UINT64_MAX)
-        return;
-    ring->head = le64(page_at(ring, scan->last) + AT_HEAD);
-    for (uint64_t slot = 0; slot < ring->slots; slot++) {
-        const uint8_t *at = slot_at(ring, slot);
-        if (scan->state[slot] != HEAD_GOOD || le64(at + AT_PAGE) < ring->head)
-            continue;
-        if (le64(at + AT_DURABLE) > scan->durable)
-            scan->durable = le64(at + AT_DURABLE);
-        if (le64(at + AT_DURABLE_PAGE) > scan->durable_page)
-            scan->durable_page = le64(at + AT_DURABLE_PAGE);
-    }
-}
-
 static bool page_head_good(const struct scan *scan, uint64_t page)
 {
     const uint8_t *at = page_at(scan->ring, page);
@@ -243,13 +239,55 @@ static int bad_sector(const uint8_t *at)
     return 0;
 }
 
-/* A bad page may go only as a tear: above every LSN ever called durable, bad sectors all zeros, among
- * the last that can have been in flight. Otherwise it is rot. */
+static bool page_good(const struct scan *scan, uint64_t page)
+{
+    return page_head_good(scan, page) && bad_sector(page_at(scan->ring, page)) == 0;
+}
+
+static void slot_scan(struct scan *scan, uint64_t slot)
+{
+    struct ring *ring = scan->ring;
+    const uint8_t *at = slot_at(ring, slot);
+    scan->state[slot] = (uint8_t)head_judge(ring, slot);
+    if (scan->state[slot] == HEAD_OTHER && at[AT_REPLICA] == ring->id &&
+        le64(at + AT_CLUSTER) == ring->genesis.cluster_id &&
+        le64(at + AT_INCARNATION) == ring->incarnation)
+        scan->misplaced = slot + 1;
+    if (scan->state[slot] != HEAD_GOOD)
+        return;
+    if (scan->last == UINT64_MAX || le64(at + AT_PAGE) > scan->last)
+        scan->last = le64(at + AT_PAGE);
+    if (le64(at + AT_DURABLE) > scan->durable)
+        scan->durable = le64(at + AT_DURABLE);
+    if (le64(at + AT_DURABLE_PAGE) > scan->durable_page)
+        scan->durable_page = le64(at + AT_DURABLE_PAGE);
+}
+
+static void slots_scan(struct scan *scan)
+{
+    struct ring *ring = scan->ring;
+    scan->last = UINT64_MAX;
+    for (uint64_t slot = 0; slot < ring->slots; slot++)
+        slot_scan(scan, slot);
+    if (scan->last == UINT64_MAX)
+        return;
+    /* The head is what the last page states that stays; one that a tear takes along may name a
+     * higher. */
+    uint64_t end = scan->durable_page;
+    while (end <= scan->last && page_good(scan, end))
+        end++;
+    if (end == 0 || !page_head_good(scan, end - 1))
+        end = scan->last + 1;
+    ring->head = le64(page_at(ring, end - 1) + AT_HEAD);
+}
+
+/* A bad page may go only as a tear: above every LSN ever called durable, bad sectors all zeros,
+ * among the last that can have been in flight. Otherwise it is rot. */
 static bool is_tear(const struct scan *scan, uint64_t page)
 {
     const uint8_t *at = page_at(scan->ring, page);
     const uint8_t *last = page_at(scan->ring, scan->last);
-    if (page + le32(last + AT_FLIGHT) < scan->last || page < scan->durable_page)
+    if (page + le32(last + AT_FLIGHT) <= scan->last || page < scan->durable_page)
         return false;
     if (!page_head_good(scan, page)) {
         uint64_t lsn = scan->before == NULL ? 1 : le64(scan->before + AT_LSN) + 1;
@@ -268,11 +306,11 @@ static void rot(const struct scan *scan, uint64_t page, const char *what)
     int sector = page_head_good(scan, page) ? bad_sector(page_at(ring, page)) : 0;
     fail(scan->report,
          "ring %d page %" PRIu64 " (slot %" PRIu64 ", sector %d, byte %" PRIu64 "): %s", ring->id,
-         page, page % ring->slots, sector,
-         offset_of(ring, page) + (uint64_t)sector * SECTOR, what);
+         page, page % ring->slots, sector, offset_of(ring, page) + (uint64_t)sector * SECTOR, what);
 }
 
-/* --- pages ---------------------------------------------------------------------------------------- */
+/* --- pages
+ * ---------------------------------------------------------------------------------------- */
 
 static void page_against_before(struct scan *scan, uint64_t page, const uint8_t *at)
 {
@@ -280,7 +318,7 @@ static void page_against_before(struct scan *scan, uint64_t page, const uint8_t 
     static const struct {
         int at;
         const char *name;
-    } grows[] = {{AT_BOOT, "boot"}, {AT_TERM, "term"}, {AT_LSN, "last LSN"},
+    } grows[] = {{AT_BOOT, "boot"},           {AT_TERM, "term"}, {AT_LSN, "last LSN"},
                  {AT_DURABLE, "durable LSN"}, {AT_HEAD, "head"}, {AT_DURABLE_PAGE, "durable page"}};
     for (size_t i = 0; scan->before != NULL && i < sizeof(grows) / sizeof(grows[0]); i++)
         if (le64(at + grows[i].at) < le64(scan->before + grows[i].at))
@@ -377,19 +415,28 @@ static bool page_entries(struct scan *scan, uint64_t page, const uint8_t *at)
     return problem == NULL;
 }
 
+/* The log ends before `page`, which is bad: by a tear, if all that is bad from there on is one. */
+static void end_judge(struct scan *scan, uint64_t page)
+{
+    for (uint64_t bad = page; bad <= scan->last; bad++) {
+        if (page_good(scan, bad) || is_tear(scan, bad))
+            continue;
+        rot(scan, bad,
+            page_head_good(scan, bad)
+                ? "a sector's checksum is wrong, and it is no torn end"
+                : "the page's head is damaged or missing, and it is no torn end");
+        return;
+    }
+    scan->report->counts.torn += scan->last - page + 1;
+}
+
 /* Takes one page into the log; false: the run ends here. */
 static bool page_take(struct scan *scan, uint64_t page)
 {
     struct ring *ring = scan->ring;
     const uint8_t *at = page_at(ring, page);
-    if (!page_head_good(scan, page) || bad_sector(at) != 0) {
-        if (is_tear(scan, page))
-            scan->report->counts.torn += scan->last - page + 1;
-        else
-            rot(scan, page,
-                page_head_good(scan, page)
-                    ? "a sector's checksum is wrong, and it is no torn end"
-                    : "the page's head is damaged or missing, and it is no torn end");
+    if (!page_good(scan, page)) {
+        end_judge(scan, page);
         return false;
     }
     page_against_before(scan, page, at);
@@ -459,6 +506,9 @@ void ring_read(struct ring *ring, struct report *report)
                 break;
     }
     ahead_check(&scan);
+    if (scan.misplaced != 0)
+        fail(report, "ring %d slot %" PRIu64 ": holds a page of this ring that belongs elsewhere",
+             ring->id, scan.misplaced - 1);
     checkpoints_check(&scan);
     ring->commit = scan.boundary;
     if (ring->usable && ring->commit > ring_last(ring))

@@ -24,8 +24,9 @@ static uint32_t holders(const struct rings *rings, const struct ring *ring, uint
     return count;
 }
 
-/* Highest index of this ring that a quorum holds too, 0: none. Chains that are equal at an index are
- * equal at all before it that both retain, so a binary search would do but for wrapped heads. */
+/* Highest index of this ring that a quorum holds too, 0: none. Chains that are equal at an index
+ * are equal at all before it that both retain, so a binary search would do but for wrapped heads.
+ */
 static uint64_t held_by_quorum(const struct rings *rings, const struct ring *ring)
 {
     for (size_t i = ring->count; i-- > 0;)
@@ -82,8 +83,7 @@ static void same_terms(const struct ring *a, const struct ring *b, struct report
 
 /* A ring that a majority has overtaken may still hold another end; what it called committed may not
  * differ. */
-static void contradiction(const struct rings *rings, const struct ring *ring,
-                          struct report *report)
+static void contradiction(const struct rings *rings, const struct ring *ring, struct report *report)
 {
     uint64_t from = ring->first > rings->first ? ring->first : rings->first;
     uint64_t to = ring->commit < rings->held ? ring->commit : rings->held;
@@ -102,7 +102,6 @@ static void contradiction(const struct rings *rings, const struct ring *ring,
         return;
     }
 }
-
 
 void rings_compare(struct rings *rings, struct report *report)
 {

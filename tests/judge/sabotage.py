@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Damages the evidence of one run in one place, so that a demonstration can show that keel-judge finds it.
+"""Damages the evidence of one run in one place, to show that keel-judge finds it.
 
     sabotage.py drop|dup|swap|flip DIRECTORY --feed-port PORT [--seed N]
 
-DIRECTORY holds captures (*.pcap), rings (ring-ID, ring-ID.*, or *.ring) and, if there is one, `starts`. drop takes one packet of a line
-away; dup gives an acknowledged message a second number on one line; swap lets two neighbouring messages of
-a packet change places; flip flips one bit, in a page of a ring or in a message of a capture. The last two
-lines say what was done and, behind "place: ", words that the judge's failure holds. Exit: 0 done, 2 usage
-or nothing to damage.
+DIRECTORY holds captures (*.pcap), rings (ring-ID, ring-ID.*, or *.ring) and, if there is one,
+`starts`. drop takes one packet of a line away; dup gives an acknowledged message a second number on
+one line; swap lets two neighbouring messages of a packet change places; flip flips one bit, in a
+page of a ring or in a message of a capture. The last two lines say what was done and, behind
+"place: ", words that the judge's first failure holds. Exit: 0 done, 2 usage or nothing to damage.
 """
 
 import argparse
@@ -56,7 +56,8 @@ class Record:
         struct.pack_into(">H", frame, udp + 6, 0)
         struct.pack_into(">H", frame, ip + 2, udp - ip + 8 + len(mold))
         seconds, part = struct.unpack_from(order + "II", self.head)
-        return Record(struct.pack(order + "IIII", seconds, part, len(frame), len(frame)), bytes(frame))
+        head = struct.pack(order + "IIII", seconds, part, len(frame), len(frame))
+        return Record(head, bytes(frame))
 
 
 def ip_offset(link, frame):
@@ -112,8 +113,8 @@ class Capture:
         return seconds * 10**9 + part * (1 if nanoseconds else 1000)
 
     def triples(self, starts):
-        """Places of packets with messages whose neighbours on the line join them without a seam, and no
-        start of a replica lies between."""
+        """Places of packets with messages whose neighbours on the line join them without a seam,
+        and no start of a replica lies between."""
         lines = {}
         for place, record in enumerate(self.records):
             if record.line is not None:
@@ -165,8 +166,9 @@ def drop(options):
     capture, here, after = choose(options)
     record = capture.records.pop(here)
     capture.write()
-    print(f"dropped {capture.name(here)}: line {address(record.line)}, feed numbers {record.sequence} to "
-          f"{record.sequence + record.count - 1}; the line is broken at what is now packet {after}")
+    print(f"dropped {capture.name(here)}: line {address(record.line)}, feed numbers "
+          f"{record.sequence} to {record.sequence + record.count - 1}; the line is "
+          f"broken at what is now packet {after}")
     print(f"place: {capture.name(after - 1)} ")
 
 
@@ -179,8 +181,8 @@ def dup(options):
     number = record.sequence + record.count
     capture.records.insert(here + 1, record.rebuilt(capture.order, number, record.blocks()[-1:]))
     capture.write()
-    print(f"doubled feed number {number - 1} of line {address(record.line)} as number {number}, in a packet "
-          f"put behind packet {here + 1} of {os.path.basename(capture.path)}")
+    print(f"doubled feed number {number - 1} of line {address(record.line)} as number {number}, in "
+          f"a packet put behind packet {here + 1} of {os.path.basename(capture.path)}")
     print(f"place: {capture.name(here + 1)} ")
 
 
@@ -257,8 +259,8 @@ def flip_ring(options):
         byte = ring.read(1)[0]
         ring.seek(at)
         ring.write(bytes([byte ^ 1 << bit % 8]))
-    print(f"flipped bit {bit % 8} of byte {at} of {os.path.basename(path)}, in page {number} of replica "
-          f"{replica}'s ring")
+    print(f"flipped bit {bit % 8} of byte {at} of {os.path.basename(path)}, in page {number} of "
+          f"replica {replica}'s ring")
     print(f"place: ring {replica} page {number} ")
 
 

@@ -46,7 +46,8 @@ bool zeros(const uint8_t *at, size_t size)
     return seen == 0;
 }
 
-/* --- CRC32C (RFC 3720, B.4): reflected, polynomial 0x1EDC6F41, eight tables at a time ------------- */
+/* --- CRC32C (RFC 3720, B.4): reflected, polynomial 0x1EDC6F41, eight tables at a time
+ * ------------- */
 
 struct crc_tables {
     uint32_t t[8][256];
@@ -81,9 +82,9 @@ uint32_t crc32c(uint32_t crc, const uint8_t *at, size_t size)
         uint32_t low = crc ^ le32(at);
         uint32_t high = le32(at + 4);
         crc = tables->t[7][low & 0xff] ^ tables->t[6][low >> 8 & 0xff] ^
-              tables->t[5][low >> 16 & 0xff] ^ tables->t[4][low >> 24] ^
-              tables->t[3][high & 0xff] ^ tables->t[2][high >> 8 & 0xff] ^
-              tables->t[1][high >> 16 & 0xff] ^ tables->t[0][high >> 24];
+              tables->t[5][low >> 16 & 0xff] ^ tables->t[4][low >> 24] ^ tables->t[3][high & 0xff] ^
+              tables->t[2][high >> 8 & 0xff] ^ tables->t[1][high >> 16 & 0xff] ^
+              tables->t[0][high >> 24];
         at += 8;
         size -= 8;
     }
@@ -92,7 +93,8 @@ uint32_t crc32c(uint32_t crc, const uint8_t *at, size_t size)
     return ~crc;
 }
 
-/* --- SHA-256 (FIPS 180-4) ---------------------------------------------------------------------- */
+/* --- SHA-256 (FIPS 180-4) ----------------------------------------------------------------------
+ */
 
 static const uint32_t sha_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -164,7 +166,8 @@ uint64_t mix64(uint64_t value)
     return value != 0 ? value : 1;
 }
 
-/* --- log chain (docs/ring-format.md) ------------------------------------------------------------- */
+/* --- log chain (docs/ring-format.md) -------------------------------------------------------------
+ */
 
 #define CHAIN_A 0x9e3779b97f4a7c15ull
 #define CHAIN_B 0xc2b2ae3d27d4eb4full
