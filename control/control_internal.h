@@ -128,6 +128,8 @@ uint32_t checkpoint_turn(struct control *c);
 /* sessions.c: keepalives and expiry. */
 uint32_t sessions_turn(struct control *c);
 void sessions_keepalive(struct control *c, const struct notice *notice);
+/* An entry was applied: an opened or resumed session lives from now on. */
+void sessions_applied(struct control *c, const struct entry *entry);
 
 /* boots.c: the leader logs each replica's boot. */
 uint32_t boots_turn(struct control *c);

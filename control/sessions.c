@@ -26,6 +26,16 @@ static struct control_session *notes(struct control *c, uint32_t slot,
     return n;
 }
 
+void sessions_applied(struct control *c, const struct entry *entry)
+{
+    if (entry->kind != ENTRY_SESSION_OPEN && entry->kind != ENTRY_SESSION_RESUME)
+        return;
+    const struct machine_session *session =
+        c->outcome.slot == UINT32_MAX ? NULL : machine_session_at(c->machine, c->outcome.slot);
+    if (session != NULL)
+        notes(c, c->outcome.slot, session);
+}
+
 static void reply(struct control *c, const struct notice *notice,
                   const struct machine_session *session, uint8_t status)
 {

@@ -148,6 +148,7 @@ static void format(struct bench *b, uint32_t id)
                                .slots = BENCH_SLOTS,
                                .checkpoint_blocks = 256,
                                .formatted_utc_ns = 1};
+    memory_store_free(&n->store);
     memory_store_init(&n->store, ring_file_size(&super));
     memory_store_path(&n->store, path);
     struct disk_options options = {.path = path, .exclusive = true, .depth = BENCH_DEPTH};
@@ -172,6 +173,13 @@ static void give_keys(struct bench *b, uint32_t id)
     b->node[id].keys = keys;
 }
 
+void bench_install(struct bench *b)
+{
+    b->genesis.crc = crc32c(&b->genesis, offsetof(struct genesis, crc));
+    for (uint32_t id = 1; id <= b->count; id++)
+        format(b, id);
+}
+
 struct bench *bench_new(uint32_t count)
 {
     struct bench *b = calloc(1, sizeof(*b));
@@ -187,15 +195,14 @@ struct bench *bench_new(uint32_t count)
         b->genesis.founder[id] = (struct genesis_founder){
             .incarnation = 0x1000 + id, .ip = 0x0a000000 + id, .port = BENCH_UDP};
     }
-    b->genesis.crc = crc32c(&b->genesis, offsetof(struct genesis, crc));
     for (uint32_t id = 1; id <= count; id++) {
         struct bench_node *n = &b->node[id];
         n->port.bench = n->clock.bench = b;
         n->clock.secret = id * 977;
         memcpy(n->port.mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)id}, 6);
         give_keys(b, id);
-        format(b, id);
     }
+    bench_install(b);
     return b;
 }
 

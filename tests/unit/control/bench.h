@@ -61,6 +61,8 @@ struct bench {
 /* `count` formatted rings with one genesis record; nothing runs. The caller frees. */
 struct bench *bench_new(uint32_t count);
 void bench_free(struct bench *bench);
+/* Formats every drive anew with bench->genesis as it stands now; nothing runs. */
+void bench_install(struct bench *bench);
 
 /* Starts a node, boot page and all. */
 enum startup_result bench_start(struct bench *bench, uint32_t id);
