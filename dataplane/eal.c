@@ -3,6 +3,7 @@
 #include "consensus/ensure.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -23,6 +25,8 @@ static struct {
     pthread_mutex_t lock; /* of the log */
     bool tried;
     bool up;
+    int stderr_kept, stderr_now; /* while it is quiet */
+    bool quiet;
     size_t log_size;
     char log[EAL_LOG_SIZE];
     int argc;
@@ -79,6 +83,33 @@ static bool capture_log(void)
         return false;
     setvbuf(stream, NULL, _IOLBF, EAL_LINE_MAX);
     return rte_openlog_stream(stream) == 0;
+}
+
+void eal_quiet_begin(void)
+{
+    eal.stderr_kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    eal.stderr_now = memfd_create("keel-stderr", MFD_CLOEXEC);
+    eal.quiet =
+        eal.stderr_kept >= 0 && eal.stderr_now >= 0 && dup2(eal.stderr_now, STDERR_FILENO) >= 0;
+}
+
+void eal_quiet_end(void)
+{
+    char text[EAL_LOG_SIZE / 2];
+    if (eal.quiet) {
+        fflush(stderr);
+        dup2(eal.stderr_kept, STDERR_FILENO);
+        off_t size = lseek(eal.stderr_now, 0, SEEK_END);
+        off_t from = size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) : 0;
+        ssize_t got = pread(eal.stderr_now, text, sizeof(text), from);
+        if (got > 0)
+            keep_log(NULL, text, (size_t)got);
+    }
+    if (eal.stderr_kept >= 0)
+        close(eal.stderr_kept);
+    if (eal.stderr_now >= 0)
+        close(eal.stderr_now);
+    eal.quiet = false;
 }
 
 /* Appends one argument; false: too many or too long. */
@@ -280,7 +311,10 @@ int eal_init(const struct eal_options *options, struct eal_facts *facts, char *w
     char *argv[ARGUMENTS_MAX + 1]; /* getopt may reorder it */
     memcpy(argv, eal.argv, sizeof(argv));
     argv[eal.argc] = NULL;
-    if (rte_eal_init(eal.argc, argv) < 0) {
+    eal_quiet_begin();
+    int done = rte_eal_init(eal.argc, argv);
+    eal_quiet_end();
+    if (done < 0) {
         error = rte_errno == 0 ? EIO : rte_errno;
         snprintf(why, why_size, "starting DPDK with %s: %s: it said: %s", facts->line,
                  rte_strerror(error), eal_log_text());

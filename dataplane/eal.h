@@ -54,6 +54,11 @@ int eal_init(const struct eal_options *options, struct eal_facts *facts, char *w
              size_t why_size);
 /* The last EAL_LOG_SIZE bytes that DPDK logged, as one string; valid until the process ends. */
 const char *eal_log_text(void);
+/* The libraries under some drivers (libbpf, libxdp) write to standard error as they please. Between
+ * these two calls that goes into the log instead; whatever else the process writes there goes with
+ * it. The main thread, at start. */
+void eal_quiet_begin(void);
+void eal_quiet_end(void);
 /* After all ports are closed. */
 void eal_cleanup(void);
 

@@ -4,7 +4,9 @@
 #include "dataplane/eal.h"
 #include "dataplane/port_dpdk_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +45,23 @@ static void say(const struct port_dpdk_options *options, const char *format, ...
 static int fail(char *why, size_t why_size, int error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Writes "<text>: <error>" and returns the error, negative. */
+/* The last two lines of DPDK's log, on one. */
+static void last_words(char words[LINE_MAX_SIZE])
+{
+    const char *log = eal_log_text();
+    size_t end = strlen(log), from = end;
+    for (int breaks = 0; from > 0 && end - from < LINE_MAX_SIZE - 1; from--) {
+        breaks += log[from - 1] == '\n' && from < end;
+        if (breaks == 2)
+            break;
+    }
+    snprintf(words, LINE_MAX_SIZE, "%s", log + from);
+    for (size_t i = 0; words[i] != 0; i++)
+        if (words[i] == '\n')
+            words[i] = words[i + 1] == 0 ? 0 : ' ';
+}
+
+/* Writes "<text>: <error>", with what DPDK said last, and returns the error, negative. */
 static int fail(char *why, size_t why_size, int error, const char *format, ...)
 {
     char text[LINE_MAX_SIZE];
@@ -52,7 +70,9 @@ static int fail(char *why, size_t why_size, int error, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    snprintf(why, why_size, "%s: %s", text, rte_strerror(error));
+    char words[LINE_MAX_SIZE];
+    last_words(words);
+    snprintf(why, why_size, "%s: %s (DPDK's last words: %s)", text, rte_strerror(error), words);
     return error == 0 ? -EIO : -error;
 }
 
@@ -188,48 +208,67 @@ static int configure(struct port *port, const struct rte_eth_dev_info *info, cha
     return 0;
 }
 
+/* 0 or negative errno, with what failed in *what. */
 static int set_up_queues(struct port *port, const struct port_dpdk_options *options,
-                         const struct rte_eth_dev_info *info, char *why, size_t why_size)
+                         const struct rte_eth_dev_info *info, const char **what)
 {
     uint16_t rx = (uint16_t)or_default(options->rx_descriptors, PORT_DESCRIPTORS_DEFAULT);
     uint16_t tx = (uint16_t)or_default(options->tx_descriptors, PORT_DESCRIPTORS_DEFAULT);
     unsigned node = (unsigned)port->facts.numa_node;
+    struct rte_eth_rxconf rx_conf = info->default_rxconf;
+    struct rte_eth_txconf tx_conf = info->default_txconf;
+    rx_conf.offloads = 0;
+    tx_conf.offloads = 0;
+    *what = "number of descriptors";
     int error = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
-    if (error != 0)
-        return fail(why, why_size, error, "%s: %u and %u descriptors", port->facts.name, rx, tx);
-    for (uint16_t q = 0; q < port->facts.rx_queues; q++) {
-        struct rte_eth_rxconf conf = info->default_rxconf;
-        conf.offloads = 0;
-        error = rte_eth_rx_queue_setup(port->id, q, rx, node, &conf, port->pool);
-        if (error != 0)
-            return fail(why, why_size, error, "%s: receive queue %u", port->facts.name, q);
-    }
-    for (uint16_t q = 0; q < port->facts.queues; q++) {
-        struct rte_eth_txconf conf = info->default_txconf;
-        conf.offloads = 0;
-        error = rte_eth_tx_queue_setup(port->id, q, tx, node, &conf);
-        if (error != 0)
-            return fail(why, why_size, error, "%s: send queue %u", port->facts.name, q);
-    }
-    return 0;
+    *what = error == 0 ? "receive queue" : *what;
+    for (uint16_t q = 0; q < port->facts.rx_queues && error == 0; q++)
+        error = rte_eth_rx_queue_setup(port->id, q, rx, node, &rx_conf, port->pool);
+    *what = error == 0 ? "send queue" : *what;
+    for (uint16_t q = 0; q < port->facts.queues && error == 0; q++)
+        error = rte_eth_tx_queue_setup(port->id, q, tx, node, &tx_conf);
+    return error;
 }
 
 static int set_mtu(struct port *port, uint16_t wanted, char *why, size_t why_size)
 {
+    /* Always set: what some drivers give as theirs is not what their interface has. */
     uint16_t mtu = 0;
-    int error = rte_eth_dev_get_mtu(port->id, &mtu);
-    if (error == 0 && mtu == wanted) {
-        port->facts.mtu = mtu;
-        return 0;
-    }
-    error = rte_eth_dev_set_mtu(port->id, wanted);
-    if (error == -ENOTSUP && mtu >= wanted)
+    int error = rte_eth_dev_set_mtu(port->id, wanted);
+    if (error == -ENOTSUP && rte_eth_dev_get_mtu(port->id, &mtu) == 0 && mtu >= wanted)
         error = 0; /* frames of the wanted size pass; longer ones are not ours */
     if (error != 0)
-        return fail(why, why_size, error, "%s: MTU %u, which is %u now", port->facts.name, wanted,
-                    mtu);
+        return fail(why, why_size, error, "%s: setting the MTU to %u", port->facts.name, wanted);
     port->facts.mtu = wanted;
     return 0;
+}
+
+/* An interface of the kernel that a driver takes over ("net_af_packet0,iface=v0") carries no
+ * address: else two hosts answer on it, and it may be the way by which its operator came. */
+static int check_interface(const char *device, char *why, size_t why_size)
+{
+    const char *at = strstr(device, ",iface=");
+    struct ifaddrs *list;
+    if (at == NULL || getifaddrs(&list) != 0)
+        return 0;
+    at += strlen(",iface=");
+    size_t size = strcspn(at, ",");
+    int error = 0;
+    for (const struct ifaddrs *i = list; i != NULL && error == 0; i = i->ifa_next) {
+        if (i->ifa_addr == NULL || i->ifa_addr->sa_family != AF_INET ||
+            strlen(i->ifa_name) != size || memcmp(i->ifa_name, at, size) != 0)
+            continue;
+        char address[INET_ADDRSTRLEN] = "";
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr,
+                  address, sizeof(address));
+        snprintf(why, why_size,
+                 "%s: the kernel has address %s on it, and two hosts would answer there: take an "
+                 "interface without one, or take it off (ip addr del %s dev %s)",
+                 i->ifa_name, address, address, i->ifa_name);
+        error = -EADDRINUSE;
+    }
+    freeifaddrs(list);
+    return error;
 }
 
 static void wait_for_link(struct port *port, const struct port_dpdk_options *options)
@@ -300,11 +339,15 @@ static int bring_up(struct port *port, const struct port_dpdk_options *options, 
         error = configure(port, &info, why, why_size);
     if (error == 0)
         error = set_mtu(port, (uint16_t)or_default(options->mtu, 1500), why, why_size);
-    if (error == 0)
-        error = set_up_queues(port, options, &info, why, why_size);
-    if (error == 0)
-        error = start(port, options, why, why_size);
-    return error;
+    if (error != 0)
+        return error;
+    const char *what;
+    eal_quiet_begin();
+    error = set_up_queues(port, options, &info, &what);
+    eal_quiet_end();
+    if (error != 0)
+        return fail(why, why_size, error, "%s: setting up: %s", facts->name, what);
+    return start(port, options, why, why_size);
 }
 
 static void check_options(const struct port_dpdk_options *options)
@@ -332,20 +375,21 @@ int port_open_dpdk(struct port **port, const struct port_dpdk_options *options, 
     check_options(options);
     char name[PORT_NAME_MAX];
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(options->device, ","), options->device);
+    int error = check_interface(options->device, why, why_size);
+    if (error != 0)
+        return error;
     uint16_t id;
     /* A port that was closed before is found anew by its device. */
     if (rte_eth_dev_get_port_by_name(name, &id) != 0 &&
-        (rte_dev_probe(options->device) != 0 || rte_eth_dev_get_port_by_name(name, &id) != 0)) {
-        snprintf(why, why_size,
-                 "%s: DPDK finds no such device: check the name, that it is bound, and that the "
-                 "driver's package (librte-net-*) is installed",
-                 name);
-        return -ENODEV;
-    }
+        (rte_dev_probe(options->device) != 0 || rte_eth_dev_get_port_by_name(name, &id) != 0))
+        return fail(why, why_size, ENODEV,
+                    "%s: check the name, that it is bound, and that the driver's package "
+                    "(librte-net-*) is installed",
+                    name);
     struct port *opened = new_port(id, name);
     if (opened == NULL)
         return fail(why, why_size, ENOMEM, "%s", name);
-    int error = bring_up(opened, options, why, why_size);
+    error = bring_up(opened, options, why, why_size);
     if (error != 0) {
         port_close(opened);
         return error;

@@ -22,6 +22,7 @@
 enum {
     COUNT_MAX = 10000000,
     FLIGHT_MAX = 256,
+    RECEIVE_BUFFER = 4 << 20, /* all in flight, however late this process is */
     PAYLOAD_MIN = 16,
     PAYLOAD_MAX = 1472,
     LOST_AFTER_MS = 500,
@@ -161,6 +162,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "port_client: %s\n", strerror(errno));
         return 1;
     }
+    int buffer = RECEIVE_BUFFER;
+    setsockopt(c.fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
     uint64_t began_ns = now_ns();
     run(&c);
     double seconds = (double)(now_ns() - began_ns) / 1e9;

@@ -4,13 +4,13 @@
 # but the port speaks at its end. Prints TAP. Needs root; whatever it makes goes at the end, also
 # after a Ctrl-C.
 #
-# port_echo.sh PORT_ECHO PORT_CLIENT [af_packet|af_xdp ...]
+# port_echo.sh PORT_ECHO PORT_CLIENT [DEVICE ...]
 set -u
 
 echo_program=$1
 client_program=$2
 shift 2
-[ $# -gt 0 ] || set -- af_packet af_xdp
+[ $# -gt 0 ] || set -- net_af_packet0,iface=kport net_af_xdp0,iface=kport,busy_budget=0
 
 if [ "$(id -u)" != 0 ]; then
     echo "1..0 # SKIP needs root for network namespaces"
@@ -73,8 +73,8 @@ make_network() {
     ip netns exec "$ns_client" ip link set lo up
 }
 
-start_echo() { # driver, idle strategy
-    ip netns exec "$ns_port" "$echo_program" "net_${1}0,iface=kport" 10.99.0.1/24 7000 "$2" 90 \
+start_echo() { # device, idle strategy
+    ip netns exec "$ns_port" "$echo_program" "$1" 10.99.0.1/24 7000 "$2" 90 \
         >"$scratch/echo.out" 2>"$scratch/echo.err" &
     echo_pid=$!
     for _ in $(seq 100); do
@@ -119,9 +119,24 @@ mac_learnt() {
     ip netns exec "$ns_client" ip neigh show 10.99.0.1 | grep -q "$port_mac"
 }
 
-for driver in "$@"; do
+killed_and_again() { # device
+    kill -KILL "$echo_pid"
+    wait "$echo_pid" 2>/dev/null
+    start_echo "$1" sleep && client 86 32 20000
+}
+
+refused() { # device; the kernel's own interface keeps its address, its MTU and its silence
+    ip netns exec "$ns_client" "$echo_program" "$1" 10.99.0.3/24 7000 yield 5 \
+        >"$scratch/refused.out" 2>&1
+    status=$?
+    [ "$status" = 1 ] && grep -q '10.99.0.2' "$scratch/refused.out" &&
+        ! grep -q '^ready' "$scratch/refused.out"
+}
+
+for device in "$@"; do
+    driver=${device%%,*}
     check "$driver: the namespaces are made" make_network
-    check "$driver: the port opens" start_echo "$driver" yield
+    check "$driver: the port opens" start_echo "$device" yield
     check "$driver: one in flight, shortest" client 16 1 2000
     check "$driver: one in flight, a 128-byte frame" client 86 1 5000
     check "$driver: 32 in flight, a 128-byte frame" client 86 32 50000
@@ -140,6 +155,11 @@ for driver in "$@"; do
     check "$driver: no bad checksum" counter_is udp_checksum 0
     check "$driver: nothing was dropped on the way out" counter_is tx_dropped 0
     check "$driver: no buffer was missing" counter_is rx_no_buffer 0
+    check "$driver: the port opens again, idle asleep" start_echo "$device" sleep
+    check "$driver: a killed port leaves nothing in the way" killed_and_again "$device"
+    check "$driver: it stops again" stop_echo
+    check "$driver: an interface with an address is refused" \
+        refused "$(echo "$device" | sed s/kport/kclient/)"
     ip netns del "$ns_port"
     ip netns del "$ns_client"
 done
