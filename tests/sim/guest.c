@@ -1,0 +1,219 @@
+/* A client host: the session engine of libkeel on the simulated network, with a deterministic stream. */
+#include "tests/sim/world.h"
+
+#include "client/engine.h"
+
+#include <stdlib.h>
+
+enum { GUEST_PORT = 7600, GUEST_PAYLOAD_MAX = 120 };
+
+struct guest {
+    struct world *world;
+    uint32_t index;
+    struct frame_host *host;
+    struct clock *clock;
+    struct engine *engine;
+    struct keyring *keys;
+    uint64_t lives;
+    uint64_t stream;     /* seed of payloads */
+    uint64_t submitted;  /* session number of the last message given to the engine */
+    uint64_t acked;
+    uint64_t next_ns;    /* when the next message is due, local time */
+    uint64_t event_ns;   /* scheduled event */
+    bool begun;          /* the session is open in this life */
+    uint64_t random_state;
+};
+
+uint64_t guest_acked(const struct guest *guest) { return guest->acked; }
+
+/* Message n of a guest's stream: the same in every life. */
+static uint32_t payload_of(const struct guest *guest, uint64_t number, uint8_t *payload)
+{
+    uint64_t rng = guest->stream + number * 0x9e3779b97f4a7c15ull;
+    uint32_t size = (uint32_t)random_between(&rng, 8, GUEST_PAYLOAD_MAX);
+    for (uint32_t i = 0; i < size; i++)
+        payload[i] = (uint8_t)random_next(&rng);
+    return size;
+}
+
+static void transmit(struct guest *guest, struct port_frame *frame)
+{
+    if (frame->size > 0)
+        net_send(guest->world, ENDPOINT_GUEST + guest->index, frame->data, frame->size);
+}
+
+static void arp(struct guest *guest)
+{
+    uint8_t buffer[2048];
+    struct port_frame frame = {.data = buffer};
+    uint64_t now_ms = clock_now_ns(guest->clock) / 1000000;
+    while (frame_arp_pending(guest->host, now_ms) && frame_arp_due(guest->host, &frame, now_ms))
+        transmit(guest, &frame);
+}
+
+static void send_packet(void *context, uint32_t ip, uint16_t port, const void *packet, size_t size)
+{
+    struct guest *guest = context;
+    uint8_t buffer[2048];
+    struct port_frame frame = {.data = buffer};
+    memcpy(buffer + FRAME_HEADS_SIZE, packet, size);
+    struct frame_address to = {.ip = ip, .port = port};
+    if (frame_finish(guest->host, &frame, &to, GUEST_PORT, (uint32_t)size,
+                     clock_now_ns(guest->clock) / 1000000) == FRAME_OK)
+        transmit(guest, &frame);
+    arp(guest);
+}
+
+static void random_bytes(void *context, void *bytes, size_t size)
+{
+    struct guest *guest = context;
+    clock_secret(guest->clock, bytes, size);
+}
+
+static void live(struct guest *guest)
+{
+    struct world *world = guest->world;
+    struct engine_options options = {.principal = KEEL_CLIENT_MIN + guest->index,
+                                     .keys = guest->keys,
+                                     .process = random_next(&world->rng_start) | 1,
+                                     .window = 32,
+                                     .ttl_ms = 60000,
+                                     .random = random_bytes,
+                                     .send = send_packet,
+                                     .context = guest};
+    options.session[0] = 'g';
+    options.session[1] = (char)('0' + guest->index);
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+        options.member[options.member_count++] = (struct engine_address){
+            .id = id, .ip = world->genesis.founder[id].ip, .port = world->genesis.founder[id].port};
+    memset(guest->host, 0, frame_host_size());
+    struct frame_options frame = {.ip = 0x0a000064u + guest->index,
+                                  .prefix = 24,
+                                  .mac = {2, 0, 0, 0, 0, (uint8_t)(ENDPOINT_GUEST + guest->index)},
+                                  .ports = {GUEST_PORT, 7500}};
+    guest->host = frame_host_init(guest->host, &frame);
+    uint64_t now = clock_now_ns(guest->clock);
+    memset(guest->engine, 0, engine_size(options.member_count));
+    struct engine *engine = engine_init(guest->engine, &options, now);
+    ENSURE(engine == guest->engine);
+    guest->begun = false;
+    guest->next_ns = now;
+    guest->lives++;
+}
+
+void guest_init(struct world *world, uint32_t index)
+{
+    struct guest *guest = calloc(1, sizeof(*guest));
+    ENSURE(guest != NULL);
+    world->guest[index] = guest;
+    guest->world = world;
+    guest->index = index;
+    guest->stream = random_next(&world->rng_start);
+    guest->clock = sim_clock_open(world, 0, 0);
+    guest->host = aligned_alloc(64, (frame_host_size() + 63) & ~(size_t)63);
+    guest->engine = aligned_alloc(64, (engine_size(world->knobs.nodes) + 63) & ~(size_t)63);
+    guest->keys = sim_keys(world, KEEL_CLIENT_MIN + index);
+    ENSURE(guest->host != NULL && guest->engine != NULL);
+    live(guest);
+    guest->event_ns = random_below(&world->rng_start, 300000000);
+    world_event(world, guest->event_ns, EVENT_GUEST, index, 0);
+}
+
+void guest_kill(struct world *world, uint32_t index) { live(world->guest[index]); }
+
+static void results(struct guest *guest)
+{
+    struct keel_result result;
+    while (engine_result(guest->engine, &result)) {
+        uint8_t payload[GUEST_PAYLOAD_MAX];
+        uint32_t size = payload_of(guest, result.number, payload);
+        if (result.status != MACHINE_SEQUENCED) {
+            if (result.status != MACHINE_UNKNOWN)
+                world_fail(guest->world, "guest %u: message %lu ends as %u", guest->index,
+                           (unsigned long)result.number, (unsigned)result.status);
+            continue;
+        }
+        check_ack(guest->world, guest->index, guest->engine->session, result.number,
+                  result.feed, "", machine_message_hash(payload, size));
+        if (result.number > guest->acked)
+            guest->acked = result.number;
+    }
+}
+
+/* Submits what is due; a new life goes on behind the last number that the session had consumed. */
+static void submit(struct guest *guest, uint64_t now)
+{
+    struct engine *engine = guest->engine;
+    if (engine->phase != ENGINE_READY)
+        return;
+    if (!guest->begun) {
+        guest->begun = true;
+        guest->submitted = engine->resumed ? engine->resumed_last : 0;
+    }
+    uint64_t gap = 1000000000ull / guest->world->knobs.rate;
+    while (guest->next_ns <= now) {
+        uint8_t payload[GUEST_PAYLOAD_MAX];
+        uint64_t number = guest->submitted + 1, given;
+        uint32_t size = payload_of(guest, number, payload);
+        if (engine_submit(engine, payload, size, &given) != 0)
+            break;
+        if (given != number)
+            world_fail(guest->world, "guest %u: engine gives %lu to message %lu", guest->index,
+                       (unsigned long)given, (unsigned long)number);
+        check_submit(guest->world, guest->index, engine->session, number, payload, size);
+        guest->submitted = number;
+        guest->next_ns += gap;
+    }
+    if (guest->next_ns + 20 * gap < now)
+        guest->next_ns = now; /* no burst to make up for a long silence */
+    engine_flush(engine, now);
+}
+
+static void turn(struct guest *guest)
+{
+    uint64_t now = clock_now_ns(guest->clock);
+    engine_tick(guest->engine, now);
+    results(guest);
+    submit(guest, now);
+    arp(guest);
+    uint64_t due = engine_deadline(guest->engine);
+    uint64_t at = now + 5000000;
+    if (due < at)
+        at = due > now ? due : now + 1000;
+    if (guest->begun && guest->next_ns > now && guest->next_ns < at)
+        at = guest->next_ns;
+    uint64_t world_ns = sim_clock_world_ns(guest->clock, at);
+    if (guest->event_ns <= guest->world->now_ns || world_ns < guest->event_ns) {
+        guest->event_ns = world_ns;
+        world_event(guest->world, world_ns, EVENT_GUEST, guest->index, 0);
+    }
+}
+
+void guest_event(struct world *world, uint32_t index) { turn(world->guest[index]); }
+
+void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t size)
+{
+    struct guest *guest = world->guest[index];
+    struct port_frame frame = {.data = bytes, .size = size};
+    struct frame_datagram dg;
+    bool reply = false;
+    uint64_t now = clock_now_ns(guest->clock);
+    enum frame_drop verdict = frame_receive(guest->host, &frame, now / 1000000, &dg, &reply);
+    if (reply)
+        transmit(guest, &frame);
+    if (verdict != FRAME_OK || dg.to_port != GUEST_PORT)
+        return;
+    engine_receive(guest->engine, dg.from.ip, dg.from.port, dg.payload, dg.size, now);
+    turn(guest);
+}
+
+void guest_free(struct guest *guest)
+{
+    if (guest == NULL)
+        return;
+    clock_close(guest->clock);
+    free(guest->keys);
+    free(guest->host);
+    free(guest->engine);
+    free(guest);
+}

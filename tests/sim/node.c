@@ -1,0 +1,251 @@
+/* A replica's server in the world: a drive that outlives crashes, and a process that does not. */
+#include "tests/sim/world.h"
+
+#include "control/startup.h"
+#include "dataplane/crc32c.h"
+#include "dataplane/loop.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NODE_BUSY_NS = 2000, NODE_CONTROL_NS = 1000000, NODE_CHECKPOINT_BLOCKS = 128 };
+
+struct sim_process {
+    struct startup startup;
+    void *ring_memory;
+    struct keyring *keys;
+    uint64_t control_at_ns;
+    bool ready;
+};
+
+/* Root keys are a function of the seed: everybody's file agrees. */
+struct keyring *sim_keys(const struct world *world, uint32_t principal)
+{
+    struct keyring *keys = calloc(1, sizeof(*keys));
+    ENSURE(keys != NULL);
+    for (uint32_t p = 1; p < KEEL_CLIENT_MIN + GUESTS_MAX; p++) {
+        bool client = p >= KEEL_CLIENT_MIN;
+        if (!client && p > world->knobs.nodes)
+            continue;
+        if (principal >= KEEL_CLIENT_MIN ? p != principal : !client && p > principal)
+            continue;
+        struct keyring_key *key = &keys->key[keys->count++];
+        key->principal = p;
+        key->rights = client ? AUTH_RIGHT_SUBMIT : AUTH_RIGHT_PEER | AUTH_RIGHT_ANSWER;
+        key->key_count = 1;
+        uint64_t rng = world->seed * 1000003 + p;
+        for (uint32_t i = 0; i < AUTH_ROOT_SIZE; i++)
+            key->key[0][i] = (uint8_t)random_next(&rng);
+    }
+    return keys;
+}
+
+static void say(struct world *world, struct node *node, const char *what)
+{
+    if (world->verbose)
+        printf("%12.6f node %u %s\n", (double)world->now_ns / 1e9, node->id, what);
+}
+
+void node_format(struct world *world, struct node *node)
+{
+    struct ring_super super = {.replica = node->id,
+                               .incarnation = world->genesis.founder[node->id].incarnation,
+                               .slots = world->knobs.slots,
+                               .checkpoint_blocks = NODE_CHECKPOINT_BLOCKS};
+    struct genesis genesis = world->genesis;
+    genesis.crc = crc32c(&genesis, offsetof(struct genesis, crc));
+    node->media.size = ring_file_size(&super);
+    node->media.bytes = calloc(1, node->media.size);
+    node->media.slow_factor = 1;
+    ENSURE(node->media.bytes != NULL);
+    struct disk *disk = sim_disk_open(world, node);
+    char problem[DISK_PROBLEM_SIZE];
+    int rc = ring_format(disk, &super, NULL, NULL, problem);
+    ENSURE(rc == 0);
+    rc = ring_genesis_install(disk, &genesis, problem);
+    ENSURE(rc == 0);
+    sim_disk_crash(node);
+}
+
+static void fill_options(struct world *world, struct node *node, struct sim_process *process,
+                         struct startup_options *o)
+{
+    memset(o, 0, sizeof(*o));
+    o->id = node->id;
+    o->writer = node->writer;
+    o->reader = node->reader;
+    o->control_disk = node->control_disk;
+    o->window_pages = world->knobs.window_pages;
+    o->flight_pages = 8;
+    o->port = node->port;
+    o->clock = node->clock;
+    o->keys = process->keys;
+    o->ip = world->genesis.founder[node->id].ip;
+    o->prefix = 24;
+    o->udp_port = 7400;
+    o->feed_request_port = 7401;
+    o->feed.framing = FEED_ENVELOPE;
+    o->feed.heartbeat_ms = 200;
+    o->feed.history = 1024;
+    o->feed.samples = 1024;
+    o->feed.destination_count = 1;
+    o->feed.destination[0] = (struct feed_destination){.ip = 0xef000001u, .port = 7500};
+    o->control.checkpoint_pages = world->knobs.slots / 8;
+}
+
+static bool assemble(struct world *world, struct node *node, struct sim_process *process)
+{
+    struct ring_super super;
+    char problem[STARTUP_PROBLEM_SIZE];
+    int rc = ring_super_read(node->writer, &super, problem);
+    if (rc != 0) {
+        world_fail(world, "node %u: its superblock is unreadable: %s", node->id, problem);
+        return false;
+    }
+    struct startup_options o;
+    fill_options(world, node, process, &o);
+    o.window_pages = startup_window_pages(&super, o.window_pages);
+    size_t size = ring_memory_size(&super, o.window_pages);
+    process->ring_memory = aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
+    ENSURE(process->ring_memory != NULL);
+    memset(process->ring_memory, 0, size);
+    o.ring_memory = process->ring_memory;
+    enum startup_result result = startup_begin(&process->startup, &o, problem);
+    if (result == STARTUP_OK)
+        return true;
+    node->refused++;
+    world_fail(world, "node %u: the start is refused (%d): %s", node->id, (int)result, problem);
+    return false;
+}
+
+static void drop(struct node *node)
+{
+    sim_disk_crash(node);
+    sim_port_close(node->port);
+    free(node->process->ring_memory);
+    free(node->process->keys);
+    free(node->process);
+    node->process = NULL;
+    node->port = NULL;
+    node->replica = NULL;
+    node->up = false;
+}
+
+void node_start(struct world *world, struct node *node)
+{
+    say(world, node, "starts");
+    struct sim_process *process = calloc(1, sizeof(*process));
+    ENSURE(process != NULL);
+    node->process = process;
+    node->writer = sim_disk_open(world, node);
+    node->reader = sim_disk_open(world, node);
+    node->control_disk = sim_disk_open(world, node);
+    node->port = sim_port_open(world, node->id);
+    process->keys = sim_keys(world, node->id);
+    if (!assemble(world, node, process)) {
+        drop(node);
+        return;
+    }
+    node->replica = process->startup.replica;
+    node->up = true;
+    node->starts++;
+    node->line_next = 0;
+    node->checked_commit = node->replica->raft.commit;
+    node_wake(world, node, world->now_ns);
+}
+
+void node_crash(struct world *world, struct node *node)
+{
+    say(world, node, "crashes");
+    startup_close(&node->process->startup);
+    drop(node);
+}
+
+void node_free(struct node *node)
+{
+    if (node->up) {
+        startup_close(&node->process->startup);
+        drop(node);
+    }
+    free(node->media.bytes);
+    clock_close(node->clock);
+}
+
+void node_wake(struct world *world, struct node *node, uint64_t at_ns)
+{
+    if (at_ns < world->now_ns)
+        at_ns = world->now_ns;
+    if (node->turn_at_ns != 0 && node->turn_at_ns <= at_ns && node->turn_at_ns >= world->now_ns)
+        return;
+    node->turn_at_ns = at_ns;
+    world_event(world, at_ns, EVENT_TURN, node->id, 0);
+}
+
+static uint32_t roles(struct node *node)
+{
+    struct sim_process *p = node->process;
+    struct replica *r = node->replica;
+    uint64_t now = clock_now_ns(node->clock);
+    uint32_t work = loop_turn(r);
+    work += ring_disk_turn(r->ring);
+    work += feed_turn(r->feed, now);
+    work += ring_aux_turn(r->ring);
+    if (now >= p->control_at_ns || spsc_room(&r->notices) < LINK_CONTROL_NOTICES) {
+        work += control_turn(p->startup.control, now);
+        p->control_at_ns = now + NODE_CONTROL_NS;
+    }
+    return work;
+}
+
+static void note_role(struct world *world, struct node *node, uint32_t role)
+{
+    const struct raft *raft = &node->replica->raft;
+    char what[80];
+    if (!world->verbose || role == raft->role)
+        return;
+    static const char *const names[] = {"follower", "precandidate", "candidate", "leader"};
+    snprintf(what, sizeof(what), "is %s in term %lu, commit %lu", names[raft->role],
+             (unsigned long)raft->term, (unsigned long)raft->commit);
+    say(world, node, what);
+}
+
+void node_turn(struct world *world, struct node *node)
+{
+    if (!node->up || node->turn_at_ns > world->now_ns)
+        return; /* an event of an earlier plan */
+    node->turn_at_ns = 0;
+    if (node->paused_until_ns > world->now_ns) {
+        node_wake(world, node, node->paused_until_ns);
+        return;
+    }
+    struct sim_process *p = node->process;
+    if (!p->ready) {
+        enum startup_result result;
+        p->ready = startup_ready(&p->startup, &result);
+        if (p->ready && result != STARTUP_OK) { /* the boot page's write failed: start again later */
+            node_crash(world, node);
+            world_event(world, world->now_ns + 100000000, EVENT_RESTART, node->id, 0);
+            return;
+        }
+        if (!p->ready) {
+            node_wake(world, node, world->now_ns + 100000);
+            return;
+        }
+    }
+    uint32_t role = node->replica->raft.role;
+    uint32_t work = roles(node);
+    note_role(world, node, role);
+    check_step(world, node);
+    if (node->replica->stopped) { /* an operator restarts it after a while */
+        say(world, node, node->replica->why);
+        node_crash(world, node);
+        world_event(world, world->now_ns + 500000000, EVENT_RESTART, node->id, 0);
+        return;
+    }
+    uint64_t next = p->control_at_ns;
+    uint64_t tick = raft_next_tick_ns(&node->replica->raft);
+    if (tick < next)
+        next = tick;
+    uint64_t at = sim_clock_world_ns(node->clock, next);
+    node_wake(world, node, work > 0 ? world->now_ns + NODE_BUSY_NS : at);
+}

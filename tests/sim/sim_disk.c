@@ -1,0 +1,165 @@
+/* disk.h on memory: writes take time, a crash tears what is in flight, sector by sector. */
+#include "tests/sim/world.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { SECTOR = 512 };
+
+struct operation {
+    enum disk_op op;
+    uint64_t offset, tag, done_ns;
+    void *buffer;
+    uint32_t size;
+    int32_t result;
+};
+
+struct disk {
+    struct world *world;
+    struct node *node;
+    uint32_t count;
+    struct operation operation[DISK_DEPTH_MAX];
+};
+
+struct disk *sim_disk_open(struct world *world, struct node *node)
+{
+    struct disk *disk = calloc(1, sizeof(*disk));
+    ENSURE(disk != NULL);
+    disk->world = world;
+    disk->node = node;
+    for (uint32_t i = 0; i < 4; i++)
+        if (node->media.open[i] == NULL) {
+            node->media.open[i] = disk;
+            return disk;
+        }
+    ENSURE(false);
+}
+
+static void place_sector(struct disk *disk, const struct operation *o, uint32_t sector)
+{
+    uint8_t *to = disk->node->media.bytes + o->offset + (uint64_t)sector * SECTOR;
+    if (o->op == DISK_WRITE)
+        memcpy(to, (const uint8_t *)o->buffer + (size_t)sector * SECTOR, SECTOR);
+    else if (o->op == DISK_ZERO)
+        memset(to, 0, SECTOR);
+}
+
+/* What was in flight reached the drive in part: all, none, or any subset of its sectors. */
+static void tear(struct disk *disk, const struct operation *o)
+{
+    uint64_t *rng = &disk->world->rng_disk;
+    uint32_t sectors = o->size / SECTOR, written = 0;
+    if (o->op != DISK_WRITE && o->op != DISK_ZERO)
+        return;
+    uint32_t mode = (uint32_t)random_below(rng, 3);
+    for (uint32_t s = 0; s < sectors; s++)
+        if (mode == 1 || (mode == 2 && random_below(rng, 2) == 0)) {
+            place_sector(disk, o, s);
+            written++;
+        }
+    if (written == 0)
+        world_fault(disk->world, FAULT_LOST_WRITE);
+    else if (written < sectors)
+        world_fault(disk->world, FAULT_TORN_SECTOR);
+}
+
+void sim_disk_crash(struct node *node)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        struct disk *disk = node->media.open[i];
+        if (disk == NULL)
+            continue;
+        for (uint32_t o = 0; o < disk->count; o++)
+            tear(disk, &disk->operation[o]);
+        free(disk);
+        node->media.open[i] = NULL;
+    }
+}
+
+void disk_facts(const struct disk *disk, struct disk_facts *facts)
+{
+    memset(facts, 0, sizeof(*facts));
+    facts->size = disk->node->media.size;
+    strcpy(facts->mode, "simulator");
+    facts->known = true;
+}
+
+int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffer, uint32_t size,
+                uint64_t tag)
+{
+    struct world *world = disk->world;
+    struct knobs *k = &world->knobs;
+    if (disk->count == DISK_DEPTH_MAX)
+        return -EBUSY;
+    ENSURE(offset % DISK_BLOCK == 0 && size % DISK_BLOCK == 0);
+    ENSURE(offset + size <= disk->node->media.size);
+    uint64_t takes = random_between(&world->rng_disk, k->write_min_ns, k->write_max_ns) *
+                     disk->node->media.slow_factor;
+    struct operation *o = &disk->operation[disk->count++];
+    *o = (struct operation){op, offset, tag, world->now_ns + takes, buffer, size, 0};
+    if (op == DISK_WRITE && random_chance(&world->rng_disk, k->failed_write_ppm)) {
+        o->result = -EIO;
+        world_fault(world, FAULT_FAILED_WRITE);
+    }
+    node_wake(world, disk->node, o->done_ns);
+    return 0;
+}
+
+int disk_kick(struct disk *disk)
+{
+    (void)disk;
+    return 0;
+}
+
+uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < disk->count && count < max;) {
+        struct operation *o = &disk->operation[i];
+        if (o->done_ns > disk->world->now_ns) {
+            i++;
+            continue;
+        }
+        if (o->result == 0) {
+            for (uint32_t s = 0; s < o->size / SECTOR; s++)
+                place_sector(disk, o, s);
+            if (o->op == DISK_READ)
+                memcpy(o->buffer, disk->node->media.bytes + o->offset, o->size);
+        }
+        done[count++] = (struct disk_done){o->tag, o->result};
+        *o = disk->operation[--disk->count];
+    }
+    return count;
+}
+
+int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
+{
+    if (offset + size > disk->node->media.size)
+        return -EIO;
+    memcpy(buffer, disk->node->media.bytes + offset, size);
+    return 0;
+}
+
+int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t size)
+{
+    if (offset + size > disk->node->media.size)
+        return -EIO;
+    memcpy(disk->node->media.bytes + offset, buffer, size);
+    return 0;
+}
+
+int disk_flush(struct disk *disk)
+{
+    (void)disk;
+    return 0;
+}
+
+int disk_open(struct disk **disk, const struct disk_options *options, char *problem)
+{
+    (void)options;
+    *disk = NULL;
+    strcpy(problem, "the simulator opens its drives itself");
+    return -ENOENT;
+}
+
+void disk_close(struct disk *disk) { (void)disk; } /* closed with its node's crash */

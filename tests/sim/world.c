@@ -1,0 +1,397 @@
+#include "tests/sim/world.h"
+
+#include "consensus/machine/hash.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+_Noreturn void ensure_failed(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "%s:%d: ENSURE failed: %s\n", file, line, condition);
+    abort();
+}
+
+const char *fault_name(enum fault fault)
+{
+    static const char *const names[FAULT_COUNT] = {
+        "loss",         "duplicate",   "reorder",     "delay",      "cut",   "cut-one-way",
+        "crash",        "crash-all",   "torn-sector", "lost-write", "failed-write",
+        "slow-drive",   "pause",       "clock-drift", "clock-step", "guest-kill"};
+    return names[fault];
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+uint64_t random_next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+uint64_t random_below(uint64_t *state, uint64_t bound)
+{
+    return bound == 0 ? 0 : random_next(state) % bound;
+}
+
+bool random_chance(uint64_t *state, uint32_t ppm)
+{
+    return ppm != 0 && random_below(state, 1000000) < ppm;
+}
+
+uint64_t random_between(uint64_t *state, uint64_t low, uint64_t high)
+{
+    return low + random_below(state, high - low + 1);
+}
+
+void world_trace(struct world *world, uint64_t a, uint64_t b)
+{
+    uint64_t mixed = world->trace ^ (a * 0x9e3779b97f4a7c15ull) ^ (b + world->now_ns);
+    world->trace = random_next(&mixed);
+}
+
+void world_fault(struct world *world, enum fault fault)
+{
+    world->count[fault]++;
+    world->last_fault_ns = world->now_ns;
+    world_trace(world, 0xfa, fault);
+}
+
+void world_fail(struct world *world, const char *format, ...)
+{
+    if (world->failure[0] != 0)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    int used = snprintf(world->failure, sizeof(world->failure), "at %.6f s: ",
+                        (double)world->now_ns / 1e9);
+    vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
+    va_end(arguments);
+}
+
+/* --- the queue: a binary heap by (time, sequence) ---------------------------------------------------- */
+
+static bool before(const struct event *a, const struct event *b)
+{
+    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->sequence < b->sequence;
+}
+
+static void push(struct world *world, struct event event)
+{
+    if (world->heap_count == world->heap_cap) {
+        world->heap_cap = world->heap_cap == 0 ? 1024 : world->heap_cap * 2;
+        world->heap = realloc(world->heap, world->heap_cap * sizeof(*world->heap));
+        ENSURE(world->heap != NULL);
+    }
+    event.sequence = world->sequence++;
+    uint32_t at = world->heap_count++;
+    while (at > 0 && before(&event, &world->heap[(at - 1) / 2])) {
+        world->heap[at] = world->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    world->heap[at] = event;
+}
+
+static struct event pop(struct world *world)
+{
+    struct event top = world->heap[0], last = world->heap[--world->heap_count];
+    uint32_t at = 0;
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= world->heap_count)
+            break;
+        if (child + 1 < world->heap_count && before(&world->heap[child + 1], &world->heap[child]))
+            child++;
+        if (!before(&world->heap[child], &last))
+            break;
+        world->heap[at] = world->heap[child];
+        at = child;
+    }
+    if (world->heap_count > 0)
+        world->heap[at] = last;
+    return top;
+}
+
+void world_event(struct world *world, uint64_t at_ns, enum event_kind kind, uint32_t target,
+                 uint64_t argument)
+{
+    push(world, (struct event){.at_ns = at_ns < world->now_ns ? world->now_ns : at_ns,
+                               .kind = kind,
+                               .target = target,
+                               .argument = argument});
+}
+
+void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const uint8_t *bytes,
+                 uint32_t size)
+{
+    uint8_t *copy = malloc(size);
+    ENSURE(copy != NULL);
+    memcpy(copy, bytes, size);
+    push(world, (struct event){.at_ns = at_ns,
+                               .kind = EVENT_FRAME,
+                               .target = endpoint,
+                               .bytes = copy,
+                               .size = size});
+}
+
+/* --- one seed ---------------------------------------------------------------------------------------- */
+
+static bool drawn(uint64_t *rng) { return random_below(rng, 4) != 0; } /* each fault in 3 of 4 seeds */
+
+static void draw_network(struct knobs *k, uint64_t *rng)
+{
+    k->loss_ppm = drawn(rng) ? (uint32_t)random_below(rng, 150000) : 0;
+    k->duplicate_ppm = drawn(rng) ? (uint32_t)random_below(rng, 200000) : 0;
+    k->delay_min_ns = 5000;
+    k->delay_max_ns = drawn(rng) ? random_between(rng, 20000, 10000000) : 20000;
+    k->reorder = drawn(rng);
+}
+
+void world_draw(struct world *world, uint64_t seed)
+{
+    memset(world, 0, sizeof(*world));
+    world->seed = seed;
+    uint64_t rng = seed * 0x2545f4914f6cdd1dull + 1;
+    world->rng_net = random_next(&rng);
+    world->rng_disk = random_next(&rng);
+    world->rng_fault = random_next(&rng);
+    world->rng_start = random_next(&rng);
+    struct knobs *k = &world->knobs;
+    static const uint32_t sizes[] = {3, 3, 3, 5, 5, 7};
+    k->nodes = sizes[random_below(&rng, 6)];
+    k->guests = (uint32_t)random_between(&rng, 1, 3);
+    draw_network(k, &rng);
+    k->write_min_ns = 20000;
+    k->write_max_ns = drawn(&rng) ? random_between(&rng, 50000, 5000000) : 100000;
+    k->slow_factor = drawn(&rng) ? (uint32_t)random_between(&rng, 2, 100) : 1;
+    k->failed_write_ppm = random_below(&rng, 3) == 0 ? 300 : 0;
+    k->drift_ppm = drawn(&rng) ? 200 : 0;
+    k->fault_every_ns = random_between(&rng, 300, 3000) * 1000000;
+    for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
+        if (drawn(&rng))
+            k->fault_mask |= 1u << fault;
+    k->window_pages = 256;
+    k->slots = 2048;
+    k->rate = random_between(&rng, 60, 400) / k->guests;
+    k->faults_until_ns = 20000000000ull;
+    k->end_ns = 30000000000ull;
+}
+
+static void make_genesis(struct world *world)
+{
+    struct genesis *g = &world->genesis;
+    memset(g, 0, sizeof(*g));
+    genesis_defaults(g);
+    g->cluster_id = random_next(&world->rng_start) | 1;
+    memcpy(g->day, "SIM-1     ", KEEL_DAY_NAME_SIZE);
+    g->sessions_max = 32;
+    g->sessions_per_principal = 16;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        g->founder[id].incarnation = random_next(&world->rng_start) | 1;
+        g->founder[id].ip = 0x0a000000u + id;
+        g->founder[id].port = 7400;
+    }
+}
+
+static void scripted_crash(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    uint32_t id = (uint32_t)random_between(rng, 1, world->knobs.nodes);
+    bool all = random_below(rng, 8) == 0 && world->knobs.fault_mask >> FAULT_CRASH_ALL & 1;
+    for (uint32_t i = 1; i <= world->knobs.nodes; i++) {
+        if (!all && i != id)
+            continue;
+        if (world->node[i].up)
+            node_crash(world, &world->node[i]);
+        world_event(world, world->now_ns + random_between(rng, 1, 1500) * 1000000, EVENT_RESTART, i,
+                    0);
+    }
+    world_fault(world, all ? FAULT_CRASH_ALL : FAULT_CRASH);
+}
+
+static void scripted_cut(struct world *world, bool one_way)
+{
+    uint64_t *rng = &world->rng_fault;
+    uint32_t side = (uint32_t)random_next(rng); /* bit: on which side an endpoint is */
+    for (uint32_t a = 1; a < ENDPOINTS; a++)
+        for (uint32_t b = 1; b < ENDPOINTS; b++)
+            if ((side >> a & 1) && !(side >> b & 1)) {
+                world->cut[a][b] = true;
+                if (!one_way)
+                    world->cut[b][a] = true;
+            }
+    world_event(world, world->now_ns + random_between(rng, 10, 2000) * 1000000, EVENT_HEAL, 0, 0);
+    world_fault(world, one_way ? FAULT_CUT_ONE_WAY : FAULT_CUT);
+}
+
+static void scripted_clock(struct world *world, struct node *node)
+{
+    int64_t ns = (int64_t)random_between(&world->rng_fault, 0, 7200000000000ull) - 3600000000000ll;
+    sim_clock_step(node->clock, ns);
+    world_fault(world, FAULT_CLOCK_STEP);
+}
+
+static void script(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    struct knobs *k = &world->knobs;
+    if (world->now_ns >= k->faults_until_ns)
+        return;
+    world_event(world, world->now_ns + random_between(rng, k->fault_every_ns / 4,
+                                                      k->fault_every_ns * 7 / 4),
+                EVENT_SCRIPT, 0, 0);
+    static const enum fault kinds[] = {FAULT_CRASH, FAULT_CUT,        FAULT_CUT_ONE_WAY,
+                                       FAULT_PAUSE, FAULT_CLOCK_STEP, FAULT_GUEST_KILL};
+    enum fault fault = kinds[random_below(rng, 6)];
+    if (!(k->fault_mask >> fault & 1))
+        return;
+    struct node *node = &world->node[random_between(rng, 1, k->nodes)];
+    switch (fault) {
+    case FAULT_CRASH:
+        scripted_crash(world);
+        break;
+    case FAULT_CUT:
+    case FAULT_CUT_ONE_WAY:
+        scripted_cut(world, fault == FAULT_CUT_ONE_WAY);
+        break;
+    case FAULT_PAUSE:
+        node->paused_until_ns = world->now_ns + random_between(rng, 1, 2000) * 1000000;
+        world_fault(world, FAULT_PAUSE);
+        break;
+    case FAULT_CLOCK_STEP:
+        scripted_clock(world, node);
+        break;
+    case FAULT_GUEST_KILL:
+        guest_kill(world, (uint32_t)random_below(rng, k->guests));
+        world_fault(world, FAULT_GUEST_KILL);
+        break;
+    case FAULT_LOSS:
+    case FAULT_DUPLICATE:
+    case FAULT_REORDER:
+    case FAULT_DELAY:
+    case FAULT_CRASH_ALL:
+    case FAULT_TORN_SECTOR:
+    case FAULT_LOST_WRITE:
+    case FAULT_FAILED_WRITE:
+    case FAULT_SLOW_DRIVE:
+    case FAULT_CLOCK_DRIFT:
+    case FAULT_COUNT:
+        break;
+    }
+}
+
+/* The faults end: links are whole, drives quick, everybody is started. */
+static void calm(struct world *world)
+{
+    struct knobs *k = &world->knobs;
+    memset(world->cut, 0, sizeof(world->cut));
+    k->loss_ppm = k->duplicate_ppm = k->failed_write_ppm = 0;
+    k->delay_max_ns = 50000;
+    for (uint32_t id = 1; id <= k->nodes; id++) {
+        world->node[id].media.slow_factor = 1;
+        world->node[id].paused_until_ns = 0;
+        if (world->node[id].up && world->node[id].replica->stopped) {
+            node_crash(world, &world->node[id]);
+            world_event(world, world->now_ns + 1000000, EVENT_RESTART, id, 0);
+        }
+        node_wake(world, &world->node[id], world->now_ns);
+    }
+    world->last_fault_ns = world->now_ns;
+    world->committed_at_last_fault = check_committed(world);
+}
+
+static void dispatch(struct world *world, struct event *event)
+{
+    switch ((enum event_kind)event->kind) {
+    case EVENT_TURN:
+        node_turn(world, &world->node[event->target]);
+        break;
+    case EVENT_FRAME:
+        if (event->target >= ENDPOINT_GUEST) {
+            guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
+        } else if (world->node[event->target].up) {
+            sim_port_deliver(world->node[event->target].port, event->bytes, event->size);
+            node_wake(world, &world->node[event->target], world->now_ns);
+        }
+        free(event->bytes);
+        break;
+    case EVENT_GUEST:
+        guest_event(world, event->target);
+        break;
+    case EVENT_SCRIPT:
+        script(world);
+        break;
+    case EVENT_RESTART:
+        if (!world->node[event->target].up)
+            node_start(world, &world->node[event->target]);
+        break;
+    case EVENT_HEAL:
+        if (event->argument == 1)
+            calm(world);
+        else
+            memset(world->cut, 0, sizeof(world->cut));
+        break;
+    }
+}
+
+static void begin(struct world *world)
+{
+    struct knobs *k = &world->knobs;
+    make_genesis(world);
+    check_init(world);
+    for (uint32_t id = 1; id <= k->nodes; id++) {
+        struct node *node = &world->node[id];
+        node->id = id;
+        int64_t drift = k->drift_ppm == 0
+                            ? 0
+                            : (int64_t)random_between(&world->rng_start, 0, 2 * k->drift_ppm) -
+                                  (int64_t)k->drift_ppm;
+        node->clock = sim_clock_open(world, drift, (int64_t)random_below(&world->rng_start, 1000000));
+        if (drift != 0)
+            world->count[FAULT_CLOCK_DRIFT]++;
+        node_format(world, node);
+        world_event(world, random_below(&world->rng_start, 50) * 1000000, EVENT_RESTART, id, 0);
+    }
+    if (k->slow_factor > 1) {
+        world->node[random_between(&world->rng_start, 1, k->nodes)].media.slow_factor =
+            k->slow_factor;
+        world->count[FAULT_SLOW_DRIVE]++;
+    }
+    for (uint32_t i = 0; i < k->guests; i++)
+        guest_init(world, i);
+    world_event(world, 1000000000ull, EVENT_SCRIPT, 0, 0);
+    world_event(world, k->faults_until_ns, EVENT_HEAL, 0, 1);
+}
+
+bool world_run(struct world *world)
+{
+    begin(world);
+    while (world->heap_count > 0 && world->failure[0] == 0) {
+        struct event event = pop(world);
+        if (event.at_ns > world->knobs.end_ns) {
+            free(event.bytes);
+            break;
+        }
+        ENSURE(event.at_ns >= world->now_ns);
+        world->now_ns = event.at_ns;
+        world->steps++;
+        world_trace(world, event.kind, event.target);
+        dispatch(world, &event);
+    }
+    if (world->failure[0] == 0)
+        check_end(world);
+    return world->failure[0] == 0;
+}
+
+void world_free(struct world *world)
+{
+    for (uint32_t i = 0; i < world->heap_count; i++)
+        free(world->heap[i].bytes);
+    free(world->heap);
+    for (uint32_t id = 1; id <= NODES_MAX; id++)
+        node_free(&world->node[id]);
+    for (uint32_t i = 0; i < GUESTS_MAX; i++)
+        guest_free(world->guest[i]);
+    check_free(world);
+}

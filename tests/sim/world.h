@@ -1,0 +1,192 @@
+/* A whole cluster and its clients in one process, on one virtual clock.
+ *
+ * The simulator links consensus/, dataplane/ and control/'s start-up and control turn unchanged; only the
+ * three seams port.h, disk.h and clock.h are its own (sim_port.c, sim_disk.c, sim_clock.c). Everything that
+ * happens is an event in one queue, ordered by (time, sequence), and every choice is drawn from one
+ * seed: the same seed gives the same trace hash on any compiler.
+ *
+ * Names: a *node* is a replica's server (its drive outlives crashes, its process does not), a *guest* is a
+ * client host, an *endpoint* is a place on the simulated switch: replicas 1..7, guests from ENDPOINT_GUEST.
+ */
+#ifndef KEEL_SIM_WORLD_H
+#define KEEL_SIM_WORLD_H
+
+#include "dataplane/auth/keys.h"
+#include "dataplane/replica.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    NODES_MAX = KEEL_REPLICA_MAX,
+    GUESTS_MAX = 4,
+    ENDPOINT_GUEST = 8,
+    ENDPOINTS = ENDPOINT_GUEST + GUESTS_MAX,
+    WORLD_MIB = 1 << 20
+};
+
+/* Faults that a seed may bring; each is counted when it really happens. */
+enum fault {
+    FAULT_LOSS,
+    FAULT_DUPLICATE,
+    FAULT_REORDER,
+    FAULT_DELAY,
+    FAULT_CUT,
+    FAULT_CUT_ONE_WAY,
+    FAULT_CRASH,
+    FAULT_CRASH_ALL,
+    FAULT_TORN_SECTOR,
+    FAULT_LOST_WRITE, /* a whole write in flight that never reached the drive, at a crash */
+    FAULT_FAILED_WRITE,
+    FAULT_SLOW_DRIVE,
+    FAULT_PAUSE,
+    FAULT_CLOCK_DRIFT,
+    FAULT_CLOCK_STEP,
+    FAULT_GUEST_KILL,
+    FAULT_COUNT
+};
+const char *fault_name(enum fault fault);
+
+struct knobs { /* drawn per seed; 0 switches a fault off */
+    uint32_t nodes, guests;
+    uint32_t loss_ppm, duplicate_ppm;
+    uint64_t delay_min_ns, delay_max_ns;
+    bool reorder;
+    uint64_t write_min_ns, write_max_ns;
+    uint32_t slow_factor;   /* of one node's drive; 1: none */
+    uint32_t failed_write_ppm;
+    uint32_t drift_ppm;
+    uint64_t fault_every_ns; /* mean time between crashes, cuts, pauses */
+    uint32_t fault_mask;     /* which scripted faults: bit = enum fault */
+    uint32_t window_pages, slots;
+    uint64_t rate;          /* messages a simulated second and guest */
+    uint64_t faults_until_ns, end_ns;
+    uint32_t planted;       /* test hook of the simulator's own tests, 0: none */
+};
+
+enum event_kind { EVENT_TURN, EVENT_FRAME, EVENT_GUEST, EVENT_SCRIPT, EVENT_RESTART, EVENT_HEAL };
+
+struct event {
+    uint64_t at_ns, sequence;
+    uint32_t kind, target;
+    uint64_t argument;
+    uint8_t *bytes; /* FRAME: malloc'd */
+    uint32_t size;
+};
+
+struct media { /* a drive: outlives its node's crashes */
+    uint8_t *bytes;
+    uint64_t size;
+    uint32_t slow_factor;
+    struct disk *open[4]; /* handles in use */
+    uint32_t failing;     /* fail the next write */
+};
+
+struct node {
+    uint32_t id;
+    bool up;
+    struct media media;
+    struct clock *clock;
+    struct port *port;
+    struct disk *writer, *reader, *control_disk;
+    struct sim_process *process; /* node.c */
+    struct replica *replica;
+    uint64_t turn_at_ns;     /* scheduled turn, 0: none */
+    uint64_t paused_until_ns;
+    uint64_t starts;
+    uint64_t checked_commit;
+    uint64_t line_next;      /* number that this start's line must carry next, 0: not begun */
+    char line_day[KEEL_DAY_NAME_SIZE];
+    uint64_t refused;        /* starts that recovery refused */
+};
+
+struct world {
+    uint64_t seed, now_ns, sequence, steps;
+    uint64_t rng_net, rng_disk, rng_fault, rng_start;
+    uint64_t trace; /* hash of every event and its effects */
+    struct knobs knobs;
+    struct genesis genesis;
+    struct event *heap;
+    uint32_t heap_count, heap_cap;
+    struct node node[NODES_MAX + 1];
+    struct guest *guest[GUESTS_MAX];
+    bool cut[ENDPOINTS][ENDPOINTS]; /* [from][to] */
+    uint64_t link_at_ns[ENDPOINTS][ENDPOINTS];
+    uint64_t count[FAULT_COUNT];
+    uint64_t last_fault_ns;
+    uint64_t committed_at_last_fault;
+    struct checker *checker;
+    bool verbose;
+    const char *export_dir;
+    char failure[400]; /* empty: all checks held */
+};
+
+uint64_t random_next(uint64_t *state);
+uint64_t random_below(uint64_t *state, uint64_t bound);
+bool random_chance(uint64_t *state, uint32_t ppm);
+uint64_t random_between(uint64_t *state, uint64_t low, uint64_t high);
+
+void world_draw(struct world *world, uint64_t seed);
+/* Runs a seed from genesis to its end; false: world->failure says which check failed. */
+bool world_run(struct world *world);
+void world_free(struct world *world);
+
+void world_event(struct world *world, uint64_t at_ns, enum event_kind kind, uint32_t target,
+                 uint64_t argument);
+void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const uint8_t *bytes,
+                 uint32_t size);
+void world_trace(struct world *world, uint64_t a, uint64_t b);
+void world_fault(struct world *world, enum fault fault);
+void world_fail(struct world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* net.c: what an endpoint sends. */
+void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t size);
+
+/* sim_port.c */
+struct port *sim_port_open(struct world *world, uint32_t endpoint);
+void sim_port_deliver(struct port *port, const uint8_t *bytes, uint32_t size);
+void sim_port_close(struct port *port);
+
+/* sim_clock.c: a host's clock, at a rate and an offset of its own. */
+struct clock *sim_clock_open(struct world *world, int64_t rate_ppm, int64_t utc_offset_ns);
+void sim_clock_step(struct clock *clock, int64_t ns);
+/* The world's time at which this clock shows local_ns. */
+uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
+
+/* sim_disk.c */
+struct disk *sim_disk_open(struct world *world, struct node *node);
+void sim_disk_crash(struct node *node); /* tears what is in flight, closes all handles */
+
+/* node.c */
+void node_format(struct world *world, struct node *node);
+void node_start(struct world *world, struct node *node);
+void node_crash(struct world *world, struct node *node);
+void node_turn(struct world *world, struct node *node);
+void node_wake(struct world *world, struct node *node, uint64_t at_ns);
+void node_free(struct node *node);
+/* The keys that a principal's file holds; malloc'd. */
+struct keyring *sim_keys(const struct world *world, uint32_t principal);
+
+/* guest.c */
+void guest_init(struct world *world, uint32_t index);
+void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t size);
+void guest_event(struct world *world, uint32_t index);
+void guest_kill(struct world *world, uint32_t index);
+void guest_free(struct guest *guest);
+uint64_t guest_acked(const struct guest *guest);
+
+/* check.c */
+void check_init(struct world *world);
+void check_step(struct world *world, struct node *node);
+void check_feed(struct world *world, struct node *node, const uint8_t *mold, uint32_t size,
+                bool answer);
+void check_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+               uint64_t feed, const char *day, uint64_t payload_hash);
+void check_submit(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+                  const void *payload, uint32_t size);
+void check_end(struct world *world);
+uint64_t check_committed(const struct world *world); /* messages on the order so far */
+void check_free(struct world *world);
+
+#endif
