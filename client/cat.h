@@ -52,8 +52,7 @@ struct cat_options {
     bool progress, json, keep, fresh, until_end, until_present;
 };
 
-/* --- cat_options.c
- * -------------------------------------------------------------------------------- */
+/* --- cat_options.c ---------------------------------------------------------------------------- */
 
 enum cat_command { CAT_PUBLISH, CAT_FOLLOW, CAT_REPLAY };
 /* Reads --config first, then the command line over it. CAT_DONE: go on; CAT_USAGE was printed;
@@ -66,8 +65,7 @@ const char *cat_option_set(struct cat_options *options, const char *name, const 
 bool cat_config_read(struct cat_options *options, const char *path, char *problem);
 void cat_help(FILE *out, const char *command);
 
-/* --- cat_input.c
- * ---------------------------------------------------------------------------------- */
+/* --- cat_input.c ------------------------------------------------------------------------------ */
 
 enum { INPUT_BUFFER = 1 << 17 };
 enum input_outcome { INPUT_MESSAGE, INPUT_MORE, INPUT_END, INPUT_ERROR };
@@ -93,8 +91,7 @@ bool input_fill(struct cat_input *input, char *problem);
 enum input_outcome input_next(struct cat_input *input, const uint8_t **payload, size_t *size,
                               char *problem);
 
-/* --- cat_log.c
- * ------------------------------------------------------------------------------------ */
+/* --- cat_log.c -------------------------------------------------------------------------------- */
 
 enum { LOG_BUFFER = 1 << 16, LOG_HASH_DIGITS = 16 };
 
@@ -123,8 +120,7 @@ void log_end(struct cat_log *log, uint64_t session, uint64_t last);
 /* False with *problem: the disk is full ... Nothing may be sent then. */
 bool log_write(struct cat_log *log, char *problem);
 
-/* --- cat_figures.c
- * -------------------------------------------------------------------------------- */
+/* --- cat_figures.c ---------------------------------------------------------------------------- */
 
 enum { FIGURES_PAUSES_MAX = 64, FIGURES_REFS = KEEL_WINDOW_MAX };
 
@@ -166,8 +162,7 @@ bool figures_save(const char *path, const struct figures *f, const struct keel *
 /* "2025-01-06T09:30:00.123456Z", in 32 bytes; digits: 6 or 9 behind the point. */
 void figures_time(uint64_t utc_ns, int digits, char text[32]);
 
-/* --- commands
- * ------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 int cat_publish(const struct cat_options *options);
 int cat_follow(const struct cat_options *options);

@@ -86,8 +86,7 @@ void figures_ack(struct figures *f, const struct keel_result *result, uint32_t l
     f->waiting_since_ns = f->acknowledged == f->submitted ? 0 : now_ns;
 }
 
-/* --- text
- * ------------------------------------------------------------------------------------------ */
+/* --- text ------------------------------------------------------------------------------------- */
 
 static double seconds(const struct figures *f)
 {
@@ -151,8 +150,7 @@ void figures_text(FILE *out, const struct figures *f, const struct keel *keel, c
             stats.busy, stats.redirects, stats.leader_changes);
 }
 
-/* --- JSON
- * ------------------------------------------------------------------------------------------ */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static void json_string(FILE *out, const char *text)
 {

@@ -28,8 +28,7 @@ struct follow {
     char text[TEXT_ROOM];
 };
 
-/* --- output
- * ----------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static void write_hex(const struct keel_message *m)
 {
@@ -114,8 +113,7 @@ static void on_line(void *context, unsigned line, bool silent)
         fprintf(stderr, "keelcat: line %u %s\n", line + 1, silent ? "is silent" : "is heard again");
 }
 
-/* --- running
- * ---------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static int open_follow(struct follow *f)
 {
@@ -225,8 +223,7 @@ static void run(struct follow *f)
     }
 }
 
-/* --- figures
- * ---------------------------------------------------------------------------------------- */
+/* --- figures ---------------------------------------------------------------------------------- */
 
 static bool save(const struct follow *f, FILE *out)
 {

@@ -21,8 +21,7 @@
 
 enum { LINE_MAX_BYTES = 160, READ_BYTES = 1 << 16 };
 
-/* --- what it said before
- * ---------------------------------------------------------------------------- */
+/* --- what it said before ---------------------------------------------------------------------- */
 
 static bool take_line(struct cat_log *log, const char *line, const char *session)
 {
@@ -131,8 +130,7 @@ void log_close(struct cat_log *log)
     log->fd = -1;
 }
 
-/* --- what it says
- * ----------------------------------------------------------------------------------- */
+/* --- what it says ----------------------------------------------------------------------------- */
 
 static void put_line(struct cat_log *log, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

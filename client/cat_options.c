@@ -54,8 +54,7 @@ static const struct setting settings[] = {
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]), OPTION_HELP = 1000 };
 
-/* --- one setting
- * ----------------------------------------------------------------------------------- */
+/* --- one setting ------------------------------------------------------------------------------ */
 
 static bool number_of(const char *text, int base, uint64_t *value)
 {
@@ -153,8 +152,7 @@ const char *cat_option_set(struct cat_options *options, const char *name, const 
     return "unknown setting";
 }
 
-/* --- the file
- * -------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 struct reading {
     struct cat_options *options;
@@ -200,8 +198,7 @@ bool cat_config_read(struct cat_options *options, const char *path, char *proble
     return false;
 }
 
-/* --- the command line
- * ------------------------------------------------------------------------------ */
+/* --- the command line ------------------------------------------------------------------------- */
 
 static void defaults(struct cat_options *options, enum cat_command command)
 {

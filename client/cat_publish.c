@@ -49,8 +49,7 @@ static void on_result(void *context, const struct keel_result *result)
     p->heard_ns = p->figures.ended_ns;
 }
 
-/* --- opening
- * ---------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int open_session(struct publish *p)
 {
@@ -129,8 +128,7 @@ static int open_all(struct publish *p)
     return CAT_DONE;
 }
 
-/* --- running
- * ---------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 /* With --rate: when message `index` (from 0) is due. */
 static uint64_t due_at(const struct publish *p, uint64_t index)
@@ -312,8 +310,7 @@ static void run(struct publish *p)
         failed(p, CAT_FAILED, "publish");
 }
 
-/* --- closing
- * ---------------------------------------------------------------------------------------- */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 static void end_session(struct publish *p)
 {

@@ -108,8 +108,7 @@ bool engine_result(struct engine *e, struct keel_result *result)
     return true;
 }
 
-/* --- time
- * ------------------------------------------------------------------------------------------ */
+/* --- time ------------------------------------------------------------------------------------- */
 
 void engine_round_trip(struct engine *e, uint64_t sample_ns)
 {
@@ -133,7 +132,7 @@ uint64_t engine_retry_ns(const struct engine *e)
     return retry < ENGINE_RETRY_MAX ? retry : ENGINE_RETRY_MAX;
 }
 
-/* Doubles while the target is silent; in a search, slower with each four rounds of all members. */
+/* Doubles while the target is silent; in a search, slower with each eight rounds of all members. */
 static uint64_t interval(const struct engine *e)
 {
     uint64_t base = engine_retry_ns(e), most = ENGINE_RETRY_MAX;
@@ -141,7 +140,7 @@ static uint64_t interval(const struct engine *e)
     if (e->searching) {
         base = ENGINE_SEARCH_MIN;
         most = ENGINE_SEARCH_MAX;
-        doublings = (e->tries - ENGINE_SILENT_TRIES) / (4 * e->options.member_count);
+        doublings = (e->tries - ENGINE_SILENT_TRIES) / (8 * e->options.member_count);
     }
     base <<= doublings < 8 ? doublings : 8;
     return base < most ? base : most;
@@ -201,7 +200,7 @@ static void on_silence(struct engine *e)
     e->redirects = 0;
     e->lost_before_ns = e->now_ns;
     if (e->tries >= ENGINE_SILENT_TRIES) {
-        if (!e->searching)
+        if (m->silent > 0)
             m->suspect_ns = e->now_ns;
         e->searching = true;
         engine_next_member(e);
@@ -302,8 +301,7 @@ void engine_end(struct engine *e, uint64_t now_ns)
     engine_tick(e, now_ns);
 }
 
-/* --- words
- * ----------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 enum keel_state engine_state(const struct engine *e)
 {

@@ -36,7 +36,9 @@ enum {
 #define ENGINE_RETRY_MAX (200 * ENGINE_MS)
 #define ENGINE_RETRY_FIRST (20 * ENGINE_MS) /* ... while no round trip is known */
 #define ENGINE_SEARCH_MIN (4 * ENGINE_MS)   /* between members asked in turn */
-#define ENGINE_SEARCH_MAX (50 * ENGINE_MS)
+#define ENGINE_SEARCH_MAX (16 * ENGINE_MS)
+#define ENGINE_SUSPECT                                                                             \
+    (100 * ENGINE_MS)                   /* a member left for its silence is not asked for so long */
 #define ENGINE_BUSY_MIN (1 * ENGINE_MS) /* back-off, doubled each time ... */
 #define ENGINE_BUSY_MAX (100 * ENGINE_MS)
 #define ENGINE_ROOM_MIN (50 * ENGINE_MS) /* ... and while there is no room for a session */
@@ -81,7 +83,7 @@ struct engine_member {
     uint64_t shaken_ns;  /* begin of the last handshake */
     uint64_t heard_ns;   /* last valid packet */
     uint64_t ping_ns;    /* next ping */
-    uint64_t suspect_ns; /* when it was left for its silence; 0: not since it was heard */
+    uint64_t suspect_ns; /* when it was last asked in vain; 0: not since it was heard */
 };
 
 struct engine_options {
@@ -185,8 +187,7 @@ void engine_end(struct engine *e, uint64_t now_ns);
 int engine_blame(const struct engine *e, char *problem, size_t size);
 enum keel_state engine_state(const struct engine *e);
 
-/* --- between the engine's own files
- * ---------------------------------------------------------------- */
+/* --- between the engine's own files ----------------------------------------------------------- */
 
 void engine_fail(struct engine *e, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -196,7 +197,8 @@ void engine_begin_handshake(struct engine *e, uint32_t member);
 void engine_handshakes(struct engine *e);
 void engine_handshake_packet(struct engine *e, uint32_t member, const void *packet, size_t size);
 void engine_pings(struct engine *e);
-/* Turns to another member, one with an association if there is one. */
+/* Turns to another member: one with an association that was not left for its silence, else one with
+ * an association, else the next. */
 void engine_next_member(struct engine *e);
 /* Sends the oldest thing that awaits an answer to the target. */
 void engine_push(struct engine *e);
@@ -210,6 +212,11 @@ void engine_keepalive(struct engine *e);
 void engine_back_off(struct engine *e, uint64_t least_ns);
 void engine_round_trip(struct engine *e, uint64_t sample_ns);
 uint64_t engine_retry_ns(const struct engine *e);
+
+static inline bool engine_suspect(const struct engine *e, const struct engine_member *m)
+{
+    return m->suspect_ns != 0 && e->now_ns - m->suspect_ns < ENGINE_SUSPECT;
+}
 
 static inline struct engine_slot *engine_slot(struct engine *e, uint64_t number)
 {

@@ -41,8 +41,7 @@ static void on_answer(struct engine *e, uint32_t member, uint32_t leader)
     e->busy_ns = ENGINE_BUSY_MIN;
 }
 
-/* --- results
- * --------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 static bool run_ok(const struct packet_result_run *run)
 {
@@ -208,8 +207,7 @@ static void on_result(struct engine *e, uint32_t member, const uint8_t *body, si
         engine_arm(e);
 }
 
-/* --- answers to requests
- * --------------------------------------------------------------------------- */
+/* --- answers to requests ---------------------------------------------------------------------- */
 
 static bool run_before(const struct keel_result *a, uint64_t number)
 {
@@ -385,14 +383,13 @@ static void on_session(struct engine *e, uint32_t member, const uint8_t *body, s
         engine_arm(e);
 }
 
-/* --- redirections
- * ---------------------------------------------------------------------------------- */
+/* --- redirections ----------------------------------------------------------------------------- */
 
 /* Is this member worth asking at once? Not if it was just left for its silence. */
 static bool worth_asking(const struct engine *e, uint32_t member)
 {
     const struct engine_member *m = &e->member[member];
-    return auth_peer(e->auth, m->at.id) != NULL && m->suspect_ns == 0;
+    return auth_peer(e->auth, m->at.id) != NULL && !engine_suspect(e, m);
 }
 
 static void on_not_leader(struct engine *e, uint32_t member, const struct packet_redirect *redirect)
@@ -444,8 +441,7 @@ static void on_redirect(struct engine *e, uint32_t member, const uint8_t *body, 
     }
 }
 
-/* --- all
- * ------------------------------------------------------------------------------------------- */
+/* --- all -------------------------------------------------------------------------------------- */
 
 static void on_heard(struct engine *e, uint32_t member)
 {

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* --- members
- * --------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 static void transmit(struct engine *e, uint32_t ip, uint16_t port, const void *packet, size_t size)
 {
@@ -115,19 +114,20 @@ void engine_pings(struct engine *e)
 
 void engine_next_member(struct engine *e)
 {
-    uint32_t count = e->options.member_count;
-    for (uint32_t i = 1; i <= count; i++) {
+    uint32_t count = e->options.member_count, best = (e->target + 1) % count, rank = 0;
+    for (uint32_t i = 1; i <= count && rank < 2; i++) {
         uint32_t next = (e->target + i) % count;
-        if (auth_peer(e->auth, e->member[next].at.id) != NULL) {
-            e->target = next;
-            return;
+        const struct engine_member *m = &e->member[next];
+        uint32_t this = auth_peer(e->auth, m->at.id) == NULL ? 0 : engine_suspect(e, m) ? 1 : 2;
+        if (this > rank) {
+            rank = this;
+            best = next;
         }
     }
-    e->target = (e->target + 1) % count;
+    e->target = best;
 }
 
-/* --- requests
- * -------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* H21: each copy has a number of its own, and its own time of sending. */
 static uint64_t next_request(struct engine *e)
@@ -177,8 +177,7 @@ void engine_keepalive(struct engine *e)
     engine_arm(e);
 }
 
-/* --- messages
- * -------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 static void note_sent(struct engine *e, struct engine_slot *slot)
 {

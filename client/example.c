@@ -14,11 +14,9 @@ int main(int argc, char **argv) /* 1=10.0.0.1:7000,2=10.0.0.2:7000,3=10.0.0.3:70
     int results = 0;
     char problem[KEEL_PROBLEM_SIZE];
     struct keel *keel;
-    struct keel_options options = {.session = "example",
-                                   .result = answered,
-                                   .context = &results,
-                                   .members = argc > 2 ? argv[1] : "",
-                                   .key_file = argc > 2 ? argv[2] : ""};
+    struct keel_options options = {.session = "example", .result = answered, .context = &results};
+    options.members = argc > 2 ? argv[1] : "";
+    options.key_file = argc > 2 ? argv[2] : "";
     if (keel_open(&keel, &options, problem) != KEEL_OK)
         return fprintf(stderr, "%s\n", problem), 1;
     for (const char *text = "one\0two\0three\0"; *text != 0; text += strlen(text) + 1)

@@ -53,8 +53,7 @@ static void send_request(void *context, uint32_t server, const void *packet, siz
              size);
 }
 
-/* --- open
- * ------------------------------------------------------------------------------------------ */
+/* --- open ------------------------------------------------------------------------------------- */
 
 static int take_addresses(struct keel_follow *follow, const struct keel_follow_options *options,
                           char *problem)
@@ -202,8 +201,7 @@ void keel_follow_close(struct keel_follow *follow)
     free(follow);
 }
 
-/* --- use
- * ------------------------------------------------------------------------------------------- */
+/* --- use -------------------------------------------------------------------------------------- */
 
 static bool is_server(const struct keel_follow *follow, uint32_t ip)
 {

@@ -34,8 +34,7 @@ static uint64_t greater(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* --- days
- * ------------------------------------------------------------------------------------------ */
+/* --- days ------------------------------------------------------------------------------------- */
 
 static void day_text(char text[KEEL_DAY_SIZE], const char *day)
 {
@@ -109,8 +108,7 @@ struct follower *follower_init(void *memory, const struct follower_options *opti
     return f;
 }
 
-/* --- delivery
- * -------------------------------------------------------------------------------------- */
+/* --- delivery --------------------------------------------------------------------------------- */
 
 /* 64 bits against accidents: do two copies of a number carry the same bytes? */
 static uint64_t content_hash(const uint8_t *at, size_t size)
@@ -222,8 +220,7 @@ static void drain(struct follower *f)
     }
 }
 
-/* --- requests
- * -------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* Without a line nobody names the present: then the servers are asked for whatever comes next. */
 static bool owed(const struct follower *f)
@@ -281,8 +278,7 @@ static void send_request(struct follower *f)
     f->options.request(f->options.request_context, f->server, &request, sizeof(request));
 }
 
-/* --- packets
- * --------------------------------------------------------------------------------------- */
+/* --- packets ---------------------------------------------------------------------------------- */
 
 static void on_data(struct follower *f, uint32_t source, const void *packet, size_t size,
                     uint64_t first, uint32_t count)
@@ -418,8 +414,7 @@ void follower_resume(struct follower *f, uint64_t now_ns)
     watch_gap(f);
 }
 
-/* --- time
- * ------------------------------------------------------------------------------------------ */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void watch_lines(struct follower *f)
 {

@@ -44,8 +44,7 @@ static void send_packet(void *context, uint32_t ip, uint16_t port, const void *p
     net_send(&keel->net, ip, port, packet, size);
 }
 
-/* --- open
- * ------------------------------------------------------------------------------------------ */
+/* --- open ------------------------------------------------------------------------------------- */
 
 static int take_members(struct engine_options *to, const char *text, char *problem)
 {
@@ -216,8 +215,7 @@ void keel_close(struct keel *keel)
     free(keel);
 }
 
-/* --- use
- * ------------------------------------------------------------------------------------------- */
+/* --- use -------------------------------------------------------------------------------------- */
 
 size_t keel_resumed(const struct keel *keel, uint64_t *last, struct keel_result *results,
                     size_t max)
@@ -352,8 +350,7 @@ int keel_end(struct keel *keel, int64_t timeout_ns)
     return KEEL_OK;
 }
 
-/* --- what it says of itself
- * ------------------------------------------------------------------------ */
+/* --- what it says of itself ------------------------------------------------------------------- */
 
 void keel_info(const struct keel *keel, struct keel_info *info)
 {

@@ -21,8 +21,7 @@ extern "C" {
 
 #define KEEL_API __attribute__((visibility("default")))
 
-/* --- limits
- * --------------------------------------------------------------------------------------- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 enum {
     KEEL_PAYLOAD_MIN = 1, /* bytes of a message */
@@ -36,8 +35,7 @@ enum {
     KEEL_PROBLEM_SIZE = 256 /* a problem in words */
 };
 
-/* --- errors
- * --------------------------------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 enum keel_error {
     KEEL_OK = 0,
@@ -63,8 +61,7 @@ enum keel_error {
 KEEL_API const char *keel_error_name(int error);
 KEEL_API const char *keel_strerror(int error);
 
-/* --- results
- * -------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------- */
 
 enum keel_status {                      /* what became of a message */
                    KEEL_SEQUENCED = 0,  /* it has a feed number */
@@ -85,8 +82,7 @@ struct keel_result {
     char day[KEEL_DAY_SIZE]; /* trading day; "" for a result that a resume brought */
 };
 
-/* --- a session
- * ------------------------------------------------------------------------------------ */
+/* --- a session -------------------------------------------------------------------------------- */
 
 enum keel_state {
     KEEL_CONNECTING = 0, /* looking for a member that answers */
@@ -188,8 +184,7 @@ KEEL_API void keel_stats(const struct keel *keel, struct keel_stats *stats);
 /* What went wrong, in words; "" while nothing did. */
 KEEL_API const char *keel_problem(const struct keel *keel);
 
-/* --- the feed
- * ------------------------------------------------------------------------------------- */
+/* --- the feed --------------------------------------------------------------------------------- */
 
 enum keel_framing {
     KEEL_RAW = 0,     /* lines carry the submitted bytes alone */

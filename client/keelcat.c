@@ -62,8 +62,7 @@ bool cat_signalled(int fd)
     return read(fd, &signal, sizeof(signal)) == (ssize_t)sizeof(signal);
 }
 
-/* --- help
- * ------------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 static const char help_all[] =
     "keelcat: publish to a Keel cluster, follow and replay its feed\n"

@@ -36,8 +36,7 @@ void fake_keys(struct keyring *keys, uint64_t seed)
     rng_bytes(&rng, keys->key[0].key[0], AUTH_ROOT_SIZE);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void *block(size_t size)
 {
@@ -110,8 +109,7 @@ void fake_lead(struct fake *fake, uint32_t member)
     fake_entry(fake, ENTRY_NOOP, member + 1, &noop, sizeof(noop));
 }
 
-/* --- the log
- * --------------------------------------------------------------------------------------- */
+/* --- the log ---------------------------------------------------------------------------------- */
 
 static void note_taken(struct fake *fake, const struct entry *entry)
 {
@@ -176,8 +174,7 @@ void fake_kill(struct fake *fake, uint64_t session)
     CU_ASSERT(fake_entry(fake, ENTRY_SESSION_END, 1, &end, sizeof(end)) == MACHINE_SEQUENCED);
 }
 
-/* --- answers
- * --------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void answer(struct fake *fake, uint32_t member, uint32_t principal, uint8_t kind,
                    const void *body, size_t size)
@@ -248,8 +245,7 @@ static void answer_session(struct fake *fake, uint32_t member, uint32_t principa
            sizeof(head) + head.run_count * sizeof(runs[0]));
 }
 
-/* --- requests, as a leader's intake treats them
- * ------------------------------------------------------ */
+/* --- requests, as a leader's intake treats them ----------------------------------------------- */
 
 static void on_duplicates(struct fake *fake, uint32_t member, uint32_t principal,
                           const struct machine_session *session,
@@ -410,8 +406,7 @@ void fake_receive(struct fake *fake, uint32_t member, uint32_t ip, uint16_t port
         on_client(fake, member, principal, kind, body, body_size);
 }
 
-/* --- what was taken
- * -------------------------------------------------------------------------------- */
+/* --- what was taken --------------------------------------------------------------------------- */
 
 const struct fake_taken *fake_find(const struct fake *fake, uint64_t session, uint64_t number)
 {

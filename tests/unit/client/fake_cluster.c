@@ -65,14 +65,14 @@ static void member_sends(void *context, uint32_t member, uint32_t ip, uint16_t p
         net_send(&s->member[member], ip, port, packet, size);
 }
 
-/* --- feed
- * ------------------------------------------------------------------------------------------- */
+/* --- feed ------------------------------------------------------------------------------------- */
 
 static void taken(void *context, uint64_t feed, const uint8_t *payload, size_t size)
 {
     struct server *s = context;
     if (feed >= STORE_MAX)
         exit(3);
+    free(s->store[feed].bytes);
     s->store[feed].bytes = malloc(size + 1);
     if (size > 0)
         memcpy(s->store[feed].bytes, payload, size);
@@ -162,8 +162,7 @@ static void roll_day(struct server *s, const char *name)
     s->published = 1;
 }
 
-/* --- commands
- * --------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static void obey(struct server *s, const char *line)
 {
@@ -210,8 +209,7 @@ static void commands(struct server *s)
             obey(s, line);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void write_key(const struct server *s, const char *path)
 {
@@ -247,6 +245,19 @@ static void start(struct server *s, int argc, char **argv)
            port_of(&s->member[0]), port_of(&s->member[1]), port_of(&s->member[2]),
            port_of(&s->requests));
     fflush(stdout);
+}
+
+static void stop(struct server *s)
+{
+    for (uint32_t i = 0; i < FAKE_MEMBERS; i++)
+        net_close(&s->member[i]);
+    net_close(&s->line);
+    net_close(&s->requests);
+    for (uint32_t i = 0; i < STORE_MAX; i++)
+        free(s->store[i].bytes);
+    free(s->store);
+    fake_free(&s->fake);
+    free(s);
 }
 
 static void turn(struct server *s)
@@ -285,6 +296,7 @@ static void serve_until_quit(void)
     while (!s->quit)
         turn(s);
     CU_ASSERT(fake_order_ok(&s->fake));
+    stop(s);
 }
 
 /* The fake asserts with CUnit, so it runs as a test of its own. */

@@ -457,6 +457,83 @@ static void garbage_is_counted(void)
     world_free(w);
 }
 
+static void seal_and_give(struct world *w, uint8_t kind, uint8_t *packet, size_t body_size)
+{
+    struct fake_member *m = &w->fake.member[0];
+    const struct auth_peer *peer = auth_peer(m->auth, FAKE_PRINCIPAL);
+    size_t size = auth_seal(m->auth, peer, kind, packet, body_size);
+    CU_ASSERT_FATAL(size > 0);
+    engine_receive(w->client[0].engine, WORLD_MEMBER_IP, WORLD_MEMBER_PORT, packet, size,
+                   w->now_ns);
+    engine_tick(w->client[0].engine, w->now_ns);
+    struct keel_result result;
+    while (engine_result(w->client[0].engine, &result)) {
+    }
+}
+
+/* A body of the right form with fields at random, some of them those that the session waits for. */
+static size_t draw_body(struct world *w, uint8_t kind, uint8_t *body)
+{
+    const struct engine *e = w->client[0].engine;
+    size_t size = rng_below(&w->rng, KEEL_BODY_MAX + 1);
+    rng_bytes(&w->rng, body, size);
+    uint32_t runs = rng_below(&w->rng, 43);
+    if (kind == PACKET_RESULT && runs < 42) {
+        struct packet_result head = {.session = e->session,
+                                     .epoch = e->epoch + rng_below(&w->rng, 2),
+                                     .last = rng_next(&w->rng) >> rng_below(&w->rng, 64),
+                                     .run_count = (uint16_t)runs,
+                                     .leader = rng_below(&w->rng, 9)};
+        memcpy(body, &head, sizeof(head));
+        for (uint32_t i = 0; i < runs; i++) {
+            struct packet_result_run run = {.number = e->oldest + rng_below(&w->rng, 80) - 10,
+                                            .feed = rng_next(&w->rng) >> rng_below(&w->rng, 64),
+                                            .count = (uint16_t)rng_below(&w->rng, 70),
+                                            .status = (uint8_t)rng_below(&w->rng, 32),
+                                            .reserved = rng_below(&w->rng, 10) == 0};
+            memcpy(body + sizeof(head) + i * sizeof(run), &run, sizeof(run));
+        }
+        return sizeof(head) + runs * sizeof(struct packet_result_run);
+    }
+    if (kind == PACKET_SESSION && runs < 41) {
+        struct packet_session head = {.request = e->request,
+                                      .session = e->session + rng_below(&w->rng, 2),
+                                      .epoch = e->epoch + rng_below(&w->rng, 2),
+                                      .last = rng_next(&w->rng) >> rng_below(&w->rng, 64),
+                                      .status = (uint8_t)rng_below(&w->rng, 32),
+                                      .answers = (uint8_t)(PACKET_OPEN + rng_below(&w->rng, 4)),
+                                      .window = (uint16_t)rng_next(&w->rng),
+                                      .ttl_ms = (uint32_t)rng_next(&w->rng),
+                                      .run_count = (uint16_t)runs};
+        memcpy(body, &head, sizeof(head));
+        return sizeof(head) + runs * sizeof(struct packet_result_run);
+    }
+    return kind == PACKET_REDIRECT && runs > 5 ? sizeof(struct packet_redirect) : size;
+}
+
+/* A member that is authentic and wrong: whatever it says, the client stays within its bounds. */
+static void authentic_nonsense(void)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct world *w = world_new(seed);
+        struct engine *e = started(w, "nonsense");
+        for (uint32_t i = 0; i < 200 && e->phase != ENGINE_FAILED; i++) {
+            uint8_t packet[KEEL_DATAGRAM_MAX], payload[KEEL_PAYLOAD_MAX] = {1};
+            uint8_t kind = (uint8_t)(PACKET_RESULT + rng_below(&w->rng, 3));
+            for (uint32_t n = rng_below(&w->rng, 9); n > 0; n--)
+                engine_submit(e, payload, 1 + rng_below(&w->rng, 100), NULL);
+            engine_flush(e, w->now_ns);
+            if (rng_below(&w->rng, 20) == 0)
+                engine_keepalive(e);
+            seal_and_give(w, kind, packet, draw_body(w, kind, packet + KEEL_PACKET_HEAD_SIZE));
+            CU_ASSERT_FATAL(e->given < e->oldest && e->oldest <= e->unsent && e->unsent <= e->next);
+            CU_ASSERT_FATAL(e->next - e->given - 1 <= e->window);
+        }
+        CU_ASSERT(e->phase != ENGINE_FAILED || e->problem[0] != 0);
+        world_free(w);
+    }
+}
+
 /* The same seed gives the same run. */
 static void same_seed_same_run(void)
 {
@@ -499,6 +576,7 @@ int main(void)
         {"says why a session did not open", says_why_not},
         {"believes no forged answer", forged_answers_change_nothing},
         {"counts garbage", garbage_is_counted},
+        {"stays within its bounds whatever a member says, 60 seeds", authentic_nonsense},
         {"runs alike from the same seed", same_seed_same_run},
         {0},
     };
