@@ -1,4 +1,5 @@
-/* IPv4 addresses as people write them: total on any text, no resolver. Cold; daemon, tools and tests.
+/* IPv4 addresses as people write them: total on any text, no resolver. Cold; daemon, tools and
+ * tests.
  */
 #ifndef KEEL_CONTROL_ADDRESS_H
 #define KEEL_CONTROL_ADDRESS_H

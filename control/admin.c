@@ -20,12 +20,12 @@ enum { ADMIN_BACKLOG = 16, ADMIN_TICK_MS = 200, ADMIN_WAIT_MS = 5, ADMIN_GROUPS_
 struct connection {
     int fd; /* -1: place is free */
     bool may_change;
-    bool waiting;    /* a request is with control */
-    bool closing;    /* after its answer has gone */
-    uint64_t tag;    /* of that request */
+    bool waiting; /* a request is with control */
+    bool closing; /* after its answer has gone */
+    uint64_t tag; /* of that request */
     uint64_t heard_ms;
-    size_t size;     /* bytes in line */
-    char *out;       /* being sent */
+    size_t size; /* bytes in line */
+    char *out;   /* being sent */
     size_t out_size, out_at;
     char line[ADMIN_LINE_MAX + 2];
 };
@@ -47,7 +47,8 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- answers --------------------------------------------------------------------------------------- */
+/* --- answers
+ * --------------------------------------------------------------------------------------- */
 
 static char *dump(json_t *object)
 {
@@ -101,11 +102,15 @@ static char *answer_reply(const struct control_reply *reply)
     case CONTROL_BUSY:
         return answer_error(ADMIN_BUSY, "the leader has no room at the moment: ask again", 0);
     case CONTROL_LOST:
-        return answer_error(ADMIN_LOST, "another leader took over before it was committed: it was not "
-                                        "done, ask again", 0);
+        return answer_error(ADMIN_LOST,
+                            "another leader took over before it was committed: it was not "
+                            "done, ask again",
+                            0);
     case CONTROL_TIMED_OUT:
-        return answer_error(ADMIN_TIMED_OUT, "not committed in time: whether it will be is unknown, "
-                                             "look at `status`", 0);
+        return answer_error(ADMIN_TIMED_OUT,
+                            "not committed in time: whether it will be is unknown, "
+                            "look at `status`",
+                            0);
     }
     if (reply->status != MACHINE_SEQUENCED) {
         snprintf(why, sizeof(why), "the machine refused it (%s) at index %llu",
@@ -120,10 +125,11 @@ static char *answer_reply(const struct control_reply *reply)
     return answer_result(result);
 }
 
-/* --- requests -------------------------------------------------------------------------------------- */
+/* --- requests
+ * -------------------------------------------------------------------------------------- */
 
-/* Ends or begins a day; NULL: control has it. A day that stands as wished is answered at once, so that a
- * request whose answer was lost can be repeated. */
+/* Ends or begins a day; NULL: control has it. A day that stands as wished is answered at once, so
+ * that a request whose answer was lost can be repeated. */
 static char *ask_day(struct admin *a, struct connection *c, const struct admin_request *request)
 {
     struct replica_status s;
@@ -139,10 +145,10 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     struct entry_day body;
     memset(&body, 0, sizeof(body));
     memcpy(body.name, request->day, sizeof(body.name));
-    struct control_request ask = {
-        .tag = ++a->next_tag,
-        .entry_kind = request->day_begin ? ENTRY_DAY_BEGIN : ENTRY_DAY_END,
-        .size = sizeof(body)};
+    struct control_request ask = {.tag = ++a->next_tag,
+                                  .entry_kind =
+                                      request->day_begin ? ENTRY_DAY_BEGIN : ENTRY_DAY_END,
+                                  .size = sizeof(body)};
     memcpy(ask.body, &body, sizeof(body));
     if (!control_ask(a->node->start.control, &ask))
         return answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
@@ -159,14 +165,17 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
     if (error != ADMIN_OK)
         return answer_error(error, why, 0);
     if (admin_commands[request.command].changes && !may_change)
-        return answer_error(ADMIN_DENIED, "only root, the daemon's user and the [admin] group may "
-                                          "change things", 0);
+        return answer_error(ADMIN_DENIED,
+                            "only root, the daemon's user and the [admin] group may "
+                            "change things",
+                            0);
     if (request.command == ADMIN_DAY)
         return ask_day(a, &a->connection[place], &request);
     return answer_result(admin_report(a->node, &request));
 }
 
-/* --- connections ----------------------------------------------------------------------------------- */
+/* --- connections
+ * ----------------------------------------------------------------------------------- */
 
 static void hang_up(struct connection *c)
 {
@@ -287,8 +296,9 @@ static void accept_one(struct admin *a)
         c->heard_ms = now_ms();
         return;
     }
-    static const char busy[] = "{\"v\":1,\"ok\":false,\"error\":{\"code\":\"busy\",\"why\":\"too many "
-                               "connections: try again\"}}\n";
+    static const char busy[] =
+        "{\"v\":1,\"ok\":false,\"error\":{\"code\":\"busy\",\"why\":\"too many "
+        "connections: try again\"}}\n";
     send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
     close(fd);
 }
@@ -336,7 +346,8 @@ void admin_run(struct admin *a, const uint32_t *stop)
         poll(fds, count, timeout);
         for (nfds_t i = 1; i < count; i++) {
             struct connection *c = &a->connection[place[i]];
-            if (fds[i].revents & (POLLERR | POLLHUP) && c->out == NULL && !(fds[i].revents & POLLIN))
+            if (fds[i].revents & (POLLERR | POLLHUP) && c->out == NULL &&
+                !(fds[i].revents & POLLIN))
                 hang_up(c);
             else if (fds[i].revents & POLLOUT) {
                 send_out(c);
@@ -352,7 +363,8 @@ void admin_run(struct admin *a, const uint32_t *stop)
     }
 }
 
-/* --- the socket ------------------------------------------------------------------------------------ */
+/* --- the socket
+ * ------------------------------------------------------------------------------------ */
 
 static int find_group(struct admin *a, const char *name, char *problem)
 {
@@ -361,8 +373,10 @@ static int find_group(struct admin *a, const char *name, char *problem)
     struct group entry, *found = NULL;
     char buffer[8192];
     if (getgrnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || found == NULL) {
-        snprintf(problem, CONFIG_PROBLEM_SIZE, "[admin] group %s does not exist: make it with "
-                                               "`groupadd %s`, or take the line out", name, name);
+        snprintf(problem, CONFIG_PROBLEM_SIZE,
+                 "[admin] group %s does not exist: make it with "
+                 "`groupadd %s`, or take the line out",
+                 name, name);
         return -ENOENT;
     }
     a->group = found->gr_gid;
@@ -389,8 +403,9 @@ static int listen_at(struct admin *a, char *problem)
     if (a->listener >= 0 && lstat(a->path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode) || answers(&address)) {
             snprintf(problem, CONFIG_PROBLEM_SIZE, "[admin] socket %s: %s", a->path,
-                     S_ISSOCK(st.st_mode) ? "another keeld answers there: give each its own"
-                                          : "something that is no socket stands there: name another");
+                     S_ISSOCK(st.st_mode)
+                         ? "another keeld answers there: give each its own"
+                         : "something that is no socket stands there: name another");
             return -EEXIST;
         }
         unlink(a->path);
@@ -406,8 +421,10 @@ static int listen_at(struct admin *a, char *problem)
     if (rc == 0 && (chmod(a->path, 0666) != 0 || listen(a->listener, ADMIN_BACKLOG) != 0))
         rc = -errno;
     if (rc != 0)
-        snprintf(problem, CONFIG_PROBLEM_SIZE, "[admin] socket %s: %s: make its directory, owned by "
-                                               "the daemon's user", a->path, strerror(-rc));
+        snprintf(problem, CONFIG_PROBLEM_SIZE,
+                 "[admin] socket %s: %s: make its directory, owned by "
+                 "the daemon's user",
+                 a->path, strerror(-rc));
     return rc;
 }
 

@@ -38,9 +38,8 @@ static void put_hex(json_t *to, const char *key, uint64_t value)
 /* An age in ms; null: never. */
 static void put_age(json_t *to, const char *key, uint64_t age_ns)
 {
-    json_object_set_new(to, key,
-                        age_ns == UINT64_MAX ? json_null()
-                                             : json_integer((json_int_t)(age_ns / 1000000)));
+    json_object_set_new(
+        to, key, age_ns == UINT64_MAX ? json_null() : json_integer((json_int_t)(age_ns / 1000000)));
 }
 
 static void put_day(json_t *to, const char day[KEEL_DAY_NAME_SIZE])
@@ -156,9 +155,10 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     if (self)
         put_age(to, "heard_ms", 0);
     else
-        put_age(to, "heard_ms", s->assoc_heard_ns[id] == 0 || s->assoc_heard_ns[id] > s->now_ns
-                                    ? (s->assoc_heard_ns[id] == 0 ? UINT64_MAX : 0)
-                                    : s->now_ns - s->assoc_heard_ns[id]);
+        put_age(to, "heard_ms",
+                s->assoc_heard_ns[id] == 0 || s->assoc_heard_ns[id] > s->now_ns
+                    ? (s->assoc_heard_ns[id] == 0 ? UINT64_MAX : 0)
+                    : s->now_ns - s->assoc_heard_ns[id]);
     /* only a leader knows how far the others are */
     uint64_t match = self ? s->durable_index : s->peer_match[id];
     json_object_set_new(to, "match_index",

@@ -1,5 +1,5 @@
-/* What the read-only admin commands answer, as JSON. Keys carry their unit (`_ms`, `_ns`, `_bytes`) and
- * are stable: programs read them. Cold; the admin thread.
+/* What the read-only admin commands answer, as JSON. Keys carry their unit (`_ms`, `_ns`, `_bytes`)
+ * and are stable: programs read them. Cold; the admin thread.
  */
 #ifndef KEEL_ADMIN_REPORT_H
 #define KEEL_ADMIN_REPORT_H
@@ -9,7 +9,8 @@
 
 #include <jansson.h>
 
-/* The result object of a command that changes nothing (not DAY); the caller's. NULL: out of memory. */
+/* The result object of a command that changes nothing (not DAY); the caller's. NULL: out of memory.
+ */
 json_t *admin_report(const struct node *node, const struct admin_request *request);
 
 #endif

@@ -75,7 +75,8 @@ static bool keys_known(json_t *object, enum admin_command command)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         bool common = strcmp(key, "v") == 0 || strcmp(key, "cmd") == 0;
         bool day = command == ADMIN_DAY && (strcmp(key, "action") == 0 || strcmp(key, "name") == 0);
         bool metrics = command == ADMIN_METRICS && strcmp(key, "format") == 0;
@@ -106,7 +107,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)
-        return bad(why, ADMIN_BAD_REQUEST, "metrics wants \"format\":\"openmetrics\" or \"numbers\"");
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "metrics wants \"format\":\"openmetrics\" or \"numbers\"");
     return ADMIN_OK;
 }
 

@@ -1,5 +1,5 @@
-/* One line of the admin protocol, as a request: {"v":1,"cmd":"status"}. Total on any bytes. The table
- * of commands is the daemon's; keelctl has its own, which a test compares with this one.
+/* One line of the admin protocol, as a request: {"v":1,"cmd":"status"}. Total on any bytes. The
+ * table of commands is the daemon's; keelctl has its own, which a test compares with this one.
  */
 #ifndef KEEL_ADMIN_REQUEST_H
 #define KEEL_ADMIN_REQUEST_H
@@ -55,7 +55,8 @@ const char *admin_error_name(enum admin_error error);
 enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,
                                      char *why);
 
-/* A day's name as people write it (1..10 printable characters without spaces) to its padded form. */
+/* A day's name as people write it (1..10 printable characters without spaces) to its padded form.
+ */
 bool admin_day_name(const char *text, char day[KEEL_DAY_NAME_SIZE]);
 
 #endif

@@ -1,6 +1,6 @@
-/* Each replica's boot becomes an entry, proposed by the leader: its own after its no-op, a follower's
- * once it has been heard under its new association (H2). What the log holds outlives the memory of
- * every peer.
+/* Each replica's boot becomes an entry, proposed by the leader: its own after its no-op, a
+ * follower's once it has been heard under its new association (H2). What the log holds outlives the
+ * memory of every peer.
  */
 #include "control/control_internal.h"
 

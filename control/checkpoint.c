@@ -1,6 +1,6 @@
-/* Checkpoints of control's machine: when enough of the ring is not covered by one, or after some time.
- * Two are kept; what seq is told is the older of two that were read back and verified, and each is
- * written only within the local durable position (H14).
+/* Checkpoints of control's machine: when enough of the ring is not covered by one, or after some
+ * time. Two are kept; what seq is told is the older of two that were read back and verified, and
+ * each is written only within the local durable position (H14).
  */
 #include "control/control_internal.h"
 
@@ -57,8 +57,9 @@ static void take_checkpoint(struct control *c)
         if (rc == -ERANGE) /* the drive lags behind what it will hold soon: not a fault */
             return;
         c->status.checkpoint_failures++;
-        control_unwell(c, PART_CHECKPOINT, "checkpoint of index %llu could not be written: %s: the ring's head stands "
-                          "still until one can",
+        control_unwell(c, PART_CHECKPOINT,
+                       "checkpoint of index %llu could not be written: %s: the ring's head stands "
+                       "still until one can",
                        (unsigned long long)c->machine->applied, strerror(-rc));
         return;
     }
@@ -73,7 +74,8 @@ static void take_checkpoint(struct control *c)
     control_well(c, PART_CHECKPOINT);
 }
 
-/* The head may move behind the older one: what is behind the newer alone must stay readable (H14). */
+/* The head may move behind the older one: what is behind the newer alone must stay readable (H14).
+ */
 static void tell(struct control *c)
 {
     if (c->checkpoint_index[1] <= c->checkpoint_told)

@@ -43,7 +43,8 @@ static __attribute__((format(printf, 3, 4))) bool problem_at(struct reading *r, 
     return false;
 }
 
-/* --- values: each takes the text of one key -------------------------------------------------------- */
+/* --- values: each takes the text of one key
+ * -------------------------------------------------------- */
 
 struct key;
 typedef bool parse_fn(struct reading *r, const struct key *key, const char *value);
@@ -132,16 +133,18 @@ static bool parse_port(struct reading *r, const struct key *key, const char *val
         bool packet = value[3] == 'p';
         const char *interface = value + (packet ? 10 : 7);
         if (!interface_name(interface))
-            return problem_at(r, r->line, "[network] port = %s: name a network interface behind the "
-                                          "colon (`ip link` lists them)",
+            return problem_at(r, r->line,
+                              "[network] port = %s: name a network interface behind the "
+                              "colon (`ip link` lists them)",
                               value);
         snprintf(device, size, "%s0,iface=%s", packet ? "net_af_packet" : "net_af_xdp", interface);
         return true;
     }
     size_t hex = strspn(value, "0123456789abcdefABCDEF:.");
     if (strncmp(value, "net_", 4) != 0 && !(hex >= 7 && (value[hex] == '\0' || value[hex] == ',')))
-        return problem_at(r, r->line, "[network] port = %s: give af_packet:IFACE, af_xdp:IFACE, a PCI "
-                                      "address (0000:04:00.0) or a DPDK device (net_...)",
+        return problem_at(r, r->line,
+                          "[network] port = %s: give af_packet:IFACE, af_xdp:IFACE, a PCI "
+                          "address (0000:04:00.0) or a DPDK device (net_...)",
                           value);
     snprintf(device, size, "%s", value);
     return true;
@@ -249,13 +252,14 @@ static bool parse_core(struct reading *r, const struct key *key, const char *val
     if (*value == '\0')
         return true;
     if (!address_number(value, 0, key->high, &number))
-        return problem_at(r, r->line, "[%s] %s = %s: give a core's number, or nothing", key->section,
-                          key->name, value);
+        return problem_at(r, r->line, "[%s] %s = %s: give a core's number, or nothing",
+                          key->section, key->name, value);
     *(int *)field(r, key) = (int)number;
     return true;
 }
 
-/* --- the table of keys ----------------------------------------------------------------------------- */
+/* --- the table of keys
+ * ----------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(struct config, member)
 
@@ -314,8 +318,9 @@ static bool take_member(struct reading *r, const char *name, const char *value)
     r->seen_members |= 1u << id;
     struct genesis_founder *member = &r->config->member[id];
     if (!address_ip_port(value, &member->ip, &member->port))
-        return problem_at(r, r->line, "[members] %s = %s: give address and port, like 10.0.0.1:7400",
-                          name, value);
+        return problem_at(r, r->line,
+                          "[members] %s = %s: give address and port, like 10.0.0.1:7400", name,
+                          value);
     r->config->member_count++;
     return true;
 }
@@ -341,7 +346,8 @@ static bool take_key(struct reading *r, const char *section, const char *name, c
         if (strcmp(section, keys[i].section) != 0 || strcmp(name, keys[i].name) != 0)
             continue;
         if (r->seen & 1ull << i)
-            return problem_at(r, r->line, "[%s] %s is given twice: take one line out", section, name);
+            return problem_at(r, r->line, "[%s] %s is given twice: take one line out", section,
+                              name);
         r->seen |= 1ull << i;
         return keys[i].parse(r, &keys[i], value);
     }
@@ -370,7 +376,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
     return take_key(r, section, name, value);
 }
 
-/* --- lines ----------------------------------------------------------------------------------------- */
+/* --- lines
+ * ----------------------------------------------------------------------------------------- */
 
 /* A section may be empty, so its name is looked at here; libinih calls for keys only. */
 static void check_section(struct reading *r, const char *line)
@@ -383,8 +390,9 @@ static void check_section(struct reading *r, const char *line)
     }
     snprintf(section, sizeof(section), "%.*s", (int)(size < 60 ? size : 60), line + 1);
     if (!known_section(section))
-        problem_at(r, r->line, "unknown section [%s]: there are replica, network, members, feed, "
-                               "ring, cores, memory, eal, admin, keys, limits",
+        problem_at(r, r->line,
+                   "unknown section [%s]: there are replica, network, members, feed, "
+                   "ring, cores, memory, eal, admin, keys, limits",
                    section);
 }
 
@@ -448,7 +456,8 @@ static bool complete(struct reading *r)
         if (own->port == 0)
             return problem_at(r, 0, "[members] has no line for this replica, %u", c->id);
         if (own->ip != c->ip || own->port != c->udp_port)
-            return problem_at(r, 0, "[members] %u differs from [network] address and udp_port", c->id);
+            return problem_at(r, 0, "[members] %u differs from [network] address and udp_port",
+                              c->id);
     }
     for (uint32_t i = 0; i < c->feed.destination_count; i++)
         if (c->feed.destination[i].port == 0)
@@ -456,19 +465,17 @@ static bool complete(struct reading *r)
     if (c->core[CORE_SEQ] < 0)
         for (int i = CORE_DISK; i <= CORE_AUX; i++)
             if (c->core[i] >= 0)
-                return problem_at(r, 0, "[cores] gives a role a core of its own but seq none: give "
-                                        "seq one");
+                return problem_at(r, 0,
+                                  "[cores] gives a role a core of its own but seq none: give "
+                                  "seq one");
     return true;
 }
 
 bool config_parse(struct config *config, const char *name, const char *text, size_t size,
                   char problem[CONFIG_PROBLEM_SIZE])
 {
-    struct reading r = {.config = config,
-                        .name = name,
-                        .text = text,
-                        .end = text + size,
-                        .problem = problem};
+    struct reading r = {
+        .config = config, .name = name, .text = text, .end = text + size, .problem = problem};
     defaults(config);
     problem[0] = '\0';
     int line = ini_parse_stream(next_line, &r, on_key, &r);
@@ -493,8 +500,8 @@ bool config_read(struct config *config, const char *path, char problem[CONFIG_PR
     if (fd >= 0)
         close(fd);
     if (got < 0) {
-        snprintf(problem, CONFIG_PROBLEM_SIZE, "%s: cannot be read: %s: name the file with --config",
-                 path, strerror(error));
+        snprintf(problem, CONFIG_PROBLEM_SIZE,
+                 "%s: cannot be read: %s: name the file with --config", path, strerror(error));
         return false;
     }
     if (size == sizeof(text)) {
@@ -505,7 +512,8 @@ bool config_read(struct config *config, const char *path, char problem[CONFIG_PR
     return config_parse(config, path, text, size, problem);
 }
 
-/* --- what others take from it ---------------------------------------------------------------------- */
+/* --- what others take from it
+ * ---------------------------------------------------------------------- */
 
 void config_startup(const struct config *config, struct startup_options *options)
 {

@@ -1,9 +1,10 @@
-/* keeld's configuration: an INI file, read once at start by the main thread. Pure but for reading the
- * file: no device, no drive is touched, so that `keeld --check` and the tests use the same code.
+/* keeld's configuration: an INI file, read once at start by the main thread. Pure but for reading
+ * the file: no device, no drive is touched, so that `keeld --check` and the tests use the same
+ * code.
  *
- * Every unknown section or key, doubled key and value out of range is an error that names the file, the
- * line and what to do. Nothing here decides what replicas must agree on: that stands in the genesis
- * record, and [members] and [limits] only state what it is expected to say (H3).
+ * Every unknown section or key, doubled key and value out of range is an error that names the file,
+ * the line and what to do. Nothing here decides what replicas must agree on: that stands in the
+ * genesis record, and [members] and [limits] only state what it is expected to say (H3).
  */
 #ifndef KEEL_CONFIG_H
 #define KEEL_CONFIG_H
@@ -60,7 +61,8 @@ struct config {
     char group[64]; /* its members may administer; empty: root and the daemon's own user */
     /* [keys] */
     char keys[CONFIG_TEXT_MAX];
-    /* [limits]: copies that must equal the genesis record; bit i of limit_mask: field i is stated */
+    /* [limits]: copies that must equal the genesis record; bit i of limit_mask: field i is stated
+     */
     uint32_t limit_mask;
     uint32_t limit[32];
 };

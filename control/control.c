@@ -77,7 +77,8 @@ struct control *control_init(void *memory, const struct control_options *options
     return c;
 }
 
-/* --- helpers of the parts -------------------------------------------------------------------------- */
+/* --- helpers of the parts
+ * -------------------------------------------------------------------------- */
 
 struct command *control_command(struct control *c, enum command_kind kind)
 {
@@ -131,7 +132,8 @@ bool control_leads(const struct control *c)
            s->quorum_age_ns < c->options.genesis->election_min_ms * 1000000ull;
 }
 
-/* --- the turn -------------------------------------------------------------------------------------- */
+/* --- the turn
+ * -------------------------------------------------------------------------------------- */
 
 static uint32_t take_notices(struct control *c)
 {
@@ -176,8 +178,8 @@ static void publish(struct control *c)
     const uint64_t *rejects = handshake_rejects(c->handshake);
     memcpy(s->handshake_reject, rejects, sizeof(s->handshake_reject));
     uint64_t version = c->status_version + 1;
-    /* release: pair with the acquire load and fence in control_status(): who sees a new field sees the
-     * odd version before it, who sees the even version sees all fields */
+    /* release: pair with the acquire load and fence in control_status(): who sees a new field sees
+     * the odd version before it, who sees the even version sees all fields */
     __atomic_store_n(&c->status_version, version, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     c->shown = *s;

@@ -1,11 +1,12 @@
-/* The control side of one replica: handshakes, the log cursor with a second instance of the machine,
- * checkpoints, keepalives and expiry, boot entries, and requests of people that need the log.
+/* The control side of one replica: handshakes, the log cursor with a second instance of the
+ * machine, checkpoints, keepalives and expiry, boot entries, and requests of people that need the
+ * log.
  *
  * One thread calls control_turn(): in keeld the control thread, about every millisecond; in the
- * simulator the driver, inline. It is deterministic given what it reads: time is an argument, chance
- * comes from the replica's clock (clock_secret), everything else from the links and from the drive.
- * It never waits for `seq`; reads and checkpoint writes on the drive are the blocking forms of its own
- * handle. Its only way in is a proposal through the command link (design: section 4).
+ * simulator the driver, inline. It is deterministic given what it reads: time is an argument,
+ * chance comes from the replica's clock (clock_secret), everything else from the links and from the
+ * drive. It never waits for `seq`; reads and checkpoint writes on the drive are the blocking forms
+ * of its own handle. Its only way in is a proposal through the command link (design: section 4).
  *
  * Memory is the caller's, control_size() bytes; nothing is allocated after control_init().
  */
@@ -16,11 +17,11 @@
 #include "dataplane/replica.h"
 
 enum {
-    CONTROL_SILENT_MS = 1000,       /* default: no valid packet of a peer this long: handshake anew */
-    CONTROL_CHECKPOINT_SHARE = 8,   /* default: a checkpoint when 1/8 of the slots is not covered */
-    CONTROL_CHECKPOINT_MS = 60000,  /* default: and this often while anything was applied */
+    CONTROL_SILENT_MS = 1000,     /* default: no valid packet of a peer this long: handshake anew */
+    CONTROL_CHECKPOINT_SHARE = 8, /* default: a checkpoint when 1/8 of the slots is not covered */
+    CONTROL_CHECKPOINT_MS = 60000,      /* default: and this often while anything was applied */
     CONTROL_CHECKPOINT_RETRY_MS = 1000, /* after a checkpoint that failed */
-    CONTROL_NOTICES_MAX = 64,       /* notices taken in one turn */
+    CONTROL_NOTICES_MAX = 64,           /* notices taken in one turn */
     CONTROL_SPANS_MS = 2,           /* pause between questions for the log while it does not grow */
     CONTROL_SPANS_LOST_MS = 100,    /* an answer that did not come is asked for again */
     CONTROL_EXPIRIES_MAX = 16,      /* expiries proposed in one turn */
@@ -34,21 +35,22 @@ enum {
 
 struct control_options {
     struct replica *replica;
-    struct disk *disk;                  /* own handle (depth 1 or more), same file as the writer's */
-    const struct genesis *genesis;      /* stays the caller's */
-    const struct ring_recovery *found;  /* needed only during control_init() */
-    const struct machine *machine;      /* as handed to replica_init(); copied */
-    uint64_t chain;                     /* log chain at machine->applied */
-    uint64_t page;                      /* page that holds machine->applied (0: none does) */
+    struct disk *disk;                 /* own handle (depth 1 or more), same file as the writer's */
+    const struct genesis *genesis;     /* stays the caller's */
+    const struct ring_recovery *found; /* needed only during control_init() */
+    const struct machine *machine;     /* as handed to replica_init(); copied */
+    uint64_t chain;                    /* log chain at machine->applied */
+    uint64_t page;                     /* page that holds machine->applied (0: none does) */
     uint64_t cluster_id, boot, boot_id;
-    const struct keyring *keys;         /* stays the caller's, constant */
+    const struct keyring *keys; /* stays the caller's, constant */
     /* 0: the defaults above */
     uint32_t silent_ms;
     uint32_t checkpoint_ms;
     uint64_t checkpoint_pages;
 };
 
-/* --- requests of people, from another thread --------------------------------------------------- */
+/* --- requests of people, from another thread ---------------------------------------------------
+ */
 
 struct control_request {
     uint64_t tag; /* the asker's, comes back in the reply */

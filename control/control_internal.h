@@ -1,6 +1,6 @@
-/* The inside of struct control, for control's own files: one file per part, one pass of each part in
- * control_turn(). Only control_ask() and control_answer() run on another thread, and touch nothing but
- * their two links and `asked`; published numbers go through control_status().
+/* The inside of struct control, for control's own files: one file per part, one pass of each part
+ * in control_turn(). Only control_ask() and control_answer() run on another thread, and touch
+ * nothing but their two links and `asked`; published numbers go through control_status().
  */
 #ifndef KEEL_CONTROL_INTERNAL_H
 #define KEEL_CONTROL_INTERNAL_H
@@ -14,17 +14,17 @@ enum {
 
 enum proposer { PROPOSER_BOOT = 1, PROPOSER_EXPIRY = 2, PROPOSER_REQUEST = 3 };
 
-struct control_peer {      /* another founder */
+struct control_peer {       /* another founder */
     uint64_t next_begin_ns; /* no new handshake before this */
     uint64_t next_ping_ns;
     struct handshake_address address;
 };
 
-struct control_session {   /* beside each slot of the machine */
-    uint64_t session;      /* that the rest speaks of; another id: begin anew */
+struct control_session { /* beside each slot of the machine */
+    uint64_t session;    /* that the rest speaks of; another id: begin anew */
     uint64_t epoch;
-    uint64_t alive_ns;     /* no expiry is counted from before this: first seen, or answered last */
-    uint64_t proposed_ns;  /* an expiry is under way since; 0: none */
+    uint64_t alive_ns;    /* no expiry is counted from before this: first seen, or answered last */
+    uint64_t proposed_ns; /* an expiry is under way since; 0: none */
 };
 
 enum part { PART_CURSOR, PART_CHECKPOINT, PART_COUNT }; /* that can be unwell */
@@ -34,7 +34,7 @@ enum ask_state { ASK_FREE, ASK_PROPOSED, ASK_APPENDED };
 struct control_ask {
     enum ask_state state;
     uint32_t reserved;
-    uint64_t tag; /* the asker's */
+    uint64_t tag;    /* the asker's */
     uint64_t serial; /* low bits of the proposal's tag: an old notice finds another one here */
     uint64_t index, term;
     uint64_t deadline_ns;
@@ -55,8 +55,8 @@ struct control {
     uint64_t found_boot[KEEL_REPLICA_MAX + 1], found_boot_id[KEEL_REPLICA_MAX + 1];
 
     /* log cursor */
-    uint64_t chain; /* at machine->applied */
-    uint64_t page;  /* that holds machine->applied; 0 also when none is known */
+    uint64_t chain;       /* at machine->applied */
+    uint64_t page;        /* that holds machine->applied; 0 also when none is known */
     uint64_t durable_lsn; /* told together with the spans that led to machine->applied */
     uint64_t asked_ns;    /* spans are asked for since; 0: no question is open */
     uint64_t next_ask_ns;
@@ -97,7 +97,8 @@ struct control {
     struct control_status shown;
 };
 
-/* The next command to seq, NULL (counted) if the link is full. Fill it, then control_command_send(). */
+/* The next command to seq, NULL (counted) if the link is full. Fill it, then
+ * control_command_send(). */
 struct command *control_command(struct control *c, enum command_kind kind);
 void control_command_send(struct control *c);
 /* Proposes an entry; false if the link is full. serial < 2^56. */

@@ -21,8 +21,8 @@ enum ctl_exit {
 };
 
 enum {
-    CTL_OPTIONS_MAX = 8,   /* of one command */
-    CTL_WORDS_MAX = 64,    /* positional words of one command */
+    CTL_OPTIONS_MAX = 8, /* of one command */
+    CTL_WORDS_MAX = 64,  /* positional words of one command */
     CTL_ANSWER_MAX = 2 << 20,
     CTL_TIMEOUT_MS = 10000,
     CTL_TIMEOUT_MAX_S = 3600
@@ -44,19 +44,20 @@ struct ctl { /* one invocation, parsed */
 };
 
 struct ctl_option {
-    const char *name; /* without dashes; NULL ends the list */
+    const char *name;     /* without dashes; NULL ends the list */
     const char *argument; /* NULL: a flag */
     const char *help;
 };
 
 struct ctl_command {
-    const char *name; /* one or two words: "status", "ring verify" */
+    const char *name;  /* one or two words: "status", "ring verify" */
     const char *words; /* for the usage line: "FILE" */
     int words_min, words_max;
     const char *summary;
     const char *example;
     struct ctl_option options[CTL_OPTIONS_MAX];
-    /* Options that no table lists; false: unknown, or a bad value (then it has said so). May be NULL. */
+    /* Options that no table lists; false: unknown, or a bad value (then it has said so). May be
+     * NULL. */
     bool (*take_more)(struct ctl *ctl, const char *name, const char *value);
     const char *more_help;
     int (*run)(struct ctl *ctl);
@@ -75,8 +76,8 @@ void ctl_help(const struct ctl_command *command);
 __attribute__((format(printf, 2, 3))) int ctl_fail(int code, const char *format, ...);
 
 /* --- ctl_client.c --- */
-/* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the caller's), or
- * an exit code after saying why. `extra` is taken over; NULL: none. */
+/* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the
+ * caller's), or an exit code after saying why. `extra` is taken over; NULL: none. */
 int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **result);
 /* The exit code for an answer's error object, said on stderr. */
 int ctl_error(const char *name, const json_t *error);
@@ -84,7 +85,8 @@ int ctl_error(const char *name, const json_t *error);
 /* --- ctl_print.c --- */
 /* Prints a result as one JSON line on stdout. */
 int ctl_print_json(const json_t *result);
-/* "key: value" lines, aligned; keys in the object's order, '_' as space; nested objects indented. */
+/* "key: value" lines, aligned; keys in the object's order, '_' as space; nested objects indented.
+ */
 void ctl_print_pairs(const json_t *object, int indent);
 /* Rows of an array of objects; `columns` are "key=TITLE" texts, NULL ends. */
 void ctl_print_table(const json_t *rows, const char *const *columns);

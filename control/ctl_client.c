@@ -51,7 +51,8 @@ static int exchange(const struct ctl *ctl, int fd, const char *line, char **answ
     uint64_t until_ms = now_ms() + ctl->timeout_ms;
     size_t size = strlen(line), at = 0, room = 65536;
     for (size_t sent = 0; sent < size;) { /* bound: the line */
-        ssize_t n = ready(fd, POLLOUT, until_ms) ? send(fd, line + sent, size - sent, MSG_NOSIGNAL) : 0;
+        ssize_t n =
+            ready(fd, POLLOUT, until_ms) ? send(fd, line + sent, size - sent, MSG_NOSIGNAL) : 0;
         if (n <= 0)
             return n == 0 ? ctl_fail(CTL_TIMED_OUT, "keeld does not read: no answer within %u s",
                                      ctl->timeout_ms / 1000)
@@ -63,9 +64,12 @@ static int exchange(const struct ctl *ctl, int fd, const char *line, char **answ
         ssize_t n = ready(fd, POLLIN, until_ms) ? recv(fd, text + at, room - at, 0) : -2;
         if (n <= 0) {
             free(text);
-            return n == -2 ? ctl_fail(CTL_TIMED_OUT, "no answer within %u s: whether it was done is "
-                                                     "unknown", ctl->timeout_ms / 1000)
-                           : ctl_fail(CTL_UNREACHABLE, "%s: keeld closed the connection", ctl->socket);
+            return n == -2
+                       ? ctl_fail(CTL_TIMED_OUT,
+                                  "no answer within %u s: whether it was done is "
+                                  "unknown",
+                                  ctl->timeout_ms / 1000)
+                       : ctl_fail(CTL_UNREACHABLE, "%s: keeld closed the connection", ctl->socket);
         }
         at += (size_t)n;
         text[at] = '\0';
@@ -93,8 +97,10 @@ int ctl_error(const char *name, const json_t *error)
         return ctl_fail(CTL_FAILED, "%s: an answer that this keelctl does not know", name);
     if (strcmp(code, admin_error_name(ADMIN_NOT_LEADER)) == 0) {
         if (leader == 0)
-            return ctl_fail(CTL_NO_QUORUM, "%s: %s: and knows no leader: wait for an election, or look "
-                                           "at `keelctl health`", name, why);
+            return ctl_fail(CTL_NO_QUORUM,
+                            "%s: %s: and knows no leader: wait for an election, or look "
+                            "at `keelctl health`",
+                            name, why);
         return ctl_fail(CTL_NOT_LEADER, "%s: %s: ask replica %d", name, why, (int)leader);
     }
     if (strcmp(code, admin_error_name(ADMIN_TIMED_OUT)) == 0)

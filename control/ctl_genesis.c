@@ -90,8 +90,7 @@ static int print_genesis(const struct ctl *ctl, const struct genesis *g)
         day[i] = '\0';
     json_t *object = json_pack("{s:s,s:s}", "cluster_id", id, "day", day);
     for (int i = 0; i < GENESIS_FIELDS; i++)
-        json_object_set_new(object, genesis_fields[i].name,
-                            json_integer(genesis_field_get(g, i)));
+        json_object_set_new(object, genesis_fields[i].name, json_integer(genesis_field_get(g, i)));
     json_t *founders = json_array();
     for (uint32_t i = 1; i <= KEEL_REPLICA_MAX; i++)
         if (g->founder[i].incarnation != 0)
@@ -186,7 +185,8 @@ int ctl_genesis_install(struct ctl *ctl)
         return ctl_fail(CTL_USAGE, "genesis install: --data is needed");
     int code = read_record(ctl->word[0], &genesis, &larger);
     if (code == CTL_DONE && larger)
-        code = ctl_fail(CTL_FAILED, "genesis: %s is no genesis record: it is too large", ctl->word[0]);
+        code =
+            ctl_fail(CTL_FAILED, "genesis: %s is no genesis record: it is too large", ctl->word[0]);
     if (code != CTL_DONE)
         return code;
     struct disk_options options = {.path = ctl->value[0], .exclusive = true, .depth = 4};
@@ -198,7 +198,8 @@ int ctl_genesis_install(struct ctl *ctl)
     disk_close(disk);
     if (rc != 0)
         return ctl_fail(rc == -EEXIST || rc == -EPERM ? CTL_REFUSED : CTL_FAILED,
-                        "genesis install: %s: %s", ctl->value[0], why[0] != '\0' ? why : strerror(-rc));
+                        "genesis install: %s: %s", ctl->value[0],
+                        why[0] != '\0' ? why : strerror(-rc));
     return print_genesis(ctl, &genesis);
 }
 

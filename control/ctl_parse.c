@@ -32,7 +32,8 @@ void ctl_help(const struct ctl_command *c)
 {
     if (c == NULL) {
         puts("usage: keelctl COMMAND [OPTIONS] [WORDS]\n\n"
-             "Asks and changes a running keeld by its admin socket; reads rings and genesis records.\n");
+             "Asks and changes a running keeld by its admin socket; reads rings and genesis "
+             "records.\n");
         for (uint32_t i = 0; i < ctl_command_count; i++)
             printf("  %-*s%s\n", HELP_COLUMN, ctl_commands[i].name, ctl_commands[i].summary);
         puts("\nOptions of every command:");
@@ -90,7 +91,6 @@ static int unknown(const char *const *words, int count)
         return ctl_fail(CTL_USAGE, "%s: wants a second word: see `keelctl --help`", words[0]);
     return ctl_fail(CTL_USAGE, "%s: no such command: see `keelctl --help`", words[0]);
 }
-
 
 static int common_option(struct ctl *ctl, const char *name, const char *value, bool *taken)
 {
@@ -155,7 +155,8 @@ static int take_option(struct ctl *ctl, const char *name, const char *value)
     if (ctl->command != NULL && ctl->command->take_more != NULL)
         return ctl->command->take_more(ctl, name, value) ? CTL_DONE : CTL_USAGE;
     return ctl_fail(CTL_USAGE, "--%s: no such option: see `keelctl %s%s--help`", name,
-                    ctl->command != NULL ? ctl->command->name : "", ctl->command != NULL ? " " : "");
+                    ctl->command != NULL ? ctl->command->name : "",
+                    ctl->command != NULL ? " " : "");
 }
 
 /* "--name", "--name=value", "-s": the name (in `name`) and the joined value. */
@@ -180,7 +181,8 @@ static int split_option(const char *word, char *name, const char **value)
 }
 
 /* Words only, to find the command: options may stand before it, and `-s PATH` has a value. */
-static const struct ctl_command *scan(int argc, char **argv, int *used, const char **words, int *count)
+static const struct ctl_command *scan(int argc, char **argv, int *used, const char **words,
+                                      int *count)
 {
     *count = 0;
     for (int i = 1; i < argc && *count < 2; i++) {

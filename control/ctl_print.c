@@ -47,9 +47,10 @@ void ctl_print_pairs(const json_t *object, int indent)
     size_t width = 0;
     char text[CELL_MAX], label[CELL_MAX];
     void *walk = (void *)(uintptr_t)object; /* jansson's iterator takes no const */
+    json_object_foreach((json_t *)walk, key, value) width =
+        strlen(key) > width ? strlen(key) : width;
     json_object_foreach((json_t *)walk, key, value)
-        width = strlen(key) > width ? strlen(key) : width;
-    json_object_foreach((json_t *)walk, key, value) {
+    {
         snprintf(label, sizeof(label), "%s", key);
         for (char *at = label; *at != '\0'; at++)
             *at = *at == '_' ? ' ' : *at;

@@ -58,7 +58,8 @@ static int open_ring(const char *path, struct disk **disk)
     return CTL_DONE;
 }
 
-/* --- verify ---------------------------------------------------------------------------------------- */
+/* --- verify
+ * ---------------------------------------------------------------------------------------- */
 
 static bool bad_page(void *context, const struct ring_inspect_page *page)
 {
@@ -83,19 +84,24 @@ static json_t *totals_object(const struct ring_totals *t, const struct ring_reco
 {
     json_t *to = json_pack(
         "{s:b,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "intact", found->damage == RING_INTACT,
-        "damage", ring_damage_name(found->damage), "why", found->why, "replica", found->super.replica,
-        "term", (json_int_t)found->term, "vote", (json_int_t)found->vote, "first_index",
-        (json_int_t)found->first_index, "last_index", (json_int_t)found->last_index, "commit_index",
-        (json_int_t)found->commit, "boot", (json_int_t)found->boot, "head_page",
+        "damage", ring_damage_name(found->damage), "why", found->why, "replica",
+        found->super.replica, "term", (json_int_t)found->term, "vote", (json_int_t)found->vote,
+        "first_index", (json_int_t)found->first_index, "last_index", (json_int_t)found->last_index,
+        "commit_index", (json_int_t)found->commit, "boot", (json_int_t)found->boot, "head_page",
         (json_int_t)found->head_page, "tail_page", (json_int_t)found->tail_page);
     const struct {
         const char *name;
         uint64_t value;
-    } list[] = {{"slots", found->super.slots},         {"pages_kept", t->pages_kept},
-                {"pages_missing", t->pages_missing},   {"pages_torn", t->pages_torn},
-                {"pages_stray", t->pages_stray},       {"pages_empty", t->pages_empty},
-                {"entries", t->entries},               {"entries_live", t->entries_live},
-                {"entries_doubtful", t->entries_doubtful}, {"entry_bytes", t->entry_bytes},
+    } list[] = {{"slots", found->super.slots},
+                {"pages_kept", t->pages_kept},
+                {"pages_missing", t->pages_missing},
+                {"pages_torn", t->pages_torn},
+                {"pages_stray", t->pages_stray},
+                {"pages_empty", t->pages_empty},
+                {"entries", t->entries},
+                {"entries_live", t->entries_live},
+                {"entries_doubtful", t->entries_doubtful},
+                {"entry_bytes", t->entry_bytes},
                 {"laps", t->laps},
                 {"checkpoint_index", found->have_checkpoint ? found->checkpoint[0].index : 0}};
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
@@ -111,7 +117,8 @@ int ctl_ring_verify(struct ctl *ctl)
     struct ring_recovery *found = calloc(1, sizeof(*found));
     char why[DISK_PROBLEM_SIZE] = "";
     struct disk *disk;
-    int code = found != NULL ? open_ring(ctl->word[0], &disk) : ctl_fail(CTL_FAILED, "out of memory");
+    int code =
+        found != NULL ? open_ring(ctl->word[0], &disk) : ctl_fail(CTL_FAILED, "out of memory");
     if (code != CTL_DONE) {
         free(found);
         return code;
@@ -130,14 +137,16 @@ int ctl_ring_verify(struct ctl *ctl)
         ctl_print_pairs(object, 0);
     json_decref(object);
     if (code == CTL_DONE && found->damage != RING_INTACT)
-        code = ctl_fail(CTL_FAILED, "ring verify: %s is damaged (%s): %s: keep the file, check the drive",
+        code = ctl_fail(CTL_FAILED,
+                        "ring verify: %s is damaged (%s): %s: keep the file, check the drive",
                         ctl->word[0], ring_damage_name(found->damage), found->why);
     ring_recovery_free(found);
     free(found);
     return code;
 }
 
-/* --- dump ------------------------------------------------------------------------------------------ */
+/* --- dump
+ * ------------------------------------------------------------------------------------------ */
 
 static bool dump_page(void *context, const struct ring_inspect_page *page)
 {
@@ -153,9 +162,9 @@ static bool dump_page(void *context, const struct ring_inspect_page *page)
                page->page, page->slot, ring_place_name(page->place), h->boot, h->term, h->vote,
                h->self.first_index, h->self.count, h->last_lsn, h->durable_lsn, h->head, h->commit);
     else
-        printf("page %" PRIu64 " slot %" PRIu64 " %s boot %" PRIu64 " term %" PRIu64 " vote %u first %"
-               PRIu64 " count %u lsn %" PRIu64 " durable %" PRIu64 " head %" PRIu64 " commit %" PRIu64
-               "\n",
+        printf("page %" PRIu64 " slot %" PRIu64 " %s boot %" PRIu64 " term %" PRIu64
+               " vote %u first %" PRIu64 " count %u lsn %" PRIu64 " durable %" PRIu64
+               " head %" PRIu64 " commit %" PRIu64 "\n",
                page->page, page->slot, ring_place_name(page->place), h->boot, h->term, h->vote,
                h->self.first_index, h->self.count, h->last_lsn, h->durable_lsn, h->head, h->commit);
     return true;
@@ -182,8 +191,8 @@ static void dump_messages(const struct entry *entry, bool json)
     for (uint16_t i = 0; i < m->count; i++) {
         uint16_t length;
         const uint8_t *block = entry_block_next(entry, &offset, &length);
-        printf(json ? "%s{\"bytes\":%u,\"text\":\"" : "%s\n    %u bytes: ", json && i > 0 ? "," : "",
-               length);
+        printf(json ? "%s{\"bytes\":%u,\"text\":\"" : "%s\n    %u bytes: ",
+               json && i > 0 ? "," : "", length);
         print_payload(block, length);
         fputs(json ? "\"}" : "", stdout);
     }
@@ -203,7 +212,8 @@ static bool dump_entry(void *context, const struct ring_inspect_entry *shown)
                 : "%" PRIu64 " term %" PRIu64 " %s page %" PRIu64 " principal %u utc %" PRIu64
                   " log %" PRIu64 " bytes %u chain %016" PRIx64 " live %s committed %s",
            e->index, e->term, kind_name(e->kind), shown->page, e->principal, e->utc_ns, e->log_ns,
-           e->size, shown->chain, shown->live ? "true" : "false", shown->committed ? "true" : "false");
+           e->size, shown->chain, shown->live ? "true" : "false",
+           shown->committed ? "true" : "false");
     if (e->kind == ENTRY_MESSAGES)
         dump_messages(e, json);
     puts(json ? "}" : "");

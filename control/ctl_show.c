@@ -61,11 +61,16 @@ int ctl_health(struct ctl *ctl)
 
 int ctl_members(struct ctl *ctl)
 {
-    static const char *const columns[] = {"replica=ID",         "address=ADDRESS",
-                                          "leader=LEADER",      "self=SELF",
-                                          "boot=BOOT",          "heard_ms=HEARD_MS",
-                                          "match_index=MATCH",  "lag_entries=LAG",
-                                          "incarnation=INCARNATION", NULL};
+    static const char *const columns[] = {"replica=ID",
+                                          "address=ADDRESS",
+                                          "leader=LEADER",
+                                          "self=SELF",
+                                          "boot=BOOT",
+                                          "heard_ms=HEARD_MS",
+                                          "match_index=MATCH",
+                                          "lag_entries=LAG",
+                                          "incarnation=INCARNATION",
+                                          NULL};
     json_t *result = NULL;
     int code = ctl_ask(ctl, "members", NULL, &result);
     if (code != CTL_DONE)
@@ -112,8 +117,10 @@ static int day(struct ctl *ctl, const char *action)
     char padded[KEEL_DAY_NAME_SIZE];
     json_t *result = NULL;
     if (!admin_day_name(ctl->word[0], padded))
-        return ctl_fail(CTL_USAGE, "day %s: '%s': a name has 1 to %d printable characters without "
-                                   "spaces", action, ctl->word[0], KEEL_DAY_NAME_SIZE);
+        return ctl_fail(CTL_USAGE,
+                        "day %s: '%s': a name has 1 to %d printable characters without "
+                        "spaces",
+                        action, ctl->word[0], KEEL_DAY_NAME_SIZE);
     json_t *extra = json_pack("{s:s,s:s}", "action", action, "name", ctl->word[0]);
     int code = ctl_ask(ctl, "day", extra, &result);
     if (code != CTL_DONE)

@@ -1,6 +1,6 @@
-/* The log cursor: asks seq where committed, durable entries lie, reads those pages back from the drive,
- * and feeds control's own machine. It lags, it never holds seq back; what was overwritten meanwhile is
- * asked for anew.
+/* The log cursor: asks seq where committed, durable entries lie, reads those pages back from the
+ * drive, and feeds control's own machine. It lags, it never holds seq back; what was overwritten
+ * meanwhile is asked for anew.
  */
 #include "control/control_internal.h"
 
@@ -13,7 +13,8 @@ uint32_t cursor_turn(struct control *c)
             return 0;
         c->asked_ns = 0; /* the notice link was full */
     }
-    uint64_t end = c->seen.applied < c->seen.durable_index ? c->seen.applied : c->seen.durable_index;
+    uint64_t end =
+        c->seen.applied < c->seen.durable_index ? c->seen.applied : c->seen.durable_index;
     if (c->machine->applied >= end || c->now_ns < c->next_ask_ns)
         return 0;
     struct command *command = control_command(c, COMMAND_SPANS);
@@ -69,8 +70,9 @@ void cursor_spans(struct control *c, const struct notice *notice)
             c->status.pages_read++;
         if (rc != 0 || !feed_page(c, span, bytes)) {
             c->status.read_errors++;
-            control_unwell(c, PART_CURSOR, "page %llu of the log (index %llu on) could not be read back: if this "
-                              "stays, check the drive with `keelctl ring verify`",
+            control_unwell(c, PART_CURSOR,
+                           "page %llu of the log (index %llu on) could not be read back: if this "
+                           "stays, check the drive with `keelctl ring verify`",
                            (unsigned long long)span->page, (unsigned long long)span->first);
             c->next_ask_ns = c->now_ns + CONTROL_SPANS_LOST_MS * 1000000ull;
             return;

@@ -52,7 +52,8 @@ static void say(void *context, const char *line)
     log_event(LOG_LEVEL_NOTICE, context, "text=\"%s\"", line);
 }
 
-/* --- opening --------------------------------------------------------------------------------------- */
+/* --- opening
+ * --------------------------------------------------------------------------------------- */
 
 static int read_keys(struct daemon *d)
 {
@@ -66,7 +67,8 @@ static int read_keys(struct daemon *d)
     return STARTUP_OK;
 }
 
-/* The superblock says how large the window's tables are; the writer wants their memory when it opens. */
+/* The superblock says how large the window's tables are; the writer wants their memory when it
+ * opens. */
 static int read_super(struct daemon *d, struct ring_super *super)
 {
     char why[DISK_PROBLEM_SIZE] = "";
@@ -106,7 +108,8 @@ static int open_disks(struct daemon *d)
                                    .registered_size = d->ring_memory.size};
     int rc = disk_open(&d->writer, &options, why);
     if (rc == -EWOULDBLOCK)
-        return fail(d, STARTUP_REFUSED, "another process runs on %s: stop it first", d->config->data);
+        return fail(d, STARTUP_REFUSED, "another process runs on %s: stop it first",
+                    d->config->data);
     options = (struct disk_options){
         .path = d->config->data, .same_file = d->writer, .depth = READER_DEPTH};
     if (rc == 0)
@@ -169,7 +172,8 @@ static int open_port(struct daemon *d)
     return STARTUP_OK;
 }
 
-/* --- assembling ------------------------------------------------------------------------------------ */
+/* --- assembling
+ * ------------------------------------------------------------------------------------ */
 
 static int wait_boot(struct daemon *d)
 {
@@ -181,8 +185,10 @@ static int wait_boot(struct daemon *d)
             return fail(d, result, "the boot page could not be written: look at the drive");
         nanosleep(&(struct timespec){0, 100000}, NULL);
     }
-    return fail(d, STARTUP_FAILED, "the boot page did not become durable within %d ms: look at the "
-                                   "drive", DAEMON_BOOT_WAIT_MS);
+    return fail(d, STARTUP_FAILED,
+                "the boot page did not become durable within %d ms: look at the "
+                "drive",
+                DAEMON_BOOT_WAIT_MS);
 }
 
 static int assemble(struct daemon *d)
@@ -204,8 +210,10 @@ static int assemble(struct daemon *d)
         return result;
     const char *limit = config_limit_problem(d->config, &s->genesis);
     if (limit != NULL)
-        return fail(d, STARTUP_CONFIG, "[limits] %s differs from the genesis record (`keelctl genesis "
-                                       "show`): correct the configuration", limit);
+        return fail(d, STARTUP_CONFIG,
+                    "[limits] %s differs from the genesis record (`keelctl genesis "
+                    "show`): correct the configuration",
+                    limit);
     log_event(LOG_LEVEL_INFO, "recovered",
               "replica=%u boot=%llu term=%llu vote=%u first_index=%llu last_index=%llu commit=%llu "
               "checkpoint=%llu replayed=%llu pages=%llu torn_pages=%llu zeroed_slots=%llu",
@@ -220,7 +228,8 @@ static int assemble(struct daemon *d)
     return result;
 }
 
-/* --- threads --------------------------------------------------------------------------------------- */
+/* --- threads
+ * --------------------------------------------------------------------------------------- */
 
 static void *loop_main(void *context)
 {
@@ -234,7 +243,8 @@ static void *control_main(void *context)
 {
     struct daemon *d = context;
     uint64_t discipline_at_ns = 0;
-    while (!__atomic_load_n(&d->stop, __ATOMIC_RELAXED)) { /* relaxed: only that it was set matters */
+    while (
+        !__atomic_load_n(&d->stop, __ATOMIC_RELAXED)) { /* relaxed: only that it was set matters */
         uint64_t now_ns = clock_now_ns(d->clock);
         uint32_t work = control_turn(d->node.start.control, now_ns);
         metric_add(&d->node.control_turns, 1);
@@ -269,7 +279,8 @@ static int spawn(pthread_t *thread, const char *name, int core, void *(*run)(voi
     CPU_SET((size_t)core, &set);
     rc = pthread_setaffinity_np(*thread, sizeof(set), &set);
     if (rc != 0)
-        log_event(LOG_LEVEL_WARNING, "core", "thread=%s core=%d why=\"%s\"", name, core, strerror(rc));
+        log_event(LOG_LEVEL_WARNING, "core", "thread=%s core=%d why=\"%s\"", name, core,
+                  strerror(rc));
     return 0;
 }
 
@@ -291,12 +302,13 @@ static int start_threads(struct daemon *d)
                                    .idle = d->config->idle,
                                    .sleep_ns = d->config->sleep_us * 1000};
     for (uint32_t i = 0; i < n->thread_count && rc == 0; i++) {
-        rc = spawn(&d->loop_thread[i], thread_name(n->thread[i].roles), n->thread[i].core, loop_main,
-                   &n->loop[i]);
+        rc = spawn(&d->loop_thread[i], thread_name(n->thread[i].roles), n->thread[i].core,
+                   loop_main, &n->loop[i]);
         d->loops_running += rc == 0;
     }
     if (rc == 0) {
-        rc = spawn(&d->control_thread, "keel-control", d->config->core[CORE_CONTROL], control_main, d);
+        rc = spawn(&d->control_thread, "keel-control", d->config->core[CORE_CONTROL], control_main,
+                   d);
         d->control_running = rc == 0;
     }
     if (rc == 0) {
@@ -320,7 +332,8 @@ static void stop_threads(struct daemon *d)
         pthread_join(d->loop_thread[i], NULL);
 }
 
-/* --- the run --------------------------------------------------------------------------------------- */
+/* --- the run
+ * --------------------------------------------------------------------------------------- */
 
 static void close_all(struct daemon *d)
 {
@@ -360,7 +373,8 @@ static int open_all(struct daemon *d)
     return result;
 }
 
-/* Signals reach the main thread only, and only when it asks; a write to a closed socket is an error. */
+/* Signals reach the main thread only, and only when it asks; a write to a closed socket is an
+ * error. */
 static void take_signals(sigset_t *wanted)
 {
     sigemptyset(wanted);
@@ -398,8 +412,8 @@ int daemon_run(const struct config *config, const char *config_path)
     d->node.config = config;
     d->node.thread_count = config_threads(config, d->node.thread);
     take_signals(&wanted);
-    log_event(LOG_LEVEL_INFO, "starting", "replica=%u version=%s config=\"%s\" data=\"%s\"", config->id,
-              KEEL_VERSION, config_path, config->data);
+    log_event(LOG_LEVEL_INFO, "starting", "replica=%u version=%s config=\"%s\" data=\"%s\"",
+              config->id, KEEL_VERSION, config_path, config->data);
     int result = open_all(d);
     if (result == STARTUP_OK)
         result = start_threads(d);

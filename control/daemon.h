@@ -1,6 +1,6 @@
-/* keeld's run: opens what the configuration names, assembles the replica, starts a thread for each set
- * of roles, one for control and one for the admin socket, and stays until told to stop. One per process
- * (EAL is process-wide); the main thread calls it.
+/* keeld's run: opens what the configuration names, assembles the replica, starts a thread for each
+ * set of roles, one for control and one for the admin socket, and stays until told to stop. One per
+ * process (EAL is process-wide); the main thread calls it.
  */
 #ifndef KEEL_DAEMON_H
 #define KEEL_DAEMON_H
@@ -10,13 +10,13 @@
 enum {
     DAEMON_BOOT_WAIT_MS = 10000, /* for the boot page to become durable */
     DAEMON_CONTROL_NAP_US = 1000,
-    DAEMON_WATCH_MS = 100,       /* main thread: events and the watchdog */
-    DAEMON_PORT_FRAMES = 1024,   /* frames that the roles may hold at once */
+    DAEMON_WATCH_MS = 100,     /* main thread: events and the watchdog */
+    DAEMON_PORT_FRAMES = 1024, /* frames that the roles may hold at once */
     DAEMON_LINK_WAIT_MS = 2000
 };
 
-/* Runs until SIGTERM or SIGINT; 0, or why it could not start, as enum startup_result. All is said on
- * stderr. `config_path` is for the log. */
+/* Runs until SIGTERM or SIGINT; 0, or why it could not start, as enum startup_result. All is said
+ * on stderr. `config_path` is for the log. */
 int daemon_run(const struct config *config, const char *config_path);
 
 #endif

@@ -32,7 +32,8 @@ struct wish {
 static const char help[] =
     "usage: keeld format --data PATH --replica N --address IP:PORT [--size SIZE] [options]\n"
     "\n"
-    "Makes an empty ring and draws its identity, printed as one line for `keelctl genesis create`.\n"
+    "Makes an empty ring and draws its identity, printed as one line for `keelctl genesis "
+    "create`.\n"
     "\n"
     "  --data PATH             file (made if it is not there) or block device\n"
     "  --replica N             id of this replica, 1 to 7\n"
@@ -41,7 +42,8 @@ static const char help[] =
     "  --checkpoint-size SIZE  of one of two checkpoint areas (default 8M)\n"
     "  --force                 make a new ring where one is: says what is lost\n"
     "\n"
-    "example: keeld format --data /var/lib/keel/ring --replica 1 --address 10.0.0.1:7400 --size 4G\n";
+    "example: keeld format --data /var/lib/keel/ring --replica 1 --address 10.0.0.1:7400 --size "
+    "4G\n";
 
 static int usage(const char *what)
 {
@@ -51,11 +53,14 @@ static int usage(const char *what)
 
 static int parse(int argc, char **argv, struct wish *w)
 {
-    static const struct option options[] = {
-        {"data", required_argument, NULL, 'd'},    {"replica", required_argument, NULL, 'r'},
-        {"address", required_argument, NULL, 'a'}, {"size", required_argument, NULL, 's'},
-        {"force", no_argument, NULL, 'f'},         {"checkpoint-size", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},          {0}};
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'},
+                                            {"replica", required_argument, NULL, 'r'},
+                                            {"address", required_argument, NULL, 'a'},
+                                            {"size", required_argument, NULL, 's'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"checkpoint-size", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     uint64_t number;
     int option;
     *w = (struct wish){.checkpoint_size = FORMAT_CHECKPOINT_DEFAULT};
@@ -127,8 +132,9 @@ static int plan(const struct wish *w, struct ring_super *super)
     struct timespec now;
     memset(super, 0, sizeof(*super));
     if (w->size / DISK_BLOCK < other + RING_SLOTS_MIN) {
-        fprintf(stderr, "keeld: format: %" PRIu64 " bytes are too few: two checkpoint areas of %" PRIu64
-                        " and %d pages need %" PRIu64 ": give a larger --size\n",
+        fprintf(stderr,
+                "keeld: format: %" PRIu64 " bytes are too few: two checkpoint areas of %" PRIu64
+                " and %d pages need %" PRIu64 ": give a larger --size\n",
                 w->size, w->checkpoint_size, RING_SLOTS_MIN, (other + RING_SLOTS_MIN) * DISK_BLOCK);
         return FORMAT_USAGE;
     }
@@ -161,12 +167,13 @@ static int look(const struct wish *w, struct disk *disk)
         return w->force ? 0 : FORMAT_REFUSED;
     }
     bool member = ring_genesis_read(disk, &genesis, why) == 0;
-    fprintf(stderr, "keeld: format: %s holds the ring of replica %u, incarnation %016" PRIx64 "%s%s\n",
-            w->data, old.replica, old.incarnation,
-            member ? ", a founder of a cluster: all that it alone still holds is lost, and its vote "
-                     "with it"
-                   : ", which belongs to no cluster yet",
-            w->force ? "" : ": refused: --force makes a new one in its place");
+    fprintf(
+        stderr, "keeld: format: %s holds the ring of replica %u, incarnation %016" PRIx64 "%s%s\n",
+        w->data, old.replica, old.incarnation,
+        member ? ", a founder of a cluster: all that it alone still holds is lost, and its vote "
+                 "with it"
+               : ", which belongs to no cluster yet",
+        w->force ? "" : ": refused: --force makes a new one in its place");
     return w->force ? 0 : FORMAT_REFUSED;
 }
 
@@ -203,7 +210,8 @@ static int format(const struct wish *w)
     if (result == 0) {
         rc = ring_format(disk, &super, progress, &shown, why);
         if (rc != 0)
-            fprintf(stderr, "keeld: format: %s: %s\n", w->data, why[0] != '\0' ? why : strerror(-rc));
+            fprintf(stderr, "keeld: format: %s: %s\n", w->data,
+                    why[0] != '\0' ? why : strerror(-rc));
         result = rc == 0 ? 0 : FORMAT_FAILED;
     }
     disk_close(disk);

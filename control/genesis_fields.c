@@ -4,7 +4,7 @@
 
 #define FIELD(name, help)                                                                          \
     {                                                                                              \
-#name, help, offsetof(struct genesis, name)                                                        \
+#name, help, offsetof(struct genesis, name)                                                \
     }
 
 const struct genesis_field genesis_fields[GENESIS_FIELDS] = {

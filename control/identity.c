@@ -43,7 +43,8 @@ static const char *begin(struct reader *r, const char *value)
     if (problem != NULL)
         return problem;
     if (!address_number(value, 1, KEEL_REPLICA_MAX, &id)) {
-        snprintf(r->why, IDENTITY_WHY_MAX, "replica=%.20s: ids are 1 to %d", value, KEEL_REPLICA_MAX);
+        snprintf(r->why, IDENTITY_WHY_MAX, "replica=%.20s: ids are 1 to %d", value,
+                 KEEL_REPLICA_MAX);
         return r->why;
     }
     if (r->genesis->founder[id].incarnation != 0) {
@@ -68,8 +69,10 @@ static const char *take(struct reader *r, const char *word)
         if (f->port == 0 && address_ip_port(equals + 1, &f->ip, &f->port))
             return NULL;
     }
-    snprintf(r->why, IDENTITY_WHY_MAX, "'%.40s' does not belong here: give each founder as "
-                                       "replica=N incarnation=HEX address=IP:PORT", word);
+    snprintf(r->why, IDENTITY_WHY_MAX,
+             "'%.40s' does not belong here: give each founder as "
+             "replica=N incarnation=HEX address=IP:PORT",
+             word);
     return r->why;
 }
 

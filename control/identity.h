@@ -6,9 +6,9 @@
 
 #include "consensus/wire/genesis.h"
 
-/* Takes words of identities, in any grouping: each text holds one or more words, separated by blanks;
- * "replica=" begins the next identity. Fills genesis->founder. NULL, or why not (static text, or
- * `why`, IDENTITY_WHY_MAX bytes). */
+/* Takes words of identities, in any grouping: each text holds one or more words, separated by
+ * blanks; "replica=" begins the next identity. Fills genesis->founder. NULL, or why not (static
+ * text, or `why`, IDENTITY_WHY_MAX bytes). */
 enum { IDENTITY_WHY_MAX = 160 };
 const char *identity_read(struct genesis *genesis, int count, const char *const *texts,
                           char why[IDENTITY_WHY_MAX]);

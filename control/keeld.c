@@ -20,7 +20,8 @@ static const char help[] =
     "  --help         prints this\n"
     "\n"
     "exit codes: 0 stopped as asked, 1 failed, 2 usage or configuration, 3 no ring (format it),\n"
-    "            4 no genesis record (install it), 6 refused for safety (damage, or already running)\n"
+    "            4 no genesis record (install it), 6 refused for safety (damage, or already "
+    "running)\n"
     "\n"
     "example: keeld --config /etc/keel/keeld.conf\n";
 
@@ -42,7 +43,8 @@ static int check(const struct config *config, const char *path)
     if (rc != 0)
         fprintf(stderr, "keeld: %s: [keys] file: %s\n", path, why[0] != '\0' ? why : strerror(-rc));
     else if (!own)
-        fprintf(stderr, "keeld: %s: it has no section [replica %u]: draw a key with `keelctl key new`\n",
+        fprintf(stderr,
+                "keeld: %s: it has no section [replica %u]: draw a key with `keelctl key new`\n",
                 config->keys, config->id);
     else
         printf("%s: replica %u, data %s, port %s, %u keys\n", path, config->id, config->data,

@@ -1,11 +1,17 @@
-/* The daemon's log: one line per event on stderr, `event=... key=value ...`. With a journal behind it
- * (stderr is no terminal) each line begins with its <priority>. Any thread but those of the loop.
+/* The daemon's log: one line per event on stderr, `event=... key=value ...`. With a journal behind
+ * it (stderr is no terminal) each line begins with its <priority>. Any thread but those of the
+ * loop.
  */
 #ifndef KEEL_CONTROL_LOG_H
 #define KEEL_CONTROL_LOG_H
 
-enum log_level { LOG_LEVEL_CRITICAL = 2, LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4,
-                 LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6 };
+enum log_level {
+    LOG_LEVEL_CRITICAL = 2,
+    LOG_LEVEL_ERROR = 3,
+    LOG_LEVEL_WARNING = 4,
+    LOG_LEVEL_NOTICE = 5,
+    LOG_LEVEL_INFO = 6
+};
 
 enum { LOG_LINE_MAX = 1024 };
 

@@ -1,6 +1,6 @@
-/* One running replica as people see it: what the daemon assembled, for those who report on it. Built by
- * the daemon before its threads start, constant after; what changes is read through the published
- * copies and counters. Any thread.
+/* One running replica as people see it: what the daemon assembled, for those who report on it.
+ * Built by the daemon before its threads start, constant after; what changes is read through the
+ * published copies and counters. Any thread.
  */
 #ifndef KEEL_CONTROL_NODE_H
 #define KEEL_CONTROL_NODE_H
@@ -26,8 +26,8 @@ struct node {
     uint64_t control_turns;      /* grows while the control thread advances; relaxed */
 };
 
-/* Why this replica cannot do its work at the moment: words of a fixed list, NULL: it can. `at` counts
- * from 0; call until NULL. */
+/* Why this replica cannot do its work at the moment: words of a fixed list, NULL: it can. `at`
+ * counts from 0; call until NULL. */
 const char *node_complaint(const struct node *node, const struct replica_status *status, int at);
 
 const char *node_role_name(uint32_t role);

@@ -56,7 +56,8 @@ static void from_status(FILE *out, const struct node *node)
     counter(out, "keel_ring_read_errors", "Pages that could not be.", s.ring.read_errors);
     counter(out, "keel_ring_write_errors", "Writes that failed.", s.ring.write_errors);
     gauge(out, "keel_ring_slots", "Pages that the ring holds.", s.ring.slots);
-    gauge(out, "keel_ring_used_pages", "Pages from head to tail.", s.ring.tail_page - s.ring.head_page);
+    gauge(out, "keel_ring_used_pages", "Pages from head to tail.",
+          s.ring.tail_page - s.ring.head_page);
 }
 
 static void from_metrics(FILE *out, const struct metrics *m)
@@ -110,7 +111,8 @@ static void stages(FILE *out, const struct metrics *m)
             fprintf(out, "keel_stage_seconds_bucket{stage=\"%s\",le=\"%.9f\"} %" PRIu64 "\n", name,
                     (double)(1ull << bits) / 1e9, openmetrics_below(h, bits));
         uint64_t count = openmetrics_below(h, HISTOGRAM_VALUE_BITS);
-        fprintf(out, "keel_stage_seconds_bucket{stage=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, count);
+        fprintf(out, "keel_stage_seconds_bucket{stage=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name,
+                count);
         fprintf(out, "keel_stage_seconds_sum{stage=\"%s\"} %.9f\n", name,
                 (double)metric_get(&h->sum) / 1e9);
         fprintf(out, "keel_stage_seconds_count{stage=\"%s\"} %" PRIu64 "\n", name, count);
@@ -121,7 +123,8 @@ static void from_control(FILE *out, const struct node *node)
 {
     struct control_status s;
     control_status(node->start.control, &s);
-    gauge(out, "keel_checkpoint_index", "Of the newest verified checkpoint.", s.checkpoint_index[0]);
+    gauge(out, "keel_checkpoint_index", "Of the newest verified checkpoint.",
+          s.checkpoint_index[0]);
     counter(out, "keel_checkpoints", "Checkpoints written.", s.checkpoints);
     counter(out, "keel_checkpoint_failures", "Checkpoints that failed.", s.checkpoint_failures);
     counter(out, "keel_handshakes", "Associations made.", s.handshakes_done);
@@ -148,9 +151,12 @@ static void from_feed(FILE *out, const struct node *node)
     const struct {
         const char *reason;
         uint64_t value;
-    } list[] = {{"malformed", f.request_malformed}, {"stranger", f.request_stranger},
-                {"limited", f.request_limited},     {"session", f.request_session},
-                {"low", f.request_low},             {"high", f.request_high},
+    } list[] = {{"malformed", f.request_malformed},
+                {"stranger", f.request_stranger},
+                {"limited", f.request_limited},
+                {"session", f.request_session},
+                {"low", f.request_low},
+                {"high", f.request_high},
                 {"gone", f.request_gone}};
     head(out, "keel_feed_unanswered", "counter", "Requests without an answer, by reason.");
     for (uint32_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)

@@ -1,6 +1,6 @@
 /* Counters as OpenMetrics text (openmetrics.io, version 1.0): counters end in _total, each stage's
- * latency is a histogram in seconds, the text ends in "# EOF". Cold: reads published copies and relaxed
- * counters; nothing waits for it.
+ * latency is a histogram in seconds, the text ends in "# EOF". Cold: reads published copies and
+ * relaxed counters; nothing waits for it.
  */
 #ifndef KEEL_OPENMETRICS_H
 #define KEEL_OPENMETRICS_H
@@ -15,7 +15,8 @@ enum {
 /* malloc'd text with a final zero; NULL: out of memory. */
 char *openmetrics_text(const struct node *node, size_t *size);
 
-/* Samples of a histogram below 2^bits nanoseconds; exact, since cells do not straddle powers of two. */
+/* Samples of a histogram below 2^bits nanoseconds; exact, since cells do not straddle powers of
+ * two. */
 uint64_t openmetrics_below(const struct histogram *histogram, uint32_t bits);
 
 #endif

@@ -1,5 +1,5 @@
-/* Handshakes with the other replicas and with clients: this side initiates to higher ids, answers the
- * rest. Source: design, section 8; hazards H2, H13, H18.
+/* Handshakes with the other replicas and with clients: this side initiates to higher ids, answers
+ * the rest. Source: design, section 8; hazards H2, H13, H18.
  */
 #include "control/control_internal.h"
 
@@ -70,16 +70,17 @@ void peers_init(struct control *c, void *handshake_memory)
         c->found_boot[id] = c->options.found->seen_boot[id];
         c->found_boot_id[id] = c->options.found->seen_boot_id[id];
     }
-    struct handshake_options options = {.self = {.principal = c->replica->id,
-                                                 .cluster = c->options.cluster_id,
-                                                 .incarnation = g->founder[c->replica->id].incarnation,
-                                                 .boot = c->options.boot,
-                                                 .boot_id = c->options.boot_id},
-                                        .keys = c->options.keys,
-                                        .random = random_bytes,
-                                        .witness = witness,
-                                        .boot_allowed = boot_allowed,
-                                        .context = c};
+    struct handshake_options options = {
+        .self = {.principal = c->replica->id,
+                 .cluster = c->options.cluster_id,
+                 .incarnation = g->founder[c->replica->id].incarnation,
+                 .boot = c->options.boot,
+                 .boot_id = c->options.boot_id},
+        .keys = c->options.keys,
+        .random = random_bytes,
+        .witness = witness,
+        .boot_allowed = boot_allowed,
+        .context = c};
     c->handshake = handshake_init(handshake_memory, &options);
 }
 
@@ -98,7 +99,8 @@ static bool send(struct control *c, const struct handshake_address *to, const ui
     return true;
 }
 
-/* A packet without a body under the association: the other side answers, which confirms it both ways. */
+/* A packet without a body under the association: the other side answers, which confirms it both
+ * ways. */
 static bool ping(struct control *c, uint32_t id)
 {
     struct command *command = control_command(c, COMMAND_ANSWER);
@@ -168,8 +170,8 @@ static uint32_t begin(struct control *c, uint32_t id)
     return 1;
 }
 
-/* Followers say nothing to each other: a ping keeps their silence from looking like a restart, and is
- * repeated until the first answer (one is lost where a MAC address has to be asked for). */
+/* Followers say nothing to each other: a ping keeps their silence from looking like a restart, and
+ * is repeated until the first answer (one is lost where a MAC address has to be asked for). */
 static uint32_t keep_warm(struct control *c, uint32_t id)
 {
     struct control_peer *peer = &c->peer[id];

@@ -1,11 +1,12 @@
-/* Requests of people that need the log: proposed, followed until control's own machine has applied that
- * index, then answered. The answer never guesses: applied, definitely not, or unknown.
+/* Requests of people that need the log: proposed, followed until control's own machine has applied
+ * that index, then answered. The answer never guesses: applied, definitely not, or unknown.
  */
 #include "control/control_internal.h"
 
 #include <string.h>
 
-/* --- the asker's thread ---------------------------------------------------------------------------- */
+/* --- the asker's thread
+ * ---------------------------------------------------------------------------- */
 
 bool control_ask(struct control *c, const struct control_request *request)
 {
@@ -31,7 +32,8 @@ bool control_answer(struct control *c, struct control_reply *reply)
     return true;
 }
 
-/* --- control's thread ------------------------------------------------------------------------------ */
+/* --- control's thread
+ * ------------------------------------------------------------------------------ */
 
 static void finish(struct control *c, struct control_ask *ask, enum control_result result,
                    uint8_t status)

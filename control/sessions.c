@@ -1,10 +1,10 @@
 /* Keepalives and expiry, at the leader alone.
  *
  * A keepalive is answered at once, with the number of exactly that copy (H21), and only while this
- * leader was in contact with a quorum. A session whose owner was silent for TTL x (1 + rho) after it
- * was last heard or answered is proposed for expiry; from then on its keepalives wait for the outcome.
- * After its own no-op a leader gives every session TTL_max x (1 + rho). apply decides all of this again
- * by log time. Source: design, section 9.
+ * leader was in contact with a quorum. A session whose owner was silent for TTL x (1 + rho) after
+ * it was last heard or answered is proposed for expiry; from then on its keepalives wait for the
+ * outcome. After its own no-op a leader gives every session TTL_max x (1 + rho). apply decides all
+ * of this again by log time. Source: design, section 9.
  */
 #include "control/control_internal.h"
 

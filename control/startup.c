@@ -53,7 +53,8 @@ uint32_t startup_window_pages(const struct ring_super *super, uint32_t wanted)
     return pages;
 }
 
-/* --- what the drive says --------------------------------------------------------------------------- */
+/* --- what the drive says
+ * --------------------------------------------------------------------------- */
 
 static enum startup_result recover(struct startup *s, char *problem)
 {
@@ -80,15 +81,16 @@ static enum startup_result recover(struct startup *s, char *problem)
         return refuse(problem, STARTUP_FAILED, "the ring cannot be read: %s",
                       why[0] != '\0' ? why : strerror(-rc));
     if (s->found.damage != RING_INTACT)
-        return refuse(problem, STARTUP_REFUSED,
-                      "the ring is damaged (%s): %s. The start is refused, nothing was changed: the "
-                      "others go on without this replica. Keep the file, check the drive",
-                      ring_damage_name(s->found.damage), s->found.why);
+        return refuse(
+            problem, STARTUP_REFUSED,
+            "the ring is damaged (%s): %s. The start is refused, nothing was changed: the "
+            "others go on without this replica. Keep the file, check the drive",
+            ring_damage_name(s->found.damage), s->found.why);
     return STARTUP_OK;
 }
 
-/* H3: what apply, leases and stickiness read comes from genesis; a configuration that says otherwise is
- * an error, never a preference. */
+/* H3: what apply, leases and stickiness read comes from genesis; a configuration that says
+ * otherwise is an error, never a preference. */
 static enum startup_result agree(const struct startup *s, char *problem)
 {
     const struct startup_options *o = &s->options;
@@ -118,7 +120,8 @@ static enum startup_result agree(const struct startup *s, char *problem)
     return STARTUP_OK;
 }
 
-/* --- the machine ----------------------------------------------------------------------------------- */
+/* --- the machine
+ * ----------------------------------------------------------------------------------- */
 
 static const char *decode(struct startup *s, const struct ring_checkpoint *head, unsigned area,
                           uint8_t *bytes, size_t cap)
@@ -170,7 +173,8 @@ static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, u
                   why);
 }
 
-/* One page of the log, judged; its live entries up to `end` that the machine has not seen are applied. */
+/* One page of the log, judged; its live entries up to `end` that the machine has not seen are
+ * applied. */
 static const char *replay_page(struct startup *s, uint64_t page, uint64_t end, uint8_t *bytes,
                                uint64_t *chain, struct machine_outcome *outcome)
 {
@@ -179,7 +183,8 @@ static const char *replay_page(struct startup *s, uint64_t page, uint64_t end, u
                                .slots = s->super.slots,
                                .replica = (uint8_t)s->super.replica};
     uint32_t bad;
-    int rc = disk_pread(s->options.writer, ring_slot_offset(&s->super, page), bytes, RING_PAGE_SIZE);
+    int rc =
+        disk_pread(s->options.writer, ring_slot_offset(&s->super, page), bytes, RING_PAGE_SIZE);
     if (rc != 0)
         return strerror(-rc);
     if (ring_page_judge(bytes, &owner, page % s->super.slots, &bad) != RING_PAGE_GOOD)
@@ -218,8 +223,8 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
     const char *why = bytes == NULL || outcome == NULL ? "out of memory" : NULL;
     uint64_t at = 0;
     for (uint64_t i = 0; i < found->map_count && why == NULL; i++) {
-        uint64_t next = i + 1 < found->map_count ? found->map[i + 1].first_index
-                                                 : found->last_index + 1;
+        uint64_t next =
+            i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
         if (next <= s->machine->applied + 1 || found->map[i].first_index > end)
             continue;
         at = found->map[i].page;
@@ -232,11 +237,13 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
         why = "entries are missing";
     if (why == NULL)
         return STARTUP_OK;
-    return refuse(problem, STARTUP_REFUSED, "replay of the log stopped at index %llu, page %llu: %s",
+    return refuse(problem, STARTUP_REFUSED,
+                  "replay of the log stopped at index %llu, page %llu: %s",
                   (unsigned long long)s->machine->applied, (unsigned long long)at, why);
 }
 
-/* --- assembly -------------------------------------------------------------------------------------- */
+/* --- assembly
+ * -------------------------------------------------------------------------------------- */
 
 static enum startup_result make_ring(struct startup *s, char *problem)
 {

@@ -77,8 +77,8 @@ static void say_changes(struct watch *w, const struct replica_status *s)
         w->term = s->term;
     }
     if (s->stopped != w->stopped) {
-        log_event(LOG_LEVEL_CRITICAL, "replica-stopped", "replica=%u why=\"%s\"", w->node->config->id,
-                  s->why);
+        log_event(LOG_LEVEL_CRITICAL, "replica-stopped", "replica=%u why=\"%s\"",
+                  w->node->config->id, s->why);
         w->stopped = s->stopped;
     }
     if (s->failed != w->failed) {
@@ -87,8 +87,9 @@ static void say_changes(struct watch *w, const struct replica_status *s)
         w->failed = s->failed;
     }
     if (s->stale != w->stale) {
-        log_event(s->stale ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE, s->stale ? "quorum-lost" : "quorum",
-                  "replica=%u leader=%u", w->node->config->id, s->leader);
+        log_event(s->stale ? LOG_LEVEL_WARNING : LOG_LEVEL_NOTICE,
+                  s->stale ? "quorum-lost" : "quorum", "replica=%u leader=%u", w->node->config->id,
+                  s->leader);
         w->stale = s->stale;
     }
 }

@@ -1,5 +1,5 @@
-/* What the main thread does while the replica runs: says what changed, one line per event, and feeds the
- * supervisor's watchdog only while every loop and control advance.
+/* What the main thread does while the replica runs: says what changed, one line per event, and
+ * feeds the supervisor's watchdog only while every loop and control advance.
  */
 #ifndef KEEL_WATCH_H
 #define KEEL_WATCH_H

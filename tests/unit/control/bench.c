@@ -8,9 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BENCH_WINDOW = RING_WINDOW_MIN, BENCH_DEPTH = 64, BENCH_UDP = 7400, BENCH_SETTLE_MS = 10000 };
+enum {
+    BENCH_WINDOW = RING_WINDOW_MIN,
+    BENCH_DEPTH = 64,
+    BENCH_UDP = 7400,
+    BENCH_SETTLE_MS = 10000
+};
 
-/* --- the wire -------------------------------------------------------------------------------------- */
+/* --- the wire
+ * -------------------------------------------------------------------------------------- */
 
 uint32_t port_receive(struct port *port, uint32_t queue, struct port_frame *frames, uint32_t max)
 {
@@ -89,7 +95,8 @@ void port_stats(const struct port *port, struct port_stats *stats)
     stats->tx_frames = port->sent;
 }
 
-/* --- time and chance ------------------------------------------------------------------------------- */
+/* --- time and chance
+ * ------------------------------------------------------------------------------- */
 
 uint64_t clock_now_ns(struct clock *clock)
 {
@@ -115,7 +122,8 @@ void clock_secret(struct clock *clock, void *bytes, size_t size)
         ((uint8_t *)bytes)[i] = (uint8_t)(clock_random(clock, &clock->secret) >> 24);
 }
 
-/* --- drives ---------------------------------------------------------------------------------------- */
+/* --- drives
+ * ---------------------------------------------------------------------------------------- */
 
 static void open_drive(struct bench_node *n)
 {
@@ -216,7 +224,8 @@ void bench_free(struct bench *b)
     free(b);
 }
 
-/* --- starting and stopping ------------------------------------------------------------------------- */
+/* --- starting and stopping
+ * ------------------------------------------------------------------------- */
 
 static void fill_options(struct bench *b, uint32_t id, struct startup_options *o)
 {
@@ -280,7 +289,8 @@ void bench_kill(struct bench *b, uint32_t id)
     n->up = false;
 }
 
-/* --- turns ----------------------------------------------------------------------------------------- */
+/* --- turns
+ * ----------------------------------------------------------------------------------------- */
 
 /* Every replica's second machine says the same of the same index, in every life. */
 static void note_digest(struct bench *b, const struct machine *m)

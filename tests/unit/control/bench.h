@@ -13,7 +13,7 @@ enum {
     BENCH_STEP_NS = 100000, /* of the clock, each turn of all */
     BENCH_FRAMES = 512,     /* of one port's inbox */
     BENCH_INDEX_MAX = 4096,
-    BENCH_CLIENT = 100      /* a principal with a key */
+    BENCH_CLIENT = 100 /* a principal with a key */
 };
 
 struct bench;
@@ -42,7 +42,7 @@ struct bench_node {
     struct startup start;
     struct keyring *keys;
     void *ring_memory;
-    bool up, cut; /* cut: its frames go nowhere, none arrive */
+    bool up, cut;      /* cut: its frames go nowhere, none arrive */
     bool idle_control; /* control takes no turns */
     uint64_t incarnation;
     char problem[STARTUP_PROBLEM_SIZE];
@@ -53,9 +53,10 @@ struct bench {
     uint64_t now_ns;
     struct genesis genesis;
     struct bench_node node[BENCH_NODES_MAX + 1]; /* by id */
-    uint64_t digest_at[BENCH_INDEX_MAX]; /* digest of whoever's control stood at that index; 0: none did */
+    uint64_t digest_at[BENCH_INDEX_MAX]; /* digest of whoever's control stood at that index; 0: none
+                                            did */
     uint32_t digests_differ;             /* two stood there with different ones */
-    struct startup_options tweak; /* members, control: copied into every start's options */
+    struct startup_options tweak;        /* members, control: copied into every start's options */
 };
 
 /* `count` formatted rings with one genesis record; nothing runs. The caller frees. */
@@ -79,8 +80,8 @@ struct replica_status bench_status(struct bench *bench, uint32_t id);
 struct control_status bench_control(struct bench *bench, uint32_t id);
 
 /* Runs until a request's reply is there. */
-struct control_reply bench_ask(struct bench *bench, uint32_t id, uint8_t entry_kind, const void *body,
-                               uint8_t size);
+struct control_reply bench_ask(struct bench *bench, uint32_t id, uint8_t entry_kind,
+                               const void *body, uint8_t size);
 /* Ends day `name` (10 bytes) at node id. */
 struct control_reply bench_day_end(struct bench *bench, uint32_t id, const char *name);
 

@@ -7,17 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char sound[] = "[replica]\n"                  /* 1 */
-                            "id = 2\n"                     /* 2 */
-                            "data = /var/lib/keel/ring\n"  /* 3 */
-                            "[network]\n"                  /* 4 */
-                            "port = af_packet:eth1\n"      /* 5 */
-                            "address = 10.0.0.2/24\n"      /* 6 */
-                            "[members]\n"                  /* 7 */
-                            "1 = 10.0.0.1:7400\n"          /* 8 */
-                            "2 = 10.0.0.2:7400\n"          /* 9 */
-                            "[keys]\n"                     /* 10 */
-                            "file = /etc/keel/keys\n";     /* 11 */
+static const char sound[] = "[replica]\n"                 /* 1 */
+                            "id = 2\n"                    /* 2 */
+                            "data = /var/lib/keel/ring\n" /* 3 */
+                            "[network]\n"                 /* 4 */
+                            "port = af_packet:eth1\n"     /* 5 */
+                            "address = 10.0.0.2/24\n"     /* 6 */
+                            "[members]\n"                 /* 7 */
+                            "1 = 10.0.0.1:7400\n"         /* 8 */
+                            "2 = 10.0.0.2:7400\n"         /* 9 */
+                            "[keys]\n"                    /* 10 */
+                            "file = /etc/keel/keys\n";    /* 11 */
 
 static bool parse(struct config *config, const char *text, char *problem)
 {
@@ -45,14 +45,16 @@ static void takes_every_key(void)
 {
     struct config c;
     char problem[CONFIG_PROBLEM_SIZE], text[4096];
-    snprintf(text, sizeof(text),
-             "%s# a comment\n; another\n\n  [feed]\n  framing = envelope\n\tport = 9000\n"
-             "request_port = 9001\ndestinations = 239.1.1.1, 10.0.0.9:77\nconsumers = 10.0.0.9 10.0.0.8\n"
-             "heartbeat_ms = 250\n[ring]\nwindow_mib = 64\nflight_pages = 8\ncheckpoint_ms = 5000\n"
-             "[cores]\nseq = 3\ndisk = 4\nfeed =\naux = 4\ncontrol = 0\nidle = spin\nsleep_us = 20\n"
-             "[memory]\nhugepages = no\npool_mib = 64\n[eal]\nextra = --log-level=7\n[admin]\n"
-             "socket = /tmp/x.sock\ngroup = ops\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",
-             sound);
+    snprintf(
+        text, sizeof(text),
+        "%s# a comment\n; another\n\n  [feed]\n  framing = envelope\n\tport = 9000\n"
+        "request_port = 9001\ndestinations = 239.1.1.1, 10.0.0.9:77\nconsumers = 10.0.0.9 "
+        "10.0.0.8\n"
+        "heartbeat_ms = 250\n[ring]\nwindow_mib = 64\nflight_pages = 8\ncheckpoint_ms = 5000\n"
+        "[cores]\nseq = 3\ndisk = 4\nfeed =\naux = 4\ncontrol = 0\nidle = spin\nsleep_us = 20\n"
+        "[memory]\nhugepages = no\npool_mib = 64\n[eal]\nextra = --log-level=7\n[admin]\n"
+        "socket = /tmp/x.sock\ngroup = ops\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",
+        sound);
     CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
     CU_ASSERT_EQUAL(c.feed.framing, FEED_ENVELOPE);
     CU_ASSERT_EQUAL(c.feed.destination_count, 2);
@@ -110,7 +112,8 @@ static const struct mistake mistakes[] = {
     {"members", "3 = 10.0.0.3", "address and port"},
     {"feed", "framing = cooked", "one of raw, envelope"},
     {"feed", "destinations = 239.1.1.1:x", "give addresses"},
-    {"feed", "destinations = 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9",
+    {"feed",
+     "destinations = 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9",
      "at most 8"},
     {"feed", "consumers = 10.0.0.9:80", "without a port"},
     {"ring", "window_mib = 0", "from 1 to"},
@@ -193,8 +196,9 @@ static void ports_become_devices(void)
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
         struct config c;
         char problem[CONFIG_PROBLEM_SIZE], text[1024];
-        snprintf(text, sizeof(text), "[network]\nport = %s\naddress = 10.0.0.2/24\n"
-                                     "[replica]\nid = 2\ndata = x\n[keys]\nfile = k\n",
+        snprintf(text, sizeof(text),
+                 "[network]\nport = %s\naddress = 10.0.0.2/24\n"
+                 "[replica]\nid = 2\ndata = x\n[keys]\nfile = k\n",
                  list[i].port);
         bool taken = parse(&c, text, problem);
         CU_ASSERT_EQUAL(taken, list[i].device != NULL);

@@ -16,7 +16,8 @@ static uint32_t other(uint32_t id)
     return id % 3 + 1;
 }
 
-/* --- log --------------------------------------------------------------------------------------------- */
+/* --- log
+ * --------------------------------------------------------------------------------------------- */
 
 static void every_replica_applies_alike(void)
 {
@@ -74,12 +75,13 @@ static void a_page_that_rots_under_the_cursor_is_said(void)
     bench_free(b);
 }
 
-/* --- checkpoints ------------------------------------------------------------------------------------- */
+/* --- checkpoints
+ * ------------------------------------------------------------------------------------- */
 
 static void h14_no_checkpoint_above_the_local_log(void)
 {
-    /* H14: the leader's drive lags; followers commit; control must not checkpoint what its own drive does
-     * not hold, or a crash leaves a checkpoint above the ring's end. */
+    /* H14: the leader's drive lags; followers commit; control must not checkpoint what its own
+     * drive does not hold, or a crash leaves a checkpoint above the ring's end. */
     struct bench *b = bench_new(3);
     b->tweak.control.checkpoint_ms = 10;
     start_all(b);
@@ -94,7 +96,7 @@ static void h14_no_checkpoint_above_the_local_log(void)
     struct control_request request = {.entry_kind = ENTRY_DAY_END, .size = sizeof(body)};
     memcpy(request.body, &body, sizeof(body));
     CU_ASSERT_TRUE(control_ask(b->node[id].start.control, &request));
-    bench_run(b, 40); /* less than it takes to be deposed */
+    bench_run(b, 40);                                     /* less than it takes to be deposed */
     CU_ASSERT_TRUE(bench_status(b, id).commit > durable); /* two others hold it */
     CU_ASSERT_TRUE(bench_control(b, id).checkpoint_index[0] <= durable);
     CU_ASSERT_EQUAL(control_machine(b->node[id].start.control)->applied, durable);
@@ -146,7 +148,8 @@ static void a_checkpoint_that_fails_is_said_and_repeated(void)
     bench_run(b, 300);
     struct bench_node *n = &b->node[1];
     uint64_t before = bench_control(b, 1).checkpoints;
-    n->store.lose_blocking = true; /* the drive confirms what it never writes: read back, and seen */
+    n->store.lose_blocking =
+        true; /* the drive confirms what it never writes: read back, and seen */
     bench_day_end(b, 1, "DAY1      ");
     bench_run(b, 300);
     CU_ASSERT_EQUAL(bench_control(b, 1).checkpoints, before);
@@ -159,7 +162,8 @@ static void a_checkpoint_that_fails_is_said_and_repeated(void)
     bench_free(b);
 }
 
-/* --- requests ---------------------------------------------------------------------------------------- */
+/* --- requests
+ * ---------------------------------------------------------------------------------------- */
 
 static void a_follower_names_the_leader(void)
 {
@@ -187,7 +191,8 @@ static void a_refusal_of_the_machine_is_told(void)
 
 static void a_proposal_that_was_superseded_is_lost(void)
 {
-    /* The leader is cut off, appends a request, comes back and finds another's entry in its place. */
+    /* The leader is cut off, appends a request, comes back and finds another's entry in its place.
+     */
     struct bench *b = bench_new(3);
     start_all(b);
     uint32_t id = bench_settle(b);
@@ -217,7 +222,8 @@ static void without_a_quorum_the_outcome_is_unknown(void)
     start_all(b);
     uint32_t id = bench_settle(b);
     struct control *control = b->node[id].start.control;
-    struct control_request request = {.entry_kind = ENTRY_DAY_END, .size = sizeof(struct entry_day)};
+    struct control_request request = {.entry_kind = ENTRY_DAY_END,
+                                      .size = sizeof(struct entry_day)};
     memcpy(request.body, "DAY1      ", KEEL_DAY_NAME_SIZE);
     struct control_reply reply;
     b->node[id].cut = true;
@@ -237,7 +243,8 @@ static void without_a_quorum_the_outcome_is_unknown(void)
     bench_free(b);
 }
 
-/* --- handshakes -------------------------------------------------------------------------------------- */
+/* --- handshakes
+ * -------------------------------------------------------------------------------------- */
 
 static void followers_keep_their_association_warm(void)
 {
@@ -287,8 +294,8 @@ static void a_restarted_peer_is_met_again(void)
 
 static void h2_an_old_image_is_refused(void)
 {
-    /* H2: the image was taken at boot 1; the original ran as boot 2; the image starts as boot 2 as well,
-     * with another boot id. */
+    /* H2: the image was taken at boot 1; the original ran as boot 2; the image starts as boot 2 as
+     * well, with another boot id. */
     struct bench *b = bench_new(3);
     start_all(b);
     bench_settle(b);
@@ -324,8 +331,8 @@ static void h2_an_old_image_is_refused(void)
 
 static void h13_a_peer_remembers_what_the_drive_lost(void)
 {
-    /* H13: replica 3 acknowledged entries whose writes its drive confirmed and never made; it is killed
-     * before any later page names them durable. */
+    /* H13: replica 3 acknowledged entries whose writes its drive confirmed and never made; it is
+     * killed before any later page names them durable. */
     struct bench *b = bench_new(3);
     start_all(b);
     uint32_t id = bench_settle(b);
@@ -379,12 +386,14 @@ static void h13_honest_restarts_are_never_denied(void)
 int main(void)
 {
     static const struct unit_test tests[] = {
-        {"every replica's second machine applies alike, boots are logged", every_replica_applies_alike},
+        {"every replica's second machine applies alike, boots are logged",
+         every_replica_applies_alike},
         {"a page that rots under the cursor is said", a_page_that_rots_under_the_cursor_is_said},
         {"H14: no checkpoint above the local log", h14_no_checkpoint_above_the_local_log},
         {"the head stays behind the older checkpoint, over a lap",
          the_head_stays_behind_the_older_checkpoint},
-        {"a checkpoint that fails is said and repeated", a_checkpoint_that_fails_is_said_and_repeated},
+        {"a checkpoint that fails is said and repeated",
+         a_checkpoint_that_fails_is_said_and_repeated},
         {"a follower names the leader", a_follower_names_the_leader},
         {"a refusal of the machine is told", a_refusal_of_the_machine_is_told},
         {"a superseded proposal is lost, not unknown", a_proposal_that_was_superseded_is_lost},

@@ -1,5 +1,5 @@
-/* Keepalives and expiry. The session's owner is a replica's principal, since no client takes part: what
- * is looked at are the notices that seq would bring and the commands that it would get.
+/* Keepalives and expiry. The session's owner is a replica's principal, since no client takes part:
+ * what is looked at are the notices that seq would bring and the commands that it would get.
  */
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
@@ -63,7 +63,8 @@ static bool keepalive(struct case_ *c, uint32_t node, uint32_t principal,
 
 static void h21_exactly_that_copy_is_answered(void)
 {
-    /* H21: two copies under way; the client counts from the sending of the one that was answered. */
+    /* H21: two copies under way; the client counts from the sending of the one that was answered.
+     */
     struct case_ c = begin(1);
     struct packet_session out;
     for (uint64_t copy = 41; copy <= 42; copy++) {
@@ -124,7 +125,8 @@ static void only_a_leader_with_a_quorum_answers(void)
     bench_run(c.b, 100);
     CU_ASSERT_TRUE(keepalive(&c, c.leader, c.leader, &asked, &out));
     CU_ASSERT_FALSE(keepalive(&c, c.leader % 3 + 1, c.leader, &asked, &out));
-    /* cut off, it still believes to lead for a while, and must not answer once a rival is possible */
+    /* cut off, it still believes to lead for a while, and must not answer once a rival is possible
+     */
     c.b->node[c.leader].cut = true;
     uint32_t ms = 0;
     for (; ms < c.b->genesis.election_min_ms; ms += 5)
@@ -186,7 +188,8 @@ static void a_session_that_speaks_does_not_expire(void)
 
 static void keepalives_wait_for_an_expiry_under_way(void)
 {
-    /* Proposed and not decided: an answer now would promise a life that the log may already have ended. */
+    /* Proposed and not decided: an answer now would promise a life that the log may already have
+     * ended. */
     struct case_ c = begin_expiry(3);
     uint32_t id = c.leader;
     for (uint32_t ms = 0; bench_control(c.b, id).expiries_proposed == 0 && ms < 5000; ms++) {

@@ -36,7 +36,8 @@ static void each_start_has_another_boot(void)
 
 static void no_packet_before_the_boot_is_durable(void)
 {
-    /* H2: killed between the first packet and its boot page, the next start would be the same boot. */
+    /* H2: killed between the first packet and its boot page, the next start would be the same boot.
+     */
     struct bench *b = bench_new(1);
     b->node[1].store.hold = false;
     CU_ASSERT_EQUAL_FATAL(bench_start(b, 1), STARTUP_OK);
@@ -190,7 +191,8 @@ static void a_boot_page_that_fails_is_said(void)
     CU_ASSERT_EQUAL(bench_start(b, 1), STARTUP_OK);
     bench_kill(b, 1);
     uint64_t operations = b->node[1].store.operations;
-    /* recovery reads; the first write after it is the boot page's: find it by failing each in turn */
+    /* recovery reads; the first write after it is the boot page's: find it by failing each in turn
+     */
     bool seen = false;
     for (uint64_t k = 1; k < 4000 && !seen; k++) {
         b->node[1].store.operations = operations;

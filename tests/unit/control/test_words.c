@@ -1,4 +1,5 @@
-/* Texts of people and programs: addresses, sizes, identities, admin requests, keelctl's command line. */
+/* Texts of people and programs: addresses, sizes, identities, admin requests, keelctl's command
+ * line. */
 #include "control/address.h"
 #include "control/admin_request.h"
 #include "control/ctl.h"
@@ -13,8 +14,9 @@
 
 static void addresses(void)
 {
-    static const char *const bad[] = {"", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "1.2.3.04", "a.b.c.d",
-                                      "1.2.3.4 ", " 1.2.3.4", "1..2.3", "1.2.3.4:", "1.2.3.", "-1.2.3.4"};
+    static const char *const bad[] = {"",         "1",       "1.2.3",    "1.2.3.4.5", "1.2.3.256",
+                                      "1.2.3.04", "a.b.c.d", "1.2.3.4 ", " 1.2.3.4",  "1..2.3",
+                                      "1.2.3.4:", "1.2.3.",  "-1.2.3.4"};
     uint32_t ip, prefix;
     uint16_t port;
     char text[ADDRESS_TEXT_MAX];
@@ -39,8 +41,8 @@ static void sizes(void)
     CU_ASSERT_TRUE(size_parse("4096", &size) && size == 4096);
     CU_ASSERT_TRUE(size_parse("64M", &size) && size == 64u << 20);
     CU_ASSERT_TRUE(size_parse("2T", &size) && size == 2ull << 40);
-    static const char *const bad[] = {"", "0", "K", "4X", "4GB", "-1", "1.5G", "1024T", "99999999999T",
-                                      "18446744073709551616"};
+    static const char *const bad[] = {
+        "", "0", "K", "4X", "4GB", "-1", "1.5G", "1024T", "99999999999T", "18446744073709551616"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CU_ASSERT_FALSE(size_parse(bad[i], &size));
 }
@@ -56,11 +58,17 @@ static void identities(void)
     CU_ASSERT_EQUAL(g.founder[1].incarnation, 0xab);
     CU_ASSERT_EQUAL(g.founder[3].ip, 0x0a000003);
     static const char *const bad[] = {
-        "", "replica=0 incarnation=1 address=1.1.1.1:1", "replica=8 incarnation=1 address=1.1.1.1:1",
-        "incarnation=1 replica=1 address=1.1.1.1:1", "replica=1 incarnation=0 address=1.1.1.1:1",
-        "replica=1 incarnation=11111111111111111 address=1.1.1.1:1", "replica=1 address=1.1.1.1:1",
-        "replica=1 incarnation=1", "replica=1 incarnation=1 address=1.1.1.1",
-        "replica=1 incarnation=1 address=1.1.1.1:1 extra=1", "replica=1 incarnation=1 incarnation=2",
+        "",
+        "replica=0 incarnation=1 address=1.1.1.1:1",
+        "replica=8 incarnation=1 address=1.1.1.1:1",
+        "incarnation=1 replica=1 address=1.1.1.1:1",
+        "replica=1 incarnation=0 address=1.1.1.1:1",
+        "replica=1 incarnation=11111111111111111 address=1.1.1.1:1",
+        "replica=1 address=1.1.1.1:1",
+        "replica=1 incarnation=1",
+        "replica=1 incarnation=1 address=1.1.1.1",
+        "replica=1 incarnation=1 address=1.1.1.1:1 extra=1",
+        "replica=1 incarnation=1 incarnation=2",
         "replica=1 incarnation=1 address=1.1.1.1:1 replica=1 incarnation=2 address=1.1.1.1:2",
         "replica=1 replica=2 incarnation=2 address=1.1.1.1:2"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -73,7 +81,8 @@ static void genesis_field_names(void)
 {
     struct genesis g;
     genesis_defaults(&g);
-    CU_ASSERT_EQUAL(genesis_field_get(&g, genesis_field_find("election_min_ms")), g.election_min_ms);
+    CU_ASSERT_EQUAL(genesis_field_get(&g, genesis_field_find("election_min_ms")),
+                    g.election_min_ms);
     CU_ASSERT_EQUAL(genesis_field_find("election-min-ms"), genesis_field_find("election_min_ms"));
     CU_ASSERT_EQUAL(genesis_field_find("election_min"), -1);
     CU_ASSERT_EQUAL(genesis_field_find(""), -1);
@@ -83,10 +92,12 @@ static void genesis_field_names(void)
     CU_ASSERT_EQUAL(genesis_fields[0].offset, offsetof(struct genesis, election_min_ms));
     for (int i = 1; i < GENESIS_FIELDS; i++)
         CU_ASSERT_EQUAL(genesis_fields[i].offset, genesis_fields[i - 1].offset + 4);
-    CU_ASSERT_EQUAL(genesis_fields[GENESIS_FIELDS - 1].offset + 4, offsetof(struct genesis, reserved));
+    CU_ASSERT_EQUAL(genesis_fields[GENESIS_FIELDS - 1].offset + 4,
+                    offsetof(struct genesis, reserved));
 }
 
-/* --- admin requests ---------------------------------------------------------------------------------- */
+/* --- admin requests
+ * ---------------------------------------------------------------------------------- */
 
 static enum admin_error ask(const char *text, struct admin_request *request)
 {
@@ -106,7 +117,8 @@ static void admin_requests(void)
         CU_ASSERT_EQUAL(ask(text, &r), ADMIN_OK);
         CU_ASSERT_EQUAL((int)r.command, i);
     }
-    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"day\",\"action\":\"begin\",\"name\":\"D2\"}", &r), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"day\",\"action\":\"begin\",\"name\":\"D2\"}", &r),
+                    ADMIN_OK);
     CU_ASSERT_TRUE(r.day_begin);
     CU_ASSERT_EQUAL(memcmp(r.day, "D2        ", 10), 0);
     CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"metrics\",\"format\":\"numbers\"}", &r), ADMIN_OK);
@@ -116,15 +128,30 @@ static void admin_requests(void)
 static void admin_garbage(void)
 {
     static const char *const bad[] = {
-        "", " ", "{", "[]", "1", "\"status\"", "null", "{}", "{\"v\":1}", "{\"cmd\":\"status\"}",
-        "{\"v\":2,\"cmd\":\"status\"}", "{\"v\":\"1\",\"cmd\":\"status\"}", "{\"v\":1,\"cmd\":7}",
-        "{\"v\":1,\"cmd\":\"status\"} x", "{\"v\":1,\"cmd\":\"status\",\"cmd\":\"ring\"}",
-        "{\"v\":1,\"cmd\":\"status\",\"jsn\":1}", "{\"v\":1,\"cmd\":\"day\"}",
+        "",
+        " ",
+        "{",
+        "[]",
+        "1",
+        "\"status\"",
+        "null",
+        "{}",
+        "{\"v\":1}",
+        "{\"cmd\":\"status\"}",
+        "{\"v\":2,\"cmd\":\"status\"}",
+        "{\"v\":\"1\",\"cmd\":\"status\"}",
+        "{\"v\":1,\"cmd\":7}",
+        "{\"v\":1,\"cmd\":\"status\"} x",
+        "{\"v\":1,\"cmd\":\"status\",\"cmd\":\"ring\"}",
+        "{\"v\":1,\"cmd\":\"status\",\"jsn\":1}",
+        "{\"v\":1,\"cmd\":\"day\"}",
         "{\"v\":1,\"cmd\":\"day\",\"action\":\"stop\",\"name\":\"D\"}",
         "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"\"}",
         "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"01234567890\"}",
         "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"a b\"}",
-        "{\"v\":1,\"cmd\":\"metrics\",\"format\":\"xml\"}", "\xff\xfe", "{\"v\":1,\"cmd\":\"\\u0000\"}"};
+        "{\"v\":1,\"cmd\":\"metrics\",\"format\":\"xml\"}",
+        "\xff\xfe",
+        "{\"v\":1,\"cmd\":\"\\u0000\"}"};
     struct admin_request r;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CU_ASSERT_EQUAL(ask(bad[i], &r), ADMIN_BAD_REQUEST);
@@ -155,7 +182,8 @@ static void error_words_are_distinct(void)
                                        admin_error_name((enum admin_error)k));
 }
 
-/* --- keelctl ------------------------------------------------------------------------------------------ */
+/* --- keelctl
+ * ------------------------------------------------------------------------------------------ */
 
 static int parse_line(struct ctl *ctl, const char *line)
 {
@@ -197,8 +225,9 @@ static void every_admin_command_has_one_that_asks_it(void)
         bool found = false;
         size_t size = strlen(admin_commands[i].name);
         for (uint32_t k = 0; k < ctl_command_count; k++)
-            found = found || (strncmp(ctl_commands[k].name, admin_commands[i].name, size) == 0 &&
-                              (ctl_commands[k].name[size] == '\0' || ctl_commands[k].name[size] == ' '));
+            found = found ||
+                    (strncmp(ctl_commands[k].name, admin_commands[i].name, size) == 0 &&
+                     (ctl_commands[k].name[size] == '\0' || ctl_commands[k].name[size] == ' '));
         CU_ASSERT_TRUE(found);
     }
 }
@@ -206,7 +235,8 @@ static void every_admin_command_has_one_that_asks_it(void)
 static void options_anywhere(void)
 {
     struct ctl ctl;
-    CU_ASSERT_EQUAL(parse_line(&ctl, "-s /x --json ring dump --from 5 --to=9 FILE --pages"), CTL_DONE);
+    CU_ASSERT_EQUAL(parse_line(&ctl, "-s /x --json ring dump --from 5 --to=9 FILE --pages"),
+                    CTL_DONE);
     CU_ASSERT_STRING_EQUAL(ctl.command->name, "ring dump");
     CU_ASSERT_STRING_EQUAL(ctl.socket, "/x");
     CU_ASSERT_TRUE(ctl.json);
@@ -227,12 +257,30 @@ static void options_anywhere(void)
 
 static void usage_errors(void)
 {
-    static const char *const bad[] = {
-        "", "stat", "ring verify", "ring verify a b", "ring frob", "day", "day end", "day end a b",
-        "genesis", "key new replica", "status extra", "status --verbose", "status -x", "status --json=1",
-        "status --timeout", "status --timeout 0", "status --timeout x", "--socket", "ring dump --from",
-        "ring dump f --from 1 --from 2", "ring dump f --pages=1", "--", "genesis create x --frob 1",
-        "genesis create x --election-min-ms many"};
+    static const char *const bad[] = {"",
+                                      "stat",
+                                      "ring verify",
+                                      "ring verify a b",
+                                      "ring frob",
+                                      "day",
+                                      "day end",
+                                      "day end a b",
+                                      "genesis",
+                                      "key new replica",
+                                      "status extra",
+                                      "status --verbose",
+                                      "status -x",
+                                      "status --json=1",
+                                      "status --timeout",
+                                      "status --timeout 0",
+                                      "status --timeout x",
+                                      "--socket",
+                                      "ring dump --from",
+                                      "ring dump f --from 1 --from 2",
+                                      "ring dump f --pages=1",
+                                      "--",
+                                      "genesis create x --frob 1",
+                                      "genesis create x --election-min-ms many"};
     struct ctl ctl;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         int code = parse_line(&ctl, bad[i]);
@@ -275,7 +323,8 @@ int main(void)
         {"admin garbage, oversize, truncated, changed", admin_garbage},
         {"error words are distinct", error_words_are_distinct},
         {"keelctl: every command is found and has its help", every_command_is_found},
-        {"keelctl asks everything that the daemon answers", every_admin_command_has_one_that_asks_it},
+        {"keelctl asks everything that the daemon answers",
+         every_admin_command_has_one_that_asks_it},
         {"keelctl: options stand anywhere", options_anywhere},
         {"keelctl: usage errors", usage_errors},
         {"keelctl: exit codes are pinned", exit_codes_are_pinned},

@@ -1,0 +1,311 @@
+/* The admin socket itself: lines in pieces, garbage, oversize, too many, gone askers; and that a
+ * request that needs the log is answered when it is applied.
+ */
+#include "control/admin.h"
+#include "control/admin_request.h"
+#include "tests/unit/control/bench.h"
+#include "tests/unit/unit.h"
+
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { ANSWER_WAIT_MS = 10000, ANSWER_ROOM = 1 << 20 };
+
+struct desk { /* one replica with its admin thread */
+    struct bench *bench;
+    struct config config;
+    struct node *node;
+    struct admin *admin;
+    pthread_t thread;
+    uint32_t stop;
+    char directory[64];
+};
+
+static void *serve(void *context)
+{
+    struct desk *d = context;
+    admin_run(d->admin, &d->stop);
+    return NULL;
+}
+
+static struct desk *desk_open(void)
+{
+    struct desk *d = calloc(1, sizeof(*d));
+    char problem[CONFIG_PROBLEM_SIZE] = "";
+    d->bench = bench_new(1);
+    CU_ASSERT_EQUAL_FATAL(bench_start(d->bench, 1), STARTUP_OK);
+    bench_settle(d->bench);
+    strcpy(d->directory, "/tmp/keel-admin-XXXXXX");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->directory));
+    snprintf(d->config.socket, sizeof(d->config.socket), "%s/s", d->directory);
+    d->config.id = 1;
+    strcpy(d->config.data, "memory");
+    d->node = calloc(1, sizeof(*d->node));
+    d->node->config = &d->config;
+    d->node->start = d->bench->node[1].start; /* read only */
+    d->node->port = &d->bench->node[1].port;
+    d->node->thread_count = 1;
+    CU_ASSERT_EQUAL_FATAL(admin_open(&d->admin, d->node, problem), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&d->thread, NULL, serve, d), 0);
+    return d;
+}
+
+static void desk_close(struct desk *d)
+{
+    __atomic_store_n(&d->stop, 1, __ATOMIC_RELAXED);
+    pthread_join(d->thread, NULL);
+    admin_close(d->admin);
+    CU_ASSERT_EQUAL(rmdir(d->directory), 0); /* the socket is gone too */
+    bench_free(d->bench);
+    free(d->node);
+    free(d);
+}
+
+static int dial(const struct desk *d)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", d->config.socket);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* The next line as JSON; NULL: the other side closed. The bench goes on turning meanwhile. */
+static json_t *listen_to(struct desk *d, int fd)
+{
+    char *text = malloc(ANSWER_ROOM);
+    size_t size = 0;
+    json_t *answer = NULL;
+    for (int ms = 0; ms < ANSWER_WAIT_MS && size < ANSWER_ROOM; ms++) {
+        struct pollfd one = {.fd = fd, .events = POLLIN};
+        bench_run(d->bench, 1);
+        if (poll(&one, 1, 1) <= 0)
+            continue;
+        ssize_t got = recv(fd, text + size, 1, 0);
+        if (got <= 0)
+            break;
+        ms--;
+        size++;
+        if (text[size - 1] != '\n')
+            continue;
+        answer = json_loadb(text, size, 0, NULL);
+        CU_ASSERT_PTR_NOT_NULL(answer);
+        break;
+    }
+    free(text);
+    return answer;
+}
+
+static void say(int fd, const char *text)
+{
+    CU_ASSERT_EQUAL(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static bool is_ok(json_t *answer)
+{
+    bool ok = json_is_true(json_object_get(answer, "ok"));
+    json_decref(answer);
+    return ok;
+}
+
+static const char *code(const json_t *answer)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(answer, "error"), "code"));
+    return text != NULL ? text : "";
+}
+
+static void each_command_is_answered(void)
+{
+    struct desk *d = desk_open();
+    int fd = dial(d);
+    for (int i = 0; i < ADMIN_COMMAND_COUNT; i++) {
+        char line[128];
+        if (i == ADMIN_DAY)
+            continue;
+        snprintf(line, sizeof(line), "{\"v\":1,\"cmd\":\"%s\"}\n", admin_commands[i].name);
+        say(fd, line);
+        json_t *answer = listen_to(d, fd);
+        CU_ASSERT_TRUE(json_object_size(json_object_get(answer, "result")) > 0);
+        if (i == ADMIN_STATUS) {
+            json_t *role = json_object_get(json_object_get(answer, "result"), "role");
+            CU_ASSERT_STRING_EQUAL(json_string_value(role), "leader");
+        }
+        if (i == ADMIN_METRICS) {
+            const char *text =
+                json_string_value(json_object_get(json_object_get(answer, "result"), "text"));
+            CU_ASSERT_STRING_EQUAL(text + strlen(text) - 6, "# EOF\n");
+        }
+        CU_ASSERT_TRUE(is_ok(answer));
+    }
+    close(fd);
+    desk_close(d);
+}
+
+static void lines_in_pieces_and_in_heaps(void)
+{
+    struct desk *d = desk_open();
+    int fd = dial(d);
+    const char *line = "{\"v\":1,\"cmd\":\"version\"}\n";
+    for (size_t i = 0; i < strlen(line); i++) {
+        CU_ASSERT_EQUAL(send(fd, line + i, 1, 0), 1);
+        bench_run(d->bench, 1);
+    }
+    CU_ASSERT_TRUE(is_ok(listen_to(d, fd)));
+    say(fd, "{\"v\":1,\"cmd\":\"version\"}\nrubbish\n{\"v\":1,\"cmd\":\"health\"}\n");
+    CU_ASSERT_TRUE(is_ok(listen_to(d, fd)));
+    json_t *answer = listen_to(d, fd);
+    CU_ASSERT_STRING_EQUAL(code(answer), "bad-request");
+    json_decref(answer);
+    CU_ASSERT_TRUE(is_ok(listen_to(d, fd)));
+    close(fd);
+    desk_close(d);
+}
+
+static void an_oversize_line_ends_the_connection(void)
+{
+    struct desk *d = desk_open();
+    int fd = dial(d);
+    char text[ADMIN_LINE_MAX + 2];
+    memset(text, 'x', sizeof(text));
+    CU_ASSERT_EQUAL(send(fd, text, sizeof(text), MSG_NOSIGNAL), (ssize_t)sizeof(text));
+    json_t *answer = listen_to(d, fd);
+    CU_ASSERT_STRING_EQUAL(code(answer), "bad-request");
+    json_decref(answer);
+    CU_ASSERT_PTR_NULL(listen_to(d, fd));
+    close(fd);
+    fd = dial(d);
+    say(fd, "{\"v\":1,\"cmd\":\"version\"}\n");
+    CU_ASSERT_TRUE(is_ok(listen_to(d, fd)));
+    close(fd);
+    desk_close(d);
+}
+
+static void a_day_is_answered_when_applied(void)
+{
+    struct desk *d = desk_open();
+    int fd = dial(d);
+    say(fd, "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"DAY1\"}\n");
+    json_t *answer = listen_to(d, fd);
+    json_t *result = json_object_get(answer, "result");
+    CU_ASSERT_TRUE(json_is_true(json_object_get(result, "changed")));
+    CU_ASSERT_TRUE((uint64_t)json_integer_value(json_object_get(result, "index")) <=
+                   control_machine(d->bench->node[1].start.control)->applied);
+    CU_ASSERT_TRUE(is_ok(answer));
+    bench_run(d->bench, 10);
+    /* its answer was lost: asked again, it stands as wished */
+    say(fd, "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"DAY1\"}\n");
+    answer = listen_to(d, fd);
+    CU_ASSERT_TRUE(json_is_false(json_object_get(json_object_get(answer, "result"), "changed")));
+    CU_ASSERT_TRUE(is_ok(answer));
+    say(fd, "{\"v\":1,\"cmd\":\"day\",\"action\":\"begin\",\"name\":\"DAY1\"}\n");
+    answer = listen_to(d, fd);
+    CU_ASSERT_STRING_EQUAL(code(answer), "refused");
+    json_decref(answer);
+    close(fd);
+    desk_close(d);
+}
+
+static void an_asker_that_has_gone_harms_nobody(void)
+{
+    struct desk *d = desk_open();
+    for (int i = 0; i < 2 * CONTROL_REQUESTS; i++) {
+        int fd = dial(d);
+        say(fd, "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"OTHER\"}\n");
+        if (i % 2 == 0)
+            say(fd, "{\"v\":1,\"cmd\":\"status\"}\n{\"v\":1,");
+        close(fd);
+        usleep(2000);
+        bench_run(d->bench, 20);
+    }
+    int fd = dial(d);
+    say(fd, "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"DAY1\"}\n");
+    CU_ASSERT_TRUE(is_ok(listen_to(d, fd)));
+    close(fd);
+    desk_close(d);
+}
+
+static void too_many_connections_are_told_so(void)
+{
+    struct desk *d = desk_open();
+    int fds[ADMIN_CONNECTIONS_MAX + 1];
+    for (int i = 0; i <= ADMIN_CONNECTIONS_MAX; i++)
+        fds[i] = dial(d);
+    json_t *answer = listen_to(d, fds[ADMIN_CONNECTIONS_MAX]);
+    CU_ASSERT_STRING_EQUAL(code(answer), "busy");
+    json_decref(answer);
+    CU_ASSERT_PTR_NULL(listen_to(d, fds[ADMIN_CONNECTIONS_MAX]));
+    for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        say(fds[i], "{\"v\":1,\"cmd\":\"version\"}\n");
+        CU_ASSERT_TRUE(is_ok(listen_to(d, fds[i])));
+    }
+    for (int i = 0; i <= ADMIN_CONNECTIONS_MAX; i++)
+        close(fds[i]);
+    desk_close(d);
+}
+
+static void a_living_socket_is_not_taken(void)
+{
+    struct desk *d = desk_open();
+    struct admin *second = NULL;
+    char problem[CONFIG_PROBLEM_SIZE] = "";
+    CU_ASSERT_NOT_EQUAL(admin_open(&second, d->node, problem), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(problem, "another keeld answers there"));
+    int fd = dial(d);
+    say(fd, "{\"v\":1,\"cmd\":\"version\"}\n");
+    CU_ASSERT_TRUE(is_ok(listen_to(d, fd)));
+    close(fd);
+    struct config other = d->config;
+    snprintf(other.socket, sizeof(other.socket), "%s/none/s", d->directory);
+    struct node node = *d->node;
+    node.config = &other;
+    CU_ASSERT_NOT_EQUAL(admin_open(&second, &node, problem), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(problem, "make its directory"));
+    snprintf(other.socket, sizeof(other.socket), "%s/left", d->directory);
+    struct sockaddr_un address = {.sun_family = AF_UNIX}; /* what a killed daemon leaves */
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", other.socket);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(fd);
+    CU_ASSERT_EQUAL(admin_open(&second, &node, problem), 0);
+    admin_close(second);
+    desk_close(d);
+}
+
+static void rights(void)
+{
+    struct desk *d = desk_open();
+    const char *day = "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"DAY1\"}";
+    const char *look = "{\"v\":1,\"cmd\":\"health\"}";
+    char *answer = admin_line(d->admin, 0, day, strlen(day), false);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));
+    free(answer);
+    answer = admin_line(d->admin, 0, look, strlen(look), false);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"healthy\":true"));
+    free(answer);
+    desk_close(d);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"each command is answered", each_command_is_answered},
+        {"lines in pieces and in heaps", lines_in_pieces_and_in_heaps},
+        {"an oversize line ends the connection", an_oversize_line_ends_the_connection},
+        {"a day is answered when applied, and again", a_day_is_answered_when_applied},
+        {"an asker that has gone harms nobody", an_asker_that_has_gone_harms_nobody},
+        {"too many connections are told so", too_many_connections_are_told_so},
+        {"a living socket is not taken, a dead one is", a_living_socket_is_not_taken},
+        {"who may look may not change", rights},
+        {0}};
+    return unit_main("admin", tests);
+}
