@@ -3,6 +3,7 @@
 
 #include "control/address.h"
 #include "control/admin_request.h"
+#include "control/exclusive.h"
 #include "control/genesis_fields.h"
 #include "control/identity.h"
 #include "dataplane/auth/keys.h"
@@ -190,7 +191,7 @@ int ctl_genesis_install(struct ctl *ctl)
     if (code != CTL_DONE)
         return code;
     struct disk_options options = {.path = ctl->value[0], .exclusive = true, .depth = 4};
-    int rc = disk_open(&disk, &options, why);
+    int rc = exclusive_open(&disk, &options, why);
     if (rc != 0)
         return ctl_fail(rc == -EWOULDBLOCK ? CTL_REFUSED : CTL_FAILED, "genesis install: %s",
                         why[0] != '\0' ? why : strerror(-rc));

@@ -1,6 +1,7 @@
 #include "control/daemon.h"
 
 #include "control/admin.h"
+#include "control/exclusive.h"
 #include "control/log.h"
 #include "control/watch.h"
 #include "dataplane/port_dpdk.h"
@@ -106,7 +107,7 @@ static int open_disks(struct daemon *d)
                                    .depth = RING_FLIGHT_PAGES_MAX,
                                    .registered = d->ring_memory.base,
                                    .registered_size = d->ring_memory.size};
-    int rc = disk_open(&d->writer, &options, why);
+    int rc = exclusive_open(&d->writer, &options, why);
     if (rc == -EWOULDBLOCK)
         return fail(d, STARTUP_REFUSED, "another process runs on %s: stop it first",
                     d->config->data);

@@ -1,6 +1,7 @@
 #include "control/format_command.h"
 
 #include "control/address.h"
+#include "control/exclusive.h"
 #include "control/size.h"
 #include "dataplane/ring/recover.h"
 
@@ -200,7 +201,7 @@ static int format(const struct wish *w)
     int rc = disk_create(w->data, w->size, why);
     struct disk_options options = {.path = w->data, .exclusive = true, .depth = DISK_DEPTH_MAX / 4};
     if (rc == 0)
-        rc = disk_open(&disk, &options, why);
+        rc = exclusive_open(&disk, &options, why);
     if (rc != 0) {
         fprintf(stderr, "keeld: format: %s\n", why[0] != '\0' ? why : strerror(-rc));
         return rc == -EWOULDBLOCK ? FORMAT_REFUSED : FORMAT_FAILED;
