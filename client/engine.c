@@ -197,7 +197,7 @@ static void on_silence(struct engine *e)
     struct engine_member *m = &e->member[e->target];
     e->stats.timeouts++;
     e->tries++;
-    e->redirects = 0;
+    e->redirects -= e->redirects > 0; /* one more may be followed for each silence */
     e->lost_before_ns = e->now_ns;
     if (e->tries >= ENGINE_SILENT_TRIES) {
         if (m->silent > 0)

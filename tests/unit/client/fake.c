@@ -160,6 +160,12 @@ uint8_t fake_entry(struct fake *fake, enum entry_kind kind, uint32_t principal, 
     return fake->outcome.status;
 }
 
+void fake_forget(struct fake *fake)
+{
+    machine_init(fake->machine, &fake->genesis);
+    fake_lead(fake, fake->leader);
+}
+
 void fake_day(struct fake *fake, enum entry_kind kind, const char *name)
 {
     struct entry_day day = {0};
@@ -195,7 +201,9 @@ static void answer(struct fake *fake, uint32_t member, uint32_t principal, uint8
 static void redirect(struct fake *fake, uint32_t member, uint32_t principal, uint64_t request,
                      uint8_t kind, uint8_t reason)
 {
-    uint32_t named = reason == PACKET_BUSY ? member : fake->named;
+    uint32_t named = reason == PACKET_BUSY ? member
+                     : fake->circle        ? (member + 1) % FAKE_MEMBERS
+                                           : fake->named;
     const struct packet_redirect body = {.request = request,
                                          .leader = named == FAKE_NOBODY ? 0 : named + 1,
                                          .reason = reason,
@@ -277,6 +285,9 @@ static void on_submit(struct fake *fake, uint32_t member, uint32_t principal, co
     const struct machine_session *session = machine_session(fake->machine, messages->session);
     uint64_t last = messages->number + messages->count - 1;
     fake->submits++;
+    /* Only results that were given can have arrived. */
+    CU_ASSERT(messages->acked < messages->number);
+    CU_ASSERT(session == NULL || messages->acked <= session->last);
     if (session != NULL && session->principal == principal && messages->number <= session->last)
         on_duplicates(fake, member, principal, session, messages);
     if (session != NULL && last <= session->last)

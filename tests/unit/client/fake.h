@@ -48,6 +48,7 @@ struct fake {
     uint64_t term;
     uint32_t leader; /* index of a member, FAKE_NOBODY: none */
     uint32_t named;  /* whom followers name: index, FAKE_NOBODY: unknown */
+    bool circle;     /* each follower names the next one */
     bool busy;       /* the leader takes nothing and says so */
     bool deaf;       /* the leader takes nothing and says nothing */
     bool mute;       /* the leader takes everything and says nothing */
@@ -81,6 +82,8 @@ void fake_lead(struct fake *fake, uint32_t member);
 /* An entry of the leader's own: a kill, a day's end or beginning. */
 uint8_t fake_entry(struct fake *fake, enum entry_kind kind, uint32_t principal, const void *body,
                    size_t size);
+/* Every session's record is gone. */
+void fake_forget(struct fake *fake);
 void fake_day(struct fake *fake, enum entry_kind kind, const char *name);
 void fake_kill(struct fake *fake, uint64_t session);
 /* The message taken under a session's number, NULL: none. */

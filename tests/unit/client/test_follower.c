@@ -182,6 +182,40 @@ static void day_end_goes_unseen(void)
     scene_free(s);
 }
 
+/* As above, but the servers do not answer for a while: it is not given up so soon. */
+static void old_day_waits_for_servers(void)
+{
+    struct scene *s = scene_new(19, KEEL_FROM_NEXT, 1, 64, KEEL_RAW);
+    scene_live(s, 30);
+    s->published[0] += 20;
+    s->no_server = true;
+    s->day = 1;
+    scene_live(s, 30);
+    scene_run(s, 3 * SECOND);
+    s->no_server = false;
+    scene_run(s, 20 * SECOND);
+    CU_ASSERT(s->ended == 1 && s->ended_next == s->published[0]);
+    scene_live(s, 30);
+    CU_ASSERT(scene_complete(s));
+    scene_free(s);
+}
+
+/* The first packets of a day are lost on every line: it still begins at 1. */
+static void new_day_begins_at_1(void)
+{
+    struct scene *s = scene_new(20, KEEL_FROM_NEXT, 1, 64, KEEL_RAW);
+    scene_live(s, 10);
+    scene_say(s, 0, 0, s->published[0], MOLD_END_OF_SESSION);
+    scene_run(s, FOLLOWER_MS);
+    s->day = 1;
+    s->published[1] = 40;
+    scene_publish(s, 5);
+    scene_run(s, SECOND);
+    CU_ASSERT(s->f->first == 1 && s->log_count > 0);
+    CU_ASSERT(scene_complete(s));
+    scene_free(s);
+}
+
 /* A replica that lags still publishes yesterday: its packets are late, not a new day. */
 static void late_line_is_not_a_new_day(void)
 {
@@ -320,6 +354,8 @@ int main(void)
         {"asks with restraint", asks_with_restraint},
         {"rolls the day", day_rolls},
         {"rolls the day also when its end goes unseen", day_end_goes_unseen},
+        {"waits for servers before it gives a day up", old_day_waits_for_servers},
+        {"begins a new day at 1 whatever it hears first", new_day_begins_at_1},
         {"takes a late line for late", late_line_is_not_a_new_day},
         {"stops when lines differ", differing_lines_stop_it},
         {"says that the framing is wrong", wrong_framing_is_said},

@@ -142,7 +142,7 @@ void world_start(struct world *w, uint32_t client, const char *session, uint16_t
 static void collect(struct world_client *c)
 {
     struct keel_result result;
-    while (engine_result(c->engine, &result)) {
+    while (!c->holds && engine_result(c->engine, &result)) {
         CU_ASSERT_FATAL(c->results < WORLD_RESULTS);
         c->result[c->results++] = result;
     }
@@ -213,6 +213,14 @@ void world_run(struct world *w, uint64_t ns, bool (*done)(struct world *world))
 bool world_ready(struct world *w)
 {
     return w->client[0].engine->phase == ENGINE_READY;
+}
+
+struct engine *world_started(struct world *w, const char *session)
+{
+    world_start(w, 0, session, 0, 0, 0);
+    world_run(w, 5000 * ENGINE_MS, world_ready);
+    CU_ASSERT_FATAL(w->client[0].engine->phase == ENGINE_READY);
+    return w->client[0].engine;
 }
 
 size_t world_payload(uint64_t number, uint8_t *bytes)

@@ -20,6 +20,7 @@ struct world_client {
     struct keyring *keys;
     uint32_t index;
     uint16_t port;    /* of this process */
+    bool holds;       /* the application does not collect its results */
     uint64_t results; /* results given out since it began */
     struct keel_result result[WORLD_RESULTS];
 };
@@ -61,6 +62,8 @@ void world_kill(struct world *world, uint32_t client);
  */
 void world_run(struct world *world, uint64_t ns, bool (*done)(struct world *world));
 bool world_ready(struct world *world);
+/* Client 0 started, with its session open. */
+struct engine *world_started(struct world *world, const char *session);
 /* Payload of a number in this test: content and size follow from it. */
 size_t world_payload(uint64_t number, uint8_t *bytes);
 /* Submits and runs until `last` is the last number given and all are answered, or `ns` have passed.
