@@ -1,0 +1,341 @@
+"""A cluster of real keeld processes in network namespaces, for the demo and the end-to-end tests.
+
+    switch namespace: a bridge
+      replica namespaces 1..N: one end of a veth pair each, no kernel address on it; keeld's DPDK port
+      client namespace: kernel sockets at 10.77.0.100; gateway, consumer, capture
+
+Everything that is made has a name of this run and is removed by Cluster.close(), which also runs on
+Ctrl-C. Processes are ended by id. Standard library only.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+PORT, LINE_PORT, REQUEST_PORT = 7400, 7410, 7411
+CLIENT_IP = '10.77.0.100'
+PRINCIPALS = range(100, 108)
+
+
+class Failure(Exception):
+    """Something that the run has to hold did not."""
+
+
+def run(*words, check=True, timeout=30, **options):
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True,
+                          timeout=timeout, **options)
+    if check and done.returncode != 0:
+        raise Failure('%s: exit %d: %s' % (' '.join(map(str, words)), done.returncode,
+                                           (done.stderr or done.stdout).strip()[-400:]))
+    return done
+
+
+class Cluster:
+    def __init__(self, build, size=3, ring='64M', checkpoint='4M', framing='envelope', idle='yield',
+                 port='af_packet', roles='', genesis=(), directory=None, day='20261124', feed='',
+                 ring_section=''):
+        self.build = os.path.abspath(build)
+        self.size, self.ring, self.checkpoint = size, ring, checkpoint
+        self.framing, self.idle, self.port_kind, self.roles = framing, idle, port, roles
+        self.genesis_options, self.day = list(genesis), day
+        self.feed, self.ring_section = feed, ring_section
+        self.name = 'keel%d' % os.getpid()
+        self.own_directory = directory is None
+        self.dir = directory or tempfile.mkdtemp(prefix='keel-run-', dir=scratch())
+        self.replica = {}     # id -> Popen
+        self.helpers = []     # other processes
+        self.namespaces = []
+        self.starts = os.path.join(self.dir, 'starts')
+        self.closed = False
+
+    # --- programs and places -------------------------------------------------------------------
+
+    def program(self, name):
+        where = {'keeld': 'control', 'keelctl': 'control', 'keelcat': 'client',
+                 'keel-judge': 'tests/judge', 'gen_day': 'tests/tools'}[name]
+        return os.path.join(self.build, where, name)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def ids(self):
+        return range(1, self.size + 1)
+
+    @staticmethod
+    def ip(replica):
+        return '10.77.0.%d' % replica
+
+    def members(self):
+        return ','.join('%d=%s:%d' % (i, self.ip(i), PORT) for i in self.ids())
+
+    def ns(self, host):
+        return '%s-%s' % (self.name, host)
+
+    def inside(self, host, *words):
+        return ['ip', 'netns', 'exec', self.ns(host)] + [str(w) for w in words]
+
+    # --- set-up --------------------------------------------------------------------------------
+
+    def _namespace(self, host):
+        run('ip', 'netns', 'add', self.ns(host))
+        self.namespaces.append(self.ns(host))
+        for setting in ('all', 'default'):
+            run(*self.inside(host, 'sysctl', '-qw', 'net.ipv6.conf.%s.disable_ipv6=1' % setting),
+                check=False)
+        run(*self.inside(host, 'ip', 'link', 'set', 'lo', 'up'))
+
+    def _cable(self, host, name, index):
+        end = 'p%d' % index
+        run('ip', 'link', 'add', end, 'netns', self.ns('sw'), 'type', 'veth', 'peer', 'name', name,
+            'netns', self.ns(host))
+        run(*self.inside('sw', 'ip', 'link', 'set', end, 'master', 'br0', 'up'))
+        # A veth carries frames as the sender left them: no half-made checksums from kernel senders.
+        run(*self.inside(host, 'ethtool', '-K', name, 'tx', 'off'), check=False)
+        run(*self.inside(host, 'ip', 'link', 'set', name, 'up'))
+
+    def network(self):
+        self._namespace('sw')
+        run(*self.inside('sw', 'ip', 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0'))
+        run(*self.inside('sw', 'ip', 'link', 'set', 'br0', 'up'))
+        for i in self.ids():
+            self._namespace('r%d' % i)
+            self._cable('r%d' % i, 'port', i)
+        self._namespace('cl')
+        self._cable('cl', 'eth0', 9)
+        run(*self.inside('cl', 'ip', 'addr', 'add', CLIENT_IP + '/24', 'dev', 'eth0'))
+        run(*self.inside('cl', 'sysctl', '-qw', 'net.core.rmem_max=33554432'), check=False)
+
+    def _keys(self):
+        section = {}
+        for i in self.ids():
+            section[i] = run(self.program('keelctl'), 'key', 'new', 'replica', i).stdout
+        clients = ''
+        for p in PRINCIPALS:
+            text = run(self.program('keelctl'), 'key', 'new', 'client', p).stdout
+            self._write('client-%d.key' % p, text, 0o600)
+            clients += text
+        for i in self.ids():
+            below = ''.join(section[j] for j in self.ids() if j <= i)
+            self._write('replica-%d.key' % i, below + clients, 0o600)
+
+    def _write(self, name, text, mode=0o644):
+        fd = os.open(self.path(name), os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode)
+        with os.fdopen(fd, 'w') as file:
+            file.write(text)
+
+    def config(self, i):
+        return '\n'.join([
+            '[replica]', 'id = %d' % i, 'data = %s' % self.path('ring-%d' % i),
+            '[network]', 'port = %s:port' % self.port_kind, 'address = %s/24' % self.ip(i),
+            'udp_port = %d' % PORT,
+            '[feed]', 'framing = %s' % self.framing, 'request_port = %d' % REQUEST_PORT,
+            'destinations = %s:%d' % (CLIENT_IP, LINE_PORT), 'consumers = %s' % CLIENT_IP, self.feed,
+            '[ring]', self.ring_section,
+            '[cores]', 'idle = %s' % self.idle, self.roles,
+            '[memory]', 'hugepages = auto',
+            '[admin]', 'socket = %s' % self.path('admin-%d.sock' % i),
+            '[keys]', 'file = %s' % self.path('replica-%d.key' % i), ''])
+
+    def format(self):
+        identities = []
+        for i in self.ids():
+            done = run(self.program('keeld'), 'format', '--data', self.path('ring-%d' % i),
+                       '--replica', i, '--address', '%s:%d' % (self.ip(i), PORT), '--size', self.ring,
+                       '--checkpoint-size', self.checkpoint, timeout=120)
+            identities.append([line for line in done.stdout.splitlines() if 'incarnation=' in line][0])
+        run(self.program('keelctl'), 'genesis', 'create', '--out', self.path('genesis'), '--day',
+            self.day, *self.genesis_options, *identities)
+        for i in self.ids():
+            run(self.program('keelctl'), 'genesis', 'install', '--data', self.path('ring-%d' % i),
+                self.path('genesis'))
+            self._write('keeld-%d.conf' % i, self.config(i))
+        self._keys()
+
+    # --- replicas ------------------------------------------------------------------------------
+
+    def _note(self, word, i):
+        with open(self.starts, 'a') as file:
+            file.write('%s %d %d\n' % (word, i, time.time_ns()))
+
+    def start(self, i):
+        self._note('start', i)
+        log = open(self.path('keeld-%d.log' % i), 'a')
+        self.replica[i] = subprocess.Popen(
+            self.inside('r%d' % i, self.program('keeld'), '--config', self.path('keeld-%d.conf' % i)),
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        log.close()
+
+    def start_all(self):
+        for i in self.ids():
+            self.start(i)
+
+    def kill(self, i, how=signal.SIGKILL):
+        process = self.replica.pop(i, None)
+        if process is None:
+            return
+        process.send_signal(how)
+        process.wait(timeout=20)
+        self._note('kill', i)
+
+    def alive(self):
+        return [i for i, p in self.replica.items() if p.poll() is None]
+
+    def ctl(self, i, *words, timeout=5):
+        done = run(self.program('keelctl'), '--json', '--timeout', timeout, '-s',
+                   self.path('admin-%d.sock' % i), *words, check=False, timeout=timeout + 5)
+        return done.returncode, done.stdout
+
+    def status(self, i):
+        code, text = self.ctl(i, 'status')
+        try:
+            return json.loads(text) if code == 0 else None
+        except ValueError:
+            return None
+
+    def log_tail(self, i, lines=5):
+        try:
+            with open(self.path('keeld-%d.log' % i)) as file:
+                return ''.join(file.readlines()[-lines:])
+        except OSError:
+            return ''
+
+    def leader(self, timeout=20.0):
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            for i in self.alive():
+                status = self.status(i)
+                if status and status['role'] == 'leader' and status['commit_index'] > 0:
+                    return i
+            dead = [i for i, p in self.replica.items() if p.poll() is not None]
+            if dead:
+                raise Failure('replica %d ended by itself: %s' % (dead[0], self.log_tail(dead[0])))
+            time.sleep(0.05)
+        raise Failure('no leader within %g s' % timeout)
+
+    def wait_equal(self, timeout=30.0, ids=None):
+        """All have applied the same, with the same digest; returns the index."""
+        until = time.monotonic() + timeout
+        seen = []
+        while time.monotonic() < until:
+            seen = [self.status(i) for i in (ids or self.ids())]
+            if all(seen) and len({(s['applied_index'], s['digest']) for s in seen}) == 1:
+                return seen[0]['applied_index']
+            time.sleep(0.1)
+        raise Failure('replicas do not agree within %g s: %s' % (
+            timeout, [(s['applied_index'], s['commit_index'], s['digest']) if s else None for s in seen]))
+
+    # --- programs in the client namespace -------------------------------------------------------
+
+    def spawn(self, *words, out=None, err=None, host='cl'):
+        def opened(name):
+            return open(self.path(name), 'ab') if name else subprocess.DEVNULL
+        process = subprocess.Popen(self.inside(host, *words), stdout=opened(out), stderr=opened(err),
+                                   stdin=subprocess.DEVNULL, start_new_session=True)
+        self.helpers.append(process)
+        return process
+
+    def publish(self, source, name='gateway', principal=100, *more, form='length-prefixed'):
+        return self.spawn(self.program('keelcat'), 'publish', source, '--format', form, '--members',
+                          self.members(), '--key', self.path('client-%d.key' % principal),
+                          '--session', name, '--log', self.path(name + '.log'), '--stats',
+                          self.path(name + '.stats'), *more, out=name + '.out', err=name + '.err')
+
+    def follow(self, name='consumer', *more):
+        requests = []
+        for i in self.ids():
+            requests += ['--request', '%s:%d' % (self.ip(i), REQUEST_PORT)]
+        return self.spawn(self.program('keelcat'), 'follow', '--listen',
+                          '%s:%d' % (CLIENT_IP, LINE_PORT), *requests, '--framing', self.framing,
+                          '--from', 'start', '--stats', self.path(name + '.stats'), *more,
+                          out=name + '.out', err=name + '.err')
+
+    def capture(self, name='feed.pcap', expression=None, host='cl', interface='eth0'):
+        expression = expression or 'udp port %d or udp port %d' % (LINE_PORT, REQUEST_PORT)
+        process = self.spawn('dumpcap', '-i', interface, '-P', '-q', '-B', '64', '-f', expression,
+                             '-w', self.path(name), err=name + '.err', host=host)
+        until = time.monotonic() + 10
+        while time.monotonic() < until and process.poll() is None:
+            if os.path.exists(self.path(name)) and os.path.getsize(self.path(name)) >= 24:
+                return process
+            time.sleep(0.05)
+        raise Failure('dumpcap did not start: ' + read(self.path(name + '.err'))[-300:])
+
+    def stop_capture(self, process, name='feed.pcap'):
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+        text = read(self.path(name + '.err'))
+        for line in text.splitlines():  # "Packets received/dropped on interface 'eth0': 9/0 (...)"
+            if 'received/dropped' in line and "': " in line:
+                dropped = line.split("': ")[1].split('/')[1].split()[0]
+                if int(dropped) > 0:
+                    raise Failure('the capture itself lost %s packets: evidence incomplete' % dropped)
+
+    def judge_words(self, gateways=('gateway',), captures=('feed.pcap',)):
+        words = [self.program('keel-judge')]
+        for i in self.ids():
+            words += ['--ring', '%d=%s' % (i, self.path('ring-%d' % i)),
+                      '--line', '%d=%s' % (i, self.ip(i))]
+        for name in gateways:
+            words += ['--gateway', self.path(name + '.log')]
+        for name in captures:
+            words += ['--capture', self.path(name)]
+        return words + ['--feed-port', LINE_PORT, '--framing', self.framing, '--starts', self.starts,
+                        '--complete-gateways']
+
+    def judge(self, gateways=('gateway',), captures=('feed.pcap',), timeout=120):
+        return run(*self.judge_words(gateways, captures), check=False, timeout=timeout)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def stop_all(self):
+        for i in list(self.replica):
+            self.kill(i, signal.SIGTERM)
+
+    def close(self, keep=False):
+        if self.closed:
+            return
+        self.closed = True
+        for process in list(self.replica.values()) + self.helpers:
+            if process.poll() is None:
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                process.wait(timeout=20)
+        for name in self.namespaces:
+            subprocess.run(['ip', 'netns', 'del', name], stderr=subprocess.DEVNULL)
+        if self.own_directory and not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close()
+
+
+def read(path):
+    try:
+        with open(path, errors='replace') as file:
+            return file.read()
+    except OSError:
+        return ''
+
+
+def stats(path):
+    """keelcat's figures; None while there are none."""
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+def scratch():
+    """Where rings lie: a real file system with O_DIRECT, not memory."""
+    return os.environ.get('KEEL_SCRATCH', '/var/tmp')
