@@ -183,8 +183,9 @@ static int get_file(struct disk *disk, const struct disk_options *options, char 
                  options->path, strerror(-result));
         return result;
     }
-    if (options->exclusive && flock(disk->fd, LOCK_EX | LOCK_NB) != 0) {
+    if (options->exclusive && flock(disk->fd, LOCK_EX | LOCK_NB) != 0)
         result = errno == EAGAIN ? -EWOULDBLOCK : -errno;
+    if (result < 0)
         snprintf(
             problem, DISK_PROBLEM_SIZE,
             result == -EWOULDBLOCK
@@ -192,7 +193,6 @@ static int get_file(struct disk *disk, const struct disk_options *options, char 
                   "stop it, or wait"
                 : "%s: flock failed",
             options->path);
-    }
     return result;
 }
 
@@ -437,6 +437,9 @@ void disk_close(struct disk *disk)
             io_uring_cqe_seen(&disk->ring, cqe);
             disk->in_flight--;
         }
+        if (disk->fixed_file)
+            io_uring_unregister_files(
+                &disk->ring); /* or the file would outlive this call for a while */
         io_uring_queue_exit(&disk->ring);
     }
     if (disk->zeros != NULL)

@@ -235,7 +235,8 @@ int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t s
         store->powerless = true;
         return -EIO;
     }
-    memcpy(store->bytes + offset, buffer, size);
+    if (!store->lose_blocking)
+        memcpy(store->bytes + offset, buffer, size);
     return 0;
 }
 

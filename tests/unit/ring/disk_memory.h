@@ -41,6 +41,7 @@ struct memory_store {
     uint64_t power_sectors; /* ... and these of its first 64 sectors have been written; 0: never */
     bool powerless;         /* nothing changes bytes any more; calls answer -EIO */
     bool lose_writes;       /* asynchronous writes are confirmed and never made */
+    bool lose_blocking;     /* the same of blocking ones */
     uint64_t flushes;
 };
 

@@ -1,0 +1,199 @@
+/* The first blocks: format, superblock copies, genesis installed once. */
+#include "tests/unit/ring/world.h"
+#include "tests/unit/unit.h"
+
+#include "dataplane/crc32c.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void made_sound(struct genesis *genesis)
+{
+    genesis->crc = crc32c(genesis, offsetof(struct genesis, crc));
+}
+
+struct seen {
+    uint64_t calls, done, total;
+};
+
+static void note_progress(void *context, uint64_t done, uint64_t total)
+{
+    struct seen *seen = context;
+    seen->calls++;
+    CU_ASSERT(done > seen->done && done <= total);
+    seen->done = done;
+    seen->total = total;
+}
+
+static void format_zeroes_everything(void)
+{
+    struct world world;
+    world_init(&world, 600, 64, 4, 1);
+    memset(world.store.bytes, 0xee, world.store.size);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_super super;
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == -ENOENT);
+    struct seen seen = {0};
+    CU_ASSERT(ring_format(world.writer, &world.super, note_progress, &seen, problem) == 0);
+    CU_ASSERT(seen.calls > 1 && seen.done == seen.total && seen.total == world.store.size);
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == 0);
+    CU_ASSERT(super.incarnation == world.super.incarnation && super.slots == 600);
+    uint64_t other = 0;
+    for (uint64_t i = 2 * 4096; i < world.store.size; i++)
+        other += world.store.bytes[i] != 0;
+    CU_ASSERT(other == 0);
+    struct genesis genesis;
+    CU_ASSERT(ring_genesis_read(world.writer, &genesis, problem) == -ENOENT);
+    world_free(&world);
+}
+
+/* Power goes at each write of a format: either no ring is there, or the whole. */
+static void format_is_all_or_nothing(void)
+{
+    uint64_t rings = 0, none = 0;
+    for (uint64_t power = 1; power < 10; power++) {
+        struct world world;
+        world_init(&world, 256, 64, 4, power);
+        world_start(&world);
+        CU_ASSERT(world_append(&world, 1, 100));
+        world_settle(&world);
+        struct ring_super super = world.super;
+        super.incarnation = 777;
+        world.store.power_at = world.store.writes + power;
+        world.store.power_sectors = world_random(&world);
+        char problem[DISK_PROBLEM_SIZE] = "";
+        int result = ring_format(world.writer, &super, NULL, NULL, problem);
+        world.store.powerless = false;
+        world.store.power_at = 0;
+        struct ring_super found;
+        int read = ring_super_read(world.writer, &found, problem);
+        CU_ASSERT(read == 0 || read == -ENOENT || read == -EBADMSG);
+        rings += read == 0 && found.incarnation == 777;
+        none += read != 0;
+        if (read == 0 && found.incarnation == 777)
+            for (uint64_t slot = 0; slot < 256; slot++)
+                CU_ASSERT(world.store.bytes[ring_slot_offset(&found, slot) + 8] == 0);
+        world_free(&world);
+        if (result == 0)
+            break;
+    }
+    CU_ASSERT(rings > 0 && none > 0);
+}
+
+static void bad_geometry(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_super super = world.super;
+    super.slots = 255;
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == -EINVAL);
+    super.slots = 257; /* one more than there is room for */
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == -EINVAL);
+    CU_ASSERT(strstr(problem, "smaller") != NULL);
+    super = world.super;
+    super.checkpoint_blocks = 1;
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == -EINVAL);
+    super = world.super;
+    super.replica = 8;
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == -EINVAL);
+    super = world.super;
+    super.incarnation = 0;
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == -EINVAL);
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == 0); /* nothing was touched */
+    world_free(&world);
+}
+
+static void one_copy_will_do(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_super super;
+    struct genesis genesis;
+    struct ring_recovery found;
+    for (uint32_t block = 0; block < 4; block++) {
+        world.store.bytes[block * 4096 + 40] ^= 1;
+        CU_ASSERT(ring_super_read(world.writer, &super, problem) == 0);
+        CU_ASSERT(ring_genesis_read(world.writer, &genesis, problem) == 0);
+        CU_ASSERT(ring_recover(world.writer, true, &found, problem) == 0);
+        CU_ASSERT(found.repaired_blocks == 1 && found.damage == RING_INTACT);
+        ring_recovery_free(&found);
+        CU_ASSERT(memcmp(world.store.bytes + (block & 2) * 4096,
+                         world.store.bytes + ((block & 2) + 1) * 4096, 4096) == 0);
+    }
+    world.store.bytes[40] ^= 1;
+    world.store.bytes[4096 + 40] ^= 1;
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == -EBADMSG);
+    world.store.bytes[40] ^= 1;
+    world.store.bytes[2 * 4096 + 40] ^= 1;
+    world.store.bytes[3 * 4096 + 40] ^= 1;
+    CU_ASSERT(ring_genesis_read(world.writer, &genesis, problem) == -EBADMSG);
+    CU_ASSERT(ring_recover(world.writer, true, &found, problem) == -EBADMSG);
+    world_free(&world);
+}
+
+/* H1: a wiped server is formatted again with the same genesis record and would come back as the old
+ * voter with an empty log. Its new format drew another incarnation: the record is refused. */
+static void h1_genesis_once(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) ==
+              0); /* the same again */
+    struct genesis other = world.genesis;
+    other.cluster_id++;
+    made_sound(&other);
+    CU_ASSERT(ring_genesis_install(world.writer, &other, problem) == -EEXIST);
+    struct ring_super super = world.super;
+    super.incarnation = 999; /* wiped, formatted again */
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == 0);
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) == -EPERM);
+    struct genesis read;
+    CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == -ENOENT);
+    other = world.genesis;
+    other.founder[WORLD_REPLICA].incarnation = 999;
+    CU_ASSERT(ring_genesis_install(world.writer, &other, problem) ==
+              -EINVAL); /* its crc is wrong */
+    made_sound(&other);
+    CU_ASSERT(ring_genesis_install(world.writer, &other, problem) == 0);
+    CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == 0);
+    CU_ASSERT(memcmp(&read, &other, sizeof(read)) == 0);
+    world_free(&world);
+}
+
+/* Power goes while the record is installed: it is there, or can be installed again. */
+static void install_torn(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    for (uint64_t power = 1; power <= 2; power++)
+        for (uint64_t sectors = 0; sectors < 4; sectors++) {
+            memset(world.store.bytes + 2 * 4096, 0, 2 * 4096);
+            world.store.power_at = world.store.writes + power;
+            world.store.power_sectors = sectors;
+            CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) == -EIO);
+            world.store.powerless = false;
+            struct genesis read;
+            int result = ring_genesis_read(world.writer, &read, problem);
+            CU_ASSERT(result == (power == 2 || (sectors & 1) != 0 ? 0 : -ENOENT));
+            CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) == 0);
+            CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == 0);
+        }
+    world_free(&world);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"format zeroes everything", format_zeroes_everything},
+        {"format is all or nothing", format_is_all_or_nothing},
+        {"bad geometry is refused", bad_geometry},
+        {"one intact copy will do, and is copied", one_copy_will_do},
+        {"H1 the genesis record is installed once, for this incarnation", h1_genesis_once},
+        {"power goes while genesis is installed", install_torn},
+        {0}};
+    return unit_main("ring superblock and genesis", tests);
+}
