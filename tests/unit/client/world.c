@@ -255,7 +255,7 @@ bool world_publish(struct world *w, uint32_t client, uint64_t last, uint64_t ns)
 bool world_results_ok(const struct world *w, uint32_t client, uint64_t first, uint64_t last)
 {
     const struct world_client *c = &w->client[client];
-    if (c->results != last - first + 1)
+    if (c->results != last - first + 1 || c->engine->stats.answered != c->results)
         return false;
     for (uint64_t i = 0; i < c->results; i++) {
         const struct keel_result *r = &c->result[i];
