@@ -57,6 +57,14 @@ static bool tsc_is_good(void)
            strcmp(name, "hyperv_clocksource_tsc_page") == 0;
 }
 
+/* The counter, not read before what stands before it: else a time could be older than one that
+ * another thread has shown. */
+static inline uint64_t read_tick(void)
+{
+    _mm_lfence();
+    return __rdtsc();
+}
+
 /* Reads a kernel clock between two reads of the counter; *width_ticks is how far they lie apart. */
 static uint64_t measure(clockid_t id, uint64_t *tick, uint64_t *width_ticks)
 {
@@ -64,9 +72,9 @@ static uint64_t measure(clockid_t id, uint64_t *tick, uint64_t *width_ticks)
     *tick = 0;
     *width_ticks = UINT64_MAX;
     for (int try = 0; try < MEASURE_TRIES; try++) {
-        uint64_t before = __rdtsc();
+        uint64_t before = read_tick();
         uint64_t ns = kernel_ns(id);
-        uint64_t after = __rdtsc();
+        uint64_t after = read_tick();
         if (after - before >= *width_ticks)
             continue;
         *width_ticks = after - before;
@@ -113,7 +121,7 @@ HOT uint64_t clock_now_ns(struct clock *clock)
     uint64_t ns;
     if (!clock->tsc)
         return kernel_ns(CLOCK_BOOTTIME);
-    uint64_t tick = __rdtsc();
+    uint64_t tick = read_tick();
     if (__builtin_expect(clock_line_read(&clock->line, tick, &ns), 1))
         return ns;
     return clock_line_beyond(&clock->line, tick, kernel_ns(CLOCK_BOOTTIME));

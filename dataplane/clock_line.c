@@ -38,7 +38,6 @@ static void publish(struct clock_line *line, const struct clock_piece *piece)
     atomic_store_explicit(&slot->end, piece->end, memory_order_relaxed);
     atomic_store_explicit(&slot->base_ns, piece->base_ns, memory_order_relaxed);
     atomic_store_explicit(&slot->rate, piece->rate, memory_order_relaxed);
-    atomic_store_explicit(&slot->ahead_ns, piece->ahead_ns, memory_order_relaxed);
     atomic_store_explicit(&slot->alone, piece->alone, memory_order_relaxed);
     /* Pairs with the acquire load in clock_line_read(): the piece before its number. */
     atomic_store_explicit(&line->newest, number, memory_order_release);
@@ -83,15 +82,13 @@ static void measure_rate(struct clock_line *line, uint64_t tick, uint64_t ns)
     line->measured_ns = ns;
 }
 
-/* A piece that does not follow the last: it starts a little later, not before all that readers were
- * told. `alone`: until then, too, no older piece is to be read. */
-static void publish_apart(struct clock_line *line, uint64_t tick, uint64_t ns, uint64_t ahead_ns,
-                          bool alone)
+/* A piece that does not follow the last: it begins a little later, at the time that it will be then
+ * if it is `from_ns` now. `alone`: until then, too, no older piece is to be read. */
+static void publish_apart(struct clock_line *line, uint64_t tick, uint64_t from_ns, bool alone)
 {
     struct clock_piece next = {.start = tick + ticks_of(CLOCK_MARGIN_NS, line->rate),
-                               .base_ns = ns + CLOCK_MARGIN_NS + ahead_ns,
+                               .base_ns = from_ns + CLOCK_MARGIN_NS,
                                .rate = line->rate,
-                               .ahead_ns = ahead_ns,
                                .alone = alone};
     next.end = next.start + ticks_of(CLOCK_PIECE_NS, line->rate);
     publish(line, &next);
@@ -114,7 +111,6 @@ static void publish_next(struct clock_line *line, uint64_t tick, uint64_t ns)
     __extension__ __int128 bend = (__int128)line->rate * slew_ns / (int64_t)CLOCK_PIECE_NS;
     next.rate = line->rate + (uint64_t)(int64_t)bend;
     next.end = next.start + ticks_of(CLOCK_PIECE_NS, next.rate);
-    next.ahead_ns = behind_ns < 0 ? (uint64_t)-behind_ns : 0;
     publish(line, &next);
 }
 
@@ -135,10 +131,9 @@ void clock_line_measured(struct clock_line *line, uint64_t tick, uint64_t ns)
     uint64_t line_ns;
     if (!clock_line_read(line, tick, &line_ns)) {
         /* Late, or the counter began anew. Readers have been told clock_line_beyond(). */
-        uint64_t told_ns = clock_line_beyond(line, tick, ns);
-        publish_apart(line, tick, ns, told_ns - ns + CLOCK_PAD_NS, true);
+        publish_apart(line, tick, clock_line_beyond(line, tick, ns) + CLOCK_PAD_NS, true);
     } else if (ns > line_ns + CLOCK_STEP_NS) {
-        publish_apart(line, tick, ns, 0, false);
+        publish_apart(line, tick, ns, false);
     } else if (ns_of(last->end - tick, line->rate) < CLOCK_RENEW_NS) {
         publish_next(line, tick, ns);
     }
@@ -150,7 +145,6 @@ static void read_slot(const struct clock_slot *slot, struct clock_piece *piece)
     piece->end = atomic_load_explicit(&slot->end, memory_order_relaxed);
     piece->base_ns = atomic_load_explicit(&slot->base_ns, memory_order_relaxed);
     piece->rate = atomic_load_explicit(&slot->rate, memory_order_relaxed);
-    piece->ahead_ns = atomic_load_explicit(&slot->ahead_ns, memory_order_relaxed);
     piece->alone = atomic_load_explicit(&slot->alone, memory_order_relaxed);
 }
 
@@ -187,12 +181,12 @@ uint64_t clock_line_beyond(struct clock_line *line, uint64_t tick, uint64_t kern
         if (atomic_load_explicit(&line->newest, memory_order_relaxed) == newest)
             break;
     }
-    /* In the margin before a piece that stands apart: as before it was published, which is
-     * CLOCK_PAD_NS less than where it begins. */
-    if (tick < piece.start && piece.start - tick <= 2 * ticks_of(CLOCK_MARGIN_NS, piece.rate))
-        return kernel_ns + piece.ahead_ns - CLOCK_PAD_NS;
-    uint64_t ns = kernel_ns + piece.ahead_ns + CLOCK_PAD_NS;
-    if (tick >= piece.end && ns < piece_ns(&piece, piece.end))
-        ns = piece_ns(&piece, piece.end);
-    return ns;
+    /* Past the last piece, no less than its end; before one that stands alone, no less than what
+     * was told when it was planned. */
+    uint64_t floor_ns = 0;
+    if (tick >= piece.end)
+        floor_ns = piece_ns(&piece, piece.end);
+    else if (piece.alone != 0)
+        floor_ns = piece.base_ns - CLOCK_MARGIN_NS - CLOCK_PAD_NS;
+    return kernel_ns > floor_ns ? kernel_ns : floor_ns;
 }

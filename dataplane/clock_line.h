@@ -17,12 +17,12 @@
 enum {
     CLOCK_PIECES = 4, /* slots; the newest CLOCK_PIECES_READ of them may be read */
     CLOCK_PIECES_READ = 3,
-    CLOCK_READ_TRIES = 8,          /* each failed one means a piece published in the meantime */
-    CLOCK_RATE_SHIFT = 48,         /* of a rate: ns per tick as a fixed-point number */
-    CLOCK_SLEW_PPM_MAX = 200,      /* how much a piece may run faster or slower than measured */
-    CLOCK_PAD_NS = 50000,          /* more than a piece's error can grow in its length */
-    CLOCK_MARGIN_NS = 1000000,     /* an unplanned piece starts so far ahead */
-    CLOCK_STEP_NS = 1000000,       /* the line is put forward, not slewed, if it is so far behind */
+    CLOCK_READ_TRIES = 8,      /* each failed one means a piece published in the meantime */
+    CLOCK_RATE_SHIFT = 48,     /* of a rate: ns per tick as a fixed-point number */
+    CLOCK_SLEW_PPM_MAX = 200,  /* how much a piece may run faster or slower than measured */
+    CLOCK_PAD_NS = 20000,      /* more than two rates differ in the time that publishing takes */
+    CLOCK_MARGIN_NS = 1000000, /* an unplanned piece starts so far ahead */
+    CLOCK_STEP_NS = 1000000,   /* the line is put forward, not slewed, if it is so far behind */
     CLOCK_RATE_MIN_NS = 100000000, /* shortest time over which a rate is measured */
     CLOCK_RATE_PPM_MAX = 1000,     /* a rate that differs by more is believed only ... */
     CLOCK_RATE_ODD_MAX = 3         /* ... when so many measurements in a row agree on it */
@@ -35,12 +35,11 @@ struct clock_piece {
     uint64_t end;     /* first tick after it */
     uint64_t base_ns; /* time at start */
     uint64_t rate;
-    uint64_t ahead_ns; /* at most so far ahead of the kernel's time */
-    uint64_t alone;    /* 1: older pieces are of the past, perhaps of another life of the counter */
+    uint64_t alone; /* 1: older pieces are of the past, perhaps of another life of the counter */
 };
 
 struct clock_slot {
-    _Atomic uint64_t start, end, base_ns, rate, ahead_ns, alone;
+    _Atomic uint64_t start, end, base_ns, rate, alone;
 };
 
 struct clock_line {

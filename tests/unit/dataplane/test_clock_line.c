@@ -128,7 +128,7 @@ static void test_h20_never_back(void)
                 clock_line_measured(&h.line, then_tick, then_ns);
                 events[5]++;
             } else {
-                pass(&h, (double)(next_random(&random) % 20000) * 1000);
+                pass(&h, (double)(next_random(&random) % (event < 130 ? 300 : 20000)) * 1000);
             }
             uint64_t ns = read_line(&h);
             CU_ASSERT_FATAL(ns >= last);
@@ -184,6 +184,47 @@ static void test_stands_still(void)
     pass(&h, 2e6);
     CU_ASSERT(off_ns(&h) < 10000 && off_ns(&h) > -10000);
     CU_ASSERT_EQUAL(h.line.rate, rate);
+}
+
+static void step(struct host *h, double ns, int steps, uint64_t *last)
+{
+    for (int i = 0; i < steps; i++) {
+        pass(h, ns);
+        uint64_t read_ns = read_line(h);
+        CU_ASSERT_FATAL(read_ns >= *last);
+        *last = read_ns;
+    }
+}
+
+/* Nobody measures for longer than a piece lasts, while the kernel's rate changes by so much that
+ * the line is ahead of it or behind: looked at in small steps over the end, over the next
+ * measurement, and over the beginning of the piece that follows. */
+static void test_late(void)
+{
+    for (int ppm = -500; ppm <= 500; ppm += 100) {
+        struct host h;
+        uint64_t last = 0, ns;
+        start(&h, 2500000000, 0);
+        pass(&h, 1e9);
+        measured(&h);
+        h.kernel_rate = 1 + ppm * 1e-6;
+        pass(&h, 2.99e9);
+        CU_ASSERT(clock_line_read(&h.line, tick(&h), &ns));
+        for (int i = 0; i < 20000 && clock_line_read(&h.line, tick(&h), &ns); i++)
+            step(&h, 1e3, 1, &last);
+        CU_ASSERT(!clock_line_read(&h.line, tick(&h), &ns));
+        double off = off_ns(&h);
+        CU_ASSERT(off > -1 && off < 2000000);
+        measured(&h);
+        h.kernel_rate = 1 - ppm * 1e-6;
+        /* What is told meanwhile goes with the kernel, or stands: it does not run ahead. */
+        CU_ASSERT(off_ns(&h) < off + 1);
+        step(&h, 1e3, 900, &last);
+        CU_ASSERT(!clock_line_read(&h.line, tick(&h), &ns));
+        step(&h, 1e2, 2000, &last);
+        CU_ASSERT(clock_line_read(&h.line, tick(&h), &ns));
+        step(&h, 1e6, 1000, &last);
+    }
 }
 
 static void test_slew_is_bounded(void)
@@ -282,6 +323,7 @@ int main(void)
         {"H20: never steps back, under every mishap", test_h20_never_back},
         {"H20: a suspend counts before anybody has measured", test_h20_suspend_counts},
         {"a counter that stood still is put forward", test_stands_still},
+        {"late measurements: no step back at either edge", test_late},
         {"a slew is bounded", test_slew_is_bounded},
         {"a counter that changes its rate for good is followed", test_other_rate},
         {"readers beside a writer see whole pieces in order", test_threads},

@@ -152,6 +152,14 @@ static void test_unasked(void)
     CU_ASSERT_EQUAL(arp(host, 2, other_mac, PEER_IP, everybody, OWN_IP, 10001), FRAME_ARP_UNASKED);
     CU_ASSERT_EQUAL(arp(host, 2, other_mac, PEER_IP, own_mac, PEER_IP + 7, 10001),
                     FRAME_ARP_UNASKED);
+    /* To all, though it names us as its target; to us, though it names another. */
+    struct port_frame frame = frames_hex("ffffffffffff 021122334499 0806 0001 0800 0604 0002"
+                                         "021122334499 0a000002 021122334401 0a000001");
+    CU_ASSERT_EQUAL(frames_verdict(host, &frame, 10001), FRAME_ARP_UNASKED);
+    memcpy(frame.data, own_mac, 6);
+    memcpy(frame.data + 32, peer_mac, 6);
+    CU_ASSERT_EQUAL(frames_verdict(host, &frame, 10001), FRAME_ARP_UNASKED);
+    frames_free(&frame);
     CU_ASSERT_EQUAL(answer(host, other_mac, PEER_IP, 10001 + NEIGHBOUR_ANSWER_MS),
                     FRAME_ARP_UNASKED);
     CU_ASSERT(!resolves(host, PEER_IP, 10001));
@@ -247,6 +255,23 @@ static void test_hint(void)
     CU_ASSERT(requests >= 9 && requests <= 10);
     CU_ASSERT(knows(host, PEER_IP, peer_mac, 30000));
 
+    /* Nor does it keep the question from being put to all when the old one is silent. */
+    uint32_t to_one = 0, to_all = 0;
+    for (uint64_t ms = 31000; ms < 33000; ms += 10) {
+        struct port_frame frame = frames_room(0);
+        arp(host, 2, other_mac, PEER_IP, own_mac, OWN_IP, ms);
+        if (frame_arp_due(host, &frame, ms)) {
+            to_one += memcmp(frame.data, peer_mac, 6) == 0;
+            to_all += memcmp(frame.data, everybody, 6) == 0;
+            if (to_all == 1)
+                answer(host, peer_mac, PEER_IP, ms);
+        }
+        frames_free(&frame);
+    }
+    CU_ASSERT(to_one >= 2 && to_one <= 4);
+    CU_ASSERT_EQUAL(to_all, 1);
+    answer(host, peer_mac, PEER_IP, 33000);
+
     arp(host, 1, other_mac, PEER_IP, everybody, PEER_IP, 40000);
     CU_ASSERT(asks(host, PEER_IP, peer_mac, 40000));
     CU_ASSERT(asks(host, PEER_IP, peer_mac, 40100));
@@ -314,57 +339,93 @@ static void mac_of(uint32_t ip, uint8_t mac[6])
     frame_put32(mac + 2, ip * 2654435761u);
 }
 
-/* Against a plain model: the table under random use keeps what it must, at any filling. */
+/* Each entry is found by its address, and none is there twice. */
+static bool is_sound(const struct neighbours *table)
+{
+    static struct neighbours copy; /* a lookup changes the time of use */
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < FRAME_NEIGHBOURS_MAX; i++) {
+        const struct neighbour *n = &table->slots[i];
+        uint8_t mac[6];
+        if (n->state == NEIGHBOUR_FREE)
+            continue;
+        count++;
+        for (uint32_t k = 0; k < i; k++)
+            if (table->slots[k].state != NEIGHBOUR_FREE && table->slots[k].ip == n->ip)
+                return false;
+        copy = *table;
+        bool known = neighbours_find(&copy, n->ip, mac, n->confirmed_ms);
+        if (copy.count != table->count || known != (n->state != NEIGHBOUR_WANTED))
+            return false;
+    }
+    return count == table->count;
+}
+
+enum { ADDRESSES_MAX = 600, FIXED = 20 };
+static const uint32_t first_ip = 0x0a000000;
+
+/* Random use of so many addresses, `step_ms` apart: what is found is what was told, within its
+ * time, and the table stays sound. */
+static void churn(struct neighbours *table, uint32_t addresses, uint32_t step_ms, uint64_t *now_ms,
+                  uint64_t *lost)
+{
+    uint64_t known_ms[ADDRESSES_MAX] = {0}; /* 0: not told */
+    uint64_t random = addresses, found = 0;
+    for (uint32_t round = 0; round < 40000; round++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        uint32_t at = (uint32_t)(random >> 33) % addresses;
+        uint8_t mac[6], wanted[6], to[6];
+        *now_ms += (random >> 20) % step_ms;
+        mac_of(at, wanted);
+        if (neighbours_find(table, first_ip + at, mac, *now_ms)) {
+            CU_ASSERT_FATAL(memcmp(mac, wanted, 6) == 0);
+            CU_ASSERT_FATAL(at < FIXED || *now_ms - known_ms[at] < FRAME_ARP_STALE_MS);
+            found++;
+        } else {
+            CU_ASSERT_FATAL(at >= FIXED);
+            *lost += known_ms[at] != 0;
+        }
+        uint32_t ip;
+        for (int i = 0; i < 4 && neighbours_next(table, *now_ms, &ip, to); i++) {
+            mac_of(ip - first_ip, wanted);
+            CU_ASSERT_FATAL(to[0] == 0xff || memcmp(to, wanted, 6) == 0);
+            if (neighbours_answer(table, ip, wanted, *now_ms))
+                known_ms[ip - first_ip] = *now_ms;
+        }
+        if (round % 37 == 0)
+            CU_ASSERT_FATAL(is_sound(table));
+    }
+    CU_ASSERT(found > 1000);
+}
+
 static void test_full_table(void)
 {
     static struct neighbours table;
-    enum { ADDRESSES = 600 };
-    uint64_t known_ms[ADDRESSES] = {0}; /* 0: not told */
-    uint64_t random = 99, found = 0, evicted = 0, now_ms = 1000;
+    uint64_t now_ms = 1000, evicted = 0, expired = 0;
     neighbours_init(&table);
-    for (uint32_t i = 0; i < 20; i++) {
+    for (uint32_t i = 0; i < FIXED; i++) {
         uint8_t mac[6];
         mac_of(i, mac);
-        CU_ASSERT(neighbours_fix(&table, 0x0a000000 + i, mac));
+        CU_ASSERT(neighbours_fix(&table, first_ip + i, mac));
     }
-    for (uint32_t round = 0; round < 200000; round++) {
-        random = random * 6364136223846793005u + 1442695040888963407u;
-        uint32_t at = (uint32_t)(random >> 33) % ADDRESSES;
-        uint8_t mac[6], wanted[6];
-        now_ms += random >> 60;
-        mac_of(at, wanted);
-        bool hit = neighbours_find(&table, 0x0a000000 + at, mac, now_ms);
-        if (hit) {
-            CU_ASSERT_FATAL(memcmp(mac, wanted, 6) == 0);
-            CU_ASSERT_FATAL(at < 20 || now_ms - known_ms[at] < FRAME_ARP_STALE_MS);
-            found++;
-        } else {
-            CU_ASSERT_FATAL(at >= 20);
-            evicted += known_ms[at] != 0;
-        }
-        uint32_t ip;
-        uint8_t to[6];
-        for (int i = 0; i < 4 && neighbours_next(&table, now_ms, &ip, to); i++) {
-            mac_of(ip - 0x0a000000, wanted);
-            CU_ASSERT_FATAL(to[0] == 0xff || memcmp(to, wanted, 6) == 0);
-            if (neighbours_answer(&table, ip, wanted, now_ms))
-                known_ms[ip - 0x0a000000] = now_ms;
-        }
-        CU_ASSERT_FATAL(table.count <= FRAME_NEIGHBOURS_MAX);
-    }
-    CU_ASSERT(found > 10000 && evicted > 10000);
+    churn(&table, ADDRESSES_MAX, 16, &now_ms, &evicted); /* more than there is room for */
+    CU_ASSERT(evicted > 1000);
+    now_ms += FRAME_ARP_STALE_MS;
+    churn(&table, 200, 2000, &now_ms, &expired); /* most are forgotten before they are used again */
+    CU_ASSERT(expired > 1000);
+
     /* Left alone, all but the fixed ones go. */
     uint32_t ip;
     uint8_t to[6];
     for (int i = 0; i < 2000; i++)
         neighbours_next(&table, now_ms + FRAME_ARP_STALE_MS + 1, &ip, to);
-    CU_ASSERT_EQUAL(table.count, 20);
+    CU_ASSERT(table.count == FIXED && is_sound(&table));
 
     /* Full of fixed ones: one more is refused, and an unknown one is simply unknown. */
-    for (uint32_t i = 20; i < FRAME_NEIGHBOURS_MAX; i++)
-        CU_ASSERT(neighbours_fix(&table, 0x0a000000 + i, peer_mac));
+    for (uint32_t i = FIXED; i < FRAME_NEIGHBOURS_MAX; i++)
+        CU_ASSERT(neighbours_fix(&table, first_ip + i, peer_mac));
     CU_ASSERT(!neighbours_fix(&table, 0x0b000000, peer_mac));
-    CU_ASSERT(neighbours_fix(&table, 0x0a000000, peer_mac));
+    CU_ASSERT(neighbours_fix(&table, first_ip, peer_mac));
     CU_ASSERT(!neighbours_find(&table, 0x0b000000, to, now_ms));
 }
 
