@@ -64,7 +64,7 @@ class Demo:
         return self.options.file, 'lines', len(lines)
 
     def gateway(self, path, form, count):
-        rate = max(500, int(count / STREAM_SECONDS))
+        rate = max(500, int(count / self.options.seconds))
         return self.c.publish(path, 'gateway', 100, '--rate', rate, '--gaps', 5, form=form)
 
     def figures(self):
@@ -248,6 +248,8 @@ def main():
     parser.add_argument('file', nargs='?', help='messages to publish: u16 big-endian length + payload, '
                         'or lines of text (default: a generated opening)')
     parser.add_argument('--count', type=int, default=200000, help='messages to generate')
+    parser.add_argument('--seconds', type=float, default=STREAM_SECONDS,
+                        help='spread the stream over this time (default %(default)s)')
     parser.add_argument('--sabotage', choices=('drop', 'dup', 'swap', 'flip'),
                         help='damage the evidence in one place; must end with exit 1')
     parser.add_argument('--port', choices=('af_packet', 'af_xdp'), default='af_packet')

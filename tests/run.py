@@ -1,0 +1,128 @@
+"""./dev test: every test, or the named ones; one line each, the log of what failed, a closing count."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+
+
+def tests(build, sanitized):
+    """Name, needs root, minutes at most, command."""
+    py = sys.executable
+
+    def e2e(script, *words):
+        return [py, os.path.join(HERE, 'e2e', script), '--build', build, *words]
+
+    listed = [
+        ('format', False, 2, ['./dev', 'format', '--check']),
+        ('unit', False, 10, ['meson', 'test', '-C', build, '--no-rebuild', '--num-processes',
+                             str(os.cpu_count())]),
+    ]
+    if sanitized:
+        listed.append(('sanitized', False, 15, [
+            'meson', 'test', '-C', sanitized, '--no-rebuild', '--num-processes',
+            str(os.cpu_count()), '--timeout-multiplier', '5', '--no-suite', 'slow']))
+    listed += [
+        ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
+                            str(os.cpu_count())]),
+        ('determinism', False, 10, ['tests/sim/determinism.sh']),
+        ('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
+        ('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
+        ('demo', True, 4, e2e('demo.py')),
+        ('sabotage', True, 6, e2e('sabotage_all.py')),
+        ('e2e', True, 10, e2e('storm.py')),
+        ('auth', True, 8, e2e('auth.py')),
+        ('ring-wrap', True, 8, e2e('ring_wrap.py')),
+        ('hot', True, 4, e2e('hot.py')),
+    ]
+    return [t for t in listed if t[0] in ('format', 'unit', 'sanitized', 'sim') or
+            os.path.exists(os.path.join(ROOT, script_of(t[3])))]
+
+
+def script_of(command):
+    for word in command:
+        if word.endswith('.py') or word.endswith('.sh'):
+            return os.path.relpath(os.path.join(ROOT, word), ROOT)
+    return command[0]
+
+
+def run_one(name, minutes, command, log):
+    began = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
+                               stdin=subprocess.DEVNULL)
+    try:
+        code = process.wait(timeout=minutes * 60)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        code = 'no end within %d minutes' % minutes
+    return code, time.monotonic() - began
+
+
+def facts(text):
+    """The line of a log that says most."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for pattern in (r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN', r'^[a-z-]+: .*holds'):
+        for line in reversed(lines):
+            if re.search(pattern, line):
+                return re.sub(r'\s+', ' ', line)[:100]
+    return lines[-1][:100] if lines else ''
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='./dev test', description=__doc__)
+    parser.add_argument('names', nargs='*')
+    parser.add_argument('--list', action='store_true', help='name the tests')
+    parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--sanitized', help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    build = os.path.abspath(options.build)
+    sanitized = os.path.abspath(options.sanitized) if options.sanitized else None
+    listed = tests(build, sanitized)
+    if options.list:
+        print('\n'.join(t[0] for t in listed))
+        return 0
+    unknown = set(options.names) - {t[0] for t in listed}
+    if unknown:
+        print('dev: no test %s; there are: %s' % (', '.join(sorted(unknown)),
+                                                  ' '.join(t[0] for t in listed)), file=sys.stderr)
+        return 2
+    chosen = [t for t in listed if not options.names or t[0] in options.names]
+    passed, failed = 0, []
+    began = time.monotonic()
+    for name, root, minutes, command in chosen:
+        if root and os.geteuid() != 0:
+            print('FAIL  %-12s needs root for network namespaces: run as root' % name)
+            failed.append(name)
+            continue
+        print('      %-12s ...' % name, end='\r', flush=True)
+        with tempfile.NamedTemporaryFile('w+', prefix='keel-%s-' % name, suffix='.log',
+                                         delete=False) as log:
+            code, took = run_one(name, minutes, command, log)
+            log.seek(0)
+            text = open(log.name, errors='replace').read()
+        if code == 0:
+            passed += 1
+            print('ok    %-12s %6.1f s  %s' % (name, took, facts(text)), flush=True)
+            os.unlink(log.name)
+        else:
+            failed.append(name)
+            print('FAIL  %-12s %6.1f s  exit %s; its log: %s' % (name, took, code, log.name))
+            print('\n'.join('      ' + line for line in text.splitlines()[-40:]), flush=True)
+    print('%d s in all%s' % (time.monotonic() - began,
+                             '; failed: ' + ' '.join(failed) if failed else ''))
+    print('%d passed, %d failed' % (passed, len(failed)))
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
