@@ -120,7 +120,7 @@ static void try_boundary(struct images *images, struct world *world)
     for (uint32_t subset = 0; subset < subsets; subset++) {
         uint64_t dense = world_random(world) % 8;
         for (uint32_t i = 0; i < count; i++)
-            chosen[i] = all ? (subset >> i & 1) != 0 : world_random(world) % 8 < dense + 1;
+            chosen[i] = (uint8_t)(all ? subset >> i & 1 : world_random(world) % 8 < dense + 1);
         try_image(images, world, count, chosen);
     }
 }
