@@ -94,8 +94,8 @@ void answer_stranger(struct replica *r, uint32_t principal, const struct entry_m
     send_sealed(r, &frame, principal, PACKET_RESULT, sizeof(*result) + sizeof(*run));
 }
 
-/* The kept results of a session as runs, the newest PACKET_SESSION_RUNS_MAX of them: what a client that
- * lost its memory needs most. */
+/* The kept results of a session as runs, the newest PACKET_SESSION_RUNS_MAX of them: what a client
+ * that lost its memory needs most. */
 static uint32_t kept_runs(const struct machine_session *session, struct packet_result_run *runs)
 {
     struct packet_result_run all[KEEL_SESSION_WINDOW_MAX];

@@ -1,5 +1,5 @@
-/* Committed entries go through the machine; feed items and results come out. Every replica does this
- * alike; only the leader answers.
+/* Committed entries go through the machine; feed items and results come out. Every replica does
+ * this alike; only the leader answers.
  */
 #include "dataplane/replica.h"
 

@@ -86,8 +86,8 @@ static void answer(struct replica *r, const struct command *command)
     send_sealed(r, &frame, command->principal, command->packet_kind, command->size);
 }
 
-/* A peer remembers more of this replica than its drive holds: a write that was confirmed is gone (H13).
- * Compared here, where nothing that was said can be newer than what is. */
+/* A peer remembers more of this replica than its drive holds: a write that was confirmed is gone
+ * (H13). Compared here, where nothing that was said can be newer than what is. */
 static bool witness_denies(const struct replica *r, const struct auth_install *install)
 {
     if (install->witness_term != r->raft.term)

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-static size_t lines(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static size_t lines(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
 
 size_t feed_size(const struct feed_options *options)
 {
@@ -43,9 +46,13 @@ struct feed *feed_init(void *memory, const struct feed_options *options, struct 
     return feed;
 }
 
-/* --- seq ------------------------------------------------------------------------------------------- */
+/* --- seq
+ * ------------------------------------------------------------------------------------------- */
 
-bool feed_room(struct feed *feed, uint32_t count) { return spsc_room(&feed->items) >= count; }
+bool feed_room(struct feed *feed, uint32_t count)
+{
+    return spsc_room(&feed->items) >= count;
+}
 
 void feed_push(struct feed *feed, const struct feed_item *item)
 {
@@ -79,7 +86,8 @@ struct feed_destination *feed_destinations(struct feed *feed, uint32_t *count)
     return feed->options.destination;
 }
 
-/* --- packets --------------------------------------------------------------------------------------- */
+/* --- packets
+ * --------------------------------------------------------------------------------------- */
 
 bool feed_packet_begin(struct feed *feed, struct feed_packet *packet)
 {
@@ -182,15 +190,15 @@ static void line_message(struct feed *feed, bool live, const struct feed_stamp *
     feed->next++;
 }
 
-/* --- items ------------------------------------------------------------------------------------------ */
+/* --- items
+ * ------------------------------------------------------------------------------------------ */
 
 static void remember(struct feed *feed, const struct feed_item *item)
 {
     if (feed->history_tail - feed->history_head == feed->options.history)
         feed->history_head++;
     feed->history[feed->history_tail++ & (feed->options.history - 1)] = *item;
-    struct feed_sample *last =
-        &feed->sample[(feed->sample_tail - 1) & (feed->options.samples - 1)];
+    struct feed_sample *last = &feed->sample[(feed->sample_tail - 1) & (feed->options.samples - 1)];
     if (feed->sample_tail > feed->sample_head && last->page == item->page) {
         last->last = item->index;
         return;
@@ -201,7 +209,8 @@ static void remember(struct feed *feed, const struct feed_item *item)
         (struct feed_sample){item->feed, item->index, item->index, item->page};
 }
 
-/* Blocks of an entry that did not all get a number are noted, so that an answer from the drive knows. */
+/* Blocks of an entry that did not all get a number are noted, so that an answer from the drive
+ * knows. */
 static void note_exception(struct feed *feed, const struct feed_item *item)
 {
     bool is_end = item->kind == ITEM_SESSION_END;

@@ -1,14 +1,14 @@
 /* The feed of one replica: its MoldUDP64 line, and the server for requests of what was missed.
  *
- * Role `feed`. Items come from `seq` as messages are applied; blocks are copied from the window straight
- * into packets, as many as fit (natural batching), the same packet to each destination. A line shows only
- * what this replica has applied, is silent when there has been no quorum contact for feed_stale_ms (H22),
- * and begins after a start at the commit index first learnt from a leader.
+ * Role `feed`. Items come from `seq` as messages are applied; blocks are copied from the window
+ * straight into packets, as many as fit (natural batching), the same packet to each destination. A
+ * line shows only what this replica has applied, is silent when there has been no quorum contact
+ * for feed_stale_ms (H22), and begins after a start at the commit index first learnt from a leader.
  *
- * Requests are answered from memory (items whose entries are still in the window: the feed holds on to its
- * younger half by lagging with its done index), else from the drive by way of aux. An answer goes to the
- * request's source, at most one packet, only to configured consumers. MoldUDP64 1.00 knows no refusal: what
- * cannot be served is counted.
+ * Requests are answered from memory (items whose entries are still in the window: the feed holds on
+ * to its younger half by lagging with its done index), else from the drive by way of aux. An answer
+ * goes to the request's source, at most one packet, only to configured consumers. MoldUDP64 1.00
+ * knows no refusal: what cannot be served is counted.
  */
 #ifndef KEEL_FEED_H
 #define KEEL_FEED_H
@@ -42,18 +42,18 @@ struct feed_destination {
 
 struct feed_options {
     enum feed_framing framing;
-    uint32_t queue;           /* of the port */
-    uint32_t heartbeat_ms;    /* default 1000 */
-    uint32_t stale_ms;        /* from genesis */
-    uint32_t history;         /* items kept for requests, power of two */
-    uint32_t samples;         /* pages remembered for requests from the drive, power of two */
-    uint32_t ip;              /* own address */
-    uint16_t port_from;       /* source port of the line and of answers */
+    uint32_t queue;        /* of the port */
+    uint32_t heartbeat_ms; /* default 1000 */
+    uint32_t stale_ms;     /* from genesis */
+    uint32_t history;      /* items kept for requests, power of two */
+    uint32_t samples;      /* pages remembered for requests from the drive, power of two */
+    uint32_t ip;           /* own address */
+    uint16_t port_from;    /* source port of the line and of answers */
     bool tx_checksum;
     uint8_t mac[6];
     uint32_t destination_count;
     struct feed_destination destination[FEED_DESTINATIONS_MAX];
-    uint32_t consumer_count;  /* who may ask */
+    uint32_t consumer_count; /* who may ask */
     uint32_t consumer[FEED_CONSUMERS_MAX];
 };
 
@@ -69,8 +69,8 @@ struct feed_stats { /* writer: feed */
 struct feed;
 
 size_t feed_size(const struct feed_options *options);
-/* day and feed_next: where the line stands after recovery; first_index: entries from here on will come as
- * items. */
+/* day and feed_next: where the line stands after recovery; first_index: entries from here on will
+ * come as items. */
 struct feed *feed_init(void *memory, const struct feed_options *options, struct port *port,
                        struct ring *ring, const char *day, uint64_t feed_next, uint64_t index);
 
@@ -80,8 +80,8 @@ bool feed_room(struct feed *feed, uint32_t count);
 void feed_push(struct feed *feed, const struct feed_item *item);
 /* A datagram to the request port; false if the link is full. from.mac must be resolved or zero. */
 bool feed_request(struct feed *feed, const struct frame_datagram *datagram);
-/* When quorum contact was last known, on this replica's clock; 0: never. And up to where entries of the
- * window's older half are to be let go. */
+/* When quorum contact was last known, on this replica's clock; 0: never. And up to where entries of
+ * the window's older half are to be let go. */
 void feed_contact(struct feed *feed, uint64_t contact_ns, uint64_t keep_from);
 /* Entries up to here are needed no more, given that seq has applied up to `applied`. */
 uint64_t feed_done(const struct feed *feed, uint64_t applied);

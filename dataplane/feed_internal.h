@@ -42,15 +42,15 @@ struct feed {
     struct ring *ring;
     char day[KEEL_DAY_NAME_SIZE];
     bool day_open;
-    uint64_t next;          /* next number of the day */
-    uint64_t ends_left;     /* end-of-session packets still to send */
-    uint64_t sent_ns;       /* last packet on the line */
+    uint64_t next;      /* next number of the day */
+    uint64_t ends_left; /* end-of-session packets still to send */
+    uint64_t sent_ns;   /* last packet on the line */
     uint64_t now_ns;
     struct feed_packet packet;
 
-    struct feed_item *history;      /* [options.history] */
+    struct feed_item *history; /* [options.history] */
     uint64_t history_head, history_tail;
-    struct feed_sample *sample;     /* [options.samples] */
+    struct feed_sample *sample; /* [options.samples] */
     uint64_t sample_head, sample_tail;
     struct feed_exception *exception; /* [FEED_EXCEPTIONS] */
     uint64_t exception_head, exception_tail;

@@ -45,8 +45,8 @@ static bool admitted(struct feed *feed, uint32_t ip)
     return false;
 }
 
-static void reply(struct feed *feed, const struct feed_request *request,
-                  struct feed_packet *packet, uint64_t sequence)
+static void reply(struct feed *feed, const struct feed_request *request, struct feed_packet *packet,
+                  uint64_t sequence)
 {
     if (packet->count == 0) {
         port_free(feed->port, &packet->frame, 1);
@@ -60,8 +60,8 @@ static void reply(struct feed *feed, const struct feed_request *request,
     port_send(feed->port, feed->options.queue, &packet->frame, 1);
 }
 
-/* Adds the wanted messages of one entry; `sequenced` says which blocks took numbers, from *feed_number
- * on. False when the packet is full. */
+/* Adds the wanted messages of one entry; `sequenced` says which blocks took numbers, from
+ * *feed_number on. False when the packet is full. */
 static bool add_entry(struct feed *feed, struct feed_packet *packet, const struct entry *entry,
                       uint64_t sequenced, uint64_t *feed_number, uint64_t first, uint64_t end)
 {
@@ -107,7 +107,8 @@ static bool add_end(struct feed *feed, struct feed_packet *packet, const struct 
     return true;
 }
 
-/* --- from memory ------------------------------------------------------------------------------------ */
+/* --- from memory
+ * ------------------------------------------------------------------------------------ */
 
 /* Oldest item in memory whose messages reach to `number` or beyond. */
 static uint64_t history_find(const struct feed *feed, uint64_t number)
@@ -128,8 +129,7 @@ static bool answer_memory(struct feed *feed, const struct feed_request *request,
                           uint64_t end)
 {
     uint64_t at = history_find(feed, first);
-    if (at == feed->history_tail ||
-        feed->history[at & (feed->options.history - 1)].feed > first)
+    if (at == feed->history_tail || feed->history[at & (feed->options.history - 1)].feed > first)
         return false;
     struct feed_packet packet;
     if (!feed_packet_begin(feed, &packet))
@@ -158,7 +158,8 @@ static bool answer_memory(struct feed *feed, const struct feed_request *request,
     return true;
 }
 
-/* --- from the drive --------------------------------------------------------------------------------- */
+/* --- from the drive
+ * --------------------------------------------------------------------------------- */
 
 static const struct feed_exception *exception_of(const struct feed *feed, uint64_t index)
 {

@@ -1,9 +1,9 @@
 /* The gate: testimony about this replica leaves only when it has become true.
  *
- * Every message of raft_step names the LSN that it waits for and the term in which it was earned. The
- * gate alone compares both with what is: it releases a message when the durable LSN has reached it,
- * and drops it when that term is over (a pre-vote speaks of a term that nobody has entered, so its term
- * is not compared). Owned by `seq`.
+ * Every message of raft_step names the LSN that it waits for and the term in which it was earned.
+ * The gate alone compares both with what is: it releases a message when the durable LSN has reached
+ * it, and drops it when that term is over (a pre-vote speaks of a term that nobody has entered, so
+ * its term is not compared). Owned by `seq`.
  */
 #ifndef KEEL_GATE_H
 #define KEEL_GATE_H
@@ -31,8 +31,8 @@ void gate_init(struct gate *gate, uint64_t durable_lsn);
 HOT void gate_pass(struct gate *gate, const struct raft_send *send, uint64_t term,
                    gate_release_fn *release, void *context);
 
-/* The durable position moved: releases what it makes true. Of several acknowledgements to one peer that
- * become true together only the newest is sent. Returns how many were released. */
+/* The durable position moved: releases what it makes true. Of several acknowledgements to one peer
+ * that become true together only the newest is sent. Returns how many were released. */
 HOT uint32_t gate_durable(struct gate *gate, uint64_t durable_lsn, uint64_t term,
                           gate_release_fn *release, void *context);
 

@@ -1,9 +1,11 @@
-/* A log-linear histogram of nanoseconds with three significant digits, after Gil Tene's HdrHistogram:
- * each power of two is split into 1,024 equal steps, so that a value is known to 0.1 % at any size.
+/* A log-linear histogram of nanoseconds with three significant digits, after Gil Tene's
+ * HdrHistogram: each power of two is split into 1,024 equal steps, so that a value is known to 0.1
+ * % at any size.
  *
  * Fixed size, no allocation; one writer, readers may copy at any time and see counts a moment old.
  * histogram_record_corrected() also records the samples that a stalled sender failed to take
- * (coordinated omission): for a value above the interval, value - interval, value - 2 x interval, ...
+ * (coordinated omission): for a value above the interval, value - interval, value - 2 x interval,
+ * ...
  */
 #ifndef KEEL_HISTOGRAM_H
 #define KEEL_HISTOGRAM_H

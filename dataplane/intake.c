@@ -17,8 +17,7 @@ void intake_init(struct intake *intake, const struct genesis *genesis)
 
 bool intake_open(const struct replica *r)
 {
-    return r->raft.role == RAFT_LEADER && !r->stopped &&
-           r->machine->applied >= r->raft.noop_index;
+    return r->raft.role == RAFT_LEADER && !r->stopped && r->machine->applied >= r->raft.noop_index;
 }
 
 /* The overlay of a session, taken over from the machine when this term first asks for it. */
@@ -35,7 +34,8 @@ static struct intake_slot *overlay(struct replica *r, const struct machine_sessi
     return slot;
 }
 
-/* Room in ring, window and feed for one more entry; otherwise raft is told that something waits (H8). */
+/* Room in ring, window and feed for one more entry; otherwise raft is told that something waits
+ * (H8). */
 static bool room(struct replica *r, uint32_t size)
 {
     if (ring_room(r->ring, r->proposing + 1, size) == RING_ROOM)
@@ -64,9 +64,8 @@ static struct entry *frame_entry(struct replica *r, uint8_t kind, uint32_t princ
 static void refuse(struct replica *r, uint32_t principal, const struct entry_messages *messages,
                    const struct machine_session *session, uint8_t status)
 {
-    struct packet_result_run run = {.number = messages->number,
-                                    .count = messages->count,
-                                    .status = status};
+    struct packet_result_run run = {
+        .number = messages->number, .count = messages->count, .status = status};
     if (session != NULL && session->principal == principal)
         answer_runs(r, session, &run, 1);
     else
@@ -166,7 +165,8 @@ static void submit(struct replica *r, uint32_t principal, const struct entry_mes
     append_messages(r, principal, slot, messages, slot->appended + 1);
 }
 
-/* --- session requests ------------------------------------------------------------------------------ */
+/* --- session requests
+ * ------------------------------------------------------------------------------ */
 
 static struct intake_pending *pending_find(struct replica *r, uint32_t principal, uint8_t kind,
                                            const struct entry_session_open *open)
@@ -227,8 +227,8 @@ static void open_or_resume(struct replica *r, uint32_t principal, uint8_t kind,
         return;
     }
     uint8_t entry_kind = kind == PACKET_OPEN ? ENTRY_SESSION_OPEN : ENTRY_SESSION_RESUME;
-    struct entry *entry = request_entry(r, principal, kind, entry_kind, request->request,
-                                        sizeof(*open), &pending);
+    struct entry *entry =
+        request_entry(r, principal, kind, entry_kind, request->request, sizeof(*open), &pending);
     if (entry == NULL)
         return;
     memcpy(entry + 1, open, sizeof(*open));

@@ -1,10 +1,10 @@
 /* Intake: what clients ask of the leader, checked and framed into the log's open page.
  *
- * Its checks only save work: apply decides (design: section 7). For each session it keeps the leader's
- * *appended* number and epoch, an overlay over what the machine has applied. The overlay belongs to one
- * term: intake opens when this leader's own no-op has been applied (then the machine has seen everything
- * that came before), each slot is taken over from the machine when first used in that term, and a
- * deposed leader's overlay is never looked at again. Owned by `seq`.
+ * Its checks only save work: apply decides (design: section 7). For each session it keeps the
+ * leader's *appended* number and epoch, an overlay over what the machine has applied. The overlay
+ * belongs to one term: intake opens when this leader's own no-op has been applied (then the machine
+ * has seen everything that came before), each slot is taken over from the machine when first used
+ * in that term, and a deposed leader's overlay is never looked at again. Owned by `seq`.
  */
 #ifndef KEEL_INTAKE_H
 #define KEEL_INTAKE_H
@@ -49,8 +49,8 @@ void intake_init(struct intake *intake, const struct genesis *genesis);
 HOT void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const void *body,
                        size_t size);
 
-/* An entry of the leader's own (control's proposal): kind and body. Returns its index, 0 when not leader
- * or without room. */
+/* An entry of the leader's own (control's proposal): kind and body. Returns its index, 0 when not
+ * leader or without room. */
 uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uint16_t body_size);
 
 /* A session entry was applied: forgets the pending request and answers it; brings the overlay in

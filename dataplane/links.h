@@ -63,13 +63,13 @@ enum command_kind {
 };
 
 struct command {
-    uint32_t kind; /* enum command_kind */
-    uint32_t size; /* bytes in u.bytes */
-    uint64_t index; /* SPANS, CHECKPOINT */
-    uint64_t tag;   /* PROPOSE */
-    uint32_t principal; /* ANSWER, FORGET */
-    uint8_t entry_kind; /* PROPOSE: enum entry_kind */
-    uint8_t packet_kind; /* ANSWER */
+    uint32_t kind;           /* enum command_kind */
+    uint32_t size;           /* bytes in u.bytes */
+    uint64_t index;          /* SPANS, CHECKPOINT */
+    uint64_t tag;            /* PROPOSE */
+    uint32_t principal;      /* ANSWER, FORGET */
+    uint8_t entry_kind;      /* PROPOSE: enum entry_kind */
+    uint8_t packet_kind;     /* ANSWER */
     struct frame_address to; /* SEND */
     union {
         uint8_t bytes[HANDSHAKE_PACKET_MAX];
@@ -86,14 +86,14 @@ enum item_kind {
 };
 
 struct feed_item {
-    uint64_t feed;  /* number of the first message; without one: the next number */
-    uint64_t index; /* log index */
-    uint64_t page;  /* of the ring, that holds the entry */
+    uint64_t feed;             /* number of the first message; without one: the next number */
+    uint64_t index;            /* log index */
+    uint64_t page;             /* of the ring, that holds the entry */
     const struct entry *entry; /* in the window; stays until the feed's done index passes it */
-    uint16_t kind;   /* enum item_kind */
-    uint16_t count;  /* messages; 0: every block was refused (answers from the drive must know) */
-    uint16_t block;  /* first block of the entry */
-    uint16_t live;   /* 0: replayed after a start, answer requests only */
+    uint16_t kind;             /* enum item_kind */
+    uint16_t count; /* messages; 0: every block was refused (answers from the drive must know) */
+    uint16_t block; /* first block of the entry */
+    uint16_t live;  /* 0: replayed after a start, answer requests only */
     uint64_t utc_ns;
     uint64_t session;
     uint64_t number; /* session number of the first */

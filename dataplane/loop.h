@@ -1,8 +1,8 @@
 /* The loop: what a pinned core runs.
  *
- * loop_turn() is one turn of role `seq`: the stages of design section 3 in their order, on one burst.
- * loop_run() turns the roles of one thread until told to stop, and idles as configured when a turn found
- * nothing to do.
+ * loop_turn() is one turn of role `seq`: the stages of design section 3 in their order, on one
+ * burst. loop_run() turns the roles of one thread until told to stop, and idles as configured when
+ * a turn found nothing to do.
  */
 #ifndef KEEL_LOOP_H
 #define KEEL_LOOP_H
@@ -24,11 +24,11 @@ HOT uint32_t loop_turn(struct replica *r);
 
 struct loop {
     struct replica *replica;
-    uint32_t roles;         /* mask of enum loop_role */
+    uint32_t roles; /* mask of enum loop_role */
     enum loop_idle idle;
-    uint32_t sleep_ns;      /* IDLE_SLEEP */
-    uint32_t stop;          /* set to 1 by another thread to end */
-    uint64_t alive_turns;   /* grows while the loop advances; what the watchdog looks at */
+    uint32_t sleep_ns;    /* IDLE_SLEEP */
+    uint32_t stop;        /* set to 1 by another thread to end */
+    uint64_t alive_turns; /* grows while the loop advances; what the watchdog looks at */
 };
 
 /* Runs until loop->stop. */

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* What this message proves of its sender's drive (H13): a pre-vote and its answer prove nothing. Whoever
- * leads or campaigns has voted for itself. */
+/* What this message proves of its sender's drive (H13): a pre-vote and its answer prove nothing.
+ * Whoever leads or campaigns has voted for itself. */
 static void note_witness(struct replica *r, uint32_t id, const struct raft_msg *msg)
 {
     struct witness *w = &r->witness[id];
@@ -45,8 +45,8 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     const void *entries = NULL;
     size_t entries_size = 0;
     uint32_t id = from->principal;
-    if (id > KEEL_REPLICA_MAX || !packet_peer_decode(kind, body, size, &msg, &entries,
-                                                     &entries_size)) {
+    if (id > KEEL_REPLICA_MAX ||
+        !packet_peer_decode(kind, body, size, &msg, &entries, &entries_size)) {
         metric_add(&r->metrics.drop[DROP_BODY], 1);
         return;
     }

@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static size_t aligned(size_t size) { return (size + 4095) & ~(size_t)4095; }
+static size_t aligned(size_t size)
+{
+    return (size + 4095) & ~(size_t)4095;
+}
 
 enum { REPLICA_ASSOCIATIONS = 1024, REPLICA_PUBLISH_NS = 1000000 };
 
@@ -96,8 +99,9 @@ struct replica *replica_init(void *memory, const struct replica_options *options
     void *auth = take(&at, auth_table_size(REPLICA_ASSOCIATIONS));
     r->auth = auth_table_init(auth, REPLICA_ASSOCIATIONS, r->id, options->genesis->cluster_id);
     if (r->auth == NULL) {
-        snprintf(problem, 160, "this processor offers no AES-GCM instructions: Keel needs AES-NI "
-                               "and PCLMULQDQ");
+        snprintf(problem, 160,
+                 "this processor offers no AES-GCM instructions: Keel needs AES-NI "
+                 "and PCLMULQDQ");
         return NULL;
     }
     init_host(r, take(&at, frame_host_size()));

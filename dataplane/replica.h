@@ -1,14 +1,14 @@
 /* One replica: the one struct that role `seq` owns, and the table of its links to the other roles.
  *
  *   role      thread's work                            reads from            writes to
- *   seq       receive, auth, step, apply, send          port queue 0          port queue 0, all links
- *   disk      ring_disk_turn(): submits, reaps          ring (closed pages)   durable LSN
- *   feed      feed_turn(): MoldUDP64 lines, requests    items, requests       port queue 1, done index
- *   aux       ring_aux_turn(): rereads, zeroes ahead    ring (requests)       ring (answers), zeroed limit
+ *   seq       receive, auth, step, apply, send          port queue 0          port queue 0, all
+ * links disk      ring_disk_turn(): submits, reaps          ring (closed pages)   durable LSN feed
+ * feed_turn(): MoldUDP64 lines, requests    items, requests       port queue 1, done index aux
+ * ring_aux_turn(): rereads, zeroes ahead    ring (requests)       ring (answers), zeroed limit
  *   control   control_turn(): not a polling core        notices               commands
  *
- * Which thread runs which role is configuration; links are the same when roles share one. Everything
- * here is set up before the first turn, and nothing is allocated after.
+ * Which thread runs which role is configuration; links are the same when roles share one.
+ * Everything here is set up before the first turn, and nothing is allocated after.
  */
 #ifndef KEEL_REPLICA_H
 #define KEEL_REPLICA_H
@@ -68,8 +68,9 @@ struct outbox {
     struct port_frame frame[REPLICA_OUTBOX];
 };
 
-/* What a peer of one incarnation has testified to this replica: the highest term that it stated to have
- * made durable, whom it voted for in it (0: not told), and how far it acknowledged in it (H13). */
+/* What a peer of one incarnation has testified to this replica: the highest term that it stated to
+ * have made durable, whom it voted for in it (0: not told), and how far it acknowledged in it
+ * (H13). */
 struct witness {
     uint64_t term, index;
     uint8_t vote;
@@ -87,7 +88,7 @@ struct replica_status {
     uint64_t assoc_heard_ns[RAFT_ID_MAX + 1];
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
     struct witness witness[RAFT_ID_MAX + 1];
-    uint64_t noop_index; /* leader: of this term's no-op */
+    uint64_t noop_index;       /* leader: of this term's no-op */
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
     char day[KEEL_DAY_NAME_SIZE];
@@ -137,9 +138,9 @@ struct replica {
     } reread[RAFT_ID_MAX + 1];
     uint32_t reread_mask; /* peers whose page is here: see replicate.c */
 
-    uint64_t noted_done;  /* index up to which window pages were given back */
-    bool feed_live;       /* the commit index of a leader has been learnt since the start */
-    bool space_told;      /* raft knows that something waits for space (H8) */
+    uint64_t noted_done; /* index up to which window pages were given back */
+    bool feed_live;      /* the commit index of a leader has been learnt since the start */
+    bool space_told;     /* raft knows that something waits for space (H8) */
 
     struct outbox outbox;
     uint32_t answer_count;
@@ -164,7 +165,8 @@ struct replica {
 /* Bytes (page-aligned) of everything above but the ring's memory. */
 size_t replica_memory_size(const struct genesis *genesis);
 
-/* Sets up a replica in zeroed memory of that size. NULL with *problem (160 bytes) if it can't be. */
+/* Sets up a replica in zeroed memory of that size. NULL with *problem (160 bytes) if it can't be.
+ */
 struct replica *replica_init(void *memory, const struct replica_options *options, char *problem);
 
 /* The feed's memory (feed_size()) is the caller's, so that it can lie near the feed's core. */
@@ -176,10 +178,12 @@ void replica_status(const struct replica *replica, struct replica_status *status
 /* Called by seq once a turn; writes at most every millisecond. */
 void replica_publish(struct replica *replica);
 
-/* A fault that must not be survived in silence: stops voting, acknowledging and sending for good. */
+/* A fault that must not be survived in silence: stops voting, acknowledging and sending for good.
+ */
 void replica_stop(struct replica *replica, const char *why);
 
-/* --- steps of the turn, each in the file of its name --------------------------------------------- */
+/* --- steps of the turn, each in the file of its name ---------------------------------------------
+ */
 
 /* receive.c: one burst from the port, dispatched. */
 HOT uint32_t receive_burst(struct replica *r);

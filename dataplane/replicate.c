@@ -1,5 +1,5 @@
-/* Fills the flights to the peers: as many entries as fit a packet, straight from the window; for a peer
- * behind the window from the drive, by way of aux.
+/* Fills the flights to the peers: as many entries as fit a packet, straight from the window; for a
+ * peer behind the window from the drive, by way of aux.
  */
 #include "dataplane/replica.h"
 

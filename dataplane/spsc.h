@@ -1,8 +1,9 @@
-/* A single-producer single-consumer ring of fixed-size records: the only kind of link between roles.
+/* A single-producer single-consumer ring of fixed-size records: the only kind of link between
+ * roles.
  *
- * One thread pushes, one pops; they may be the same. Producer and consumer live on cache lines of their
- * own, each with a cached copy of the other's index, so that a burst costs one shared load. The memory
- * is the owner's, handed over at init; nothing is allocated.
+ * One thread pushes, one pops; they may be the same. Producer and consumer live on cache lines of
+ * their own, each with a cached copy of the other's index, so that a burst costs one shared load.
+ * The memory is the owner's, handed over at init; nothing is allocated.
  */
 #ifndef KEEL_SPSC_H
 #define KEEL_SPSC_H
@@ -46,7 +47,8 @@ static inline void spsc_init(struct spsc *ring, void *memory, uint32_t capacity,
 static inline void *spsc_reserve(struct spsc *ring)
 {
     if (ring->tail - ring->head_seen > ring->mask) {
-        /* acquire: pairs with the release in spsc_drop(), so that the record is read before reuse */
+        /* acquire: pairs with the release in spsc_drop(), so that the record is read before reuse
+         */
         ring->head_seen = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
         if (ring->tail - ring->head_seen > ring->mask)
             return NULL;

@@ -74,8 +74,8 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     for (uint32_t i = 0; i < out->send_count; i++)
         gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
     ring_note_commit(r->ring, out->commit);
-    if (!r->feed_live && (r->raft.role == RAFT_LEADER ? out->commit >= r->raft.noop_index
-                                                      : r->raft.agreed > 0))
+    if (!r->feed_live &&
+        (r->raft.role == RAFT_LEADER ? out->commit >= r->raft.noop_index : r->raft.agreed > 0))
         r->feed_live = true;
     if (r->sample.index != 0 && r->sample.committed_ns == 0 && out->commit >= r->sample.index)
         r->sample.committed_ns = r->now_ns;

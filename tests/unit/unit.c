@@ -12,7 +12,8 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
     abort();
 }
 
-static void print_result(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure)
+static void print_result(const CU_pTest test, const CU_pSuite suite,
+                         const CU_pFailureRecord failure)
 {
     (void)suite;
     printf("%s %u - %s\n", failure == NULL ? "ok" : "not ok", CU_get_number_of_tests_run(),
