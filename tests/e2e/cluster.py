@@ -19,6 +19,7 @@ import time
 PORT, LINE_PORT, REQUEST_PORT = 7400, 7410, 7411
 CLIENT_IP = '10.77.0.100'
 PRINCIPALS = range(100, 108)
+HUGEPAGES_EACH = 40  # a replica's window, packet pool and DPDK's own, in pages of 2 MiB
 
 
 class Failure(Exception):
@@ -51,6 +52,7 @@ class Cluster:
         self.namespaces = []
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
+        self.hugepages_before = None
 
     # --- programs and places -------------------------------------------------------------------
 
@@ -154,6 +156,22 @@ class Cluster:
                 self.path('genesis'))
             self._write('keeld-%d.conf' % i, self.config(i))
         self._keys()
+
+    def hugepages(self):
+        """Reserves 2 MiB pages for the replicas, through hugeadm; says what the run will do. Given back
+        by close()."""
+        pool = hugepage_pool()
+        if pool is None:
+            return 'this kernel has no 2 MiB pages: ordinary pages (--no-huge), more TLB misses'
+        wanted = pool + HUGEPAGES_EACH * self.size
+        done = run('hugeadm', '--pool-pages-min', '2MB:%d' % wanted, check=False)
+        got = hugepage_pool() or 0
+        if got < wanted:
+            run('hugeadm', '--pool-pages-min', '2MB:%d' % pool, check=False)
+            return ('%d pages of 2 MiB cannot be reserved (%s): ordinary pages (--no-huge), more TLB '
+                    'misses' % (wanted - pool, done.stderr.strip()[:100] or 'memory is short'))
+        self.hugepages_before = pool
+        return '%d pages of 2 MiB reserved' % (wanted - pool)
 
     # --- replicas ------------------------------------------------------------------------------
 
@@ -309,6 +327,9 @@ class Cluster:
                 process.wait(timeout=20)
         for name in self.namespaces:
             subprocess.run(['ip', 'netns', 'del', name], stderr=subprocess.DEVNULL)
+        if self.hugepages_before is not None:
+            subprocess.run(['hugeadm', '--pool-pages-min', '2MB:%d' % self.hugepages_before],
+                           stderr=subprocess.DEVNULL, check=False)
         if self.own_directory and not keep:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -317,6 +338,15 @@ class Cluster:
 
     def __exit__(self, kind, value, trace):
         self.close()
+
+
+def hugepage_pool():
+    """2 MiB pages that are reserved now; None where there are none to reserve."""
+    try:
+        with open('/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages') as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def read(path):

@@ -201,14 +201,12 @@ class Demo:
         path, form, count = self.stream()
         self.step('three network stacks, a bridge, a client host')
         c.network()
+        self.step('hugepages: ' + c.hugepages())
         self.step('format three rings of %s, build and install the genesis record' % c.ring)
         c.format()
         c.start_all()
         leader = c.leader()
         self.step('replica %d leads in term %d' % (leader, c.status(leader)['term']))
-        for line in read(c.path('keeld-1.log')).splitlines():
-            if 'huge' in line:
-                say('          ' + line[:150])
         capture = c.capture()
         consumer = c.follow('consumer', '--format', 'decode', '--count', count + 1)
         process = self.gateway(path, form, count)
