@@ -17,7 +17,7 @@ enum {
     CLUSTER_REPLICAS = 3,
     CLUSTER_CLIENTS_MAX = 32,
     CLUSTER_MESSAGE = 64, /* bytes of each message */
-    CLUSTER_CONTROL_NS = 1000000
+    CLUSTER_CONTROL_NS = 20000
 };
 
 struct cluster_client {
