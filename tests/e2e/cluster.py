@@ -38,7 +38,7 @@ def run(*words, check=True, timeout=30, **options):
 class Cluster:
     def __init__(self, build, size=3, ring='64M', checkpoint='4M', framing='envelope', idle='yield',
                  port='af_packet', roles='', genesis=(), directory=None, day='20261124', feed='',
-                 ring_section=''):
+                 ring_section='', rings=None):
         self.build = os.path.abspath(build)
         self.size, self.ring, self.checkpoint = size, ring, checkpoint
         self.framing, self.idle, self.port_kind, self.roles = framing, idle, port, roles
@@ -47,6 +47,7 @@ class Cluster:
         self.name = 'keel%d' % os.getpid()
         self.own_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='keel-run-', dir=scratch())
+        self.rings = rings or self.dir
         self.replica = {}     # id -> Popen
         self.helpers = []     # other processes
         self.namespaces = []
@@ -63,6 +64,9 @@ class Cluster:
 
     def path(self, name):
         return os.path.join(self.dir, name)
+
+    def ring_path(self, i):
+        return os.path.join(self.rings, 'ring-%d' % i)
 
     def ids(self):
         return range(1, self.size + 1)
@@ -131,7 +135,7 @@ class Cluster:
 
     def config(self, i):
         return '\n'.join([
-            '[replica]', 'id = %d' % i, 'data = %s' % self.path('ring-%d' % i),
+            '[replica]', 'id = %d' % i, 'data = %s' % self.ring_path(i),
             '[network]', 'port = %s:port' % self.port_kind, 'address = %s/24' % self.ip(i),
             'udp_port = %d' % PORT,
             '[feed]', 'framing = %s' % self.framing, 'request_port = %d' % REQUEST_PORT,
@@ -145,14 +149,14 @@ class Cluster:
     def format(self):
         identities = []
         for i in self.ids():
-            done = run(self.program('keeld'), 'format', '--data', self.path('ring-%d' % i),
+            done = run(self.program('keeld'), 'format', '--data', self.ring_path(i),
                        '--replica', i, '--address', '%s:%d' % (self.ip(i), PORT), '--size', self.ring,
                        '--checkpoint-size', self.checkpoint, timeout=120)
             identities.append([line for line in done.stdout.splitlines() if 'incarnation=' in line][0])
         run(self.program('keelctl'), 'genesis', 'create', '--out', self.path('genesis'), '--day',
             self.day, *self.genesis_options, *identities)
         for i in self.ids():
-            run(self.program('keelctl'), 'genesis', 'install', '--data', self.path('ring-%d' % i),
+            run(self.program('keelctl'), 'genesis', 'install', '--data', self.ring_path(i),
                 self.path('genesis'))
             self._write('keeld-%d.conf' % i, self.config(i))
         self._keys()
@@ -191,13 +195,14 @@ class Cluster:
         for i in self.ids():
             self.start(i)
 
-    def kill(self, i, how=signal.SIGKILL):
-        process = self.replica.pop(i, None)
-        if process is None:
-            return
-        process.send_signal(how)
-        process.wait(timeout=20)
-        self._note('kill', i)
+    def kill(self, *ids, how=signal.SIGKILL):
+        """All of them at once."""
+        processes = [(i, self.replica.pop(i)) for i in ids if i in self.replica]
+        for _, process in processes:
+            process.send_signal(how)
+        for i, process in processes:
+            process.wait(timeout=20)
+            self._note('kill', i)
 
     def alive(self):
         return [i for i, p in self.replica.items() if p.poll() is None]
@@ -245,6 +250,18 @@ class Cluster:
             time.sleep(0.1)
         raise Failure('replicas do not agree within %g s: %s' % (
             timeout, [(s['applied_index'], s['commit_index'], s['digest']) if s else None for s in seen]))
+
+    def wait_caught_up(self, i, timeout=60.0, lag=200):
+        """Until the replica has applied what the leader has committed, but for `lag` entries."""
+        until = time.monotonic() + timeout
+        own = first = None
+        while time.monotonic() < until:
+            own, first = self.status(i), self.status(self.leader(timeout))
+            if own and first and own['leader'] and own['applied_index'] + lag >= first['commit_index']:
+                return
+            time.sleep(0.1)
+        raise Failure('replica %d did not catch up within %g s: %s of %s' % (
+            i, timeout, own and own['applied_index'], first and first['commit_index']))
 
     # --- programs in the client namespace -------------------------------------------------------
 
@@ -296,7 +313,7 @@ class Cluster:
     def judge_words(self, gateways=('gateway',), captures=('feed.pcap',)):
         words = [self.program('keel-judge')]
         for i in self.ids():
-            words += ['--ring', '%d=%s' % (i, self.path('ring-%d' % i)),
+            words += ['--ring', '%d=%s' % (i, self.ring_path(i)),
                       '--line', '%d=%s' % (i, self.ip(i))]
         for name in gateways:
             words += ['--gateway', self.path(name + '.log')]
@@ -312,7 +329,7 @@ class Cluster:
 
     def stop_all(self):
         for i in list(self.replica):
-            self.kill(i, signal.SIGTERM)
+            self.kill(i, how=signal.SIGTERM)
 
     def close(self, keep=False):
         if self.closed:
