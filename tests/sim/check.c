@@ -1,38 +1,14 @@
-/* The promises of design section 2, checked after every step.
+/* The promises of design section 2, checked after every turn of every replica.
  *
- * Election safety: one leader a term. State-machine safety and log matching: one log chain at each committed
- * index. Commit is monotone. The order: one (session, number) at each feed number and one feed number for
- * each (session, number), the submitted content, session order; each line contiguous from its start.
- * An acknowledgement agrees with the order.
+ * The checker keeps its own log: each index, when the first replica calls it committed, is taken into
+ * it once, must lie durably on a quorum of drives at that very moment (check_drive.c), and goes through
+ * a machine of the checker's own. Everything that replicas, lines and answers then say is held against
+ * that one order: chains and digests at equal index, lines and answers at each feed number, and the
+ * content of each message against what its guest submitted.
  */
-#include "tests/sim/world.h"
-
-#include "consensus/machine/hash.h"
+#include "tests/sim/check.h"
 
 #include <stdlib.h>
-
-enum { TERMS = 1 << 16 };
-
-struct message {
-    uint64_t session, number, feed, hash;
-    bool used, submitted, acked;
-};
-
-struct placed { /* what stands at a feed number */
-    uint64_t session, number, hash;
-    bool known;
-};
-
-struct checker {
-    uint8_t leader[TERMS]; /* by term */
-    uint64_t *chain;       /* by index; 0 unknown */
-    uint64_t chain_cap, committed;
-    struct message *message;
-    uint64_t message_cap, message_count;
-    struct placed *feed;
-    uint64_t feed_cap, feed_top;
-    uint64_t acked;
-};
 
 void check_init(struct world *world)
 {
@@ -40,7 +16,12 @@ void check_init(struct world *world)
     ENSURE(c != NULL);
     c->message_cap = 1 << 12;
     c->message = calloc(c->message_cap, sizeof(*c->message));
-    ENSURE(c->message != NULL);
+    size_t size = machine_size(&world->genesis);
+    c->machine = aligned_alloc(64, (size + 63) & ~(size_t)63);
+    ENSURE(c->message != NULL && c->machine != NULL);
+    machine_init(c->machine, &world->genesis);
+    memcpy(c->day[0].name, world->genesis.day, KEEL_DAY_NAME_SIZE);
+    c->day_count = 1;
     world->checker = c;
 }
 
@@ -50,14 +31,22 @@ void check_free(struct world *world)
     if (c == NULL)
         return;
     free(c->chain);
+    free(c->digest);
     free(c->message);
-    free(c->feed);
+    free(c->order);
+    free(c->session);
+    free(c->machine);
     free(c);
+    check_drive_free(world);
+    check_net_free(world);
 }
 
-uint64_t check_committed(const struct world *world) { return world->checker->feed_top; }
+uint64_t check_committed(const struct world *world)
+{
+    return world->checker == NULL ? 0 : world->checker->order_count;
+}
 
-static void *grown(void *array, uint64_t *cap, uint64_t need, size_t each)
+void *check_grown(void *array, uint64_t *cap, uint64_t need, size_t each)
 {
     if (need < *cap)
         return array;
@@ -71,15 +60,12 @@ static void *grown(void *array, uint64_t *cap, uint64_t need, size_t each)
     return bytes;
 }
 
-static uint64_t place_of(uint64_t session, uint64_t number, uint64_t cap)
-{
-    uint64_t key = session * 0x9e3779b97f4a7c15ull + number;
-    return random_next(&key) & (cap - 1);
-}
+/* --- messages by (session, number) ------------------------------------------------------------------- */
 
 static struct message *find(struct checker *c, uint64_t session, uint64_t number)
 {
-    uint64_t at = place_of(session, number, c->message_cap);
+    uint64_t key = session * 0x9e3779b97f4a7c15ull + number;
+    uint64_t at = random_next(&key) & (c->message_cap - 1);
     while (c->message[at].used &&
            (c->message[at].session != session || c->message[at].number != number))
         at = (at + 1) & (c->message_cap - 1);
@@ -107,159 +93,378 @@ static struct message *message(struct checker *c, uint64_t session, uint64_t num
     return m;
 }
 
-static void check_leader(struct world *world, struct node *node)
+void check_submit(struct world *world, uint64_t session, uint64_t number, const void *payload,
+                  uint32_t size)
 {
-    const struct raft *raft = &node->replica->raft;
-    if (raft->role != RAFT_LEADER)
-        return;
-    uint8_t *known = &world->checker->leader[raft->term % TERMS];
-    if (*known != 0 && *known != node->id)
-        world_fail(world, "two leaders in term %lu: %u and %u", (unsigned long)raft->term, *known,
-                   node->id);
-    *known = (uint8_t)node->id;
+    struct message *m = message(world->checker, session, number);
+    m->submitted = true;
+    m->hash = machine_message_hash(payload, size);
 }
 
-static void check_chain(struct world *world, struct node *node)
+/* --- the order ---------------------------------------------------------------------------------------- */
+
+/* Session order, judged without the machine: numbers only grow, within each session. */
+static void check_session(struct world *world, uint64_t session, uint64_t number)
 {
     struct checker *c = world->checker;
-    const struct replica *r = node->replica;
-    if (r->raft.commit < node->checked_commit)
-        world_fail(world, "commit of node %u moved back from %lu to %lu", node->id,
-                   (unsigned long)node->checked_commit, (unsigned long)r->raft.commit);
-    c->chain = grown(c->chain, &c->chain_cap, r->raft.commit, sizeof(*c->chain));
-    for (uint64_t i = node->checked_commit + 1; i <= r->raft.commit; i++) {
-        uint64_t chain = ring_chain(r->ring, i);
-        if (chain == 0)
-            continue; /* behind the window at a start */
-        if (c->chain[i] != 0 && c->chain[i] != chain)
-            world_fail(world, "node %u commits another entry at index %lu", node->id,
-                       (unsigned long)i);
-        c->chain[i] = chain;
-        if (i > c->committed)
-            c->committed = i;
-    }
-    node->checked_commit = r->raft.commit;
-}
-
-void check_step(struct world *world, struct node *node)
-{
-    const struct replica *r = node->replica;
-    check_leader(world, node);
-    if (r->raft.commit != node->checked_commit) {
-        check_chain(world, node);
-        world_trace(world, r->raft.commit, r->machine->digest);
-    }
-    if (r->stopped && world->count[FAULT_FAILED_WRITE] == 0)
-        world_fail(world, "node %u stopped without a failed write: %s", node->id, r->why);
-}
-
-static void place(struct world *world, const char *who, uint32_t id, uint64_t feed,
-                  uint64_t session, uint64_t number, uint64_t hash, bool is_end)
-{
-    struct checker *c = world->checker;
-    c->feed = grown(c->feed, &c->feed_cap, feed, sizeof(*c->feed));
-    struct placed *p = &c->feed[feed];
-    if (p->known) {
-        if (p->session != session || p->number != number || p->hash != hash)
-            world_fail(world, "%s %u shows another message at feed number %lu", who, id,
-                       (unsigned long)feed);
+    for (uint64_t i = c->session_count; i-- > 0;) { /* newest first: the ones in use */
+        if (c->session[i].session != session)
+            continue;
+        if (number <= c->session[i].last)
+            world_fail(world, "session %lu: message %lu is ordered after %lu",
+                       (unsigned long)session, (unsigned long)number,
+                       (unsigned long)c->session[i].last);
+        c->session[i].last = number;
         return;
     }
-    *p = (struct placed){session, number, hash, true};
-    if (feed > c->feed_top)
-        c->feed_top = feed;
+    c->session = check_grown(c->session, &c->session_cap, c->session_count, sizeof(*c->session));
+    c->session[c->session_count].session = session;
+    c->session[c->session_count++].last = number;
+}
+
+static void order_add(struct world *world, uint64_t feed, uint64_t session, uint64_t number,
+                      uint64_t hash, bool is_end)
+{
+    struct checker *c = world->checker;
+    struct day *day = &c->day[c->day_count - 1];
+    if (feed != c->order_count - day->base + 1)
+        world_fail(world, "the machine gives feed number %lu after %lu", (unsigned long)feed,
+                   (unsigned long)(c->order_count - day->base));
+    c->order = check_grown(c->order, &c->order_cap, c->order_count, sizeof(*c->order));
+    c->order[c->order_count] =
+        (struct placed){session, number, hash, world->now_ns, c->committed, is_end};
+    uint64_t position = ++c->order_count;
     if (is_end)
         return;
+    check_session(world, session, number);
     struct message *m = message(c, session, number);
-    if (m->feed != 0 && m->feed != feed)
-        world_fail(world, "message %lu of session %lu stands twice: feed %lu and %lu",
-                   (unsigned long)number, (unsigned long)session, (unsigned long)m->feed,
-                   (unsigned long)feed);
+    if (m->position != 0)
+        world_fail(world, "message %lu of session %lu stands twice in the order",
+                   (unsigned long)number, (unsigned long)session);
     if (!m->submitted || m->hash != hash)
-        world_fail(world, "feed %lu: message %lu of session %lu was not submitted like that",
-                   (unsigned long)feed, (unsigned long)number, (unsigned long)session);
+        world_fail(world, "index %lu: message %lu of session %lu was not submitted like that",
+                   (unsigned long)c->committed, (unsigned long)number, (unsigned long)session);
+    m->position = position;
     m->feed = feed;
 }
 
-void check_feed(struct world *world, struct node *node, const uint8_t *mold, uint32_t size,
-                bool answer)
+static void order_messages(struct world *world, const struct entry *entry)
 {
+    const struct machine_outcome *outcome = &world->checker->outcome;
+    const struct entry_messages *messages = entry_body(entry);
+    for (uint32_t i = 0; i < outcome->run_count; i++) {
+        const struct packet_result_run *run = &outcome->run[i];
+        if (run->status != MACHINE_SEQUENCED)
+            continue;
+        uint64_t skip = run->number - messages->number;
+        uint32_t offset = 0;
+        for (uint64_t k = 0; k < skip + run->count && k < messages->count; k++) {
+            uint16_t length;
+            const uint8_t *payload = entry_block_next(entry, &offset, &length);
+            if (k >= skip)
+                order_add(world, run->feed + k - skip, messages->session, messages->number + k,
+                          machine_message_hash(payload, length), false);
+        }
+    }
+}
+
+static void day_begins(struct world *world)
+{
+    struct checker *c = world->checker;
+    if (c->day_count == CHECK_DAYS) {
+        world_fail(world, "more days than the checker keeps");
+        return;
+    }
+    struct day *day = &c->day[c->day_count++];
+    memcpy(day->name, c->machine->day, KEEL_DAY_NAME_SIZE);
+    day->base = c->order_count;
+    world->days++;
+}
+
+/* An index is committed for the first time: into the checker's own log. */
+static void take(struct world *world, struct node *node, const struct entry *entry)
+{
+    struct checker *c = world->checker;
+    machine_apply(c->machine, entry, &c->outcome);
+    if (entry->kind == ENTRY_MESSAGES)
+        order_messages(world, entry);
+    if (c->outcome.session_ended) {
+        const struct machine_session *s = machine_session_at(c->machine, c->outcome.slot);
+        order_add(world, c->outcome.feed_before, s->id, s->last, 0, true);
+        world->sessions_ended++;
+        world->sessions_expired += s->end_reason == SESSION_END_EXPIRED;
+    }
+    if (c->outcome.day_began)
+        day_begins(world);
+    c->digest = check_grown(c->digest, &c->digest_cap, entry->index, sizeof(*c->digest));
+    c->digest[entry->index] = c->machine->digest;
+    world_trace(world, entry->index, c->machine->digest);
+    (void)node;
+}
+
+static void check_index(struct world *world, struct node *node, uint64_t index)
+{
+    struct checker *c = world->checker;
+    const struct replica *r = node->replica;
+    uint64_t chain = ring_chain(r->ring, index);
+    c->chain = check_grown(c->chain, &c->chain_cap, index, sizeof(*c->chain));
+    if (index <= c->committed) {
+        if (chain != 0 && c->chain[index] != chain)
+            world_fail(world, "node %u commits another entry at index %lu", node->id,
+                       (unsigned long)index);
+        return;
+    }
+    const struct entry *entry = ring_entry(r->ring, index);
+    if (entry == NULL || chain == 0) {
+        world_fail(world, "node %u commits index %lu, which it does not hold", node->id,
+                   (unsigned long)index);
+        return;
+    }
+    uint32_t quorum = world->knobs.nodes / 2 + 1;
+    uint32_t held = check_drive_holders(world, index, chain);
+    if (held < quorum)
+        world_fail(world, "node %u commits index %lu, which %u of %u drives hold", node->id,
+                   (unsigned long)index, held, world->knobs.nodes);
+    c->chain[index] = chain;
+    c->committed = index;
+    take(world, node, entry);
+}
+
+/* --- replicas ------------------------------------------------------------------------------------------ */
+
+static void check_leader(struct world *world, struct node *node)
+{
+    struct checker *c = world->checker;
+    const struct raft *raft = &node->replica->raft;
+    if (raft->role != RAFT_LEADER) {
+        node->led_term = 0;
+        return;
+    }
+    if (node->led_term == raft->term)
+        return;
+    node->led_term = raft->term;
+    node->led_commit = raft->commit;
+    world->leaders++;
+    uint8_t *known = &c->leader[raft->term % CHECK_TERMS];
+    if (*known != 0)
+        world_fail(world, "two leaders in term %lu: %u and %u", (unsigned long)raft->term, *known,
+                   node->id);
+    *known = (uint8_t)node->id;
+    /* Leader completeness (figure 3.2): a new leader holds every committed entry. */
+    uint64_t chain = ring_chain(node->replica->ring, c->committed);
+    if (raft->log.last < c->committed ||
+        (c->committed > 0 && chain != 0 && chain != c->chain[c->committed]))
+        world_fail(world, "node %u leads term %lu without the committed index %lu", node->id,
+                   (unsigned long)raft->term, (unsigned long)c->committed);
+}
+
+static void check_commit(struct world *world, struct node *node)
+{
+    const struct raft *raft = &node->replica->raft;
+    if (raft->commit == node->checked_commit)
+        return;
+    if (raft->commit < node->checked_commit)
+        world_fail(world, "commit of node %u moved back from %lu to %lu", node->id,
+                   (unsigned long)node->checked_commit, (unsigned long)raft->commit);
+    /* 3.6.2: a leader counts replicas for entries of its own term only. */
+    if (node->led_term == raft->term && node->led_commit != raft->commit &&
+        raft->commit < raft->noop_index)
+        world_fail(world, "node %u commits index %lu of an earlier term by counting", node->id,
+                   (unsigned long)raft->commit);
+    for (uint64_t i = node->checked_commit + 1; i <= raft->commit && world->failure[0] == 0; i++)
+        check_index(world, node, i);
+    node->checked_commit = raft->commit;
+}
+
+static void check_machine(struct world *world, struct node *node, const struct machine *machine,
+                          const char *whose)
+{
+    const struct checker *c = world->checker;
+    if (machine->applied > c->committed)
+        world_fail(world, "node %u: %s has applied index %lu, committed is %lu", node->id, whose,
+                   (unsigned long)machine->applied, (unsigned long)c->committed);
+    else if (machine->applied > 0 && machine->digest != c->digest[machine->applied])
+        world_fail(world, "node %u: %s differs at index %lu", node->id, whose,
+                   (unsigned long)machine->applied);
+}
+
+void check_turn(struct world *world, struct node *node)
+{
+    const struct replica *r = node->replica;
+    check_commit(world, node);
+    check_leader(world, node);
+    if (r->machine->applied != node->checked_applied) {
+        node->checked_applied = r->machine->applied;
+        check_machine(world, node, r->machine, "seq's machine");
+    }
+    if (r->stopped && !node->write_failed)
+        world_fail(world, "node %u stopped without a failed write: %s", node->id, r->why);
+}
+
+void check_control(struct world *world, struct node *node, const struct machine *machine)
+{
+    if (machine->applied == node->checked_control)
+        return;
+    node->checked_control = machine->applied;
+    check_machine(world, node, machine, "control's machine");
+}
+
+/* --- lines and answers --------------------------------------------------------------------------------- */
+
+static const struct day *day_of(const struct checker *c, const char *name)
+{
+    for (uint32_t i = c->day_count; i-- > 0;)
+        if (memcmp(c->day[i].name, name, KEEL_DAY_NAME_SIZE) == 0)
+            return &c->day[i];
+    return NULL;
+}
+
+/* Numbers of that day so far. */
+static uint64_t day_size(const struct checker *c, const struct day *day)
+{
+    bool newest = day == &c->day[c->day_count - 1];
+    return (newest ? c->order_count : day[1].base) - day->base;
+}
+
+static void line_order(struct world *world, struct node *node, const struct day *day,
+                       uint64_t sequence, uint16_t count)
+{
+    uint32_t which = (uint32_t)(day - world->checker->day) + 1;
+    if (node->line_day != which && node->line_day != 0) {
+        if (which < node->line_day || sequence > 1)
+            world_fail(world, "line of node %u begins a day at %lu", node->id,
+                       (unsigned long)sequence);
+        node->line_next = 0;
+    }
+    node->line_day = which;
+    if (node->line_next != 0 && sequence != node->line_next)
+        world_fail(world, "line of node %u shows %lu after %lu", node->id, (unsigned long)sequence,
+                   (unsigned long)node->line_next);
+    node->line_next = count == MOLD_END_OF_SESSION ? sequence : sequence + count;
+}
+
+/* H22: "nothing happened" is said only by who can know it. A line's replica must have heard a leader, and
+ * that leader a quorum, within feed_stale_ms. */
+static void line_heartbeat(struct world *world, struct node *node)
+{
+    world->heartbeats++;
+    if (!check_net_contact(world, node->id))
+        world_fail(world, "line of node %u says that nothing happened, without quorum contact",
+                   node->id);
+}
+
+static void line_blocks(struct world *world, struct node *node, const struct day *day,
+                        const uint8_t *mold)
+{
+    const struct checker *c = world->checker;
     const struct mold_header *header = (const struct mold_header *)mold;
-    uint64_t sequence = mold_sequence(header);
-    uint16_t count = mold_count(header);
-    if (count != MOLD_END_OF_SESSION && !mold_check(mold, size)) {
-        world_fail(world, "node %u sends a malformed feed packet", node->id);
-        return;
-    }
-    if (!answer) {
-        if (node->line_next != 0 && sequence != node->line_next)
-            world_fail(world, "line of node %u shows %lu after %lu", node->id,
-                       (unsigned long)sequence, (unsigned long)node->line_next);
-        node->line_next = count == MOLD_END_OF_SESSION ? sequence : sequence + count;
-    }
-    if (count == MOLD_END_OF_SESSION)
-        return;
     const uint8_t *at = mold + MOLD_HEADER_SIZE;
-    for (uint16_t i = 0; i < count; i++) {
+    for (uint16_t i = 0; i < mold_count(header); i++) {
         uint16_t length = mold_length(at);
+        uint64_t feed = mold_sequence(header) + i;
         struct feed_stamp stamp;
         at += MOLD_BLOCK_HEAD_SIZE;
         if (!feed_envelope_unpack(at, length, &stamp)) {
             world_fail(world, "node %u sends a bad envelope", node->id);
             return;
         }
-        uint64_t hash = machine_message_hash(at + FEED_ENVELOPE_SIZE,
-                                             (size_t)length - FEED_ENVELOPE_SIZE);
-        place(world, "line of node", node->id, sequence + i, stamp.session, stamp.number, hash,
-              stamp.kind == FEED_SESSION_END);
+        if (feed == 0 || feed > day_size(c, day)) {
+            world_fail(world, "node %u shows feed number %lu, which is not committed", node->id,
+                       (unsigned long)feed);
+            return;
+        }
+        const struct placed *p = &c->order[day->base + feed - 1];
+        bool is_end = stamp.kind == FEED_SESSION_END;
+        uint64_t hash = is_end ? 0
+                               : machine_message_hash(at + FEED_ENVELOPE_SIZE,
+                                                      (size_t)length - FEED_ENVELOPE_SIZE);
+        if (p->session != stamp.session || p->number != stamp.number || p->hash != hash ||
+            p->is_end != is_end)
+            world_fail(world, "node %u shows another message at feed number %lu", node->id,
+                       (unsigned long)feed);
         at += length;
     }
 }
 
-void check_submit(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
-                  const void *payload, uint32_t size)
+void check_feed(struct world *world, struct node *node, const uint8_t *mold, uint32_t size,
+                bool answer)
 {
-    (void)guest;
-    struct message *m = message(world->checker, session, number);
-    m->submitted = true;
-    m->hash = machine_message_hash(payload, size);
+    struct checker *c = world->checker;
+    const struct mold_header *header = (const struct mold_header *)mold;
+    uint64_t sequence = mold_sequence(header);
+    uint16_t count = mold_count(header);
+    const struct day *day = day_of(c, header->session);
+    if (day == NULL || (count != MOLD_END_OF_SESSION && !mold_check(mold, size))) {
+        world_fail(world, "node %u sends a malformed feed packet", node->id);
+        return;
+    }
+    if (count == MOLD_END_OF_SESSION && sequence != day_size(c, day) + 1)
+        world_fail(world, "line of node %u ends the day at %lu, it has %lu", node->id,
+                   (unsigned long)sequence, (unsigned long)day_size(c, day));
+    if (!answer)
+        line_order(world, node, day, sequence, count);
+    if (count == MOLD_HEARTBEAT) {
+        if (sequence > day_size(c, day) + 1)
+            world_fail(world, "line of node %u names %lu, which is not committed", node->id,
+                       (unsigned long)sequence);
+        line_heartbeat(world, node);
+    } else if (count != MOLD_END_OF_SESSION) {
+        line_blocks(world, node, day, mold);
+    }
+    world->answers += answer;
 }
 
 void check_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
-               uint64_t feed, const char *day, uint64_t payload_hash)
+               uint64_t feed, uint64_t hash)
 {
-    (void)day;
-    struct message *m = message(world->checker, session, number);
-    if (!m->submitted)
-        world_fail(world, "guest %u: an answer for message %lu, which was never submitted", guest,
-                   (unsigned long)number);
-    if (m->acked && m->feed != feed)
-        world_fail(world, "guest %u: message %lu acknowledged at %lu and at %lu", guest,
-                   (unsigned long)number, (unsigned long)m->feed, (unsigned long)feed);
-    place(world, "answer to guest", guest, feed, session, number, payload_hash, false);
-    m->acked = true;
-    world->checker->acked++;
+    struct checker *c = world->checker;
+    struct message *m = message(c, session, number);
+    if (m->position == 0)
+        world_fail(world, "guest %u: message %lu of session %lu is acknowledged, not committed",
+                   guest, (unsigned long)number, (unsigned long)session);
+    else if (m->feed != feed || m->hash != hash)
+        world_fail(world, "guest %u: message %lu acknowledged at feed number %lu, it stands at %lu",
+                   guest, (unsigned long)number, (unsigned long)feed, (unsigned long)m->feed);
+    if (!m->acked) {
+        m->acked = true;
+        c->acked++;
+        if (m->position != 0 && c->order[m->position - 1].index > c->acked_index)
+            c->acked_index = c->order[m->position - 1].index;
+    }
 }
 
-/* At the end: session order, and no hole in the order. */
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+/* All replicas have lost power at once: whatever was acknowledged lies on a quorum of the drives. */
+void check_blackout(struct world *world)
+{
+    struct checker *c = world->checker;
+    uint32_t quorum = world->knobs.nodes / 2 + 1;
+    for (uint64_t i = 1; i <= c->acked_index && world->failure[0] == 0; i++)
+        if (check_drive_holders(world, i, c->chain[i]) < quorum)
+            world_fail(world, "index %lu was acknowledged; after a power cut too few drives hold it",
+                       (unsigned long)i);
+}
+
+/* The recovered cluster, at rest: every replica stands at the end of the one order, with the same state. */
 void check_end(struct world *world)
 {
     struct checker *c = world->checker;
-    uint64_t last_number[64] = {0}, last_session[64] = {0};
-    for (uint64_t feed = 1; feed <= c->feed_top; feed++) {
-        const struct placed *p = &c->feed[feed];
-        if (!p->known)
+    uint64_t state = machine_fingerprint(c->machine);
+    for (uint32_t id = 1; id <= world->knobs.nodes && world->failure[0] == 0; id++) {
+        struct node *node = &world->node[id];
+        if (!node->up) {
+            world_fail(world, "node %u is down at the end", id);
             continue;
-        uint64_t slot = p->session % 64;
-        if (last_session[slot] == p->session && p->number < last_number[slot])
-            world_fail(world, "session %lu out of order at feed number %lu",
-                       (unsigned long)p->session, (unsigned long)feed);
-        last_session[slot] = p->session;
-        last_number[slot] = p->number;
+        }
+        const struct machine *machine = node->replica->machine;
+        if (machine->applied != c->committed || machine_fingerprint(machine) != state)
+            world_fail(world, "node %u ends at index %lu with state %016lx, the order has %lu, %016lx",
+                       id, (unsigned long)machine->applied,
+                       (unsigned long)machine_fingerprint(machine), (unsigned long)c->committed,
+                       (unsigned long)state);
     }
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
-        const struct node *node = &world->node[id];
-        if (node->up && node->refused > 0)
-            world_fail(world, "node %u: recovery refused a ring that only crashed", id);
-    }
+    if (c->acked_index > c->committed)
+        world_fail(world, "acknowledged up to index %lu, committed up to %lu",
+                   (unsigned long)c->acked_index, (unsigned long)c->committed);
 }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { GUEST_PORT = 7600, GUEST_PAYLOAD_MAX = 120 };
+enum { GUEST_PORT = 7600, GUEST_FEED_PORT = 7501, GUEST_PAYLOAD_MAX = 120, GUEST_SLEEP_MIN_MS = 10000 };
 
 struct guest {
     struct world *world;
@@ -17,14 +17,13 @@ struct guest {
     uint64_t lives;
     uint64_t stream;     /* seed of payloads */
     uint64_t submitted;  /* session number of the last message given to the engine */
-    uint64_t acked;
+    uint64_t until_ns;   /* asleep until, world's time */
+    uint64_t ask_ns;     /* next request for feed numbers, local time */
     uint64_t next_ns;    /* when the next message is due, local time */
     uint64_t event_ns;   /* scheduled event */
     bool begun;          /* the session is open in this life */
-    uint64_t random_state;
+    bool ending;
 };
-
-uint64_t guest_acked(const struct guest *guest) { return guest->acked; }
 
 /* Message n of a guest's stream: the same in every life. */
 static uint32_t payload_of(const struct guest *guest, uint64_t number, uint8_t *payload)
@@ -77,7 +76,7 @@ static void live(struct guest *guest)
                                      .keys = guest->keys,
                                      .process = random_next(&world->rng_start) | 1,
                                      .window = 32,
-                                     .ttl_ms = 60000,
+                                     .ttl_ms = world->knobs.ttl_ms,
                                      .random = random_bytes,
                                      .send = send_packet,
                                      .context = guest};
@@ -90,13 +89,13 @@ static void live(struct guest *guest)
     struct frame_options frame = {.ip = 0x0a000064u + guest->index,
                                   .prefix = 24,
                                   .mac = {2, 0, 0, 0, 0, (uint8_t)(ENDPOINT_GUEST + guest->index)},
-                                  .ports = {GUEST_PORT, 7500}};
+                                  .ports = {GUEST_PORT, GUEST_FEED_PORT}};
     guest->host = frame_host_init(guest->host, &frame);
     uint64_t now = clock_now_ns(guest->clock);
     memset(guest->engine, 0, engine_size(options.member_count));
     struct engine *engine = engine_init(guest->engine, &options, now);
     ENSURE(engine == guest->engine);
-    guest->begun = false;
+    guest->begun = guest->ending = false;
     guest->next_ns = now;
     guest->lives++;
 }
@@ -121,22 +120,31 @@ void guest_init(struct world *world, uint32_t index)
 
 void guest_kill(struct world *world, uint32_t index) { live(world->guest[index]); }
 
+/* A session that expired takes its unanswered messages with it; a closed day refuses them. */
+static bool allowed(const struct guest *guest, uint32_t status)
+{
+    const struct knobs *k = &guest->world->knobs;
+    bool expires = k->ttl_ms < GUEST_SLEEP_MIN_MS &&
+                   (status == MACHINE_SESSION_ENDED || status == MACHINE_EPOCH);
+    return status == MACHINE_UNKNOWN || expires || (k->days && status == MACHINE_DAY_CLOSED);
+}
+
 static void results(struct guest *guest)
 {
     struct keel_result result;
     while (engine_result(guest->engine, &result)) {
         uint8_t payload[GUEST_PAYLOAD_MAX];
         uint32_t size = payload_of(guest, result.number, payload);
-        if (result.status != MACHINE_SEQUENCED) {
-            if (result.status != MACHINE_UNKNOWN)
-                world_fail(guest->world, "guest %u: message %lu ends as %u", guest->index,
-                           (unsigned long)result.number, (unsigned)result.status);
-            continue;
-        }
-        check_ack(guest->world, guest->index, guest->engine->session, result.number,
-                  result.feed, "", machine_message_hash(payload, size));
-        if (result.number > guest->acked)
-            guest->acked = result.number;
+        export_ack(guest->world, guest->index, guest->engine->session, result.number,
+                   machine_status_name((enum machine_status)result.status), result.feed,
+                   result.utc_ns, result.day);
+        world_trace(guest->world, result.number, result.feed);
+        if (result.status == MACHINE_SEQUENCED)
+            check_ack(guest->world, guest->index, guest->engine->session, result.number,
+                      result.feed, machine_message_hash(payload, size));
+        else if (!allowed(guest, result.status))
+            world_fail(guest->world, "guest %u: message %lu ends as %u", guest->index,
+                       (unsigned long)result.number, (unsigned)result.status);
     }
 }
 
@@ -149,7 +157,11 @@ static void submit(struct guest *guest, uint64_t now)
     if (!guest->begun) {
         guest->begun = true;
         guest->submitted = engine->resumed ? engine->resumed_last : 0;
+        export_session(guest->world, guest->index, engine->options.session, engine->session,
+                       engine->epoch, KEEL_CLIENT_MIN + guest->index);
     }
+    if (guest->world->quiet || guest->ending)
+        return;
     uint64_t gap = 1000000000ull / guest->world->knobs.rate;
     while (guest->next_ns <= now) {
         uint8_t payload[GUEST_PAYLOAD_MAX];
@@ -160,7 +172,8 @@ static void submit(struct guest *guest, uint64_t now)
         if (given != number)
             world_fail(guest->world, "guest %u: engine gives %lu to message %lu", guest->index,
                        (unsigned long)given, (unsigned long)number);
-        check_submit(guest->world, guest->index, engine->session, number, payload, size);
+        check_submit(guest->world, engine->session, number, payload, size);
+        export_submit(guest->world, guest->index, engine->session, number, payload, size);
         guest->submitted = number;
         guest->next_ns += gap;
     }
@@ -169,24 +182,85 @@ static void submit(struct guest *guest, uint64_t now)
     engine_flush(engine, now);
 }
 
+/* A consumer that missed something asks any replica for it. */
+static void ask_feed(struct guest *guest, uint64_t now)
+{
+    struct world *world = guest->world;
+    uint64_t *rng = &world->rng_net, have = check_committed(world);
+    if (now < guest->ask_ns || have == 0)
+        return;
+    guest->ask_ns = now + random_between(rng, 20, 200) * 1000000;
+    uint8_t buffer[2048];
+    struct port_frame frame = {.data = buffer};
+    char day[KEEL_DAY_NAME_SIZE + 1];
+    world_day_name(world, day);
+    mold_header_pack((struct mold_header *)(buffer + FRAME_HEADS_SIZE), day,
+                     1 + random_below(rng, have), (uint16_t)random_between(rng, 1, 30));
+    struct frame_address to = {.ip = world->genesis.founder[1 + random_below(rng, world->knobs.nodes)].ip,
+                               .port = 7401};
+    if (frame_finish(guest->host, &frame, &to, GUEST_FEED_PORT, MOLD_HEADER_SIZE, now / 1000000) ==
+        FRAME_OK) {
+        export_frame(world, frame.data, frame.size);
+        transmit(guest, &frame);
+    }
+}
+
+/* Now and then a guest ends its session, and its next life opens another of the same name; a session
+ * that was lost (expired) ends a life too. */
+static void lives(struct guest *guest, uint64_t now)
+{
+    struct world *world = guest->world;
+    struct engine *engine = guest->engine;
+    if (engine->phase == ENGINE_FAILED || engine->phase == ENGINE_CLOSED) {
+        if (engine->phase == ENGINE_CLOSED)
+            export_end(world, guest->index, engine->session, guest->submitted);
+        else if (world->knobs.ttl_ms >= GUEST_SLEEP_MIN_MS)
+            world_fail(world, "guest %u: its session fails: %s", guest->index, engine->problem);
+        live(guest);
+    } else if (world->knobs.ends && guest->begun && !guest->ending && !world->quiet &&
+               engine->phase == ENGINE_READY && random_below(&world->rng_start, 1000) == 0) {
+        guest->ending = true;
+        engine_end(engine, now);
+    }
+}
+
 static void turn(struct guest *guest)
 {
+    struct world *world = guest->world;
+    if (guest->until_ns > world->now_ns) { /* asleep: packets are lost on it, too */
+        world_event(world, guest->until_ns, EVENT_GUEST, guest->index, 0);
+        return;
+    }
     uint64_t now = clock_now_ns(guest->clock);
     engine_tick(guest->engine, now);
     results(guest);
     submit(guest, now);
+    lives(guest, now);
+    ask_feed(guest, now);
     arp(guest);
     uint64_t due = engine_deadline(guest->engine);
     uint64_t at = now + 5000000;
     if (due < at)
-        at = due > now ? due : now + 1000;
+        at = due > now + 1000 ? due : now + 1000;
     if (guest->begun && guest->next_ns > now && guest->next_ns < at)
         at = guest->next_ns;
     uint64_t world_ns = sim_clock_world_ns(guest->clock, at);
-    if (guest->event_ns <= guest->world->now_ns || world_ns < guest->event_ns) {
+    if (guest->event_ns <= world->now_ns || world_ns < guest->event_ns) {
         guest->event_ns = world_ns;
-        world_event(guest->world, world_ns, EVENT_GUEST, guest->index, 0);
+        world_event(world, world_ns, EVENT_GUEST, guest->index, 0);
     }
+}
+
+void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns)
+{
+    world->guest[index]->until_ns = until_ns;
+}
+
+bool guest_settled(const struct guest *guest)
+{
+    const struct engine *engine = guest->engine;
+    return engine->phase == ENGINE_READY && engine->oldest == engine->next &&
+           engine->given + 1 == engine->next;
 }
 
 void guest_event(struct world *world, uint32_t index) { turn(world->guest[index]); }
@@ -198,12 +272,15 @@ void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t s
     struct frame_datagram dg;
     bool reply = false;
     uint64_t now = clock_now_ns(guest->clock);
+    if (guest->until_ns > world->now_ns)
+        return;
     enum frame_drop verdict = frame_receive(guest->host, &frame, now / 1000000, &dg, &reply);
     if (reply)
         transmit(guest, &frame);
     if (verdict != FRAME_OK || dg.to_port != GUEST_PORT)
         return;
     engine_receive(guest->engine, dg.from.ip, dg.from.port, dg.payload, dg.size, now);
+    check_net_table(world, KEEL_CLIENT_MIN + index, guest->engine->auth);
     turn(guest);
 }
 

@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NODE_BUSY_NS = 2000, NODE_CONTROL_NS = 1000000, NODE_CHECKPOINT_BLOCKS = 128 };
+enum {
+    NODE_BUSY_NS = 2000,
+    NODE_CONTROL_NS = 1000000,
+    NODE_LOOK_NS = 100000000,
+    NODE_CHECKPOINT_BLOCKS = 128
+};
 
 struct sim_process {
     struct startup startup;
@@ -65,6 +70,7 @@ void node_format(struct world *world, struct node *node)
     rc = ring_genesis_install(disk, &genesis, problem);
     ENSURE(rc == 0);
     sim_disk_crash(node);
+    node->super = super;
 }
 
 static void fill_options(struct world *world, struct node *node, struct sim_process *process,
@@ -90,6 +96,9 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     o->feed.samples = 1024;
     o->feed.destination_count = 1;
     o->feed.destination[0] = (struct feed_destination){.ip = 0xef000001u, .port = 7500};
+    o->feed.consumer_count = world->knobs.guests;
+    for (uint32_t i = 0; i < world->knobs.guests; i++)
+        o->feed.consumer[i] = 0x0a000064u + i;
     o->control.checkpoint_pages = world->knobs.slots / 8;
 }
 
@@ -111,9 +120,10 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
     memset(process->ring_memory, 0, size);
     o.ring_memory = process->ring_memory;
     enum startup_result result = startup_begin(&process->startup, &o, problem);
-    if (result == STARTUP_OK)
+    if (result == STARTUP_OK) {
+        check_drive_recovered(world, node, &process->startup.found);
         return true;
-    node->refused++;
+    }
     world_fail(world, "node %u: the start is refused (%d): %s", node->id, (int)result, problem);
     return false;
 }
@@ -149,14 +159,20 @@ void node_start(struct world *world, struct node *node)
     node->replica = process->startup.replica;
     node->up = true;
     node->starts++;
-    node->line_next = 0;
+    node->line_next = node->line_day = 0;
+    node->write_failed = node->crash_on_write = false;
     node->checked_commit = node->replica->raft.commit;
+    node->checked_applied = node->checked_control = 0;
+    node->led_term = 0;
+    export_start(world, node->id, true);
     node_wake(world, node, world->now_ns);
 }
 
 void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
+    check_net_table(world, node->id, node->replica->auth);
+    export_start(world, node->id, false);
     startup_close(&node->process->startup);
     drop(node);
 }
@@ -181,20 +197,42 @@ void node_wake(struct world *world, struct node *node, uint64_t at_ns)
     world_event(world, at_ns, EVENT_TURN, node->id, 0);
 }
 
-static uint32_t roles(struct node *node)
+static uint32_t roles(struct world *world, struct node *node)
 {
     struct sim_process *p = node->process;
     struct replica *r = node->replica;
     uint64_t now = clock_now_ns(node->clock);
     uint32_t work = loop_turn(r);
+    check_turn(world, node);
     work += ring_disk_turn(r->ring);
     work += feed_turn(r->feed, now);
     work += ring_aux_turn(r->ring);
     if (now >= p->control_at_ns || spsc_room(&r->notices) < LINK_CONTROL_NOTICES) {
         work += control_turn(p->startup.control, now);
         p->control_at_ns = now + NODE_CONTROL_NS;
+        check_control(world, node, control_machine(p->startup.control));
     }
     return work;
+}
+
+void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size)
+{
+    struct control *control = node->process->startup.control;
+    struct control_reply reply;
+    struct control_request request = {.tag = 1, .entry_kind = kind, .size = size};
+    while (control_answer(control, &reply)) { /* at most CONTROL_REQUESTS */
+    }
+    memcpy(request.body, body, size);
+    control_ask(control, &request);
+}
+
+/* Associations are many, so they are looked at ten times a second. */
+static void look(struct world *world, struct node *node)
+{
+    if (world->now_ns < node->looked_ns + NODE_LOOK_NS)
+        return;
+    node->looked_ns = world->now_ns;
+    check_net_table(world, node->id, node->replica->auth);
 }
 
 static void note_role(struct world *world, struct node *node, uint32_t role)
@@ -233,9 +271,9 @@ void node_turn(struct world *world, struct node *node)
         }
     }
     uint32_t role = node->replica->raft.role;
-    uint32_t work = roles(node);
+    uint32_t work = roles(world, node);
     note_role(world, node, role);
-    check_step(world, node);
+    look(world, node);
     if (node->replica->stopped) { /* an operator restarts it after a while */
         say(world, node, node->replica->why);
         node_crash(world, node);
@@ -246,6 +284,6 @@ void node_turn(struct world *world, struct node *node)
     uint64_t tick = raft_next_tick_ns(&node->replica->raft);
     if (tick < next)
         next = tick;
-    uint64_t at = sim_clock_world_ns(node->clock, next);
-    node_wake(world, node, work > 0 ? world->now_ns + NODE_BUSY_NS : at);
+    uint64_t at = sim_clock_world_ns(node->clock, next), soon = world->now_ns + NODE_BUSY_NS;
+    node_wake(world, node, work > 0 || at < soon ? soon : at);
 }

@@ -10,7 +10,6 @@ struct clock {
 };
 
 enum { CLOCK_ORIGIN_NS = 1000000000 };
-#define CLOCK_UTC_NS UINT64_C(1790000000000000000)
 
 struct clock *sim_clock_open(struct world *world, int64_t rate_ppm, int64_t utc_offset_ns)
 {
@@ -28,7 +27,7 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns)
         return 0;
     uint64_t local = local_ns - CLOCK_ORIGIN_NS;
     int64_t shift = (int64_t)(local / 1000000) * clock->rate_ppm;
-    return (uint64_t)((int64_t)local - shift) + 1000; /* never early by the rounding */
+    return (uint64_t)((int64_t)local - shift) + 1000; /* about: a turn that comes early plans anew */
 }
 
 uint64_t clock_now_ns(struct clock *clock)
@@ -40,7 +39,7 @@ uint64_t clock_now_ns(struct clock *clock)
 uint64_t clock_utc_ns(struct clock *clock, uint32_t *error_ns)
 {
     *error_ns = 50000;
-    return (uint64_t)((int64_t)(CLOCK_UTC_NS + clock->world->now_ns) + clock->utc_offset_ns);
+    return (uint64_t)((int64_t)(SIM_CLOCK_UTC_NS + clock->world->now_ns) + clock->utc_offset_ns);
 }
 
 uint64_t clock_random(struct clock *clock, uint64_t *state)

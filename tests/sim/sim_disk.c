@@ -1,6 +1,8 @@
 /* disk.h on memory: writes take time, a crash tears what is in flight, sector by sector. */
 #include "tests/sim/world.h"
 
+#include "dataplane/crc32c.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -12,6 +14,7 @@ struct operation {
     void *buffer;
     uint32_t size;
     int32_t result;
+    uint32_t crc; /* of what is to be written: it must stand still */
 };
 
 struct disk {
@@ -57,10 +60,15 @@ static void tear(struct disk *disk, const struct operation *o)
             place_sector(disk, o, s);
             written++;
         }
-    if (written == 0)
-        world_fault(disk->world, FAULT_LOST_WRITE);
-    else if (written < sectors)
-        world_fault(disk->world, FAULT_TORN_SECTOR);
+    if (o->op == DISK_ZERO)
+        return;
+    /* A page whose missing sectors are zeros is whole all the same: the ring ahead was zero. */
+    const uint8_t *media = disk->node->media.bytes + o->offset;
+    bool whole = memcmp(media, o->buffer, o->size) == 0;
+    if (whole)
+        check_drive_write(disk->world, disk->node, o->offset, o->size);
+    else
+        world_fault(disk->world, written == 0 ? FAULT_LOST_WRITE : FAULT_TORN_SECTOR);
 }
 
 void sim_disk_crash(struct node *node)
@@ -74,6 +82,7 @@ void sim_disk_crash(struct node *node)
         free(disk);
         node->media.open[i] = NULL;
     }
+    check_drive_crashed(node);
 }
 
 void disk_facts(const struct disk *disk, struct disk_facts *facts)
@@ -97,9 +106,16 @@ int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffe
                      disk->node->media.slow_factor;
     struct operation *o = &disk->operation[disk->count++];
     *o = (struct operation){op, offset, tag, world->now_ns + takes, buffer, size, 0};
+    o->crc = op == DISK_WRITE ? crc32c(buffer, size) : 0;
     if (op == DISK_WRITE && random_chance(&world->rng_disk, k->failed_write_ppm)) {
         o->result = -EIO;
+        disk->node->write_failed = true;
         world_fault(world, FAULT_FAILED_WRITE);
+    }
+    if (op == DISK_WRITE && disk->node->crash_on_write) {
+        disk->node->crash_on_write = false;
+        world_event(world, world->now_ns + random_below(&world->rng_fault, takes + 1), EVENT_CRASH,
+                    disk->node->id, disk->node->starts);
     }
     node_wake(world, disk->node, o->done_ns);
     return 0;
@@ -111,6 +127,19 @@ int disk_kick(struct disk *disk)
     return 0;
 }
 
+static void complete(struct disk *disk, const struct operation *o)
+{
+    if (o->op == DISK_WRITE && crc32c(o->buffer, o->size) != o->crc)
+        world_fail(disk->world, "node %u changes a page while its write is in flight",
+                   disk->node->id);
+    for (uint32_t s = 0; s < o->size / SECTOR; s++)
+        place_sector(disk, o, s);
+    if (o->op == DISK_WRITE)
+        check_drive_write(disk->world, disk->node, o->offset, o->size);
+    else if (o->op == DISK_READ)
+        memcpy(o->buffer, disk->node->media.bytes + o->offset, o->size);
+}
+
 uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
 {
     uint32_t count = 0;
@@ -120,12 +149,10 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
             i++;
             continue;
         }
-        if (o->result == 0) {
-            for (uint32_t s = 0; s < o->size / SECTOR; s++)
-                place_sector(disk, o, s);
-            if (o->op == DISK_READ)
-                memcpy(o->buffer, disk->node->media.bytes + o->offset, o->size);
-        }
+        if (o->result == 0)
+            complete(disk, o);
+        else
+            tear(disk, o); /* a failed write, too, may have got there in part, or wholly */
         done[count++] = (struct disk_done){o->tag, o->result};
         *o = disk->operation[--disk->count];
     }
@@ -144,6 +171,7 @@ int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t s
 {
     if (offset + size > disk->node->media.size)
         return -EIO;
+    check_drive_block(disk->world, disk->node, buffer);
     memcpy(disk->node->media.bytes + offset, buffer, size);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* port.h on the simulated switch, and the switch itself: loss, copies, delay, order, cuts. */
 #include "tests/sim/world.h"
 
+#include "dataplane/crc32c.h"
+
 #include <stdlib.h>
 
 enum { PORT_RX = 1024, PORT_BUFFER = 2048 };
@@ -93,6 +95,8 @@ static void look(struct port *port, const struct port_frame *frame)
     bool is_udp = frame->data[12] == 0x08 && frame->data[13] == 0 && frame->data[23] == 17;
     uint16_t from = (uint16_t)(udp[0] << 8 | udp[1]), to = (uint16_t)(udp[2] << 8 | udp[3]);
     if (is_udp && from == 7401)
+        export_frame(port->world, frame->data, frame->size);
+    if (is_udp && from == 7401)
         check_feed(port->world, &port->world->node[port->endpoint], frame->data + FRAME_HEADS_SIZE,
                    frame->size - FRAME_HEADS_SIZE, to != 7500);
 }
@@ -163,6 +167,8 @@ static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint
 void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t size)
 {
     ENSURE(size <= PORT_FRAME_MAX);
+    world_trace(world, from, crc32c(bytes, size));
+    check_net_sent(world, from, bytes, size);
     if (bytes[0] & 1) { /* broadcast and multicast */
         for (uint32_t to = 1; to < ENDPOINTS; to++) {
             bool exists = to >= ENDPOINT_GUEST ? to - ENDPOINT_GUEST < world->knobs.guests

@@ -17,7 +17,8 @@ const char *fault_name(enum fault fault)
     static const char *const names[FAULT_COUNT] = {
         "loss",         "duplicate",   "reorder",     "delay",      "cut",   "cut-one-way",
         "crash",        "crash-all",   "torn-sector", "lost-write", "failed-write",
-        "slow-drive",   "pause",       "clock-drift", "clock-step", "guest-kill"};
+        "slow-drive",   "pause",       "clock-drift", "clock-step", "guest-kill",
+        "guest-sleep", "rot"};
     return names[fault];
 }
 
@@ -55,6 +56,7 @@ void world_fault(struct world *world, enum fault fault)
 {
     world->count[fault]++;
     world->last_fault_ns = world->now_ns;
+    world->committed_at_last_fault = check_committed(world);
     world_trace(world, 0xfa, fault);
 }
 
@@ -68,6 +70,14 @@ void world_fail(struct world *world, const char *format, ...)
                         (double)world->now_ns / 1e9);
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
+}
+
+void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1])
+{
+    char text[40];
+    snprintf(text, sizeof(text), "SIM-%-16lu", (unsigned long)world->day_number + 1);
+    memcpy(name, text, KEEL_DAY_NAME_SIZE);
+    name[KEEL_DAY_NAME_SIZE] = 0;
 }
 
 /* --- the queue: a binary heap by (time, sequence) ---------------------------------------------------- */
@@ -148,6 +158,21 @@ static void draw_network(struct knobs *k, uint64_t *rng)
     k->reorder = drawn(rng);
 }
 
+static void draw_load(struct knobs *k, uint64_t *rng)
+{
+    static const uint32_t slots[] = {512, 1024, 2048, 4096};
+    k->window_pages = 256;
+    k->slots = slots[random_below(rng, 4)];
+    k->rate = random_between(rng, 60, 400) / k->guests;
+    k->ttl_ms = random_below(rng, 3) == 0 ? 2000 : 60000;
+    k->days = random_below(rng, 3) == 0;
+    k->ends = random_below(rng, 3) == 0;
+    k->faults_until_ns = 20000000000ull;
+    k->blackout_ns = 23000000000ull;
+    k->quiet_ns = 28500000000ull;
+    k->end_ns = 31000000000ull;
+}
+
 void world_draw(struct world *world, uint64_t seed)
 {
     memset(world, 0, sizeof(*world));
@@ -171,11 +196,7 @@ void world_draw(struct world *world, uint64_t seed)
     for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
         if (drawn(&rng))
             k->fault_mask |= 1u << fault;
-    k->window_pages = 256;
-    k->slots = 2048;
-    k->rate = random_between(&rng, 60, 400) / k->guests;
-    k->faults_until_ns = 20000000000ull;
-    k->end_ns = 30000000000ull;
+    draw_load(k, &rng);
 }
 
 static void make_genesis(struct world *world)
@@ -184,7 +205,9 @@ static void make_genesis(struct world *world)
     memset(g, 0, sizeof(*g));
     genesis_defaults(g);
     g->cluster_id = random_next(&world->rng_start) | 1;
-    memcpy(g->day, "SIM-1     ", KEEL_DAY_NAME_SIZE);
+    char day[KEEL_DAY_NAME_SIZE + 1];
+    world_day_name(world, day);
+    memcpy(g->day, day, KEEL_DAY_NAME_SIZE);
     g->sessions_max = 32;
     g->sessions_per_principal = 16;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
@@ -192,113 +215,6 @@ static void make_genesis(struct world *world)
         g->founder[id].ip = 0x0a000000u + id;
         g->founder[id].port = 7400;
     }
-}
-
-static void scripted_crash(struct world *world)
-{
-    uint64_t *rng = &world->rng_fault;
-    uint32_t id = (uint32_t)random_between(rng, 1, world->knobs.nodes);
-    bool all = random_below(rng, 8) == 0 && world->knobs.fault_mask >> FAULT_CRASH_ALL & 1;
-    for (uint32_t i = 1; i <= world->knobs.nodes; i++) {
-        if (!all && i != id)
-            continue;
-        if (world->node[i].up)
-            node_crash(world, &world->node[i]);
-        world_event(world, world->now_ns + random_between(rng, 1, 1500) * 1000000, EVENT_RESTART, i,
-                    0);
-    }
-    world_fault(world, all ? FAULT_CRASH_ALL : FAULT_CRASH);
-}
-
-static void scripted_cut(struct world *world, bool one_way)
-{
-    uint64_t *rng = &world->rng_fault;
-    uint32_t side = (uint32_t)random_next(rng); /* bit: on which side an endpoint is */
-    for (uint32_t a = 1; a < ENDPOINTS; a++)
-        for (uint32_t b = 1; b < ENDPOINTS; b++)
-            if ((side >> a & 1) && !(side >> b & 1)) {
-                world->cut[a][b] = true;
-                if (!one_way)
-                    world->cut[b][a] = true;
-            }
-    world_event(world, world->now_ns + random_between(rng, 10, 2000) * 1000000, EVENT_HEAL, 0, 0);
-    world_fault(world, one_way ? FAULT_CUT_ONE_WAY : FAULT_CUT);
-}
-
-static void scripted_clock(struct world *world, struct node *node)
-{
-    int64_t ns = (int64_t)random_between(&world->rng_fault, 0, 7200000000000ull) - 3600000000000ll;
-    sim_clock_step(node->clock, ns);
-    world_fault(world, FAULT_CLOCK_STEP);
-}
-
-static void script(struct world *world)
-{
-    uint64_t *rng = &world->rng_fault;
-    struct knobs *k = &world->knobs;
-    if (world->now_ns >= k->faults_until_ns)
-        return;
-    world_event(world, world->now_ns + random_between(rng, k->fault_every_ns / 4,
-                                                      k->fault_every_ns * 7 / 4),
-                EVENT_SCRIPT, 0, 0);
-    static const enum fault kinds[] = {FAULT_CRASH, FAULT_CUT,        FAULT_CUT_ONE_WAY,
-                                       FAULT_PAUSE, FAULT_CLOCK_STEP, FAULT_GUEST_KILL};
-    enum fault fault = kinds[random_below(rng, 6)];
-    if (!(k->fault_mask >> fault & 1))
-        return;
-    struct node *node = &world->node[random_between(rng, 1, k->nodes)];
-    switch (fault) {
-    case FAULT_CRASH:
-        scripted_crash(world);
-        break;
-    case FAULT_CUT:
-    case FAULT_CUT_ONE_WAY:
-        scripted_cut(world, fault == FAULT_CUT_ONE_WAY);
-        break;
-    case FAULT_PAUSE:
-        node->paused_until_ns = world->now_ns + random_between(rng, 1, 2000) * 1000000;
-        world_fault(world, FAULT_PAUSE);
-        break;
-    case FAULT_CLOCK_STEP:
-        scripted_clock(world, node);
-        break;
-    case FAULT_GUEST_KILL:
-        guest_kill(world, (uint32_t)random_below(rng, k->guests));
-        world_fault(world, FAULT_GUEST_KILL);
-        break;
-    case FAULT_LOSS:
-    case FAULT_DUPLICATE:
-    case FAULT_REORDER:
-    case FAULT_DELAY:
-    case FAULT_CRASH_ALL:
-    case FAULT_TORN_SECTOR:
-    case FAULT_LOST_WRITE:
-    case FAULT_FAILED_WRITE:
-    case FAULT_SLOW_DRIVE:
-    case FAULT_CLOCK_DRIFT:
-    case FAULT_COUNT:
-        break;
-    }
-}
-
-/* The faults end: links are whole, drives quick, everybody is started. */
-static void calm(struct world *world)
-{
-    struct knobs *k = &world->knobs;
-    memset(world->cut, 0, sizeof(world->cut));
-    k->loss_ppm = k->duplicate_ppm = k->failed_write_ppm = 0;
-    k->delay_max_ns = 50000;
-    for (uint32_t id = 1; id <= k->nodes; id++) {
-        world->node[id].media.slow_factor = 1;
-        world->node[id].paused_until_ns = 0;
-        if (world->node[id].up && world->node[id].replica->stopped) {
-            node_crash(world, &world->node[id]);
-            world_event(world, world->now_ns + 1000000, EVENT_RESTART, id, 0);
-        }
-        node_wake(world, &world->node[id], world->now_ns);
-    }
-    world->last_fault_ns = world->now_ns;
-    world->committed_at_last_fault = check_committed(world);
 }
 
 static void dispatch(struct world *world, struct event *event)
@@ -309,8 +225,10 @@ static void dispatch(struct world *world, struct event *event)
         break;
     case EVENT_FRAME:
         if (event->target >= ENDPOINT_GUEST) {
+            check_net_arrived(world, event->target, event->bytes, event->size);
             guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
         } else if (world->node[event->target].up) {
+            check_net_arrived(world, event->target, event->bytes, event->size);
             sim_port_deliver(world->node[event->target].port, event->bytes, event->size);
             node_wake(world, &world->node[event->target], world->now_ns);
         }
@@ -320,17 +238,32 @@ static void dispatch(struct world *world, struct event *event)
         guest_event(world, event->target);
         break;
     case EVENT_SCRIPT:
-        script(world);
+        script_turn(world);
         break;
     case EVENT_RESTART:
         if (!world->node[event->target].up)
             node_start(world, &world->node[event->target]);
         break;
+    case EVENT_CRASH: {
+        struct node *node = &world->node[event->target];
+        if (node->up && node->starts == event->argument)
+            script_power_lost(world, node);
+        break;
+    }
     case EVENT_HEAL:
-        if (event->argument == 1)
-            calm(world);
-        else
-            memset(world->cut, 0, sizeof(world->cut));
+        script_heal(world);
+        break;
+    case EVENT_CALM:
+        script_calm(world);
+        break;
+    case EVENT_BLACKOUT:
+        script_blackout(world);
+        break;
+    case EVENT_DAY:
+        script_day(world);
+        break;
+    case EVENT_QUIET:
+        world->quiet = true;
         break;
     }
 }
@@ -361,7 +294,11 @@ static void begin(struct world *world)
     for (uint32_t i = 0; i < k->guests; i++)
         guest_init(world, i);
     world_event(world, 1000000000ull, EVENT_SCRIPT, 0, 0);
-    world_event(world, k->faults_until_ns, EVENT_HEAL, 0, 1);
+    world_event(world, k->faults_until_ns, EVENT_CALM, 0, 0);
+    world_event(world, k->blackout_ns, EVENT_BLACKOUT, 0, 0);
+    world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);
+    if (k->days)
+        world_event(world, 500000000ull, EVENT_DAY, 0, 0);
 }
 
 bool world_run(struct world *world)
@@ -381,6 +318,14 @@ bool world_run(struct world *world)
     }
     if (world->failure[0] == 0)
         check_end(world);
+    for (uint32_t i = 0; i < world->knobs.guests && world->failure[0] == 0; i++)
+        if (!guest_settled(world->guest[i]))
+            world_fail(world, "guest %u: messages are still unanswered, long after the last fault",
+                       i);
+    if (world->export != NULL)
+        for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+            if (world->node[id].up)
+                node_crash(world, &world->node[id]);
     return world->failure[0] == 0;
 }
 

@@ -22,7 +22,7 @@ enum {
     GUESTS_MAX = 4,
     ENDPOINT_GUEST = 8,
     ENDPOINTS = ENDPOINT_GUEST + GUESTS_MAX,
-    WORLD_MIB = 1 << 20
+    CHECK_STALE_SLACK_MS = 10 /* status is published once a millisecond, clocks drift */
 };
 
 /* Faults that a seed may bring; each is counted when it really happens. */
@@ -43,6 +43,8 @@ enum fault {
     FAULT_CLOCK_DRIFT,
     FAULT_CLOCK_STEP,
     FAULT_GUEST_KILL,
+    FAULT_GUEST_SLEEP, /* longer than a short time to live */
+    FAULT_ROT,         /* a durable page changes on a resting drive; recovery must refuse it */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);
@@ -60,11 +62,26 @@ struct knobs { /* drawn per seed; 0 switches a fault off */
     uint32_t fault_mask;     /* which scripted faults: bit = enum fault */
     uint32_t window_pages, slots;
     uint64_t rate;          /* messages a simulated second and guest */
-    uint64_t faults_until_ns, end_ns;
-    uint32_t planted;       /* test hook of the simulator's own tests, 0: none */
+    uint32_t ttl_ms;        /* of sessions */
+    bool days;              /* trading days end and begin */
+    bool ends;              /* guests end their sessions now and then */
+    /* faults, then calm, then all lose power at once, then quiet (guests submit nothing new), end */
+    uint64_t faults_until_ns, blackout_ns, quiet_ns, end_ns;
 };
 
-enum event_kind { EVENT_TURN, EVENT_FRAME, EVENT_GUEST, EVENT_SCRIPT, EVENT_RESTART, EVENT_HEAL };
+enum event_kind {
+    EVENT_TURN,
+    EVENT_FRAME,
+    EVENT_GUEST,
+    EVENT_SCRIPT,
+    EVENT_CRASH, /* argument: the start that it is meant for */
+    EVENT_RESTART,
+    EVENT_HEAL,
+    EVENT_CALM,
+    EVENT_BLACKOUT,
+    EVENT_DAY,
+    EVENT_QUIET
+};
 
 struct event {
     uint64_t at_ns, sequence;
@@ -82,10 +99,22 @@ struct media { /* a drive: outlives its node's crashes */
     uint32_t failing;     /* fail the next write */
 };
 
+/* What a drive holds durably, as the checker follows it (check_drive.c). */
+struct drive_view {
+    uint64_t next_page; /* pages below lie whole on the media */
+    uint64_t ahead;     /* bit i: page next_page + i does */
+    uint64_t last;      /* index up to which entries are held */
+    uint64_t *chain, chain_cap; /* log chain by index, up to last */
+    uint64_t term;
+    uint32_t vote;
+};
+
 struct node {
     uint32_t id;
     bool up;
     struct media media;
+    struct ring_super super;
+    struct drive_view view;
     struct clock *clock;
     struct port *port;
     struct disk *writer, *reader, *control_disk;
@@ -94,10 +123,13 @@ struct node {
     uint64_t turn_at_ns;     /* scheduled turn, 0: none */
     uint64_t paused_until_ns;
     uint64_t starts;
-    uint64_t checked_commit;
+    bool write_failed;       /* in this start */
+    bool crash_on_write;     /* lose power while the next write is in flight */
+    uint64_t looked_ns;      /* associations were looked at */
+    uint64_t checked_commit, checked_applied, checked_control;
+    uint64_t led_term, led_commit; /* leading since; commit at that time */
     uint64_t line_next;      /* number that this start's line must carry next, 0: not begun */
-    char line_day[KEEL_DAY_NAME_SIZE];
-    uint64_t refused;        /* starts that recovery refused */
+    uint32_t line_day;       /* day that it showed last, from 1; 0: none */
 };
 
 struct world {
@@ -116,8 +148,14 @@ struct world {
     uint64_t last_fault_ns;
     uint64_t committed_at_last_fault;
     struct checker *checker;
+    struct net_view *net; /* check_net.c */
+    struct export *export; /* export.c; NULL: no evidence is written */
+    /* what happened, beside the faults */
+    uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
+    uint64_t heartbeats, answers;
+    uint64_t day_number;
+    bool quiet;
     bool verbose;
-    const char *export_dir;
     char failure[400]; /* empty: all checks held */
 };
 
@@ -135,6 +173,8 @@ void world_event(struct world *world, uint64_t at_ns, enum event_kind kind, uint
                  uint64_t argument);
 void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const uint8_t *bytes,
                  uint32_t size);
+/* The newest day's name, zero-terminated. */
+void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1]);
 void world_trace(struct world *world, uint64_t a, uint64_t b);
 void world_fault(struct world *world, enum fault fault);
 void world_fail(struct world *world, const char *format, ...)
@@ -153,6 +193,7 @@ struct clock *sim_clock_open(struct world *world, int64_t rate_ppm, int64_t utc_
 void sim_clock_step(struct clock *clock, int64_t ns);
 /* The world's time at which this clock shows local_ns. */
 uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
+#define SIM_CLOCK_UTC_NS UINT64_C(1790000000000000000)
 
 /* sim_disk.c */
 struct disk *sim_disk_open(struct world *world, struct node *node);
@@ -165,6 +206,8 @@ void node_crash(struct world *world, struct node *node);
 void node_turn(struct world *world, struct node *node);
 void node_wake(struct world *world, struct node *node, uint64_t at_ns);
 void node_free(struct node *node);
+/* Asks the node's control for an entry; lost if it does not lead. */
+void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size);
 /* The keys that a principal's file holds; malloc'd. */
 struct keyring *sim_keys(const struct world *world, uint32_t principal);
 
@@ -173,20 +216,60 @@ void guest_init(struct world *world, uint32_t index);
 void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t size);
 void guest_event(struct world *world, uint32_t index);
 void guest_kill(struct world *world, uint32_t index);
+void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns);
+/* Everything that it submitted is answered. */
+bool guest_settled(const struct guest *guest);
 void guest_free(struct guest *guest);
-uint64_t guest_acked(const struct guest *guest);
 
-/* check.c */
+/* script.c: the faults of a seed. */
+void script_turn(struct world *world);
+/* Out at this moment, and back after a while; what was in flight is torn. */
+void script_power_lost(struct world *world, struct node *node);
+void script_heal(struct world *world);
+void script_calm(struct world *world);
+void script_blackout(struct world *world);
+void script_day(struct world *world);
+
+/* check.c: the order. */
 void check_init(struct world *world);
-void check_step(struct world *world, struct node *node);
+void check_turn(struct world *world, struct node *node); /* after seq's turn, before the line's */
+void check_control(struct world *world, struct node *node, const struct machine *machine);
 void check_feed(struct world *world, struct node *node, const uint8_t *mold, uint32_t size,
                 bool answer);
 void check_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
-               uint64_t feed, const char *day, uint64_t payload_hash);
-void check_submit(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
-                  const void *payload, uint32_t size);
+               uint64_t feed, uint64_t payload_hash);
+void check_submit(struct world *world, uint64_t session, uint64_t number, const void *payload,
+                  uint32_t size);
+void check_blackout(struct world *world);
 void check_end(struct world *world);
 uint64_t check_committed(const struct world *world); /* messages on the order so far */
 void check_free(struct world *world);
+
+/* check_drive.c: what drives hold. */
+void check_drive_write(struct world *world, struct node *node, uint64_t offset, uint32_t size);
+void check_drive_block(struct world *world, struct node *node, const void *bytes);
+void check_drive_recovered(struct world *world, struct node *node,
+                           const struct ring_recovery *found);
+void check_drive_crashed(struct node *node);
+bool check_drive_rot(struct world *world, struct node *node); /* false: nothing could be spoilt */
+
+/* check_net.c: what packets say. */
+void check_net_sent(struct world *world, uint32_t from, const uint8_t *frame, uint32_t size);
+void check_net_arrived(struct world *world, uint32_t to, const uint8_t *frame, uint32_t size);
+void check_net_table(struct world *world, uint32_t principal, const struct auth_table *table);
+
+/* export.c: evidence for keel-judge, as the head of tests/judge/judge.h describes it. */
+struct export *export_open(struct world *world, const char *directory); /* NULL: cannot write */
+void export_start(struct world *world, uint32_t id, bool begins);
+void export_frame(struct world *world, const uint8_t *bytes, uint32_t size);
+void export_session(struct world *world, uint32_t guest, const char *name, uint64_t session,
+                    uint64_t epoch, uint32_t principal);
+void export_submit(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+                   const void *payload, uint32_t size);
+void export_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+                const char *status, uint64_t feed, uint64_t utc_ns, const char *day);
+void export_end(struct world *world, uint32_t guest, uint64_t session, uint64_t last);
+/* Rings, and closes everything. False: something could not be written. */
+bool export_close(struct world *world);
 
 #endif

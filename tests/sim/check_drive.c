@@ -1,0 +1,198 @@
+/* What each drive holds, followed from the writes themselves and judged without the product's recovery.
+ *
+ * A page counts once it lies whole on the media and every page before it does (H11). The view says which
+ * entries, term and vote such a prefix makes durable; recovery must find exactly that, a vote or an
+ * acknowledgement may say no more, and no durable page ever takes back a vote or a committed entry.
+ */
+#include "tests/sim/check.h"
+
+#include "dataplane/ring/recover.h"
+
+#include <stdlib.h>
+
+static uint64_t slots_base(const struct node *node)
+{
+    return ring_slot_offset(&node->super, 0);
+}
+
+static void take_vote(struct world *world, struct node *node, const struct ring_page *page)
+{
+    struct drive_view *view = &node->view;
+    if (page->term < view->term)
+        world_fail(world, "node %u: page %lu takes the term back from %lu to %lu", node->id,
+                   (unsigned long)page->page, (unsigned long)view->term,
+                   (unsigned long)page->term);
+    if (page->term == view->term && view->vote != 0 && page->vote != view->vote)
+        world_fail(world, "node %u votes twice in term %lu: for %u and for %u", node->id,
+                   (unsigned long)page->term, view->vote, page->vote);
+    view->term = page->term;
+    view->vote = page->vote;
+}
+
+static void take_entries(struct world *world, struct node *node, const struct ring_page *page)
+{
+    struct drive_view *view = &node->view;
+    const struct checker *c = world->checker;
+    uint64_t first = page->self.first_index;
+    if (page->self.count == 0)
+        return;
+    uint64_t before = first == 1 ? ring_chain_genesis(world->genesis.cluster_id)
+                                 : first <= view->last + 1 ? view->chain[first - 1] : 0;
+    if (first == 0 || page->self.chain_before != before) {
+        world_fail(world, "node %u: page %lu does not follow from index %lu", node->id,
+                   (unsigned long)page->page, (unsigned long)view->last);
+        return;
+    }
+    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+    uint64_t chain = before, last = first + page->self.count - 1;
+    view->chain = check_grown(view->chain, &view->chain_cap, last, sizeof(*view->chain));
+    for (uint64_t index = first; index <= last; index++) {
+        const struct entry *entry = (const struct entry *)at;
+        chain = ring_chain_next(chain, entry);
+        if (index <= c->committed && index <= view->last && view->chain[index] == c->chain[index] &&
+            chain != c->chain[index])
+            world_fail(world, "node %u: page %lu supersedes the committed entry %lu", node->id,
+                       (unsigned long)page->page, (unsigned long)index);
+        view->chain[index] = chain;
+        at += entry->size;
+    }
+    view->last = last;
+}
+
+/* A page has come to lie whole on the media. */
+static void page_whole(struct world *world, struct node *node, const struct ring_page *page)
+{
+    struct drive_view *view = &node->view;
+    if (page->page < view->next_page || page->page >= view->next_page + 64) {
+        world_fail(world, "node %u writes page %lu while pages below %lu are durable", node->id,
+                   (unsigned long)page->page, (unsigned long)view->next_page);
+        return;
+    }
+    view->ahead |= 1ull << (page->page - view->next_page);
+    while (view->ahead & 1) {
+        const struct ring_page *next =
+            (const struct ring_page *)(node->media.bytes +
+                                       ring_slot_offset(&node->super, view->next_page));
+        take_vote(world, node, next);
+        take_entries(world, node, next);
+        view->ahead >>= 1;
+        view->next_page++;
+    }
+}
+
+void check_drive_write(struct world *world, struct node *node, uint64_t offset, uint32_t size)
+{
+    if (world->checker == NULL || offset < slots_base(node))
+        return;
+    for (uint32_t at = 0; at < size; at += RING_PAGE_SIZE)
+        page_whole(world, node, (const struct ring_page *)(node->media.bytes + offset + at));
+}
+
+/* H14: a checkpoint speaks of what this very drive holds. */
+void check_drive_block(struct world *world, struct node *node, const void *bytes)
+{
+    const struct ring_checkpoint *head = bytes;
+    const struct drive_view *view = &node->view;
+    if (world->checker == NULL || head->magic != RING_CHECKPOINT_MAGIC)
+        return;
+    world->checkpoints++;
+    if (head->index > view->last || head->page >= view->next_page ||
+        view->chain[head->index] != head->chain)
+        world_fail(world, "node %u: a checkpoint of index %lu, the drive holds %lu", node->id,
+                   (unsigned long)head->index, (unsigned long)view->last);
+}
+
+/* Recovery must find what was durable, all of it and no more. */
+void check_drive_recovered(struct world *world, struct node *node,
+                           const struct ring_recovery *found)
+{
+    const struct drive_view *view = &node->view;
+    uint64_t chain = view->last == 0 ? found->last_chain : view->chain[view->last];
+    if (found->tail_page != view->next_page || found->term != view->term ||
+        found->vote != view->vote || found->last_index != view->last ||
+        found->last_chain != chain)
+        world_fail(world,
+                   "node %u: recovery finds page %lu, term %lu, vote %u, index %lu; durable were "
+                   "%lu, %lu, %u, %lu",
+                   node->id, (unsigned long)found->tail_page, (unsigned long)found->term,
+                   found->vote, (unsigned long)found->last_index, (unsigned long)view->next_page,
+                   (unsigned long)view->term, view->vote, (unsigned long)view->last);
+    if (found->commit > world->checker->committed)
+        world_fail(world, "node %u: its drive states commit index %lu, known is %lu", node->id,
+                   (unsigned long)found->commit, (unsigned long)world->checker->committed);
+}
+
+/* What lies behind a gap goes at the next start. */
+void check_drive_crashed(struct node *node) { node->view.ahead = 0; }
+
+uint32_t check_drive_holders(const struct world *world, uint64_t index, uint64_t chain)
+{
+    uint32_t count = 0;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        const struct drive_view *view = &world->node[id].view;
+        count += index <= view->last && view->chain[index] == chain;
+    }
+    return count;
+}
+
+void check_drive_free(struct world *world)
+{
+    for (uint32_t id = 1; id <= NODES_MAX; id++)
+        free(world->node[id].view.chain);
+}
+
+/* --- rot --------------------------------------------------------------------------------------------------
+ * A resting drive's durable page changes. Recovery must call it damage and leave the drive as it is; a
+ * tear it must never be taken for (promise 5). Then the bits come back, as from a repaired drive.
+ */
+
+static uint8_t *pick_sector(struct world *world, struct node *node, bool *erase)
+{
+    const struct drive_view *view = &node->view;
+    uint64_t *rng = &world->rng_fault;
+    const struct ring_page *tail =
+        (const struct ring_page *)(node->media.bytes +
+                                   ring_slot_offset(&node->super, view->next_page - 1));
+    uint64_t page = view->next_page - 1;
+    *erase = random_below(rng, 2) == 0;
+    if (*erase) { /* a write that was confirmed and is gone: only where a later page bears witness */
+        if (tail->durable_page == 0 || tail->durable_page - 1 < tail->head)
+            return NULL;
+        page = tail->durable_page - 1;
+    }
+    return node->media.bytes + ring_slot_offset(&node->super, page) +
+           (*erase ? 0 : random_below(rng, RING_SECTORS) * RING_SECTOR_SIZE);
+}
+
+bool check_drive_rot(struct world *world, struct node *node)
+{
+    if (node->view.next_page == 0)
+        return false;
+    bool erase;
+    uint8_t *at = pick_sector(world, node, &erase), saved[RING_SECTOR_SIZE];
+    if (at == NULL)
+        return false;
+    memcpy(saved, at, sizeof(saved));
+    if (erase)
+        memset(at, 0, sizeof(saved));
+    else
+        for (uint32_t i = 0; i < 9; i++)
+            at[random_below(&world->rng_fault, sizeof(saved))] ^= 0x5a;
+    bool changed = memcmp(at, saved, sizeof(saved)) != 0;
+    struct disk *disk = sim_disk_open(world, node);
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE];
+    uint8_t planted[RING_SECTOR_SIZE];
+    memcpy(planted, at, sizeof(planted));
+    if (ring_recover(disk, true, &found, problem) != 0)
+        world_fail(world, "node %u: a rotten ring cannot even be read: %s", node->id, problem);
+    else if (changed && found.damage == RING_INTACT)
+        world_fail(world, "node %u: a durable page is %s at its end; recovery takes it for a tear",
+                   node->id, erase ? "gone" : "rotten");
+    else if (memcmp(planted, at, sizeof(planted)) != 0)
+        world_fail(world, "node %u: a refused recovery changes the drive", node->id);
+    ring_recovery_free(&found);
+    sim_disk_crash(node);
+    memcpy(at, saved, sizeof(saved));
+    return changed;
+}

@@ -1,0 +1,167 @@
+/* The faults of a seed: crashes, cuts, pauses, clocks, guests, rot; then calm, then all go dark at once. */
+#include "tests/sim/world.h"
+
+#include "consensus/wire/entry.h"
+
+#include <stdio.h>
+
+enum { SCRIPT_MS = 1000000, SCRIPT_DAY_MS = 300 };
+
+static bool wanted(const struct world *world, enum fault fault)
+{
+    return world->knobs.fault_mask >> fault & 1;
+}
+
+void script_power_lost(struct world *world, struct node *node)
+{
+    uint64_t *rng = &world->rng_fault;
+    node_crash(world, node);
+    if (wanted(world, FAULT_ROT) && random_below(rng, 3) == 0 && check_drive_rot(world, node))
+        world_fault(world, FAULT_ROT);
+    world_event(world, world->now_ns + random_between(rng, 1, 1500) * SCRIPT_MS, EVENT_RESTART,
+                node->id, 0);
+}
+
+/* Half of the crashes wait for a write in flight: those tear. */
+static void crash(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    uint32_t id = (uint32_t)random_between(rng, 1, world->knobs.nodes);
+    bool all = wanted(world, FAULT_CRASH_ALL) && random_below(rng, 8) == 0;
+    bool at_write = random_below(rng, 2) == 0;
+    for (uint32_t i = 1; i <= world->knobs.nodes; i++) {
+        struct node *node = &world->node[i];
+        if ((!all && i != id) || !node->up)
+            continue;
+        if (at_write)
+            node->crash_on_write = true;
+        else
+            script_power_lost(world, node);
+    }
+    world_fault(world, all ? FAULT_CRASH_ALL : FAULT_CRASH);
+}
+
+static void cut(struct world *world, bool one_way)
+{
+    uint64_t *rng = &world->rng_fault;
+    uint32_t side = (uint32_t)random_next(rng); /* bit: on which side an endpoint is */
+    for (uint32_t a = 1; a < ENDPOINTS; a++)
+        for (uint32_t b = 1; b < ENDPOINTS; b++)
+            if ((side >> a & 1) && !(side >> b & 1)) {
+                world->cut[a][b] = true;
+                if (!one_way)
+                    world->cut[b][a] = true;
+            }
+    world_event(world, world->now_ns + random_between(rng, 10, 2500) * SCRIPT_MS, EVENT_HEAL, 0, 0);
+    world_fault(world, one_way ? FAULT_CUT_ONE_WAY : FAULT_CUT);
+}
+
+static void guest_fault(struct world *world, enum fault fault)
+{
+    uint64_t *rng = &world->rng_fault;
+    uint32_t index = (uint32_t)random_below(rng, world->knobs.guests);
+    if (fault == FAULT_GUEST_KILL)
+        guest_kill(world, index);
+    else
+        guest_sleep(world, index, world->now_ns + random_between(rng, 100, 5000) * SCRIPT_MS);
+    world_fault(world, fault);
+}
+
+static void node_fault(struct world *world, enum fault fault)
+{
+    uint64_t *rng = &world->rng_fault;
+    struct node *node = &world->node[random_between(rng, 1, world->knobs.nodes)];
+    if (fault == FAULT_PAUSE)
+        node->paused_until_ns = world->now_ns + random_between(rng, 1, 2000) * SCRIPT_MS;
+    else
+        sim_clock_step(node->clock,
+                       (int64_t)random_below(rng, 7200000000000ull) - 3600000000000ll);
+    world_fault(world, fault);
+}
+
+void script_turn(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    struct knobs *k = &world->knobs;
+    if (world->now_ns >= k->faults_until_ns)
+        return;
+    world_event(world,
+                world->now_ns +
+                    random_between(rng, k->fault_every_ns / 4, k->fault_every_ns * 7 / 4),
+                EVENT_SCRIPT, 0, 0);
+    static const enum fault kinds[] = {FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY,
+                                       FAULT_PAUSE,      FAULT_CLOCK_STEP, FAULT_GUEST_KILL,
+                                       FAULT_GUEST_SLEEP};
+    enum fault fault = kinds[random_below(rng, 7)];
+    if (!wanted(world, fault))
+        return;
+    if (fault == FAULT_CRASH)
+        crash(world);
+    else if (fault == FAULT_CUT || fault == FAULT_CUT_ONE_WAY)
+        cut(world, fault == FAULT_CUT_ONE_WAY);
+    else if (fault == FAULT_GUEST_KILL || fault == FAULT_GUEST_SLEEP)
+        guest_fault(world, fault);
+    else
+        node_fault(world, fault);
+}
+
+void script_heal(struct world *world) { memset(world->cut, 0, sizeof(world->cut)); }
+
+/* The faults end: links are whole, drives quick, everybody is started. */
+void script_calm(struct world *world)
+{
+    struct knobs *k = &world->knobs;
+    memset(world->cut, 0, sizeof(world->cut));
+    k->loss_ppm = k->duplicate_ppm = k->failed_write_ppm = 0;
+    k->delay_max_ns = 50000;
+    for (uint32_t id = 1; id <= k->nodes; id++) {
+        struct node *node = &world->node[id];
+        node->media.slow_factor = 1;
+        node->paused_until_ns = 0;
+        node->crash_on_write = false;
+        node_wake(world, node, world->now_ns);
+    }
+    for (uint32_t i = 0; i < k->guests; i++)
+        guest_sleep(world, i, 0);
+}
+
+/* Power fails everywhere within a moment, most drives in mid-write; all come back. */
+void script_blackout(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        struct node *node = &world->node[id];
+        if (node->up)
+            node_crash(world, node);
+        world_event(world, world->now_ns + random_between(rng, 1, 200) * SCRIPT_MS, EVENT_RESTART,
+                    id, 0);
+    }
+    world_fault(world, FAULT_CRASH_ALL);
+    check_blackout(world);
+}
+
+/* An operator's clock: a closed day begins anew at once, an open one ends now and then. */
+void script_day(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    world_event(world, world->now_ns + SCRIPT_DAY_MS * SCRIPT_MS, EVENT_DAY, 0, 0);
+    struct entry_day body = {.name = ""};
+    char name[KEEL_DAY_NAME_SIZE + 1];
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        struct node *node = &world->node[id];
+        if (!node->up || node->replica->raft.role != RAFT_LEADER)
+            continue;
+        const struct machine *machine = node->replica->machine;
+        if (machine->day_open) {
+            if (world->now_ns >= world->knobs.faults_until_ns || random_below(rng, 6) != 0)
+                continue;
+            memcpy(body.name, machine->day, sizeof(body.name));
+            node_ask(node, ENTRY_DAY_END, &body, sizeof(body));
+        } else {
+            world->day_number++;
+            world_day_name(world, name);
+            memcpy(body.name, name, sizeof(body.name));
+            node_ask(node, ENTRY_DAY_BEGIN, &body, sizeof(body));
+        }
+    }
+}
