@@ -116,10 +116,6 @@ static int judge_slots(struct disk *disk, bool repair, struct ring_recovery *fou
     }
     if (result == 0 && found->damage == RING_INTACT) {
         found->torn_pages = judgement.torn_pages;
-        /* Numbers that a torn page has used are not used again, though nobody ever heard of them.
-         */
-        if (evidence.top_lsn > found->last_lsn)
-            found->last_lsn = evidence.top_lsn;
         result = zero_left_overs(disk, evidence.used, repair, found);
     }
     free(evidence.used);

@@ -50,9 +50,11 @@ struct ring_recovery {
     /* hard state */
     uint64_t term;
     uint8_t vote;
-    uint64_t last_lsn; /* highest LSN found; the next is last_lsn + 1 */
-    uint64_t commit;   /* highest commit stated in a page or checkpoint */
-    uint64_t boot;     /* highest boot found; this start's is boot + 1 */
+    /* Highest LSN of the kept pages; the next is last_lsn + 1. A torn page's own numbers are used
+     * again: nobody was told of them, and to call them durable would bear false witness. */
+    uint64_t last_lsn;
+    uint64_t commit; /* highest commit stated in a page or checkpoint */
+    uint64_t boot;   /* highest boot found; this start's is boot + 1 */
     uint64_t seen_boot[KEEL_REPLICA_MAX + 1];
     uint64_t seen_boot_id[KEEL_REPLICA_MAX + 1];
     uint64_t config_index;

@@ -48,8 +48,6 @@ static void take_head(struct ring_evidence *evidence, const struct ring_page *pa
     witness(evidence, page->page, page->durable_page, page->durable_lsn);
     if (page->boot > evidence->boot)
         evidence->boot = page->boot;
-    if (page->last_lsn > evidence->top_lsn)
-        evidence->top_lsn = page->last_lsn;
     if (!good)
         return;
     if (page->head > evidence->head)
@@ -102,8 +100,6 @@ int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
             continue;
         witness(evidence, UINT64_MAX, checkpoint->index > 0 ? checkpoint->page + 1 : 0,
                 checkpoint->lsn);
-        if (checkpoint->lsn > evidence->top_lsn)
-            evidence->top_lsn = checkpoint->lsn;
     }
     for (uint64_t slot = 0; slot < scan->super.slots; slot++) {
         const struct ring_page *page = ring_scan_slot(scan, slot);

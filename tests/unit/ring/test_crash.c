@@ -284,6 +284,41 @@ static void h10_wrap_with_checkpoints(void)
     world_free(&world);
 }
 
+/* The world itself loses power with a draw of the sectors in flight, and starts again, each time
+ * with another limit of pages in flight: what recovery judges by is the limit that the pages state.
+ */
+static void other_limits(void)
+{
+    static struct images images;
+    struct world world;
+    world_init(&world, 256, 64, 4, 9);
+    images_init(&images, &world);
+    for (uint32_t boot = 0; boot < 40; boot++) {
+        world.flight_pages = 1 + (uint32_t)(world_random(&world) % RING_FLIGHT_PAGES_MAX);
+        images.image.flight_pages = 1 + (uint32_t)(world_random(&world) % RING_FLIGHT_PAGES_MAX);
+        world.store.hold = false;
+        world_start(&world);
+        world.store.hold = true;
+        for (uint32_t i = 0; i < 3; i++) {
+            for (uint32_t j = 0; j < 9; j++)
+                world_append(&world, world.term > 0 ? world.term : 1, 1200);
+            if (i == 0 || world_random(&world) % 3 == 0)
+                boundary(&images, &world);
+            world_turn(&world);
+        }
+        uint32_t count = memory_in_flight(&world.store, images.sectors, SECTORS_MAX);
+        for (uint32_t i = 0; i < count; i++)
+            if (world_random(&world) % 4 != 0)
+                memcpy(world.store.bytes + images.sectors[i].offset, images.sectors[i].bytes,
+                       MEMORY_SECTOR);
+        world_crash(&world);
+    }
+    report("forty starts with other limits", &images);
+    CU_ASSERT(images.tried > 3000 && images.torn > 2000);
+    images_free(&images);
+    world_free(&world);
+}
+
 /* Power goes during recovery itself, at each of its writes, with any of 64 draws of that write's
  * sectors: the next recovery finds the same. */
 static void crash_in_recovery(void)
@@ -347,6 +382,7 @@ int main(void)
         {"votes alone", votes_only},
         {"many pages in flight, truncations", many_in_flight},
         {"H10 wrap-around, zeroing in flight", h10_wrap_with_checkpoints},
+        {"starts with other limits in flight", other_limits},
         {"power goes during recovery", crash_in_recovery},
         {0}};
     return unit_main("ring crash images", tests);

@@ -38,6 +38,8 @@ static void restart(struct world *world, struct tally *tally)
     uint64_t durable = ring_durable_page(world->ring);
     complete_some(world);
     world_crash(world);
+    if (world_random(world) % 2 == 0) /* the configuration may change between two starts */
+        world->flight_pages = 1 + (uint32_t)(world_random(world) % RING_FLIGHT_PAGES_MAX);
     world_start(world);
     CU_ASSERT_FATAL(world->tail >= durable);
     tally->restarts++;
