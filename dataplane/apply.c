@@ -107,6 +107,7 @@ static void sample_done(struct replica *r)
                      r->sample.committed_ns - r->sample.received_ns);
     histogram_record(&r->metrics.stage[STAGE_APPLIED], end_ns - r->sample.committed_ns);
     memset(&r->sample, 0, sizeof(r->sample));
+    r->sample.applied_ns = end_ns; /* send_flush() ends it */
 }
 
 static void apply_entry(struct replica *r, const struct entry *entry)

@@ -38,7 +38,7 @@ static struct intake_slot *overlay(struct replica *r, const struct machine_sessi
  * (H8). */
 static bool room(struct replica *r, uint32_t size)
 {
-    if (ring_room(r->ring, r->proposing + 1, size) == RING_ROOM)
+    if (ring_room(r->ring, 1, size) == RING_ROOM)
         return true;
     if (!r->space_told) {
         r->space_told = true;

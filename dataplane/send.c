@@ -17,6 +17,11 @@ uint32_t send_flush(struct replica *r)
     if (count > 0)
         port_send(r->port, 0, r->outbox.frame, count);
     r->outbox.count = 0;
+    if (r->sample.applied_ns != 0) { /* the answer to the sampled message has left */
+        histogram_record(&r->metrics.stage[STAGE_SENT],
+                         clock_now_ns(r->clock) - r->sample.applied_ns);
+        r->sample.applied_ns = 0;
+    }
     return count;
 }
 
