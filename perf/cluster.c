@@ -14,7 +14,8 @@ enum {
     CLUSTER_CLIENT_UDP = 7600,
     CLUSTER_FLIGHT_PAGES = 16,
     CLUSTER_CHECKPOINT_BLOCKS = 512,
-    CLUSTER_TTL_MS = 60000
+    CLUSTER_TTL_MS = 60000,
+    CLUSTER_ELECTION_MS = 1000
 };
 
 _Noreturn void ensure_failed(const char *file, int line, const char *condition)
@@ -120,6 +121,7 @@ static void start(struct cluster *c, uint32_t id)
 static void make_genesis(struct cluster *c)
 {
     genesis_defaults(&c->genesis);
+    c->genesis.election_min_ms = CLUSTER_ELECTION_MS; /* one core taken away deposes nobody */
     c->genesis.cluster_id = 0xc1;
     memcpy(c->genesis.day, "DAY1      ", KEEL_DAY_NAME_SIZE);
     for (uint32_t id = 1; id <= CLUSTER_REPLICAS; id++)

@@ -1,0 +1,211 @@
+"""End to end: real keeld processes in network namespaces, a kernel client, real files.
+
+measure(build, say) returns the figures; `e2e.py --build DIR` prints them. The floor of design.md
+section 11 is measured in the same run, on the same namespaces and file system, under the same
+competition: three polling ports share the cores while it is taken, as three replicas do afterwards.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
+from cluster import Cluster, Failure, PORT, run  # noqa: E402  pylint: disable=wrong-import-position
+
+MESSAGE = 64
+# UDP payloads of one 64-byte message: submit (head 32, messages 40, block 66, tag 16) and
+# AppendEntries (head 32, append head 64, entry 48 + 40 + 66 padded to 8, tag 16).
+SUBMIT_BYTES, APPEND_BYTES = 154, 272
+ECHO_PORT = 7777
+ROUND_TRIPS = 3000
+DISK_ROUNDS = 1500
+LATENCY_MESSAGES = 3000
+LATENCY_RUNS = 3
+THROUGHPUT_SECONDS = 6
+SESSIONS = (1, 8)
+RING = "512M"
+READY_S = 20
+
+
+def program(build, name):
+    return os.path.join(build, "perf", name)
+
+
+def output(done):
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def wait_ready(path, process):
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until and process.poll() is None:
+        with open(path, encoding="utf-8") as file:
+            if "ready" in file.read():
+                return
+        time.sleep(0.05)
+    raise Failure(f"keel-floor-echo did not become ready: {path}")
+
+
+def echo(cluster, i, device):
+    out = f"echo-{i}.out"
+    process = cluster.spawn(program(cluster.build, "keel-floor-echo"), device,
+                            f"{cluster.ip(i)}/24", ECHO_PORT, "yield", 300, out=out,
+                            err=f"echo-{i}.err", host=f"r{i}")
+    wait_ready(cluster.path(out), process)
+    return process
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=10)
+
+
+def client_trip(cluster):
+    done = run(*cluster.inside("cl", program(cluster.build, "keel-floor-client"), cluster.ip(1),
+                               ECHO_PORT, SUBMIT_BYTES, 1, ROUND_TRIPS), timeout=60)
+    figures = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
+    return {"p50_ns": int(figures["p50_ns"]), "p99_ns": int(figures["p99_ns"])}
+
+
+def peer_trip(cluster, device):
+    return output(run(*cluster.inside("r2", program(cluster.build, "keel-floor-peer"), device,
+                                      f"{cluster.ip(2)}/24", cluster.ip(1), ECHO_PORT,
+                                      APPEND_BYTES, ROUND_TRIPS), timeout=60))
+
+
+def disk(cluster):
+    return output(run(program(cluster.build, "keel-floor-disk"), cluster.dir, DISK_ROUNDS,
+                      timeout=120))
+
+
+def floor(cluster, say):
+    """The three parts, each with three pollers on the cores, and the writes without any."""
+    device = "net_af_packet0,iface=port"
+    say("e2e: floor: raw writes")
+    quiet = disk(cluster)
+    say("e2e: floor: client and follower round trips")
+    first, third = echo(cluster, 1, device), echo(cluster, 3, device)
+    follower = peer_trip(cluster, device)
+    second = echo(cluster, 2, device)
+    client = client_trip(cluster)
+    contended = disk(cluster)
+    for process in (first, second, third):
+        stop(process)
+    return {
+        "client_p50_ns": client["p50_ns"], "client_p99_ns": client["p99_ns"],
+        "follower_p50_ns": follower["p50_ns"], "follower_p99_ns": follower["p99_ns"],
+        "disk_p50_ns": contended["second_p50_ns"], "disk_p99_ns": contended["second_p99_ns"],
+        "disk_quiet_p50_ns": quiet["second_p50_ns"],
+        "p50_ns": client["p50_ns"] + follower["p50_ns"] + contended["second_p50_ns"],
+        "quiet_p50_ns": client["p50_ns"] + follower["p50_ns"] + quiet["second_p50_ns"],
+    }
+
+
+def load(cluster, what, *more, timeout=60):
+    return output(run(*cluster.inside("cl", program(cluster.build, "keel-load"), what,
+                                      cluster.members(), cluster.path("client-%d.key"), MESSAGE,
+                                      *more), timeout=timeout))
+
+
+def stage_times(cluster, leader):
+    """keeld's own view of where a message's time goes: p50 of its stage histograms, ns."""
+    code, text = cluster.ctl(leader, "metrics")
+    return text if code == 0 else ""
+
+
+def cpu_seconds(cluster):
+    """CPU seconds of each replica so far (user, system)."""
+    result = {}
+    for i, process in cluster.replica.items():
+        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        tick = os.sysconf("SC_CLK_TCK")
+        result[i] = (int(fields[11]) / tick, int(fields[12]) / tick)
+    return result
+
+
+def shares(before, after, seconds, leader):
+    result = {}
+    for i in after:
+        user, system = (after[i][k] - before[i][k] for k in (0, 1))
+        result["leader" if i == leader else f"follower {i}"] = {
+            "user": round(user / seconds, 2), "system": round(system / seconds, 2)}
+    return result
+
+
+def measure(build, say=lambda text: None, inspect=None):
+    """inspect(cluster, leader, phase): called while the load of a phase runs, for profiling."""
+    with Cluster(build, ring=RING, framing="raw") as cluster:
+        cluster.network()
+        result = {"floor": floor(cluster, say)}
+        cluster.format()
+        cluster.start_all()
+        cluster.leader()
+        say("e2e: latency with one message outstanding")
+        runs = [load(cluster, "latency", LATENCY_MESSAGES) for _ in range(LATENCY_RUNS)]
+        runs.sort(key=lambda figures: figures["p50_ns"])
+        result["latency"] = runs[len(runs) // 2]
+        result["latency"]["best_p50_ns"] = runs[0]["p50_ns"]
+        result["throughput"] = []
+        for sessions in SESSIONS:
+            say(f"e2e: throughput of {sessions} open windows")
+            leader, before, began = cluster.leader(), cpu_seconds(cluster), time.monotonic()
+            figures = load(cluster, "throughput", THROUGHPUT_SECONDS, sessions)
+            figures["sessions"] = sessions
+            figures["cores"] = shares(before, cpu_seconds(cluster), time.monotonic() - began,
+                                      leader)
+            result["throughput"].append(figures)
+        cluster.wait_equal()
+        if inspect is not None:
+            inspect(cluster, cluster.leader())
+        return result
+
+
+def report(figures):
+    f, lat = figures["floor"], figures["latency"]
+
+    def us(value):
+        return f"{value / 1000:8.1f} us"
+
+    lines = [
+        "one message outstanding, three durable replicas (p50, p99)",
+        f"  client round trip {us(f['client_p50_ns'])} {us(f['client_p99_ns'])}",
+        f"  follower round trip {us(f['follower_p50_ns'])} {us(f['follower_p99_ns'])}",
+        f"  second of 3 writes {us(f['disk_p50_ns'])} {us(f['disk_p99_ns'])}"
+        f"   (nobody polling: {us(f['disk_quiet_p50_ns']).strip()})",
+        f"  floor, their sum {us(f['p50_ns'])}",
+        f"  acknowledged {us(lat['p50_ns'])} {us(lat['p99_ns'])}   best of "
+        f"{LATENCY_RUNS} runs {us(lat['best_p50_ns']).strip()}",
+        f"  ratio to the floor {lat['p50_ns'] / f['p50_ns']:.2f} x "
+        f"(with the writes of nobody polling {lat['p50_ns'] / f['quiet_p50_ns']:.2f} x)",
+    ]
+    for t in figures["throughput"]:
+        lines.append(f"{t['sessions']} sessions of {MESSAGE}-byte messages, windows full: "
+                     f"{t['per_second']:,} messages/s, p50 {us(t['p50_ns']).strip()}, p99 "
+                     f"{us(t['p99_ns']).strip()}, resent {t['resent']}, busy {t['busy']}")
+        lines.append("  cores used (user + system): " + ", ".join(
+            f"{who} {c['user']} + {c['system']}" for who, c in t["cores"].items()))
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", required=True)
+    options = parser.parse_args()
+    try:
+        figures = measure(os.path.abspath(options.build), lambda text: print(text, flush=True))
+    except Failure as failure:
+        sys.exit(f"e2e: {failure}")
+    print(report(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
