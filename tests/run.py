@@ -37,6 +37,8 @@ def tests(build, sanitized):
         ('demo', True, 4, e2e('demo.py')),
         ('sabotage', True, 6, e2e('sabotage_all.py')),
         ('e2e', True, 10, e2e('storm.py')),
+        ('feed', True, 4, e2e('feed.py')),
+        ('readme', True, 3, e2e('readme.py')),
         ('auth', True, 8, e2e('auth.py')),
         ('ring-wrap', True, 8, e2e('ring_wrap.py')),
         ('hot', True, 4, e2e('hot.py')),
