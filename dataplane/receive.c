@@ -65,6 +65,10 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     }
     msg.from = (uint8_t)id;
     msg.to = (uint8_t)r->id;
+    /* H22: it may have lain in the port's queue while this loop stood still */
+    uint64_t lain_ns = r->now_ns - r->drained_ns;
+    msg.quorum_age_ns = msg.quorum_age_ns > UINT64_MAX - lain_ns ? UINT64_MAX
+                                                                 : msg.quorum_age_ns + lain_ns;
     note_boot(r, id, from);
     note_witness(r, id, &msg);
     step_peer(r, &msg, entries, entries_size);
@@ -153,5 +157,7 @@ uint32_t receive_burst(struct replica *r)
         else
             port_free(r->port, &frames[i], 1);
     }
+    if (count < PORT_BURST_MAX)
+        r->drained_ns = r->now_ns;
     return count;
 }

@@ -90,6 +90,7 @@ struct replica *replica_init(void *memory, const struct replica_options *options
     r->ring = options->ring;
     r->now_ns = clock_now_ns(r->clock);
     r->started_ns = r->now_ns;
+    r->drained_ns = r->now_ns;
     r->random_state = options->boot_id ^ options->incarnation;
     r->intake = take(&at, intake_size(options->genesis));
     intake_init(r->intake, options->genesis);
@@ -123,7 +124,7 @@ struct replica *replica_init(void *memory, const struct replica_options *options
 void replica_attach_feed(struct replica *r, void *memory)
 {
     r->feed = feed_init(memory, &r->options.feed, r->port, r->ring, r->machine->day,
-                        r->machine->feed_next, r->machine->applied);
+                        r->machine->day_open != 0, r->machine->feed_next, r->machine->applied);
 }
 
 void replica_stop(struct replica *r, const char *why)

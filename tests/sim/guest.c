@@ -3,6 +3,7 @@
 
 #include "client/engine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { GUEST_PORT = 7600, GUEST_FEED_PORT = 7501, GUEST_PAYLOAD_MAX = 120, GUEST_SLEEP_MIN_MS = 10000 };
@@ -23,6 +24,7 @@ struct guest {
     uint64_t event_ns;   /* scheduled event */
     bool begun;          /* the session is open in this life */
     bool ending;
+    char state[160];
 };
 
 /* Message n of a guest's stream: the same in every life. */
@@ -160,10 +162,9 @@ static void submit(struct guest *guest, uint64_t now)
         export_session(guest->world, guest->index, engine->options.session, engine->session,
                        engine->epoch, KEEL_CLIENT_MIN + guest->index);
     }
-    if (guest->world->quiet || guest->ending)
-        return;
     uint64_t gap = 1000000000ull / guest->world->knobs.rate;
-    while (guest->next_ns <= now) {
+    bool more = !guest->world->quiet && !guest->ending;
+    while (more && guest->next_ns <= now) {
         uint8_t payload[GUEST_PAYLOAD_MAX];
         uint64_t number = guest->submitted + 1, given;
         uint32_t size = payload_of(guest, number, payload);
@@ -282,6 +283,16 @@ void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t s
     engine_receive(guest->engine, dg.from.ip, dg.from.port, dg.payload, dg.size, now);
     check_net_table(world, KEEL_CLIENT_MIN + index, guest->engine->auth);
     turn(guest);
+}
+
+const char *guest_state(struct guest *guest)
+{
+    const struct engine *e = guest->engine;
+    snprintf(guest->state, sizeof(guest->state),
+             "phase %d, session %lu epoch %lu, given %lu, oldest %lu, next %lu, target %u",
+             (int)e->phase, (unsigned long)e->session, (unsigned long)e->epoch,
+             (unsigned long)e->given, (unsigned long)e->oldest, (unsigned long)e->next, e->target);
+    return guest->state;
 }
 
 void guest_free(struct guest *guest)

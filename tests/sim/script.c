@@ -114,6 +114,7 @@ void script_calm(struct world *world)
     memset(world->cut, 0, sizeof(world->cut));
     k->loss_ppm = k->duplicate_ppm = k->failed_write_ppm = 0;
     k->delay_max_ns = 50000;
+    k->reorder = false;
     for (uint32_t id = 1; id <= k->nodes; id++) {
         struct node *node = &world->node[id];
         node->media.slow_factor = 1;

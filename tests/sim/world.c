@@ -160,7 +160,7 @@ static void draw_network(struct knobs *k, uint64_t *rng)
 
 static void draw_load(struct knobs *k, uint64_t *rng)
 {
-    static const uint32_t slots[] = {512, 1024, 2048, 4096};
+    static const uint32_t slots[] = {512, 2048, 4096, 4096};
     k->window_pages = 256;
     k->slots = slots[random_below(rng, 4)];
     k->rate = random_between(rng, 60, 400) / k->guests;
@@ -208,6 +208,7 @@ static void make_genesis(struct world *world)
     char day[KEEL_DAY_NAME_SIZE + 1];
     world_day_name(world, day);
     memcpy(g->day, day, KEEL_DAY_NAME_SIZE);
+    g->ttl_max_ms = world->knobs.ttl_ms;
     g->sessions_max = 32;
     g->sessions_per_principal = 16;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
@@ -320,8 +321,8 @@ bool world_run(struct world *world)
         check_end(world);
     for (uint32_t i = 0; i < world->knobs.guests && world->failure[0] == 0; i++)
         if (!guest_settled(world->guest[i]))
-            world_fail(world, "guest %u: messages are still unanswered, long after the last fault",
-                       i);
+            world_fail(world, "guest %u is still unanswered, long after the last fault: %s", i,
+                       guest_state(world->guest[i]));
     if (world->export != NULL)
         for (uint32_t id = 1; id <= world->knobs.nodes; id++)
             if (world->node[id].up)

@@ -22,7 +22,7 @@ enum {
     GUESTS_MAX = 4,
     ENDPOINT_GUEST = 8,
     ENDPOINTS = ENDPOINT_GUEST + GUESTS_MAX,
-    CHECK_STALE_SLACK_MS = 10 /* status is published once a millisecond, clocks drift */
+    CHECK_STALE_SLACK_MS = 30 /* packets under way, duplicates, clocks that drift */
 };
 
 /* Faults that a seed may bring; each is counted when it really happens. */
@@ -152,7 +152,7 @@ struct world {
     struct export *export; /* export.c; NULL: no evidence is written */
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
-    uint64_t heartbeats, answers;
+    uint64_t heartbeats, answers, left_behind;
     uint64_t day_number;
     bool quiet;
     bool verbose;
@@ -217,6 +217,8 @@ void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t s
 void guest_event(struct world *world, uint32_t index);
 void guest_kill(struct world *world, uint32_t index);
 void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns);
+/* For people: where its session stands. */
+const char *guest_state(struct guest *guest);
 /* Everything that it submitted is answered. */
 bool guest_settled(const struct guest *guest);
 void guest_free(struct guest *guest);
