@@ -371,21 +371,26 @@ static void drive(struct run *run, uint64_t to, uint64_t *lsn)
     CU_ASSERT(!failed);
 }
 
+static void formatted(struct place *place, struct ring_super *super)
+{
+    place_make(place, temporary());
+    *super =
+        (struct ring_super){.replica = 1, .incarnation = 5, .slots = 512, .checkpoint_blocks = 2};
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(disk_create(place->path, ring_file_size(super), problem) == 0);
+    struct disk *disk = opened(place, true, NULL);
+    struct genesis genesis;
+    make_genesis(&genesis);
+    CU_ASSERT_FATAL(ring_format(disk, super, NULL, NULL, problem) == 0);
+    CU_ASSERT_FATAL(ring_genesis_install(disk, &genesis, problem) == 0);
+    disk_close(disk);
+}
+
 static void ring_with_threads(void)
 {
     struct place place;
-    place_make(&place, temporary());
-    struct ring_super super = {
-        .replica = 1, .incarnation = 5, .slots = 512, .checkpoint_blocks = 2};
-    char problem[DISK_PROBLEM_SIZE] = "";
-    CU_ASSERT_FATAL(disk_create(place.path, ring_file_size(&super), problem) == 0);
-    struct disk *disk = opened(&place, true, NULL);
-    struct genesis genesis;
-    make_genesis(&genesis);
-    CU_ASSERT_FATAL(ring_format(disk, &super, NULL, NULL, problem) == 0);
-    CU_ASSERT_FATAL(ring_genesis_install(disk, &genesis, problem) == 0);
-    disk_close(disk);
-
+    struct ring_super super;
+    formatted(&place, &super);
     static struct run run;
     run_start(&run, &place, &super, 1);
     struct roles roles = {.ring = run.ring};
@@ -418,19 +423,25 @@ static void ring_with_threads(void)
 
     /* The head moved by checkpoints that this test only claims, so the log of a wrapped ring must
      * be refused; one that did not wrap is found whole. */
-    disk = opened(&place, true, NULL);
+    struct disk *disk = opened(&place, true, NULL);
     struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
     CU_ASSERT_FATAL(ring_recover(disk, false, &found, problem) == 0);
     CU_ASSERT(found.last_index == 60000 && found.tail_page >= stats.tail_page);
     printf("# damage: %s\n", ring_damage_name(found.damage));
     CU_ASSERT(found.damage == (found.first_index > 1 ? RING_ROT_CHECKPOINT : RING_INTACT));
     ring_recovery_free(&found);
-    CU_ASSERT_FATAL(ring_format(disk, &super, NULL, NULL, problem) == 0);
-    CU_ASSERT_FATAL(ring_genesis_install(disk, &genesis, problem) == 0);
     disk_close(disk);
+    place_remove(&place);
+}
 
-    /* restarts on one thread */
-    lsn = 1;
+static void ring_with_restarts(void)
+{
+    struct place place;
+    struct ring_super super;
+    formatted(&place, &super);
+    static struct run run;
+    uint64_t lsn = 1;
     for (uint64_t boot = 1; boot <= 5; boot++) {
         run_start(&run, &place, &super, boot);
         CU_ASSERT(ring_last_index(run.ring) == (boot - 1) * 500);
@@ -460,6 +471,7 @@ int main(void)
         {"H9 the lock goes with the file", h9_lock_goes_with_the_file},
         {"opening fails with words", opening_fails_with_words},
         {"a ring with its roles on threads", ring_with_threads},
+        {"a ring started five times", ring_with_restarts},
         {0}};
     return unit_main("disk over io_uring", tests);
 }

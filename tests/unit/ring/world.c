@@ -409,3 +409,53 @@ void world_check_entries(struct world *world)
     CU_ASSERT_FATAL(recent >= first && recent <= world->last + 1);
     check_drive(world);
 }
+
+/* --- damage --------------------------------------------------------------------------------------
+ */
+
+uint8_t *world_page_bytes(struct world *world, uint64_t page)
+{
+    return world->store.bytes + ring_slot_offset(&world->super, page);
+}
+
+struct ring_page *world_page_head(struct world *world, uint64_t page)
+{
+    return (struct ring_page *)(void *)world_page_bytes(world, page);
+}
+
+/* Flips most of a sector: what no torn write leaves. */
+void world_rot(struct world *world, uint64_t page, uint32_t sector)
+{
+    for (uint32_t i = 0; i < 512; i++)
+        world_page_bytes(world, page)[sector * 512 + i] ^= 0x5a;
+}
+
+void world_look(struct world *world, struct ring_recovery *found)
+{
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(world->reader, false, found, problem) == 0);
+}
+
+enum ring_damage world_damage(struct world *world)
+{
+    struct ring_recovery found;
+    world_look(world, &found);
+    enum ring_damage damage = found.damage;
+    if (damage != RING_INTACT)
+        CU_ASSERT(strlen(found.why) > 10);
+    ring_recovery_free(&found);
+    return damage;
+}
+
+/* A started ring with some pages of entries, each followed by its seal. */
+void world_filled(struct world *world, uint32_t pages)
+{
+    world_init(world, 256, 64, 4, 11);
+    world_start(world);
+    world_settle(world);
+    for (uint32_t i = 0; i < pages; i++) {
+        CU_ASSERT_FATAL(world_append(world, 1, 700) && world_append(world, 1, 700));
+        world_settle(world);
+        world_done(world, world->last);
+    }
+}

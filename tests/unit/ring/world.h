@@ -87,4 +87,15 @@ bool world_same(const struct world *world, const struct ring_recovery *found, ui
 /* Compares each entry that the ring has in its window and, by its page map, on the drive. */
 void world_check_entries(struct world *world);
 
+/* --- damage --- */
+uint8_t *world_page_bytes(struct world *world, uint64_t page);
+struct ring_page *world_page_head(struct world *world, uint64_t page);
+/* Flips most of a sector: what no torn write leaves. */
+void world_rot(struct world *world, uint64_t page, uint32_t sector);
+void world_look(struct world *world, struct ring_recovery *found);
+/* What recovery says now, looking only; asserts that it gives a reason. */
+enum ring_damage world_damage(struct world *world);
+/* A started ring with some pages of entries, each followed by its seal. */
+void world_filled(struct world *world, uint32_t pages);
+
 #endif
