@@ -38,7 +38,7 @@ def run(*words, check=True, timeout=30, **options):
 class Cluster:
     def __init__(self, build, size=3, ring='64M', checkpoint='4M', framing='envelope', idle='yield',
                  port='af_packet', roles='', genesis=(), directory=None, day='20261124', feed='',
-                 ring_section='', rings=None):
+                 ring_section='', rings=None, pages='auto'):
         self.build = os.path.abspath(build)
         self.size, self.ring, self.checkpoint = size, ring, checkpoint
         self.framing, self.idle, self.port_kind, self.roles = framing, idle, port, roles
@@ -47,7 +47,7 @@ class Cluster:
         self.name = 'keel%d' % os.getpid()
         self.own_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='keel-run-', dir=scratch())
-        self.rings = rings or self.dir
+        self.rings, self.pages = rings or self.dir, pages
         self.replica = {}     # id -> Popen
         self.helpers = []     # other processes
         self.namespaces = []
@@ -142,7 +142,7 @@ class Cluster:
             'destinations = %s:%d' % (CLIENT_IP, LINE_PORT), 'consumers = %s' % CLIENT_IP, self.feed,
             '[ring]', self.ring_section,
             '[cores]', 'idle = %s' % self.idle, self.roles,
-            '[memory]', 'hugepages = auto',
+            '[memory]', 'hugepages = %s' % self.pages,
             '[admin]', 'socket = %s' % self.path('admin-%d.sock' % i),
             '[keys]', 'file = %s' % self.path('replica-%d.key' % i), ''])
 

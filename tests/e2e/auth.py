@@ -1,0 +1,435 @@
+"""./dev test auth: packets are authentic, no key and nonce serve twice, and nothing forged counts.
+
+Three replicas on separate network stacks. Part by part: 30 SIGKILLs under load while every handshake
+packet is doubled and replayed, then all keys and nonces recomputed from the capture and the key files
+(../auth/hkdf_check.py, own HKDF and AES); the capture replayed before and after a restart; every single
+bit of one packet of each kind flipped; a client key that sends what only replicas may. Each injected
+packet must be found as a counted reject of the replica that it went to, and replicas stay as they were.
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from cluster import PORT, Cluster, Failure, run, stats  # noqa: E402
+from parts import GENESIS, Parts, answered, expect, interrupted, proven, wait_end  # noqa: E402
+from parts import write_messages  # noqa: E402
+from tap import HANDSHAKE, KINDS, Tap, read_pcap  # noqa: E402
+
+KILLS, LOAD = 30, 40      # load: messages a second
+PACE_SECONDS = 1.0        # between the end of one restart and the next kill, at the most
+RECORDED = 400            # frames to each replica that are replayed
+BATCH = 192               # injected before they are looked for: fewer than a port's queue holds
+TOLD = ('authentication', 'handshakes')
+PASSED = ('malformed-body', 'unknown-kind', 'other-incarnation', 'entry-checksum')  # behind the tag
+FROM_REPLICAS = (5, 6, 16, 17, 18, 19, 20, 21)
+FROM_CLIENTS = (32, 33, 34, 35, 36)
+TO_CLIENTS = (48, 49, 50)
+
+
+# --- the replicas' own figures ------------------------------------------------------------------------
+
+
+class Counts:
+    """Rejects of one replica, from `keelctl drops`."""
+
+    def __init__(self, cluster, replica):
+        until = time.monotonic() + 20
+        code, text = cluster.ctl(replica, 'drops')
+        while code != 0 and time.monotonic() < until:
+            time.sleep(0.1)
+            code, text = cluster.ctl(replica, 'drops')
+        expect(code == 0, 'keelctl drops of replica %d: exit %d' % (replica, code))
+        told = json.loads(text)
+        self.group = {name: collections.Counter(told[name]) for name in TOLD}
+        self.datagrams = collections.Counter(told['datagrams'])
+
+    def since(self, before):
+        """(authentication rejects, handshake rejects, lost before control, let through the tag)."""
+        new = [sum((self.group[name] - before.group[name]).values()) for name in TOLD]
+        more = self.datagrams - before.datagrams
+        return new + [more['control-link-full'], sum(more[name] for name in PASSED)]
+
+    def reasons(self, before):
+        return ' '.join('%s %d' % (reason, count) for name in TOLD for reason, count in sorted(
+            (self.group[name] - before.group[name]).items()) if count)
+
+
+def state(cluster):
+    """What must not move while forged packets come in."""
+    told = {}
+    for i in cluster.ids():
+        status = cluster.status(i)
+        expect(status, 'replica %d tells no status: %s' % (i, cluster.log_tail(i)))
+        told[i] = tuple(status[k] for k in ('term', 'role', 'commit_index', 'applied_index', 'last_index',
+                                            'digest', 'feed_next', 'boot'))
+    return told
+
+
+def quiet(cluster, timeout=60.0):
+    """Waits until everything is applied everywhere and nothing moves any more."""
+    until = time.monotonic() + timeout
+    last = None
+    while time.monotonic() < until:
+        cluster.wait_equal()
+        now = state(cluster)
+        if now == last:
+            return now
+        last = now
+        time.sleep(1.5)
+    raise Failure('the cluster does not come to rest: %s' % (last,))
+
+
+# --- injecting ----------------------------------------------------------------------------------------
+
+
+def inject(cluster, tap, replica, frames):
+    """Sends frames to one replica and finds every one in its counters. Returns a line of figures.
+
+    A HELLO needs no key: it is answered by a stateless COOKIE, no larger, or refused. A handshake packet
+    longer than any of the handshake is dropped as a malformed body before control sees it.
+    """
+    before, cookies = Counts(cluster, replica), tap.cookies(replica)
+    genuine = tap.shakes()
+    sealed = shakes = long = sent = 0
+    frames = list(frames)
+    while sent < len(frames):
+        batch = frames[sent:sent + BATCH]
+        for data in batch:
+            kind, size = data[44], len(data) - 42
+            if kind > 4:
+                sealed += 1
+            elif size > 256:
+                long += 1
+            else:
+                shakes += 1
+            tap.send(data)
+            if kind <= 4 and sent % 16 == 15:
+                time.sleep(0.002)
+            sent += 1
+        until = time.monotonic() + 10
+        while True:
+            auth, shake, full, passed = Counts(cluster, replica).since(before)
+            answered = tap.cookies(replica) - cookies
+            if auth >= sealed and shake + full + answered >= shakes and passed >= long:
+                break
+            if time.monotonic() > until:
+                raise Failure('replica %d: %d sealed packets injected, %d rejected; %d of the handshake, '
+                              '%d rejected, %d lost, %d answered; %d too long, %d dropped' % (
+                                  replica, sealed, auth, shakes, shake, full, answered, long, passed))
+            time.sleep(0.05)
+    now = Counts(cluster, replica)
+    auth, shake, full, passed = now.since(before)
+    slack = tap.shakes() - genuine  # what members themselves said meanwhile may be refused as well
+    found = auth + shake + full + passed + tap.cookies(replica) - cookies
+    expect(passed == long, 'replica %d: %d forged packets came past the tag' % (replica, passed - long))
+    expect(sent <= found <= sent + slack, 'replica %d: %d packets injected, %d found' % (
+        replica, sent, found))
+    return sent, tap.cookies(replica) - cookies, now.reasons(before)
+
+
+def unmoved(parts, cluster, what, before):
+    time.sleep(0.5)
+    after = state(cluster)
+    digests = {told[5] for told in after.values()}
+    parts.holds(after == before and len(digests) == 1,
+                '%s: accepted 0; terms, roles, indexes, digests as before, digests equal' % what,
+                (before, after))
+
+
+# --- part 1: kills, doubled and replayed handshakes ---------------------------------------------------
+
+
+class Load:
+    """A gateway that is killed and comes back under its name."""
+
+    def __init__(self, cluster, count):
+        self.c, self.count = cluster, count
+        write_messages(cluster.path('load.bin'), 'A', count, (40, 90), 1)
+        self.start()
+
+    def start(self, rate=LOAD):
+        self.process = self.c.publish(self.c.path('load.bin'), 'gateway', 100, '--rate', rate,
+                                      '--ttl-ms', 600000)
+
+    def kill(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        if os.path.exists(self.c.path('gateway.stats')):
+            os.unlink(self.c.path('gateway.stats'))
+
+    def progress(self, timeout=40):
+        """Some messages are answered from now on."""
+        until, begin = time.monotonic() + timeout, answered(self.c, 'gateway')
+        while time.monotonic() < until:
+            if answered(self.c, 'gateway') >= begin + 5 or self.process.poll() is not None:
+                return
+            time.sleep(0.05)
+        raise Failure('no progress of the gateway within %d s after a kill' % timeout)
+
+
+def back(cluster, replica, index, timeout=60):
+    """The restarted replica has caught up with what was committed at its death."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        status = cluster.status(replica)
+        if status and status['leader'] and status['applied_index'] >= index:
+            return
+        expect(cluster.replica[replica].poll() is None, 'replica %d ended by itself: %s' % (
+            replica, cluster.log_tail(replica)))
+        time.sleep(0.05)
+    raise Failure('replica %d is not back within %d s: %s' % (replica, timeout, cluster.status(replica)))
+
+
+def storm(parts, cluster, tap):
+    """30 kills in turn: leader, gateway, follower, leader, follower."""
+    rng = random.Random(7)
+    capture = cluster.capture('auth.pcap', 'udp port %d' % PORT, host='sw', interface='br0')
+    tap.repeating = True
+    cluster.start_all()
+    cluster.leader()
+    load = Load(cluster, 12000)
+    load.progress()
+    killed = collections.Counter()
+    for turn in range(KILLS):
+        what = ('leader', 'gateway', 'follower', 'leader', 'follower')[turn % 5]
+        if what == 'gateway':
+            load.kill()
+            load.start()
+        else:
+            leader = cluster.leader()
+            replica = leader if what == 'leader' else rng.choice(
+                [i for i in cluster.ids() if i != leader])
+            index = cluster.status(leader)['commit_index']
+            cluster.kill(replica)
+            time.sleep(rng.random() * 0.3)
+            cluster.start(replica)
+            back(cluster, replica, index)
+        killed[what] += 1
+        load.progress()
+        time.sleep(rng.random() * PACE_SECONDS)
+    parts.ok('%d SIGKILLs under load: %s; each time the replica came back and messages went on' % (
+        sum(killed.values()), dict(killed)))
+    tap.repeating = False
+    cluster.stop_capture(capture, 'auth.pcap')
+    parts.say('handshake packets of members: %s; doubled and replayed on top: %s' % (
+        named(tap.seen, HANDSHAKE), named(tap.repeated, HANDSHAKE)))
+    parts.holds(all(tap.repeated[kind] > KILLS for kind in HANDSHAKE),
+                'each kind of handshake packet was doubled and replayed', dict(tap.repeated))
+    load.kill()
+    load.start(rate=100000)
+    wait_end(cluster, load.process, 'gateway', 60)
+    parts.ok('the gateway ends with all of its %d messages acknowledged' % load.count)
+
+
+def named(counter, kinds):
+    return ' '.join('%s %d' % (KINDS[k], counter[k]) for k in kinds)
+
+
+def keys(parts, cluster):
+    """Every key and nonce of the capture, recomputed."""
+    frames = list(read_pcap(cluster.path('auth.pcap')))
+    replies = collections.defaultdict(set)
+    for frame in frames:
+        if frame.kind == 4:
+            replies[frame.payload[32:48]].add(frame.payload[48:64])
+    again = sum(len(salts) > 1 for salts in replies.values())
+    parts.holds(again > 0, '%d of %d handshakes had their SALT answered more than once, each time with '
+                'another salt (H18)' % (again, len(replies)), len(replies))
+    began = time.monotonic()
+    words = [sys.executable, os.path.join(HERE, '../auth/hkdf_check.py')]
+    for i in cluster.ids():
+        words += ['--keys', cluster.path('replica-%d.key' % i)]
+    done = run(*words, cluster.path('auth.pcap'), check=False, timeout=240)
+    parts.say('hkdf_check (%.0f s): %s' % (time.monotonic() - began, done.stdout.strip()))
+    told = dict(word.split('=') for word in done.stdout.split())
+    parts.holds(done.returncode == 0 and told.get('authenticated') == told.get('pairs') and
+                int(told.get('pairs', 0)) > 1000,
+                'packets and distinct pairs of key and nonce are equal: %s and %s' % (
+                    told.get('authenticated'), told.get('pairs')), done.stderr[-400:])
+    parts.holds(int(told.get('associations', 0)) > KILLS, '%s associations, no key made twice' %
+                told.get('associations'), told)
+
+
+# --- part 2: a recorded capture -----------------------------------------------------------------------
+
+
+def replay(parts, cluster, tap):
+    """The newest recorded packets to each replica, and all recorded handshakes, before and after a
+    restart."""
+    frames = list(read_pcap(cluster.path('auth.pcap')))
+    for when in ('before', 'after'):
+        if when == 'after':
+            for i in cluster.ids():
+                cluster.kill(i)
+            cluster.start_all()
+            cluster.leader()
+        before = quiet(cluster)
+        for i in cluster.ids():
+            mine = [f for f in frames if f.to == i]
+            shakes = [f for f in mine if f.kind in HANDSHAKE][-RECORDED // 2:]
+            sent, cookies, reasons = inject(
+                cluster, tap, i, [f.data for f in shakes + mine[-RECORDED:]])
+            parts.say('replica %d: %d recorded packets, %d HELLOs answered by a cookie; %s' % (
+                i, sent, cookies, reasons))
+        unmoved(parts, cluster, 'a capture replayed %s a restart' % when, before)
+
+
+# --- part 3: each bit of each kind --------------------------------------------------------------------
+
+
+def votes(cluster):
+    """Kills the leader, so that the others elect; starts it again."""
+    leader = cluster.leader()
+    index = cluster.status(leader)['commit_index']
+    cluster.kill(leader)
+    cluster.leader()
+    cluster.start(leader)
+    back(cluster, leader, index)
+
+
+def clients(cluster):
+    """Sessions whose packets are of every kind: opened, resumed, kept alive, ended."""
+    write_messages(cluster.path('few.bin'), 'B', 6, (40, 60), 2)
+    resumed = cluster.publish(cluster.path('few.bin'), 'resumed', 102, '--rate', 1, '--ttl-ms', 600000)
+    kept = cluster.publish(cluster.path('few.bin'), 'kept', 103, '--rate', 1, '--ttl-ms', 3000)
+    until = time.monotonic() + 30
+    while answered(cluster, 'resumed') < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(resumed.pid, signal.SIGKILL)
+    resumed.wait()
+    resumed = cluster.publish(cluster.path('few.bin'), 'resumed', 102, '--ttl-ms', 600000)
+    wait_end(cluster, resumed, 'resumed', 60)
+    wait_end(cluster, kept, 'kept', 60)
+
+
+def flip_kind(parts, cluster, tap, frame):
+    sent, cookies, reasons = inject(cluster, tap, frame.to, frame.flips())
+    parts.say('%-13s %3d bytes, to replica %d: %4d flips; %s%s' % (
+        KINDS[frame.kind], len(frame.payload), frame.to, sent, reasons,
+        '; %d cookies' % cookies if cookies else ''))
+    return sent
+
+
+def flips(parts, cluster, tap):
+    """To replicas: under an association that lives, as far as one does."""
+    votes(cluster)
+    clients(cluster)
+    before = quiet(cluster)
+    total, missing = 0, []
+    for kind in HANDSHAKE[:1] + HANDSHAKE[2:] + (2,) + FROM_REPLICAS + FROM_CLIENTS:
+        frame = tap.newest(kind, lambda f: f.to in cluster.ids())
+        if frame is None:
+            missing.append(KINDS[kind])
+            continue
+        total += flip_kind(parts, cluster, tap, frame)
+    unmoved(parts, cluster, '%d packets with one bit flipped' % total, before)
+    parts.holds(not missing, 'each bit of a packet of each kind that replicas receive', missing)
+
+
+def flips_to_client(parts, cluster, tap):
+    """To a client whose session lives: it rejects them all and ends well."""
+    write_messages(cluster.path('live.bin'), 'C', 15, (40, 60), 3)
+    live = cluster.publish(cluster.path('live.bin'), 'live', 104, '--rate', 1, '--ttl-ms', 600000)
+    until = time.monotonic() + 30
+    while answered(cluster, 'live') < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    newest = tap.newest(48, lambda f: f.receiver == 104)
+    expect(newest is not None, 'no RESULT to the client was seen')
+    port = int.from_bytes(newest.data[36:38], 'big')
+    before, sent, missing = stats(cluster.path('live.stats'))['network']['rejected'], 0, []
+    for kind in TO_CLIENTS + (2, 4):
+        frame = tap.newest(kind, lambda f: f.to == 100 and f.receiver == 104) or tap.newest(
+            kind, lambda f: f.to == 100)
+        if frame is None:
+            missing.append(KINDS[kind])
+            continue
+        for number, data in enumerate(frame.flips(port)):
+            tap.send(data)
+            sent += 1
+            if number % 32 == 31:
+                time.sleep(0.005)
+    wait_end(cluster, live, 'live', 60)
+    rejected = stats(cluster.path('live.stats'))['network']['rejected'] - before
+    parts.holds(sent <= rejected <= sent + 16 and not missing,
+                'flipped packets to a client: %d injected, %d rejected, its session ends well' % (
+                    sent, rejected), missing)
+
+
+# --- part 4: rights -----------------------------------------------------------------------------------
+
+
+def stranger(parts, cluster):
+    """A client's key seals what only replicas may send."""
+    before = quiet(cluster)
+    for i in cluster.ids():
+        counts, status = Counts(cluster, i), cluster.status(i)
+        done = run(*cluster.inside('cl', os.path.join(cluster.build, 'tests/auth/keel-stranger'),
+                                   cluster.path('client-105.key'), 105, i, cluster.ip(i), PORT,
+                                   status['term'], status['last_index']), check=False, timeout=60)
+        now = Counts(cluster, i)
+        refused = now.group['authentication']['no_right'] - counts.group['authentication']['no_right']
+        parts.holds(done.returncode == 0 and done.stdout.strip() == 'overstepped=%d' % refused and
+                    refused == 9,
+                    'replica %d refuses a client\'s votes, APPENDs and answers: %d no_right; the same key '
+                    'is answered before and after' % (i, refused), done.stdout + done.stderr)
+    unmoved(parts, cluster, 'a client that sends AppendEntries', before)
+
+
+def last(parts, cluster, feed):
+    """After all this the cluster orders as before, and the evidence holds."""
+    write_messages(cluster.path('last.bin'), 'D', 500, (40, 90), 4)
+    wait_end(cluster, cluster.publish(cluster.path('last.bin'), 'last', 106), 'last', 60)
+    index = cluster.wait_equal()
+    parts.ok('500 more messages acknowledged; digests equal at index %d' % index)
+    cluster.stop_capture(feed)
+    cluster.stop_all()
+    proven(parts, cluster, 'the judge over rings, gateways and lines',
+           ('gateway', 'resumed', 'kept', 'live', 'last'))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='./dev test auth', description=__doc__.splitlines()[0])
+    parser.add_argument('--build', required=True)
+    parser.add_argument('--keep', metavar='DIR', help='leave the evidence in this (new) directory')
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)
+    if options.keep:
+        os.makedirs(options.keep)
+    parts, tap = Parts(), None
+    cluster = Cluster(options.build, genesis=GENESIS, directory=options.keep)
+    try:
+        cluster.network()
+        cluster.format()
+        tap = Tap(cluster)
+        tap.start()
+        feed = cluster.capture()
+        parts.run('kills while handshakes are doubled and replayed', storm, cluster, tap)
+        parts.run('keys and nonces', keys, cluster)
+        parts.run('a recorded capture', replay, cluster, tap)
+        parts.run('each bit of each kind', flips, cluster, tap)
+        parts.run('each bit towards a client', flips_to_client, cluster, tap)
+        parts.run('rights', stranger, cluster)
+        parts.run('afterwards', last, cluster, feed)
+    except KeyboardInterrupt:
+        parts.fail('interrupted')
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        parts.fail(str(failure))
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if tap is not None:
+            tap.close()
+        cluster.close(keep=bool(options.keep))
+    return parts.close()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,4 @@
+def part_usage(parts, options):
+    pass
+def part_admin(parts, options):
+    pass
