@@ -209,6 +209,7 @@ static void make_genesis(struct world *world)
     world_day_name(world, day);
     memcpy(g->day, day, KEEL_DAY_NAME_SIZE);
     g->ttl_max_ms = world->knobs.ttl_ms;
+    g->session_retain_ms = 3000; /* ended sessions are forgotten within a seed */
     g->sessions_max = 32;
     g->sessions_per_principal = 16;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
