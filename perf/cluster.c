@@ -57,7 +57,7 @@ static struct keyring *keys_of(const struct cluster *c, uint32_t self)
     return keys;
 }
 
-/* --- replicas ---------------------------------------------------------------------------------- */
+/* --- replicas --- */
 
 static void format(struct cluster *c, uint32_t id, uint32_t slots)
 {
@@ -130,7 +130,7 @@ static void make_genesis(struct cluster *c)
     c->genesis.crc = crc32c(&c->genesis, offsetof(struct genesis, crc));
 }
 
-/* --- clients ----------------------------------------------------------------------------------- */
+/* --- clients --- */
 
 static void arp(struct cluster_client *client, uint64_t now_ms)
 {
@@ -252,7 +252,7 @@ uint64_t cluster_unanswered(const struct cluster *c)
     return count;
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 struct cluster *cluster_new(struct clock *clock, uint32_t clients, uint32_t slots,
                             uint32_t window_pages)

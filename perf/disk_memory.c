@@ -71,8 +71,8 @@ int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffe
     if (disk->tail - disk->head == disk->depth)
         return -EBUSY;
     ENSURE(op == DISK_FLUSH || offset + size <= disk->drive->size);
-    disk->queue[disk->tail++ % DISK_DEPTH_MAX] = (struct operation){
-        .op = op, .size = size, .offset = offset, .tag = tag, .buffer = buffer};
+    disk->queue[disk->tail++ % DISK_DEPTH_MAX] =
+        (struct operation){.op = op, .size = size, .offset = offset, .tag = tag, .buffer = buffer};
     return 0;
 }
 

@@ -142,7 +142,7 @@ uint32_t fabric_turn(struct fabric *f)
     return moved;
 }
 
-/* --- port.h ------------------------------------------------------------------------------------ */
+/* --- port.h --- */
 
 uint32_t port_receive(struct port *port, uint32_t queue, struct port_frame *frames, uint32_t max)
 {

@@ -21,10 +21,10 @@ enum {
     PRINCIPAL_FIRST = 100,
     COUNT_MAX = 1000000,
     SAMPLES_MAX = 1 << 22,
-    WARM = 200,             /* messages before those measured, latency */
-    WARM_NS = 1000000000,   /* ... and time, throughput */
-    STUCK_NS = 2000000000,  /* nothing answered for so long: the run has failed */
-    LOST_NS = 10000000      /* an answer that comes later than this was resent: counted apart */
+    WARM = 200,            /* messages before those measured, latency */
+    WARM_NS = 1000000000,  /* ... and time, throughput */
+    STUCK_NS = 2000000000, /* nothing answered for so long: the run has failed */
+    LOST_NS = 10000000     /* an answer that comes later than this was resent: counted apart */
 };
 
 struct load {

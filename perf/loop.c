@@ -29,8 +29,8 @@ struct batch {
     uint64_t messages;       /* of one run */
 };
 
-static const struct batch batches[] = {{1, 1, 4000},    {8, 1, 16000},   {32, 1, 32000},
-                                       {4, 4, 32000},   {8, 16, 64000},  {16, 16, 128000},
+static const struct batch batches[] = {{1, 1, 4000},    {8, 1, 16000},  {32, 1, 32000},
+                                       {4, 4, 32000},   {8, 16, 64000}, {16, 16, 128000},
                                        {32, 16, 128000}};
 enum { BATCHES = sizeof(batches) / sizeof(batches[0]) };
 

@@ -102,7 +102,8 @@ int main(int argc, char **argv)
     uint32_t burst = argc == 5 ? (uint32_t)strtoul(argv[1], NULL, 10) : 0;
     uint32_t rounds = argc == 5 ? (uint32_t)strtoul(argv[4], NULL, 10) : 0;
     if (burst < 1 || burst > CLUSTER_CLIENTS_MAX || rounds < 1) {
-        fprintf(stderr, "usage: keel-stage BURST(1..%d) spread|packed leader|follower|none ROUNDS\n",
+        fprintf(stderr,
+                "usage: keel-stage BURST(1..%d) spread|packed leader|follower|none ROUNDS\n",
                 CLUSTER_CLIENTS_MAX);
         return 2;
     }
