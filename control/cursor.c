@@ -55,20 +55,39 @@ static bool feed_page(struct control *c, const struct log_span *span, const uint
     return c->machine->applied >= span->last;
 }
 
+/* Reads pages span[0..] into `bytes`: those that follow each other on the drive at one go, since a
+ * read costs a wait each. Returns how many were read, 0 if the first can't be. */
+static uint32_t read_pages(struct control *c, const struct log_span *span, uint32_t count,
+                           uint8_t *bytes)
+{
+    uint64_t offset = ring_slot_offset(&c->super, span->page);
+    uint32_t run = 1;
+    while (run < count && span[run].page == span->page + run &&
+           ring_slot_offset(&c->super, span[run].page) == offset + (uint64_t)run * RING_PAGE_SIZE)
+        run++;
+    int rc = disk_pread(c->options.disk, offset, bytes, (size_t)run * RING_PAGE_SIZE);
+    if (rc != 0 && run > 1) { /* one of them is damaged: those before it can still be had */
+        run = 1;
+        rc = disk_pread(c->options.disk, offset, bytes, RING_PAGE_SIZE);
+    }
+    return rc == 0 ? run : 0;
+}
+
 void cursor_spans(struct control *c, const struct notice *notice)
 {
     c->asked_ns = 0;
     c->next_ask_ns = c->now_ns;
     uint32_t count = notice->size;
+    uint32_t have = 0; /* pages read so far */
     ENSURE(count <= NOTICE_SPANS);
     for (uint32_t i = 0; i < count; i++) {
         const struct log_span *span = &notice->u.spans.span[i];
         uint8_t *bytes = c->page_bytes + (size_t)i * RING_PAGE_SIZE;
-        int rc = disk_pread(c->options.disk, ring_slot_offset(&c->super, span->page), bytes,
-                            RING_PAGE_SIZE);
-        if (rc == 0)
-            c->status.pages_read++;
-        if (rc != 0 || !feed_page(c, span, bytes)) {
+        if (have == i) {
+            have += read_pages(c, span, count - i, bytes);
+            c->status.pages_read += have - i;
+        }
+        if (have == i || !feed_page(c, span, bytes)) {
             c->status.read_errors++;
             control_unwell(c, PART_CURSOR,
                            "page %llu of the log (index %llu on) could not be read back: if this "

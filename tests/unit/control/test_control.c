@@ -75,6 +75,44 @@ static void a_page_that_rots_under_the_cursor_is_said(void)
     bench_free(b);
 }
 
+/* Pages that follow each other are read at one go; one that can't be read keeps none before it. */
+static void pages_before_an_unreadable_one_are_applied(void)
+{
+    struct bench *b = bench_new(1);
+    start_all(b);
+    CU_ASSERT_EQUAL_FATAL(bench_settle(b), 1);
+    bench_run(b, 100);
+    struct bench_node *n = &b->node[1];
+    struct replica *r = n->start.replica;
+    const struct machine *m = control_machine(n->start.control);
+    uint64_t before = m->applied;
+    struct entry_day body;
+    memset(&body, 0, sizeof(body));
+    memcpy(body.name, "DAY1      ", sizeof(body.name));
+    n->idle_control = true;
+    for (int i = 0; i < 250; i++)
+        CU_ASSERT_NOT_EQUAL_FATAL(intake_own(r, ENTRY_DAY_END, &body, sizeof(body)), 0);
+    bench_run(b, 50);
+    uint64_t last = bench_status(b, 1).applied, page = ring_page_of(n->start.ring, before + 1);
+    CU_ASSERT_EQUAL(last, before + 250);
+    CU_ASSERT_TRUE_FATAL(ring_page_of(n->start.ring, last) >= page + 3);
+    uint64_t bad = before + 1; /* the first index of the third page */
+    while (ring_page_of(n->start.ring, bad) < page + 2)
+        bad++;
+    n->store.bad_from = ring_slot_offset(&n->start.super, page + 2);
+    n->store.bad_size = RING_PAGE_SIZE;
+    n->idle_control = false;
+    bench_run(b, 500);
+    CU_ASSERT_EQUAL(m->applied, bad - 1);
+    CU_ASSERT_TRUE(bench_control(b, 1).read_errors > 0);
+    n->store.bad_size = 0;
+    bench_run(b, 500);
+    CU_ASSERT_EQUAL(m->applied, last);
+    CU_ASSERT_EQUAL(m->digest, r->machine->digest);
+    CU_ASSERT_EQUAL(bench_control(b, 1).problem[0], '\0');
+    bench_free(b);
+}
+
 /* --- checkpoints
  * ------------------------------------------------------------------------------------- */
 
@@ -389,6 +427,7 @@ int main(void)
         {"every replica's second machine applies alike, boots are logged",
          every_replica_applies_alike},
         {"a page that rots under the cursor is said", a_page_that_rots_under_the_cursor_is_said},
+        {"pages before an unreadable one are applied", pages_before_an_unreadable_one_are_applied},
         {"H14: no checkpoint above the local log", h14_no_checkpoint_above_the_local_log},
         {"the head stays behind the older checkpoint, over a lap",
          the_head_stays_behind_the_older_checkpoint},
