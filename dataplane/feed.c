@@ -19,7 +19,8 @@ size_t feed_size(const struct feed_options *options)
 }
 
 struct feed *feed_init(void *memory, const struct feed_options *options, struct port *port,
-                       struct ring *ring, const char *day, uint64_t feed_next, uint64_t index)
+                       struct ring *ring, const char *day, bool day_open, uint64_t feed_next,
+                       uint64_t index)
 {
     uint8_t *at = memory;
     struct feed *feed = memory;
@@ -38,7 +39,8 @@ struct feed *feed_init(void *memory, const struct feed_options *options, struct 
     feed->port = port;
     feed->ring = ring;
     memcpy(feed->day, day, sizeof(feed->day));
-    feed->day_open = true;
+    feed->day_open = day_open;
+    feed->ends_left = day_open ? 0 : FEED_END_REPEATS;
     feed->next = feed_next;
     feed->popped = feed->released = feed->pushed = index;
     for (uint32_t i = 0; i < options->consumer_count; i++)
@@ -190,6 +192,30 @@ static void line_message(struct feed *feed, bool live, const struct feed_stamp *
     feed->next++;
 }
 
+/* H22: no quorum contact within feed_stale_ms, or none ever. seq may have noted a contact that is
+ * younger than this turn's time. */
+static bool stale(const struct feed *feed)
+{
+    uint64_t contact_ns = __atomic_load_n(&feed->contact_ns, __ATOMIC_RELAXED);
+    uint64_t limit_ns = feed->options.stale_ms * 1000000ull;
+    return contact_ns == 0 || (feed->now_ns > contact_ns && feed->now_ns - contact_ns > limit_ns);
+}
+
+/* One packet without messages: that nothing follows yet, or that the day has ended. */
+static void line_state(struct feed *feed)
+{
+    if (!feed_packet_begin(feed, &feed->packet))
+        return;
+    if (feed->day_open) {
+        line_send(feed, &feed->packet, feed->next, MOLD_HEARTBEAT);
+        metric_add(&feed->stats.heartbeats, 1);
+    } else {
+        line_send(feed, &feed->packet, feed->next, MOLD_END_OF_SESSION);
+        metric_add(&feed->stats.ends, 1);
+        feed->ends_left--;
+    }
+}
+
 /* --- items
  * ------------------------------------------------------------------------------------------ */
 
@@ -286,7 +312,9 @@ static void take(struct feed *feed, const struct feed_item *item)
         line_flush(feed);
         feed->day_open = false;
         feed->ends_left = item->live ? FEED_END_REPEATS : 0;
-        feed->sent_ns = 0; /* the first end-of-session packet goes at once */
+        feed->sent_ns = 0;
+        if (item->live && !stale(feed)) /* at once: the next day may begin in this very turn */
+            line_state(feed);
         break;
     case ITEM_DAY_BEGIN:
         line_flush(feed);
@@ -325,25 +353,31 @@ static void heartbeat(struct feed *feed)
 {
     if (feed->now_ns - feed->sent_ns < feed->options.heartbeat_ms * 1000000ull)
         return;
-    uint64_t contact_ns = __atomic_load_n(&feed->contact_ns, __ATOMIC_RELAXED);
-    bool stale = contact_ns == 0 || feed->now_ns - contact_ns > feed->options.stale_ms * 1000000ull;
-    if (stale) { /* H22: say nothing rather than "nothing happened" */
+    if (stale(feed)) { /* H22: say nothing rather than "nothing happened" */
         metric_add(&feed->stats.silent, 1);
         feed->sent_ns = feed->now_ns;
         return;
     }
-    if (!feed->day_open && feed->ends_left == 0)
-        return;
-    if (!feed_packet_begin(feed, &feed->packet))
-        return;
-    if (feed->day_open) {
-        line_send(feed, &feed->packet, feed->next, MOLD_HEARTBEAT);
-        metric_add(&feed->stats.heartbeats, 1);
-    } else {
-        line_send(feed, &feed->packet, feed->next, MOLD_END_OF_SESSION);
-        metric_add(&feed->stats.ends, 1);
-        feed->ends_left--;
-    }
+    if (feed->day_open || feed->ends_left > 0)
+        line_state(feed);
+}
+
+/* A line's first packets must not vanish because a consumer's MAC address is still being asked for:
+ * the first live item waits until all are known, but not for ever on one that does not answer. */
+static bool may_begin(struct feed *feed)
+{
+    if (feed->began)
+        return true;
+    uint8_t mac[6];
+    uint32_t i = 0;
+    while (i < feed->options.destination_count &&
+           destination_mac(&feed->options.destination[i], mac))
+        i++;
+    if (feed->waiting_ns == 0)
+        feed->waiting_ns = feed->now_ns;
+    feed->began = i == feed->options.destination_count ||
+                  feed->now_ns - feed->waiting_ns >= FEED_RESOLVE_MS * 1000000ull;
+    return feed->began;
 }
 
 uint32_t feed_turn(struct feed *feed, uint64_t now_ns)
@@ -353,7 +387,7 @@ uint32_t feed_turn(struct feed *feed, uint64_t now_ns)
     uint64_t popped = feed->popped;
     for (; work < FEED_TURN_ITEMS; work++) {
         const struct feed_item *item = spsc_peek(&feed->items);
-        if (item == NULL)
+        if (item == NULL || (item->live && !may_begin(feed)))
             break;
         take(feed, item);
         popped = item->index;

@@ -27,6 +27,7 @@ enum {
     FEED_TURN_ITEMS = 64,      /* items taken in one turn */
     FEED_TURN_REQUESTS = 4,    /* requests answered in one turn */
     FEED_END_REPEATS = 10,     /* end-of-session packets after a day, one each heartbeat */
+    FEED_RESOLVE_MS = 2000,    /* a line waits so long for its consumers' MAC addresses */
     FEED_EXCEPTIONS = 16384,   /* entries whose blocks were not all sequenced, newest kept */
     FEED_REQUESTS_PER_S = 5000 /* answered to one consumer */
 };
@@ -69,10 +70,11 @@ struct feed_stats { /* writer: feed */
 struct feed;
 
 size_t feed_size(const struct feed_options *options);
-/* day and feed_next: where the line stands after recovery; first_index: entries from here on will
- * come as items. */
+/* The day, whether it is open and its next number: where the line stands after recovery. Entries
+ * above `index` will come as items. */
 struct feed *feed_init(void *memory, const struct feed_options *options, struct port *port,
-                       struct ring *ring, const char *day, uint64_t feed_next, uint64_t index);
+                       struct ring *ring, const char *day, bool day_open, uint64_t feed_next,
+                       uint64_t index);
 
 /* --- seq --- */
 /* Room for `count` more items? */

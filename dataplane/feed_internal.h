@@ -42,9 +42,11 @@ struct feed {
     struct ring *ring;
     char day[KEEL_DAY_NAME_SIZE];
     bool day_open;
-    uint64_t next;      /* next number of the day */
-    uint64_t ends_left; /* end-of-session packets still to send */
-    uint64_t sent_ns;   /* last packet on the line */
+    uint64_t next;       /* next number of the day */
+    uint64_t ends_left;  /* end-of-session packets still to send */
+    bool began;          /* the first live item was taken, or no consumer is waited for any more */
+    uint64_t waiting_ns; /* since when the first live item waits for MAC addresses; 0: none does */
+    uint64_t sent_ns;    /* last packet on the line */
     uint64_t now_ns;
     struct feed_packet packet;
 

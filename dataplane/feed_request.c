@@ -244,7 +244,11 @@ static uint32_t drive_answered(struct feed *feed)
         return 0;
     uint64_t first, end;
     wanted(&feed->asked, &first, &end);
-    if (read.result == 0 && read.page->page == feed->asked_sample.page)
+    /* the day may have changed while the drive was asked: its numbers now mean other messages */
+    const struct mold_header *header = (const struct mold_header *)feed->asked.header;
+    if (memcmp(header->session, feed->day, sizeof(feed->day)) != 0)
+        metric_add(&feed->stats.request_session, 1);
+    else if (read.result == 0 && read.page->page == feed->asked_sample.page)
         answer_page(feed, read.page, first, end);
     else
         metric_add(&feed->stats.request_gone, 1);
