@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -335,6 +336,8 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    if (options.export_dir != NULL)
+        mkdir(options.export_dir, 0755); /* a seed that cannot write below it says so */
     struct totals totals = {0};
     double began_s = wall_s();
     run(&options, &totals);

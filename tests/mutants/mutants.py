@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Plants bugs and shows which tool finds each.
+
+    mutants.py [--set a] [--only NAME] [--seeds N] [--keep]
+
+The tree is copied once, configured once and built once; each mutant replaces a few lines there, is
+compiled, and is hunted by the simulator (seeds 1, 2, ... in order, never chosen), then by keel-judge on
+exported evidence of the first seeds, then by scenarios and unit tests. The unchanged tree goes first and
+must pass them all. Ends with a table and 'N passed, N failed'; exit 1 if a mutant survives, or fewer than
+9 are found by simulator or judge.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(ROOT, "tests", "sim"))
+sys.dont_write_bytecode = True
+
+import check_export
+import set_a
+
+SETS = {"a": set_a.MUTANTS}
+LEAST_BY_SIMULATOR = 9
+JUDGED_SEEDS = 4
+BUILD_S, SIMULATE_S, TEST_S = 600, 300, 600
+
+
+class Trouble(Exception):
+    pass
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+class Workshop:
+    """A copy of the tree in which mutants are planted one after the other."""
+
+    def __init__(self, seeds):
+        self.seeds = seeds
+        self.directory = tempfile.mkdtemp(prefix="keel-mutants-")
+        self.tree = os.path.join(self.directory, "tree")
+        self.build_directory = os.path.join(self.directory, "build")
+        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others",
+                                 "--exclude-standard"], capture_output=True, check=True).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            source, target = os.path.join(ROOT, name), os.path.join(self.tree, name)
+            if os.path.isfile(source):
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copy2(source, target)
+        self.run(["meson", "setup", self.build_directory, self.tree, "-Dbuildtype=release"],
+                 BUILD_S, "meson setup")
+
+    def close(self):
+        shutil.rmtree(self.directory)
+
+    def run(self, command, limit_s, what):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
+        if done.returncode != 0:
+            raise Trouble(f"{what} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        return done.stdout
+
+    def build(self, *targets):
+        self.run(["ninja", "-C", self.build_directory] + list(targets), BUILD_S, "the build")
+
+    def path(self, *parts):
+        return os.path.join(self.build_directory, *parts)
+
+    def plant(self, mutant):
+        """Applies the mutant's edits; returns what undoes them."""
+        before = {}
+        for name, old, new in mutant["edits"]:
+            path = os.path.join(self.tree, name)
+            with open(path, encoding="utf-8") as source:
+                text = source.read()
+            before.setdefault(path, text)
+            if text.count(old) != 1:
+                self.restore(before)
+                raise Trouble(f"{mutant['name']}: {name} holds the text to be replaced "
+                              f"{text.count(old)} times, not once:\n{old}")
+            self.write(path, text.replace(old, new))
+        return before
+
+    def restore(self, before):
+        for path, text in before.items():
+            self.write(path, text)
+
+    @staticmethod
+    def write(path, text):
+        with open(path, "w", encoding="utf-8") as target:
+            target.write(text)
+
+    # --- the tools, in the order in which they hunt; each returns None or (place, what it says) ---
+
+    def simulator(self):
+        done = subprocess.run([self.path("tests/sim/keel-sim"), "--seeds", str(self.seeds),
+                               "--quiet", "--stop"],
+                              capture_output=True, text=True, timeout=SIMULATE_S)
+        found = re.search(r"^FAILED seed (\d+): (.*)$", done.stdout, re.M)
+        if found:
+            return f"seed {found[1]}", found[2]
+        if done.returncode != 0:
+            return f"{self.seeds} seeds", (done.stdout + done.stderr).strip().splitlines()[-2]
+        return None
+
+    def judge(self):
+        for seed in range(1, JUDGED_SEEDS + 1):
+            problem = check_export.judge_seed(self.path("tests/sim/keel-sim"),
+                                              self.path("tests/judge/keel-judge"), seed)
+            if problem is not None:
+                return f"seed {seed}", problem[1]
+        return None
+
+    def tests(self):
+        self.build()
+        done = subprocess.run(["meson", "test", "-C", self.build_directory, "--no-rebuild",
+                               "--suite", "unit", "--suite", "scenarios"],
+                              capture_output=True, text=True, timeout=TEST_S)
+        found = re.search(r"^\s*\d+/\d+ (?:\S+:)?(.*?)\s+(?:FAIL|TIMEOUT|ERROR)", done.stdout, re.M)
+        return (found[1].strip(), "fails") if found else None
+
+
+def hunt(shop, tools):
+    for name, tool in tools:
+        found = tool(shop)
+        if found is not None:
+            return name, found
+    return None, None
+
+
+def examine(shop, mutant, rows):
+    """Plants one mutant and hunts it."""
+    before = shop.plant(mutant)
+    began = time.monotonic()
+    try:
+        shop.build("tests/sim/keel-sim")
+        tool, found = hunt(shop, (("simulator", Workshop.simulator), ("judge", Workshop.judge),
+                                  ("tests", Workshop.tests)))
+    finally:
+        shop.restore(before)
+    took_s = time.monotonic() - began
+    rows.append((mutant, tool, found, took_s))
+    if tool is None:
+        say(f"{mutant['name']}: SURVIVES after {took_s:.0f} s")
+    else:
+        say(f"{mutant['name']}: {tool}, {found[0]}, {took_s:.0f} s: {found[1]}")
+
+
+def table(rows):
+    say("")
+    say(f"{'mutant':<34} {'found by':<10} {'where':<22} {'s':>4}  breaks")
+    for mutant, tool, found, took_s in rows:
+        where = found[0] if found else "-"
+        say(f"{mutant['name']:<34} {tool or 'SURVIVES':<10} {where:<22} {took_s:>4.0f}  "
+            f"{mutant['breaks']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", choices=sorted(SETS), default="a")
+    parser.add_argument("--only", help="one mutant, by its name")
+    parser.add_argument("--seeds", type=int, default=100, help="the most that the simulator tries")
+    options = parser.parse_args()
+    mutants = [m for m in SETS[options.set] if options.only in (None, m["name"])]
+    if not mutants:
+        parser.error("no mutant of that name")
+    began = time.monotonic()
+    shop = Workshop(options.seeds)
+    rows = []
+    try:
+        say("the unchanged tree: building, then every tool must be content")
+        shop.build("tests/sim/keel-sim", "tests/judge/keel-judge")
+        clean = shop.simulator() or shop.judge()
+        if clean is not None:
+            raise Trouble(f"the unchanged tree fails at {clean[0]}: {clean[1]}")
+        for number, mutant in enumerate(mutants):
+            progress(f"mutant {number + 1} of {len(mutants)}: {mutant['name']}")
+            examine(shop, mutant, rows)
+    except (Trouble, subprocess.TimeoutExpired) as trouble:
+        say(f"mutants: {trouble}")
+        return 1
+    finally:
+        shop.close()
+    table(rows)
+    found = sum(tool is not None for _, tool, _, _ in rows)
+    strong = sum(tool in ("simulator", "judge") for _, tool, _, _ in rows)
+    say(f"{strong} of {len(rows)} found by simulator or judge, in {time.monotonic() - began:.0f} s")
+    say(f"{found} passed, {len(rows) - found} failed")
+    enough = options.only is not None or strong >= LEAST_BY_SIMULATOR
+    return 0 if found == len(rows) and enough else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
