@@ -26,7 +26,8 @@ enum {
     PAYLOAD_MIN = 16,
     PAYLOAD_MAX = 1472,
     LOST_AFTER_MS = 500,
-    LINGER_MS = 200 /* for doubled answers */
+    SILENCE_MAX = 6, /* losses of all in flight in a row: nobody is there */
+    LINGER_MS = 200  /* for doubled answers */
 };
 
 struct client {
@@ -105,16 +106,21 @@ static int by_size(const void *a, const void *b)
 
 static void run(struct client *c)
 {
+    uint32_t silence = 0;
     c->last_ns = now_ns();
-    while (c->back + c->lost < c->count) { /* each pass sends, receives, or counts a loss in time */
+    while (c->back + c->lost < c->count &&
+           silence < SILENCE_MAX) { /* each pass sends, receives, or counts a loss in time */
         while (c->sent < c->count && c->sent - c->back - c->lost < c->in_flight)
             if (!send_one(c))
                 break;
         bool any = false;
         while (receive_one(c))
             any = true;
+        if (any)
+            silence = 0;
         if (!any && now_ns() - c->last_ns > LOST_AFTER_MS * 1000000ull) {
             c->lost = c->sent - c->back;
+            silence++;
             c->last_ns = now_ns();
         }
         if (!any)
