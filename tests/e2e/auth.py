@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from cluster import PORT, Cluster, Failure, run, stats  # noqa: E402
-from parts import GENESIS, Parts, answered, expect, interrupted, proven, wait_end  # noqa: E402
+from parts import COMMON, Parts, answered, expect, interrupted, proven, wait_end  # noqa: E402
 from parts import write_messages  # noqa: E402
 from tap import HANDSHAKE, KINDS, Tap, read_pcap  # noqa: E402
 
@@ -405,7 +405,7 @@ def main():
     if options.keep:
         os.makedirs(options.keep)
     parts, tap = Parts(), None
-    cluster = Cluster(options.build, genesis=GENESIS, directory=options.keep)
+    cluster = Cluster(options.build, directory=options.keep, **COMMON)
     try:
         cluster.network()
         cluster.format()

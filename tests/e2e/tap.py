@@ -120,6 +120,7 @@ class Tap(threading.Thread):
         self.lock = threading.Lock()
         self.frames = collections.deque(maxlen=KEPT)
         self.seen = collections.Counter()      # by kind
+        self.said = collections.Counter()      # by kind and sender
         self.repeated = collections.Counter()  # by kind
         self.repeating = self.ending = False
         self.due = []  # heap of (time, number, frame)
@@ -157,6 +158,7 @@ class Tap(threading.Thread):
         with self.lock:
             self.frames.append(frame)
             self.seen[frame.kind] += 1
+            self.said[frame.kind, frame.sender] += 1
         if self.repeating and frame.kind in HANDSHAKE:
             for after in REPLAY_AFTER:
                 self.number += 1
@@ -169,14 +171,14 @@ class Tap(threading.Thread):
                     return frame
         return None
 
-    def shakes(self, to=None):
-        """Handshake packets that members sent (to one host) so far, in the frames kept."""
+    def shakes(self):
+        """Handshake packets that members have sent so far."""
         with self.lock:
-            return sum(f.kind in HANDSHAKE and to in (None, f.to) for f in self.frames)
+            return sum(self.seen[kind] for kind in HANDSHAKE)
 
     def cookies(self, sender):
         with self.lock:
-            return sum(f.kind == 2 and f.sender == sender for f in self.frames)
+            return self.said[2, sender]
 
     def close(self):
         self.ending = True
