@@ -102,7 +102,7 @@ bool log_open(struct cat_log *log, const char *path, const char *session, char *
     log->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     bool good = log->fd >= 0 && log->digest != NULL && log->sha256 != NULL;
     if (!good)
-        snprintf(why, sizeof(why), "%s", strerror(errno));
+        snprintf(why, sizeof(why), "%s: name a file that can be written", strerror(errno));
     if (good && flock(log->fd, LOCK_EX | LOCK_NB) != 0) {
         snprintf(why, sizeof(why), "another process writes it: stop that one first");
         good = false;

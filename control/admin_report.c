@@ -2,6 +2,7 @@
 
 #include "control/address.h"
 #include "control/openmetrics.h"
+#include "dataplane/frame.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -223,6 +224,22 @@ static json_t *report_ring(const struct node *n)
     return to;
 }
 
+/* Feed requests that got no answer. */
+static json_t *report_requests(const struct node *n)
+{
+    struct feed_stats f;
+    feed_stats(n->start.replica->feed, &f);
+    json_t *to = json_object();
+    put(to, "malformed", f.request_malformed);
+    put(to, "stranger", f.request_stranger);
+    put(to, "limited", f.request_limited);
+    put(to, "other-session", f.request_session);
+    put(to, "nothing-asked", f.request_low);
+    put(to, "beyond-present", f.request_high);
+    put(to, "gone", f.request_gone);
+    return to;
+}
+
 static json_t *report_drops(const struct node *n)
 {
     const struct metrics *m = &n->start.replica->metrics;
@@ -240,6 +257,12 @@ static json_t *report_drops(const struct node *n)
     for (int i = 1; i < HANDSHAKE_REJECT_COUNT; i++)
         put(group, handshake_reject_name((enum handshake_reject)i), c.handshake_reject[i]);
     json_object_set_new(to, "handshakes", group);
+    const uint64_t *frames = frame_drops(n->start.replica->host);
+    group = json_object();
+    for (int i = FRAME_SHORT; i < FRAME_DROP_COUNT; i++)
+        put(group, frame_drop_name((enum frame_drop)i), metric_get(&frames[i]));
+    json_object_set_new(to, "frames", group);
+    json_object_set_new(to, "requests", report_requests(n));
     return to;
 }
 

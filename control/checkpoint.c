@@ -20,9 +20,25 @@ void checkpoint_init(struct control *c, const struct ring_recovery *found)
     c->checkpoint_area = found->checkpoint_area[0] ^ 1;
 }
 
+/* The ring is fuller than its head leaves it where checkpoints keep up: slots / 4 free, see
+ * move_head(). */
+static bool short_of_slots(const struct control *c)
+{
+    struct ring_stats s;
+    ring_stats(c->replica->ring, &s);
+    return s.tail_page - s.head_page > s.slots - s.slots / CONTROL_CHECKPOINT_SHARE;
+}
+
+/* The head follows the older checkpoint. Where nothing can be appended for want of slots, nothing
+ * new is applied either: then the second one is of the same index, or the head would stand for
+ * ever (H8). */
 static bool due(const struct control *c)
 {
-    if (c->machine->applied <= c->checkpoint_index[0] || c->now_ns < c->checkpoint_not_before_ns)
+    if (c->now_ns < c->checkpoint_not_before_ns || c->machine->applied <= c->checkpoint_index[1])
+        return false;
+    if (short_of_slots(c))
+        return true;
+    if (c->machine->applied <= c->checkpoint_index[0])
         return false;
     if (c->page >= c->checkpoint_page + c->options.checkpoint_pages)
         return true;
@@ -69,6 +85,7 @@ static void take_checkpoint(struct control *c)
     c->checkpoint_sequence++;
     c->checkpoint_area ^= 1;
     c->checkpoint_at_ns = c->now_ns;
+    c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_GAP_MS * 1000000ull;
     c->status.checkpoints++;
     c->status.checkpoint_bytes = size;
     control_well(c, PART_CHECKPOINT);

@@ -20,6 +20,7 @@ enum {
     CONTROL_SILENT_MS = 1000,     /* default: no valid packet of a peer this long: handshake anew */
     CONTROL_CHECKPOINT_SHARE = 8, /* default: a checkpoint when 1/8 of the slots is not covered */
     CONTROL_CHECKPOINT_MS = 60000,      /* default: and this often while anything was applied */
+    CONTROL_CHECKPOINT_GAP_MS = 5,      /* at least, between two */
     CONTROL_CHECKPOINT_RETRY_MS = 1000, /* after a checkpoint that failed */
     CONTROL_NOTICES_MAX = 64,           /* notices taken in one turn */
     CONTROL_SPANS_MS = 2,           /* pause between questions for the log while it does not grow */

@@ -1,5 +1,7 @@
 #include "control/openmetrics.h"
 
+#include "dataplane/frame.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +103,15 @@ static void from_metrics(FILE *out, const struct metrics *m)
                 auth_reject_name((enum auth_reject)i), metric_get(&m->auth_reject[i]));
 }
 
+static void frames(FILE *out, const struct node *node)
+{
+    const uint64_t *drops = frame_drops(node->start.replica->host);
+    head(out, "keel_frame_drops", "counter", "Frames that were no datagram for us, by reason.");
+    for (int i = FRAME_SHORT; i < FRAME_DROP_COUNT; i++)
+        fprintf(out, "keel_frame_drops_total{reason=\"%s\"} %" PRIu64 "\n",
+                frame_drop_name((enum frame_drop)i), metric_get(&drops[i]));
+}
+
 static void stages(FILE *out, const struct metrics *m)
 {
     head(out, "keel_stage_seconds", "histogram", "Latency of a message's stages at the leader.");
@@ -184,6 +195,7 @@ char *openmetrics_text(const struct node *node, size_t *size)
         return NULL;
     from_status(out, node);
     from_metrics(out, &node->start.replica->metrics);
+    frames(out, node);
     stages(out, &node->start.replica->metrics);
     from_control(out, node);
     from_feed(out, node);

@@ -130,6 +130,16 @@ static int grow(int fd, uint64_t size)
     return ftruncate(fd, (off_t)size) == 0 && fsync(fd) == 0 ? 0 : -errno;
 }
 
+/* What to do about a path that cannot be opened; begins with ": ". */
+static const char *advice(int error)
+{
+    if (error == EROFS)
+        return ": mount its file system read-write, or name another place";
+    if (error == EACCES || error == EPERM)
+        return ": give this user the right to read and write it";
+    return "";
+}
+
 int disk_create(const char *path, uint64_t size, char *problem)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -140,7 +150,7 @@ int disk_create(const char *path, uint64_t size, char *problem)
         snprintf(problem, DISK_PROBLEM_SIZE, "%s: no room for %llu bytes: make the ring smaller",
                  path, (unsigned long long)size);
     else if (result < 0)
-        snprintf(problem, DISK_PROBLEM_SIZE, "%s: %s", path, strerror(-result));
+        snprintf(problem, DISK_PROBLEM_SIZE, "%s: %s%s", path, strerror(-result), advice(-result));
     if (fd >= 0)
         close(fd);
     return result;
@@ -176,11 +186,13 @@ static int get_file(struct disk *disk, const struct disk_options *options, char 
         result = open_file(disk, options);
     }
     if (result < 0) {
-        snprintf(problem, DISK_PROBLEM_SIZE,
-                 result == -EBUSY
-                     ? "%s: in use: mounted, part of another volume, or opened by another process"
-                     : "%s: %s",
-                 options->path, strerror(-result));
+        if (result == -EBUSY)
+            snprintf(problem, DISK_PROBLEM_SIZE,
+                     "%s: in use: mounted, part of another volume, or opened by another process",
+                     options->path);
+        else
+            snprintf(problem, DISK_PROBLEM_SIZE, "%s: %s%s", options->path, strerror(-result),
+                     advice(-result));
         return result;
     }
     if (options->exclusive && flock(disk->fd, LOCK_EX | LOCK_NB) != 0)

@@ -2,6 +2,7 @@
 
 #include "consensus/ensure.h"
 #include "dataplane/frame_bytes.h"
+#include "dataplane/metrics.h"
 #include "dataplane/neighbour.h"
 
 #include <string.h>
@@ -325,7 +326,7 @@ HOT static enum frame_drop receive_udp(struct frame_host *host, const struct por
     if (!open)
         return FRAME_OTHER_PORT;
     if (frame_get16(udp + UDP_CHECKSUM) == 0)
-        host->drops[FRAME_NO_CHECKSUM]++; /* RFC 768: the sender made none */
+        metric_add(&host->drops[FRAME_NO_CHECKSUM], 1); /* RFC 768: the sender made none */
     else if ((frame->flags & PORT_RX_UDP_GOOD) == 0 &&
              frame_sum_fold(frame_sum(pseudo_sum(ip, size), udp, size)) != 0)
         return FRAME_UDP_CHECKSUM;
@@ -412,7 +413,7 @@ HOT enum frame_drop frame_receive(struct frame_host *host, struct port_frame *fr
 {
     *reply = false;
     enum frame_drop drop = receive(host, frame, now_ms, datagram, reply);
-    host->drops[drop]++;
+    metric_add(&host->drops[drop], 1);
     return drop;
 }
 
@@ -484,7 +485,7 @@ HOT enum frame_drop frame_finish(struct frame_host *host, struct port_frame *fra
 {
     struct frame_address hop = *to;
     if (mac_is(hop.mac, zero_mac) && !frame_resolve(host, to->ip, hop.mac, now_ms)) {
-        host->drops[FRAME_UNRESOLVED]++;
+        metric_add(&host->drops[FRAME_UNRESOLVED], 1);
         return FRAME_UNRESOLVED;
     }
     frame_build(frame, host->options.mac, host->options.ip, &hop, from_port, size,

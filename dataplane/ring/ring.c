@@ -62,6 +62,14 @@ static bool slot_is_zeroed(const struct ring *ring, uint64_t page)
     return page + ring->flight_pages < __atomic_load_n(&ring->zeroed_to, __ATOMIC_ACQUIRE);
 }
 
+/* Only a page that states a new head makes room in a full ring. Elections of a cluster whose rings
+ * are full must leave it a slot, or none of them ever leads again (H8). */
+static bool tail_has_slot(const struct ring *ring)
+{
+    bool needed = ring->head != ring->head_stated || ring->tail == ring->boot_page;
+    return slot_is_zeroed(ring, ring->tail + (needed ? 0 : RING_HEAD_SLOTS));
+}
+
 static void open_page(struct ring *ring)
 {
     ENSURE(!ring->open && window_has_place(ring));
@@ -348,7 +356,7 @@ HOT uint32_t ring_turn(struct ring *ring)
     /* acquire: pairs with the release in ring_control_checkpoint(); both checkpoints are durable */
     ring_note_checkpoint(ring, __atomic_load_n(&ring->control_checkpoint, __ATOMIC_ACQUIRE));
     move_head(ring);
-    if (!window_has_place(ring) || !slot_is_zeroed(ring, ring->tail))
+    if (!window_has_place(ring) || !tail_has_slot(ring))
         return 0;
     if (ring->dirty) {
         if (durable_page < ring->data_to)
