@@ -53,7 +53,7 @@ static bool run_ok(const struct packet_result_run *run)
 static void copy_day(char day[KEEL_DAY_SIZE], const char *name)
 {
     size_t size = KEEL_DAY_NAME_SIZE;
-    while (size > 0 && name[size - 1] == ' ')
+    while (size > 0 && (name[size - 1] == ' ' || name[size - 1] == 0))
         size--;
     memcpy(day, name, size);
     memset(day + size, 0, KEEL_DAY_SIZE - size);

@@ -14,7 +14,7 @@ static void answer_send(struct replica *r, struct answer *answer)
     result->session = session->id;
     result->epoch = session->epoch;
     result->last = session->last;
-    memcpy(result->day, r->machine->day, sizeof(result->day));
+    memcpy(result->day, answer->day, sizeof(result->day));
     result->run_count = (uint16_t)answer->run_count;
     result->leader = r->raft.leader;
     size_t size = sizeof(*result) + answer->run_count * sizeof(struct packet_result_run);
@@ -60,13 +60,31 @@ static bool merge(struct packet_result_run *last, const struct packet_result_run
     return follows;
 }
 
+/* The day that a result belongs to: a resend may ask for one of an earlier day. */
+static void day_of(const struct replica *r, const struct machine_session *session,
+                   const struct packet_result_run *run, char day[KEEL_DAY_NAME_SIZE])
+{
+    const struct machine_kept *kept = machine_kept(session, run->number);
+    if (kept != NULL && kept->day != (uint16_t)r->machine->day_count)
+        memset(day, 0, KEEL_DAY_NAME_SIZE);
+    else
+        memcpy(day, r->machine->day, KEEL_DAY_NAME_SIZE);
+}
+
 void answer_runs(struct replica *r, const struct machine_session *session,
                  const struct packet_result_run *runs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
+        char day[KEEL_DAY_NAME_SIZE];
+        day_of(r, session, &runs[i], day);
         struct answer *answer = answer_of(r, session);
+        if (answer != NULL && answer->run_count > 0 && memcmp(answer->day, day, sizeof(day)) != 0) {
+            answer_flush(r);
+            answer = answer_of(r, session);
+        }
         if (answer == NULL)
             return;
+        memcpy(answer->day, day, sizeof(day));
         struct packet_result *result = send_body(&answer->frame);
         struct packet_result_run *to = (struct packet_result_run *)(result + 1);
         if (answer->run_count > 0 && merge(&to[answer->run_count - 1], &runs[i]))

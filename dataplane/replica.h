@@ -59,6 +59,7 @@ struct answer {
     uint32_t slot; /* session slot */
     uint32_t run_count;
     uint64_t session;
+    char day[KEEL_DAY_NAME_SIZE]; /* of its results; zeros: an earlier one, whose name is gone */
     struct port_frame frame;
 };
 

@@ -47,7 +47,8 @@ struct machine_kept { /* result of one number, kept for the last W */
     uint64_t utc_ns;
     uint64_t hash; /* of kind and payload */
     uint32_t utc_error_ns;
-    uint32_t status; /* enum machine_status */
+    uint16_t status; /* enum machine_status */
+    uint16_t day;    /* low bits of day_count when it was decided */
 };
 
 struct machine_session {

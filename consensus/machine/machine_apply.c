@@ -54,7 +54,8 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
         .feed = run->feed,
         .utc_ns = run->utc_ns,
         .utc_error_ns = run->utc_error_ns,
-        .status = status,
+        .status = (uint16_t)status,
+        .day = (uint16_t)machine->day_count,
     };
     uint64_t feed_step = machine->day_open ? 1 : 0;
     uint64_t number = run->number;

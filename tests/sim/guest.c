@@ -200,10 +200,8 @@ static void ask_feed(struct guest *guest, uint64_t now)
     struct frame_address to = {.ip = world->genesis.founder[1 + random_below(rng, world->knobs.nodes)].ip,
                                .port = 7401};
     if (frame_finish(guest->host, &frame, &to, GUEST_FEED_PORT, MOLD_HEADER_SIZE, now / 1000000) ==
-        FRAME_OK) {
-        export_frame(world, frame.data, frame.size);
+        FRAME_OK)
         transmit(guest, &frame);
-    }
 }
 
 /* Now and then a guest ends its session, and its next life opens another of the same name; a session

@@ -86,6 +86,12 @@ bool port_alloc(struct port *port, uint32_t queue, struct port_frame *frame)
     return true;
 }
 
+bool sim_port_is_request(const uint8_t *bytes, uint32_t size)
+{
+    return size >= FRAME_HEADS_SIZE + MOLD_HEADER_SIZE && bytes[12] == 8 && bytes[13] == 0 &&
+           bytes[23] == 17 && (bytes[36] << 8 | bytes[37]) == 7401;
+}
+
 /* A feed packet is judged where it leaves its replica, before the network loses any. */
 static void look(struct port *port, const struct port_frame *frame)
 {

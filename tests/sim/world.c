@@ -231,6 +231,8 @@ static void dispatch(struct world *world, struct event *event)
             guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
         } else if (world->node[event->target].up) {
             check_net_arrived(world, event->target, event->bytes, event->size);
+            if (sim_port_is_request(event->bytes, event->size))
+                export_frame(world, event->bytes, event->size);
             sim_port_deliver(world->node[event->target].port, event->bytes, event->size);
             node_wake(world, &world->node[event->target], world->now_ns);
         }

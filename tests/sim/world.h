@@ -187,6 +187,8 @@ void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t
 struct port *sim_port_open(struct world *world, uint32_t endpoint);
 void sim_port_deliver(struct port *port, const uint8_t *bytes, uint32_t size);
 void sim_port_close(struct port *port);
+/* A request for feed numbers? */
+bool sim_port_is_request(const uint8_t *bytes, uint32_t size);
 
 /* sim_clock.c: a host's clock, at a rate and an offset of its own. */
 struct clock *sim_clock_open(struct world *world, int64_t rate_ppm, int64_t utc_offset_ns);
