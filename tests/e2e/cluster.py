@@ -48,6 +48,7 @@ class Cluster:
         self.own_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='keel-run-', dir=scratch())
         self.rings, self.pages = rings or self.dir, pages
+        self.destinations = '%s:%d' % (CLIENT_IP, LINE_PORT)
         self.replica = {}     # id -> Popen
         self.helpers = []     # other processes
         self.namespaces = []
@@ -107,6 +108,8 @@ class Cluster:
         self._namespace('sw')
         run(*self.inside('sw', 'ip', 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0'))
         run(*self.inside('sw', 'ip', 'link', 'set', 'br0', 'up'))
+        # Frames cross the bridge as they are, broken ones too: no netfilter of the host looks at them.
+        run(*self.inside('sw', 'sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=0'), check=False)
         for i in self.ids():
             self._namespace('r%d' % i)
             self._cable('r%d' % i, 'port', i)
@@ -139,7 +142,7 @@ class Cluster:
             '[network]', 'port = %s:port' % self.port_kind, 'address = %s/24' % self.ip(i),
             'udp_port = %d' % PORT,
             '[feed]', 'framing = %s' % self.framing, 'request_port = %d' % REQUEST_PORT,
-            'destinations = %s:%d' % (CLIENT_IP, LINE_PORT), 'consumers = %s' % CLIENT_IP, self.feed,
+            'destinations = %s' % self.destinations, 'consumers = %s' % CLIENT_IP, self.feed,
             '[ring]', self.ring_section,
             '[cores]', 'idle = %s' % self.idle, self.roles,
             '[memory]', 'hugepages = %s' % self.pages,
@@ -279,12 +282,12 @@ class Cluster:
                           '--session', name, '--log', self.path(name + '.log'), '--stats',
                           self.path(name + '.stats'), *more, out=name + '.out', err=name + '.err')
 
-    def follow(self, name='consumer', *more):
+    def follow(self, name='consumer', *more, port=LINE_PORT):
         requests = []
         for i in self.ids():
             requests += ['--request', '%s:%d' % (self.ip(i), REQUEST_PORT)]
         return self.spawn(self.program('keelcat'), 'follow', '--listen',
-                          '%s:%d' % (CLIENT_IP, LINE_PORT), *requests, '--framing', self.framing,
+                          '%s:%d' % (CLIENT_IP, port), *requests, '--framing', self.framing,
                           '--from', 'start', '--stats', self.path(name + '.stats'), *more,
                           out=name + '.out', err=name + '.err')
 

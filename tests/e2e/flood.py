@@ -42,12 +42,12 @@ def sum16(data):
     return ~total & 0xffff
 
 
-def datagram(mac, own, source, target, ports, payload):
+def datagram(mac, own, source, target, ports, payload, fragment=0x4000):
     """A frame whose lengths and checksums are right."""
     udp = struct.pack('!HHHH', *ports, 8 + len(payload), 0)
     pseudo = source + target + struct.pack('!HH', 17, 8 + len(payload))
     udp = udp[:6] + struct.pack('!H', sum16(pseudo + udp + payload) or 0xffff)
-    ip = struct.pack('!BBHHHBBH', 0x45, 0, 28 + len(payload), 0, 0x4000, 64, 17, 0) + source + target
+    ip = struct.pack('!BBHHHBBH', 0x45, 0, 28 + len(payload), 0, fragment, 64, 17, 0) + source + target
     ip = ip[:10] + struct.pack('!H', sum16(ip)) + ip[12:]
     return mac + own + b'\x08\x00' + ip + udp + payload
 
@@ -73,7 +73,7 @@ class Flood:
     def made(self):
         rng = self.rng
         kind = rng.choice(('random', 'random', 'cut', 'cut', 'changed', 'changed', 'repeated',
-                           'frame cut', 'frame changed', 'random frame', 'arp'))
+                           'frame cut', 'frame changed', 'random frame', 'arp', 'fragment'))
         mac, ip = rng.choice(self.targets)
         frame = rng.choice(self.real)
         payload = frame[42:]
@@ -88,6 +88,9 @@ class Flood:
             return kind, self.rebuilt(frame, payload[:rng.randrange(len(payload) or 1)])
         if kind == 'changed':
             return kind, self.rebuilt(frame, self.flip(payload) if payload else b'\0')
+        if kind == 'fragment':
+            return kind, datagram(mac, self.own, frame[26:30], ip, (OWN_PORT, PEER_PORT), payload,
+                                  rng.choice((0x2000, 0x2001, 0x0001, 0x1fff)))
         if kind == 'repeated':
             return kind, self.rebuilt(frame, payload)
         if kind == 'frame cut':

@@ -91,8 +91,8 @@ def part_input(parts, options):
                 reasons.items(), key=lambda item: -item[1]))))
         frames, auth = grown.get('frames', {}), grown.get('authentication', {})
         parts.holds(all(frames.get(reason, 0) > 0 for reason in (
-            'udp_checksum', 'ip_checksum', 'bad_ipv4', 'bad_arp', 'arp_unasked', 'other_type')),
-            'keelctl drops counts broken frames by reason', frames)
+            'short', 'udp_checksum', 'ip_checksum', 'bad_ipv4', 'fragment', 'bad_arp', 'arp_unasked',
+            'other_type', 'bad_source')), 'keelctl drops counts broken frames by reason', frames)
         parts.holds(len(auth) >= 3, 'and what fails authentication', auth)
         parts.holds(grown.get('requests', {}).get('malformed', 0) > 0,
                     'and malformed feed requests', grown)
