@@ -1,10 +1,10 @@
 /* The promises of design section 2, checked after every turn of every replica.
  *
- * The checker keeps its own log: each index, when the first replica calls it committed, is taken into
- * it once, must lie durably on a quorum of drives at that very moment (check_drive.c), and goes through
- * a machine of the checker's own. Everything that replicas, lines and answers then say is held against
- * that one order: chains and digests at equal index, lines and answers at each feed number, and the
- * content of each message against what its guest submitted.
+ * The checker keeps its own log: each index, when the first replica calls it committed, is taken
+ * into it once, must lie durably on a quorum of drives at that very moment (check_drive.c), and
+ * goes through a machine of the checker's own. Everything that replicas, lines and answers then say
+ * is held against that one order: chains and digests at equal index, lines and answers at each feed
+ * number, and the content of each message against what its guest submitted.
  */
 #include "tests/sim/check.h"
 
@@ -60,7 +60,8 @@ void *check_grown(void *array, uint64_t *cap, uint64_t need, size_t each)
     return bytes;
 }
 
-/* --- messages by (session, number) ------------------------------------------------------------------- */
+/* --- messages by (session, number)
+ * ------------------------------------------------------------------- */
 
 static struct message *find(struct checker *c, uint64_t session, uint64_t number)
 {
@@ -101,7 +102,8 @@ void check_submit(struct world *world, uint64_t session, uint64_t number, const 
     m->hash = machine_message_hash(payload, size);
 }
 
-/* --- the order ---------------------------------------------------------------------------------------- */
+/* --- the order
+ * ---------------------------------------------------------------------------------------- */
 
 /* Session order, judged without the machine: numbers only grow, within each session. */
 static void check_session(struct world *world, uint64_t session, uint64_t number)
@@ -230,7 +232,8 @@ static void check_index(struct world *world, struct node *node, uint64_t index)
     take(world, node, entry);
 }
 
-/* --- replicas ------------------------------------------------------------------------------------------ */
+/* --- replicas
+ * ------------------------------------------------------------------------------------------ */
 
 static void check_leader(struct world *world, struct node *node)
 {
@@ -309,7 +312,8 @@ void check_control(struct world *world, struct node *node, const struct machine 
     check_machine(world, node, machine, "control's machine");
 }
 
-/* --- lines and answers --------------------------------------------------------------------------------- */
+/* --- lines and answers
+ * --------------------------------------------------------------------------------- */
 
 static const struct day *day_of(const struct checker *c, const char *name)
 {
@@ -343,8 +347,8 @@ static void line_order(struct world *world, struct node *node, const struct day 
     node->line_next = count == MOLD_END_OF_SESSION ? sequence : sequence + count;
 }
 
-/* H22: "nothing happened" is said only by who can know it. A line's replica must have heard a leader, and
- * that leader a quorum, within feed_stale_ms. */
+/* H22: "nothing happened" is said only by who can know it. A line's replica must have heard a
+ * leader, and that leader a quorum, within feed_stale_ms. */
 static void line_heartbeat(struct world *world, struct node *node)
 {
     world->heartbeats++;
@@ -433,16 +437,19 @@ void check_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t n
     }
 }
 
-/* --- the end -------------------------------------------------------------------------------------------- */
+/* --- the end
+ * -------------------------------------------------------------------------------------------- */
 
-/* All replicas have lost power at once: whatever was acknowledged lies on a quorum of the drives. */
+/* All replicas have lost power at once: whatever was acknowledged lies on a quorum of the drives.
+ */
 void check_blackout(struct world *world)
 {
     struct checker *c = world->checker;
     uint32_t quorum = world->knobs.nodes / 2 + 1;
     for (uint64_t i = 1; i <= c->acked_index && world->failure[0] == 0; i++)
         if (check_drive_holders(world, i, c->chain[i]) < quorum)
-            world_fail(world, "index %lu was acknowledged; after a power cut too few drives hold it",
+            world_fail(world,
+                       "index %lu was acknowledged; after a power cut too few drives hold it",
                        (unsigned long)i);
 }
 
@@ -457,7 +464,8 @@ static bool left_behind(const struct world *world, const struct node *node)
     return false;
 }
 
-/* The recovered cluster, at rest: every replica stands at the end of the one order, with the same state. */
+/* The recovered cluster, at rest: every replica stands at the end of the one order, with the same
+ * state. */
 void check_end(struct world *world)
 {
     struct checker *c = world->checker;
@@ -474,10 +482,10 @@ void check_end(struct world *world)
             continue;
         }
         if (machine->applied != c->committed || machine_fingerprint(machine) != state)
-            world_fail(world, "node %u ends at index %lu with state %016lx, the order has %lu, %016lx",
-                       id, (unsigned long)machine->applied,
-                       (unsigned long)machine_fingerprint(machine), (unsigned long)c->committed,
-                       (unsigned long)state);
+            world_fail(world,
+                       "node %u ends at index %lu with state %016lx, the order has %lu, %016lx", id,
+                       (unsigned long)machine->applied, (unsigned long)machine_fingerprint(machine),
+                       (unsigned long)c->committed, (unsigned long)state);
     }
     if (c->acked_index > c->committed)
         world_fail(world, "acknowledged up to index %lu, committed up to %lu",

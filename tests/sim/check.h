@@ -41,7 +41,7 @@ struct checker {
     uint64_t order_cap, order_count;
     struct {
         uint64_t session, last;
-    } *session;
+    } * session;
     uint64_t session_cap, session_count;
     struct day day[CHECK_DAYS];
     uint32_t day_count;

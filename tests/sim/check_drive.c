@@ -1,8 +1,10 @@
-/* What each drive holds, followed from the writes themselves and judged without the product's recovery.
+/* What each drive holds, followed from the writes themselves and judged without the product's
+ * recovery.
  *
- * A page counts once it lies whole on the media and every page before it does (H11). The view says which
- * entries, term and vote such a prefix makes durable; recovery must find exactly that, a vote or an
- * acknowledgement may say no more, and no durable page ever takes back a vote or a committed entry.
+ * A page counts once it lies whole on the media and every page before it does (H11). The view says
+ * which entries, term and vote such a prefix makes durable; recovery must find exactly that, a vote
+ * or an acknowledgement may say no more, and no durable page ever takes back a vote or a committed
+ * entry.
  */
 #include "tests/sim/check.h"
 
@@ -20,8 +22,7 @@ static void take_vote(struct world *world, struct node *node, const struct ring_
     struct drive_view *view = &node->view;
     if (page->term < view->term)
         world_fail(world, "node %u: page %lu takes the term back from %lu to %lu", node->id,
-                   (unsigned long)page->page, (unsigned long)view->term,
-                   (unsigned long)page->term);
+                   (unsigned long)page->page, (unsigned long)view->term, (unsigned long)page->term);
     if (page->term == view->term && view->vote != 0 && page->vote != view->vote)
         world_fail(world, "node %u votes twice in term %lu: for %u and for %u", node->id,
                    (unsigned long)page->term, view->vote, page->vote);
@@ -36,8 +37,9 @@ static void take_entries(struct world *world, struct node *node, const struct ri
     uint64_t first = page->self.first_index;
     if (page->self.count == 0)
         return;
-    uint64_t before = first == 1 ? ring_chain_genesis(world->genesis.cluster_id)
-                                 : first <= view->last + 1 ? view->chain[first - 1] : 0;
+    uint64_t before = first == 1                ? ring_chain_genesis(world->genesis.cluster_id)
+                      : first <= view->last + 1 ? view->chain[first - 1]
+                                                : 0;
     if (first == 0 || page->self.chain_before != before) {
         world_fail(world, "node %u: page %lu does not follow from index %lu", node->id,
                    (unsigned long)page->page, (unsigned long)view->last);
@@ -109,8 +111,7 @@ void check_drive_recovered(struct world *world, struct node *node,
     const struct drive_view *view = &node->view;
     uint64_t chain = view->last == 0 ? found->last_chain : view->chain[view->last];
     if (found->tail_page != view->next_page || found->term != view->term ||
-        found->vote != view->vote || found->last_index != view->last ||
-        found->last_chain != chain)
+        found->vote != view->vote || found->last_index != view->last || found->last_chain != chain)
         world_fail(world,
                    "node %u: recovery finds page %lu, term %lu, vote %u, index %lu; durable were "
                    "%lu, %lu, %u, %lu",
@@ -123,7 +124,10 @@ void check_drive_recovered(struct world *world, struct node *node,
 }
 
 /* What lies behind a gap goes at the next start. */
-void check_drive_crashed(struct node *node) { node->view.ahead = 0; }
+void check_drive_crashed(struct node *node)
+{
+    node->view.ahead = 0;
+}
 
 uint32_t check_drive_holders(const struct world *world, uint64_t index, uint64_t chain)
 {
@@ -141,9 +145,11 @@ void check_drive_free(struct world *world)
         free(world->node[id].view.chain);
 }
 
-/* --- rot --------------------------------------------------------------------------------------------------
- * A resting drive's durable page changes. Recovery must call it damage and leave the drive as it is; a
- * tear it must never be taken for (promise 5). Then the bits come back, as from a repaired drive.
+/* --- rot
+ * --------------------------------------------------------------------------------------------------
+ * A resting drive's durable page changes. Recovery must call it damage and leave the drive as it
+ * is; a tear it must never be taken for (promise 5). Then the bits come back, as from a repaired
+ * drive.
  */
 
 static uint8_t *pick_sector(struct world *world, struct node *node, bool *erase)
@@ -155,7 +161,8 @@ static uint8_t *pick_sector(struct world *world, struct node *node, bool *erase)
                                    ring_slot_offset(&node->super, view->next_page - 1));
     uint64_t page = view->next_page - 1;
     *erase = random_below(rng, 2) == 0;
-    if (*erase) { /* a write that was confirmed and is gone: only where a later page bears witness */
+    if (*erase) { /* a write that was confirmed and is gone: only where a later page bears witness
+                   */
         if (tail->durable_page == 0 || tail->durable_page - 1 < tail->head)
             return NULL;
         page = tail->durable_page - 1;

@@ -1,8 +1,9 @@
 /* What packets say, judged where they leave and where they arrive (the tag hides nothing).
  *
- * Leaving: no counter twice under one key (H18); a vote, an acknowledgement, a term only when the sender's
- * drive holds it, and an acknowledgement only of the very entry that the leader means. Arriving: how many
- * distinct packets came under each association; a table that opened more has opened a replay.
+ * Leaving: no counter twice under one key (H18); a vote, an acknowledgement, a term only when the
+ * sender's drive holds it, and an acknowledgement only of the very entry that the leader means.
+ * Arriving: how many distinct packets came under each association; a table that opened more has
+ * opened a replay.
  */
 #include "tests/sim/check.h"
 
@@ -13,8 +14,8 @@ enum { KEYS = 1 << 14 };
 struct key { /* one direction of one association */
     uint32_t from, to, assoc;
     bool used;
-    uint64_t last;      /* highest counter sealed */
-    uint64_t distinct;  /* arrived, each counter once */
+    uint64_t last;     /* highest counter sealed */
+    uint64_t distinct; /* arrived, each counter once */
     uint64_t *bits, bits_cap;
 };
 
@@ -47,8 +48,8 @@ static struct key *key_of(struct world *world, uint32_t from, uint32_t to, uint3
     struct net_view *view = view_of(world);
     uint64_t mixed = (uint64_t)assoc << 32 ^ (uint64_t)from << 16 ^ to;
     uint32_t at = (uint32_t)random_next(&mixed) & (KEYS - 1);
-    while (view->key[at].used && (view->key[at].from != from || view->key[at].to != to ||
-                                  view->key[at].assoc != assoc))
+    while (view->key[at].used &&
+           (view->key[at].from != from || view->key[at].to != to || view->key[at].assoc != assoc))
         at = (at + 1) & (KEYS - 1);
     if (!view->key[at].used) {
         ENSURE(++view->key_count < KEYS);
@@ -109,8 +110,8 @@ static void check_reply(struct world *world, const struct node *node, const stru
                    node->id, (unsigned long)reply->match);
 }
 
-static void check_testimony(struct world *world, const struct node *node,
-                            const struct packet *head, const uint8_t *body)
+static void check_testimony(struct world *world, const struct node *node, const struct packet *head,
+                            const uint8_t *body)
 {
     if (head->kind == PACKET_VOTE || head->kind == PACKET_VOTE_REPLY)
         check_vote(world, node, head, (const struct packet_vote *)body);
@@ -171,9 +172,9 @@ static void visit_association(void *context, const struct auth_peer *peer)
     struct visit *visit = context;
     const struct key *key = key_of(visit->world, peer->principal, visit->self, peer->handle);
     if (peer->received > key->distinct)
-        world_fail(visit->world, "principal %u opened %lu packets of %u, of which %lu were distinct",
-                   visit->self, (unsigned long)peer->received, peer->principal,
-                   (unsigned long)key->distinct);
+        world_fail(visit->world,
+                   "principal %u opened %lu packets of %u, of which %lu were distinct", visit->self,
+                   (unsigned long)peer->received, peer->principal, (unsigned long)key->distinct);
 }
 
 void check_net_table(struct world *world, uint32_t principal, const struct auth_table *table)

@@ -1,6 +1,6 @@
-/* The evidence of one seed, for keel-judge: rings, a log for each guest, one capture of every line (taken
- * where packets leave, so that none is missing), and the starts. The forms stand at the head of
- * tests/judge/judge.h.
+/* The evidence of one seed, for keel-judge: rings, a log for each guest, one capture of every line
+ * (taken where packets leave, so that none is missing), and the starts. The forms stand at the head
+ * of tests/judge/judge.h.
  */
 #include "tests/sim/world.h"
 
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-struct export {
+struct export
+{
     char directory[256];
     FILE *gateway[GUESTS_MAX];
     FILE *capture, *starts;
@@ -22,7 +23,10 @@ static FILE *create(const struct export *e, const char *name)
     return fopen(path, "wb");
 }
 
-static uint64_t utc_ns(const struct world *world) { return SIM_CLOCK_UTC_NS + world->now_ns; }
+static uint64_t utc_ns(const struct world *world)
+{
+    return SIM_CLOCK_UTC_NS + world->now_ns;
+}
 
 struct export *export_open(struct world *world, const char *directory)
 {

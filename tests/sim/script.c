@@ -1,4 +1,5 @@
-/* The faults of a seed: crashes, cuts, pauses, clocks, guests, rot; then calm, then all go dark at once. */
+/* The faults of a seed: crashes, cuts, pauses, clocks, guests, rot; then calm, then all go dark at
+ * once. */
 #include "tests/sim/world.h"
 
 #include "consensus/wire/entry.h"
@@ -74,8 +75,7 @@ static void node_fault(struct world *world, enum fault fault)
     if (fault == FAULT_PAUSE)
         node->paused_until_ns = world->now_ns + random_between(rng, 1, 2000) * SCRIPT_MS;
     else
-        sim_clock_step(node->clock,
-                       (int64_t)random_below(rng, 7200000000000ull) - 3600000000000ll);
+        sim_clock_step(node->clock, (int64_t)random_below(rng, 7200000000000ull) - 3600000000000ll);
     world_fault(world, fault);
 }
 
@@ -105,7 +105,10 @@ void script_turn(struct world *world)
         node_fault(world, fault);
 }
 
-void script_heal(struct world *world) { memset(world->cut, 0, sizeof(world->cut)); }
+void script_heal(struct world *world)
+{
+    memset(world->cut, 0, sizeof(world->cut));
+}
 
 /* The faults end: links are whole, drives quick, everybody is started. */
 void script_calm(struct world *world)

@@ -19,7 +19,10 @@ struct clock *sim_clock_open(struct world *world, int64_t rate_ppm, int64_t utc_
     return clock;
 }
 
-void sim_clock_step(struct clock *clock, int64_t ns) { clock->utc_offset_ns += ns; }
+void sim_clock_step(struct clock *clock, int64_t ns)
+{
+    clock->utc_offset_ns += ns;
+}
 
 uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns)
 {
@@ -27,7 +30,8 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns)
         return 0;
     uint64_t local = local_ns - CLOCK_ORIGIN_NS;
     int64_t shift = (int64_t)(local / 1000000) * clock->rate_ppm;
-    return (uint64_t)((int64_t)local - shift) + 1000; /* about: a turn that comes early plans anew */
+    return (uint64_t)((int64_t)local - shift) +
+           1000; /* about: a turn that comes early plans anew */
 }
 
 uint64_t clock_now_ns(struct clock *clock)
@@ -61,5 +65,11 @@ int clock_open(struct clock **clock)
     return -1; /* the world opens its clocks itself */
 }
 
-void clock_close(struct clock *clock) { free(clock); }
-void clock_discipline(struct clock *clock) { (void)clock; }
+void clock_close(struct clock *clock)
+{
+    free(clock);
+}
+void clock_discipline(struct clock *clock)
+{
+    (void)clock;
+}

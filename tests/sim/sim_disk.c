@@ -190,4 +190,7 @@ int disk_open(struct disk **disk, const struct disk_options *options, char *prob
     return -ENOENT;
 }
 
-void disk_close(struct disk *disk) { (void)disk; } /* closed with its node's crash */
+void disk_close(struct disk *disk)
+{
+    (void)disk;
+} /* closed with its node's crash */

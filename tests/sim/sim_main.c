@@ -1,4 +1,5 @@
-/* keel-sim: runs seeds, each in a process of its own, a few at a time, and adds up what happened. */
+/* keel-sim: runs seeds, each in a process of its own, a few at a time, and adds up what happened.
+ */
 #include "tests/sim/world.h"
 
 #include <getopt.h>
@@ -13,24 +14,24 @@
 
 enum { JOBS_MAX = 16, LIVELY = 100, SEED_WALL_S = 120, SEEDS_FOR_FAULTS = 200 };
 
-enum event_count { /* beside the faults: a check that never had anything to look at proves nothing */
-    COUNT_LEADERS,
-    COUNT_VOTES,
-    COUNT_CHECKPOINTS,
-    COUNT_DAYS,
-    COUNT_SESSION_ENDS,
-    COUNT_EXPIRIES,
-    COUNT_SEALED,
-    COUNT_REPLAYS,
-    COUNT_HEARTBEATS,
-    COUNT_ANSWERS,
-    COUNT_LEFT_BEHIND, /* replicas that need more than any ring still holds */
-    COUNT_KINDS
+enum event_count { /* beside the faults: a check that never had anything to look at proves nothing
+                    */
+                   COUNT_LEADERS,
+                   COUNT_VOTES,
+                   COUNT_CHECKPOINTS,
+                   COUNT_DAYS,
+                   COUNT_SESSION_ENDS,
+                   COUNT_EXPIRIES,
+                   COUNT_SEALED,
+                   COUNT_REPLAYS,
+                   COUNT_HEARTBEATS,
+                   COUNT_ANSWERS,
+                   COUNT_LEFT_BEHIND, /* replicas that need more than any ring still holds */
+                   COUNT_KINDS
 };
 static const char *const count_name[COUNT_KINDS] = {
-    "leaders",  "votes",       "checkpoints", "days",       "session-ends",
-    "expiries", "sealed-packets", "replays",  "heartbeats", "feed-answers",
-    "left-behind"};
+    "leaders",        "votes",   "checkpoints", "days",         "session-ends", "expiries",
+    "sealed-packets", "replays", "heartbeats",  "feed-answers", "left-behind"};
 
 struct result { /* what a seed's process says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns;
@@ -62,8 +63,10 @@ static const char usage[] =
     "keel-sim --seeds N [--seed S] [--jobs J] [--trace] [--verbose] [--quiet]\n"
     "         [--stop] [--export DIR]\n"
     "\n"
-    "Runs N simulated clusters, seeds S, S+1, ... (default 1), and checks Keel's promises after every\n"
-    "step. Prints the faults that happened, the speed, and for a failing seed the command that replays it.\n"
+    "Runs N simulated clusters, seeds S, S+1, ... (default 1), and checks Keel's promises after "
+    "every\n"
+    "step. Prints the faults that happened, the speed, and for a failing seed the command that "
+    "replays it.\n"
     "\n"
     "  --seeds N     how many seeds\n"
     "  --seed S      the first one\n"
@@ -72,10 +75,12 @@ static const char usage[] =
     "  --verbose     print starts, crashes and leader changes\n"
     "  --quiet       no progress line\n"
     "  --stop        stop at the first failing seed\n"
-    "  --export DIR  write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap, starts\n"
+    "  --export DIR  write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap, "
+    "starts\n"
     "\n"
     "Example: keel-sim --seeds 1 --seed 42 --trace\n"
-    "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 usage.\n";
+    "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
+    "usage.\n";
 
 static double wall_s(void)
 {
@@ -87,9 +92,10 @@ static double wall_s(void)
 static void fill(const struct world *world, struct result *result)
 {
     const uint64_t counts[COUNT_KINDS] = {
-        world->leaders,        world->votes,            world->checkpoints, world->days,
-        world->sessions_ended, world->sessions_expired, world->sealed,      world->replays,
-        world->heartbeats,     world->answers,          world->left_behind};
+        world->leaders, world->votes,          world->checkpoints,
+        world->days,    world->sessions_ended, world->sessions_expired,
+        world->sealed,  world->replays,        world->heartbeats,
+        world->answers, world->left_behind};
     result->trace = world->trace;
     result->steps = world->steps;
     result->committed = check_committed(world);
@@ -169,8 +175,7 @@ static void finish(struct job *job, struct result *result)
              WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM
                  ? "it was still running after %d s of real time (%d)"
                  : "its process ended without a result: signal %d, exit %d",
-             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? SEED_WALL_S
-                                                                : WTERMSIG(status),
+             WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? SEED_WALL_S : WTERMSIG(status),
              WIFEXITED(status) ? WEXITSTATUS(status) : 0);
 }
 

@@ -137,9 +137,13 @@ void port_facts(const struct port *port, struct port_facts *facts)
     facts->numa_node = -1;
 }
 
-void port_stats(const struct port *port, struct port_stats *stats) { *stats = port->stats; }
+void port_stats(const struct port *port, struct port_stats *stats)
+{
+    *stats = port->stats;
+}
 
-/* --- the switch -------------------------------------------------------------------------------------- */
+/* --- the switch
+ * -------------------------------------------------------------------------------------- */
 
 static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint8_t *bytes,
                      uint32_t size)

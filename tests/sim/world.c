@@ -15,10 +15,9 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 const char *fault_name(enum fault fault)
 {
     static const char *const names[FAULT_COUNT] = {
-        "loss",         "duplicate",   "reorder",     "delay",      "cut",   "cut-one-way",
-        "crash",        "crash-all",   "torn-sector", "lost-write", "failed-write",
-        "slow-drive",   "pause",       "clock-drift", "clock-step", "guest-kill",
-        "guest-sleep", "rot"};
+        "loss",  "duplicate",   "reorder",     "delay",      "cut",          "cut-one-way",
+        "crash", "crash-all",   "torn-sector", "lost-write", "failed-write", "slow-drive",
+        "pause", "clock-drift", "clock-step",  "guest-kill", "guest-sleep",  "rot"};
     return names[fault];
 }
 
@@ -66,8 +65,8 @@ void world_fail(struct world *world, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    int used = snprintf(world->failure, sizeof(world->failure), "at %.6f s: ",
-                        (double)world->now_ns / 1e9);
+    int used = snprintf(world->failure, sizeof(world->failure),
+                        "at %.6f s: ", (double)world->now_ns / 1e9);
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
 }
@@ -80,7 +79,8 @@ void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1]
     name[KEEL_DAY_NAME_SIZE] = 0;
 }
 
-/* --- the queue: a binary heap by (time, sequence) ---------------------------------------------------- */
+/* --- the queue: a binary heap by (time, sequence)
+ * ---------------------------------------------------- */
 
 static bool before(const struct event *a, const struct event *b)
 {
@@ -138,16 +138,18 @@ void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const u
     uint8_t *copy = malloc(size);
     ENSURE(copy != NULL);
     memcpy(copy, bytes, size);
-    push(world, (struct event){.at_ns = at_ns,
-                               .kind = EVENT_FRAME,
-                               .target = endpoint,
-                               .bytes = copy,
-                               .size = size});
+    push(world,
+         (struct event){
+             .at_ns = at_ns, .kind = EVENT_FRAME, .target = endpoint, .bytes = copy, .size = size});
 }
 
-/* --- one seed ---------------------------------------------------------------------------------------- */
+/* --- one seed
+ * ---------------------------------------------------------------------------------------- */
 
-static bool drawn(uint64_t *rng) { return random_below(rng, 4) != 0; } /* each fault in 3 of 4 seeds */
+static bool drawn(uint64_t *rng)
+{
+    return random_below(rng, 4) != 0;
+} /* each fault in 3 of 4 seeds */
 
 static void draw_network(struct knobs *k, uint64_t *rng)
 {
@@ -284,7 +286,8 @@ static void begin(struct world *world)
                             ? 0
                             : (int64_t)random_between(&world->rng_start, 0, 2 * k->drift_ppm) -
                                   (int64_t)k->drift_ppm;
-        node->clock = sim_clock_open(world, drift, (int64_t)random_below(&world->rng_start, 1000000));
+        node->clock =
+            sim_clock_open(world, drift, (int64_t)random_below(&world->rng_start, 1000000));
         if (drift != 0)
             world->count[FAULT_CLOCK_DRIFT]++;
         node_format(world, node);

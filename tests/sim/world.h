@@ -1,12 +1,13 @@
 /* A whole cluster and its clients in one process, on one virtual clock.
  *
- * The simulator links consensus/, dataplane/ and control/'s start-up and control turn unchanged; only the
- * three seams port.h, disk.h and clock.h are its own (sim_port.c, sim_disk.c, sim_clock.c). Everything that
- * happens is an event in one queue, ordered by (time, sequence), and every choice is drawn from one
- * seed: the same seed gives the same trace hash on any compiler.
+ * The simulator links consensus/, dataplane/ and control/'s start-up and control turn unchanged;
+ * only the three seams port.h, disk.h and clock.h are its own (sim_port.c, sim_disk.c,
+ * sim_clock.c). Everything that happens is an event in one queue, ordered by (time, sequence), and
+ * every choice is drawn from one seed: the same seed gives the same trace hash on any compiler.
  *
- * Names: a *node* is a replica's server (its drive outlives crashes, its process does not), a *guest* is a
- * client host, an *endpoint* is a place on the simulated switch: replicas 1..7, guests from ENDPOINT_GUEST.
+ * Names: a *node* is a replica's server (its drive outlives crashes, its process does not), a
+ * *guest* is a client host, an *endpoint* is a place on the simulated switch: replicas 1..7, guests
+ * from ENDPOINT_GUEST.
  */
 #ifndef KEEL_SIM_WORLD_H
 #define KEEL_SIM_WORLD_H
@@ -55,17 +56,18 @@ struct knobs { /* drawn per seed; 0 switches a fault off */
     uint64_t delay_min_ns, delay_max_ns;
     bool reorder;
     uint64_t write_min_ns, write_max_ns;
-    uint32_t slow_factor;   /* of one node's drive; 1: none */
+    uint32_t slow_factor; /* of one node's drive; 1: none */
     uint32_t failed_write_ppm;
     uint32_t drift_ppm;
     uint64_t fault_every_ns; /* mean time between crashes, cuts, pauses */
     uint32_t fault_mask;     /* which scripted faults: bit = enum fault */
     uint32_t window_pages, slots;
-    uint64_t rate;          /* messages a simulated second and guest */
-    uint32_t ttl_ms;        /* of sessions */
-    bool days;              /* trading days end and begin */
-    bool ends;              /* guests end their sessions now and then */
-    /* faults, then calm, then all lose power at once, then quiet (guests submit nothing new), end */
+    uint64_t rate;   /* messages a simulated second and guest */
+    uint32_t ttl_ms; /* of sessions */
+    bool days;       /* trading days end and begin */
+    bool ends;       /* guests end their sessions now and then */
+    /* faults, then calm, then all lose power at once, then quiet (guests submit nothing new), end
+     */
     uint64_t faults_until_ns, blackout_ns, quiet_ns, end_ns;
 };
 
@@ -101,9 +103,9 @@ struct media { /* a drive: outlives its node's crashes */
 
 /* What a drive holds durably, as the checker follows it (check_drive.c). */
 struct drive_view {
-    uint64_t next_page; /* pages below lie whole on the media */
-    uint64_t ahead;     /* bit i: page next_page + i does */
-    uint64_t last;      /* index up to which entries are held */
+    uint64_t next_page;         /* pages below lie whole on the media */
+    uint64_t ahead;             /* bit i: page next_page + i does */
+    uint64_t last;              /* index up to which entries are held */
     uint64_t *chain, chain_cap; /* log chain by index, up to last */
     uint64_t term;
     uint32_t vote;
@@ -120,16 +122,16 @@ struct node {
     struct disk *writer, *reader, *control_disk;
     struct sim_process *process; /* node.c */
     struct replica *replica;
-    uint64_t turn_at_ns;     /* scheduled turn, 0: none */
+    uint64_t turn_at_ns; /* scheduled turn, 0: none */
     uint64_t paused_until_ns;
     uint64_t starts;
-    bool write_failed;       /* in this start */
-    bool crash_on_write;     /* lose power while the next write is in flight */
-    uint64_t looked_ns;      /* associations were looked at */
+    bool write_failed;   /* in this start */
+    bool crash_on_write; /* lose power while the next write is in flight */
+    uint64_t looked_ns;  /* associations were looked at */
     uint64_t checked_commit, checked_applied, checked_control;
     uint64_t led_term, led_commit; /* leading since; commit at that time */
-    uint64_t line_next;      /* number that this start's line must carry next, 0: not begun */
-    uint32_t line_day;       /* day that it showed last, from 1; 0: none */
+    uint64_t line_next;            /* number that this start's line must carry next, 0: not begun */
+    uint32_t line_day;             /* day that it showed last, from 1; 0: none */
 };
 
 struct world {
@@ -148,7 +150,7 @@ struct world {
     uint64_t last_fault_ns;
     uint64_t committed_at_last_fault;
     struct checker *checker;
-    struct net_view *net; /* check_net.c */
+    struct net_view *net;  /* check_net.c */
     struct export *export; /* export.c; NULL: no evidence is written */
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
@@ -177,8 +179,7 @@ void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const u
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1]);
 void world_trace(struct world *world, uint64_t a, uint64_t b);
 void world_fault(struct world *world, enum fault fault);
-void world_fail(struct world *world, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* net.c: what an endpoint sends. */
 void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t size);
