@@ -9,6 +9,7 @@ packet must be found as a counted reject of the replica that it went to, and rep
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import random
@@ -28,6 +29,10 @@ KILLS, LOAD = 30, 40      # load: messages a second
 PACE_SECONDS = 1.0        # between the end of one restart and the next kill, at the most
 RECORDED = 400            # frames to each replica that are replayed
 BATCH = 192               # injected before they are looked for: fewer than a port's queue holds
+SALT_PORTION = 120        # of a bucket of 128, filled again at 64 a second
+COOKIE_SECONDS = 10       # no cookie lives longer
+HEAD, TAG = 32, 16
+WITH_ENTRIES = HEAD + 64 + 48 + TAG  # an APPEND that carries one
 TOLD = ('authentication', 'handshakes')
 PASSED = ('malformed-body', 'unknown-kind', 'other-incarnation', 'entry-checksum')  # behind the tag
 FROM_REPLICAS = (5, 6, 16, 17, 18, 19, 20, 21)
@@ -48,9 +53,9 @@ class Counts:
             time.sleep(0.1)
             code, text = cluster.ctl(replica, 'drops')
         expect(code == 0, 'keelctl drops of replica %d: exit %d' % (replica, code))
-        told = json.loads(text)
-        self.group = {name: collections.Counter(told[name]) for name in TOLD}
-        self.datagrams = collections.Counter(told['datagrams'])
+        groups = json.loads(text)
+        self.group = {name: collections.Counter(groups[name]) for name in TOLD}
+        self.datagrams = collections.Counter(groups['datagrams'])
 
     def since(self, before):
         """(authentication rejects, handshake rejects, lost before control, let through the tag)."""
@@ -59,19 +64,23 @@ class Counts:
         return new + [more['control-link-full'], sum(more[name] for name in PASSED)]
 
     def reasons(self, before):
-        return ' '.join('%s %d' % (reason, count) for name in TOLD for reason, count in sorted(
-            (self.group[name] - before.group[name]).items()) if count)
+        """By reason, of both kinds of reject together."""
+        return sum((self.group[name] - before.group[name] for name in TOLD), collections.Counter())
+
+
+def told(reasons):
+    return ' '.join('%s %d' % pair for pair in sorted(reasons.items()))
 
 
 def state(cluster):
     """What must not move while forged packets come in."""
-    told = {}
+    seen = {}
     for i in cluster.ids():
         status = cluster.status(i)
         expect(status, 'replica %d tells no status: %s' % (i, cluster.log_tail(i)))
-        told[i] = tuple(status[k] for k in ('term', 'role', 'commit_index', 'applied_index', 'last_index',
+        seen[i] = tuple(status[k] for k in ('term', 'role', 'commit_index', 'applied_index', 'last_index',
                                             'digest', 'feed_next', 'boot'))
-    return told
+    return seen
 
 
 def quiet(cluster, timeout=60.0):
@@ -97,7 +106,7 @@ def inject(cluster, tap, replica, frames):
     A HELLO needs no key: it is answered by a stateless COOKIE, no larger, or refused. A handshake packet
     longer than any of the handshake is dropped as a malformed body before control sees it.
     """
-    before, cookies = Counts(cluster, replica), tap.cookies(replica)
+    before, (cookies, replies) = Counts(cluster, replica), tap.answers(replica)
     genuine = tap.shakes()
     sealed = shakes = long = sent = 0
     frames = list(frames)
@@ -118,7 +127,9 @@ def inject(cluster, tap, replica, frames):
         until = time.monotonic() + 10
         while True:
             auth, shake, full, passed = Counts(cluster, replica).since(before)
-            answered = tap.cookies(replica) - cookies
+            answered = tap.answers(replica)[0] - cookies
+            taken = tap.answers(replica)[1] - replies
+            expect(taken <= 0, 'replica %d accepts %d forged SALTs' % (replica, taken))
             if auth >= sealed and shake + full + answered >= shakes and passed >= long:
                 break
             if time.monotonic() > until:
@@ -129,17 +140,18 @@ def inject(cluster, tap, replica, frames):
     now = Counts(cluster, replica)
     auth, shake, full, passed = now.since(before)
     slack = tap.shakes() - genuine  # what members themselves said meanwhile may be refused as well
-    found = auth + shake + full + passed + tap.cookies(replica) - cookies
+    cookies = tap.answers(replica)[0] - cookies
+    found = auth + shake + full + passed + cookies
     expect(passed == long, 'replica %d: %d forged packets came past the tag' % (replica, passed - long))
     expect(sent <= found <= sent + slack, 'replica %d: %d packets injected, %d found' % (
         replica, sent, found))
-    return sent, tap.cookies(replica) - cookies, now.reasons(before)
+    return sent, cookies, now.reasons(before)
 
 
 def unmoved(parts, cluster, what, before):
     time.sleep(0.5)
     after = state(cluster)
-    digests = {told[5] for told in after.values()}
+    digests = {seen[5] for seen in after.values()}
     parts.holds(after == before and len(digests) == 1,
                 '%s: accepted 0; terms, roles, indexes, digests as before, digests equal' % what,
                 (before, after))
@@ -250,22 +262,24 @@ def keys(parts, cluster):
         words += ['--keys', cluster.path('replica-%d.key' % i)]
     done = run(*words, cluster.path('auth.pcap'), check=False, timeout=240)
     parts.say('hkdf_check (%.0f s): %s' % (time.monotonic() - began, done.stdout.strip()))
-    told = dict(word.split('=') for word in done.stdout.split())
-    parts.holds(done.returncode == 0 and told.get('authenticated') == told.get('pairs') and
-                int(told.get('pairs', 0)) > 1000,
+    count = dict(word.split('=') for word in done.stdout.split())
+    parts.holds(done.returncode == 0 and count.get('authenticated') == count.get('pairs') and
+                int(count.get('pairs', 0)) > 1000,
                 'packets and distinct pairs of key and nonce are equal: %s and %s' % (
-                    told.get('authenticated'), told.get('pairs')), done.stderr[-400:])
-    parts.holds(int(told.get('associations', 0)) > KILLS, '%s associations, no key made twice' %
-                told.get('associations'), told)
+                    count.get('authenticated'), count.get('pairs')), done.stderr[-400:])
+    parts.holds(int(count.get('associations', 0)) > KILLS, '%s associations, no key made twice' %
+                count.get('associations'), count)
 
 
 # --- part 2: a recorded capture -----------------------------------------------------------------------
 
 
 def replay(parts, cluster, tap):
-    """The newest recorded packets to each replica, and all recorded handshakes, before and after a
-    restart."""
+    """The newest recorded packets to each replica, and its newest recorded handshakes, before and after
+    a restart. A cookie lives on for a while by design, and a copy of its SALT is answered with a new
+    salt: waited for."""
     frames = list(read_pcap(cluster.path('auth.pcap')))
+    time.sleep(max(0.0, frames[-1].at + COOKIE_SECONDS + 1 - time.time()))
     for when in ('before', 'after'):
         if when == 'after':
             for i in cluster.ids():
@@ -279,7 +293,7 @@ def replay(parts, cluster, tap):
             sent, cookies, reasons = inject(
                 cluster, tap, i, [f.data for f in shakes + mine[-RECORDED:]])
             parts.say('replica %d: %d recorded packets, %d HELLOs answered by a cookie; %s' % (
-                i, sent, cookies, reasons))
+                i, sent, cookies, told(reasons)))
         unmoved(parts, cluster, 'a capture replayed %s a restart' % when, before)
 
 
@@ -311,11 +325,40 @@ def clients(cluster):
     wait_end(cluster, kept, 'kept', 60)
 
 
+def oversteps(cluster, replica):
+    """keel-stranger's handshake with a replica, and what it then dares."""
+    status = cluster.status(replica)
+    return run(*cluster.inside('cl', os.path.join(cluster.build, 'tests/auth/keel-stranger'),
+                               cluster.path('client-105.key'), 105, replica, cluster.ip(replica), PORT,
+                               status['term'], status['last_index']), check=False, timeout=60)
+
+
 def flip_kind(parts, cluster, tap, frame):
+    """Returns how many were sent, and how many of them came as far as the tag."""
     sent, cookies, reasons = inject(cluster, tap, frame.to, frame.flips())
     parts.say('%-13s %3d bytes, to replica %d: %4d flips; %s%s' % (
-        KINDS[frame.kind], len(frame.payload), frame.to, sent, reasons,
+        KINDS[frame.kind], len(frame.payload), frame.to, sent, told(reasons),
         '; %d cookies' % cookies if cookies else ''))
+    return sent, reasons['bad_tag']
+
+
+def flip_salts(parts, cluster, tap, replica=1):
+    """SALTs whose cookie is good, so that the proof has to tell: each portion from a new handshake, no
+    faster than an address may send them."""
+    reasons, sent, at, size = collections.Counter(), 0, 0, 1
+    while at < size:
+        time.sleep(SALT_PORTION / 64)
+        done = oversteps(cluster, replica)
+        expect(done.returncode == 0, 'no handshake for SALTs: %s' % done.stderr)
+        frame = tap.newest(3, lambda f: f.to == replica and f.sender == 105)
+        size = 8 * len(frame.payload)
+        portion = itertools.islice(frame.flips(), at, at + SALT_PORTION)
+        count, _, more = inject(cluster, tap, replica, portion)
+        at, sent, reasons = at + SALT_PORTION, sent + count, reasons + more
+    parts.say('SALT          %3d bytes, to replica %d: %4d flips; %s' % (
+        size // 8, replica, sent, told(reasons)))
+    parts.holds(reasons['bad_proof'] > size // 2, 'SALTs under a good cookie are told by their proof: %d' %
+                reasons['bad_proof'], reasons)
     return sent
 
 
@@ -324,15 +367,22 @@ def flips(parts, cluster, tap):
     votes(cluster)
     clients(cluster)
     before = quiet(cluster)
-    total, missing = 0, []
-    for kind in HANDSHAKE[:1] + HANDSHAKE[2:] + (2,) + FROM_REPLICAS + FROM_CLIENTS:
-        frame = tap.newest(kind, lambda f: f.to in cluster.ids())
+    total, kinds, missing, far = 0, 0, [], []
+    wanted = [(kind, HEAD + TAG) for kind in (1, 2, 4) + FROM_REPLICAS + FROM_CLIENTS]
+    for kind, least in wanted + [(20, WITH_ENTRIES)]:
+        frame = tap.newest(kind, lambda f: f.to in cluster.ids() and len(f.payload) >= least)
         if frame is None:
             missing.append(KINDS[kind])
             continue
-        total += flip_kind(parts, cluster, tap, frame)
-    unmoved(parts, cluster, '%d packets with one bit flipped' % total, before)
+        sent, tags = flip_kind(parts, cluster, tap, frame)
+        total, kinds = total + sent, kinds + 1
+        if tags > 4 * len(frame.payload):
+            far.append(KINDS[kind])
+    total += flip_salts(parts, cluster, tap)
+    unmoved(parts, cluster, '%d packets of %d kinds with one bit flipped' % (total, kinds + 1), before)
     parts.holds(not missing, 'each bit of a packet of each kind that replicas receive', missing)
+    parts.holds(len(far) >= 8, 'most kinds of them under a living association, told by their tag alone: '
+                '%d of %d' % (len(far), kinds - 3), far)
 
 
 def flips_to_client(parts, cluster, tap):
@@ -371,10 +421,8 @@ def stranger(parts, cluster):
     """A client's key seals what only replicas may send."""
     before = quiet(cluster)
     for i in cluster.ids():
-        counts, status = Counts(cluster, i), cluster.status(i)
-        done = run(*cluster.inside('cl', os.path.join(cluster.build, 'tests/auth/keel-stranger'),
-                                   cluster.path('client-105.key'), 105, i, cluster.ip(i), PORT,
-                                   status['term'], status['last_index']), check=False, timeout=60)
+        counts = Counts(cluster, i)
+        done = oversteps(cluster, i)
         now = Counts(cluster, i)
         refused = now.group['authentication']['no_right'] - counts.group['authentication']['no_right']
         parts.holds(done.returncode == 0 and done.stdout.strip() == 'overstepped=%d' % refused and

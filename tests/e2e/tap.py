@@ -121,6 +121,7 @@ class Tap(threading.Thread):
         self.frames = collections.deque(maxlen=KEPT)
         self.seen = collections.Counter()      # by kind
         self.said = collections.Counter()      # by kind and sender
+        self.heard = collections.Counter()     # by kind and receiver
         self.repeated = collections.Counter()  # by kind
         self.repeating = self.ending = False
         self.due = []  # heap of (time, number, frame)
@@ -159,6 +160,7 @@ class Tap(threading.Thread):
             self.frames.append(frame)
             self.seen[frame.kind] += 1
             self.said[frame.kind, frame.sender] += 1
+            self.heard[frame.kind, frame.receiver] += 1
         if self.repeating and frame.kind in HANDSHAKE:
             for after in REPLAY_AFTER:
                 self.number += 1
@@ -176,9 +178,10 @@ class Tap(threading.Thread):
         with self.lock:
             return sum(self.seen[kind] for kind in HANDSHAKE)
 
-    def cookies(self, sender):
+    def answers(self, replica):
+        """COOKIEs of a replica, and its SALT_REPLYs beyond the SALTs that members sent to it."""
         with self.lock:
-            return self.said[2, sender]
+            return self.said[2, replica], self.said[4, replica] - self.heard[3, replica]
 
     def close(self):
         self.ending = True
