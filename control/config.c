@@ -137,7 +137,9 @@ static bool parse_port(struct reading *r, const struct key *key, const char *val
                               "[network] port = %s: name a network interface behind the "
                               "colon (`ip link` lists them)",
                               value);
-        snprintf(device, size, "%s0,iface=%s", packet ? "net_af_packet" : "net_af_xdp", interface);
+        snprintf(device, size,
+                 packet ? "net_af_packet0,iface=%s" : "net_af_xdp0,iface=%s,busy_budget=0",
+                 interface);
         return true;
     }
     size_t hex = strspn(value, "0123456789abcdefABCDEF:.");

@@ -183,7 +183,7 @@ static void ports_become_devices(void)
 {
     static const struct {
         const char *port, *device; /* NULL: refused */
-    } list[] = {{"af_xdp:v0", "net_af_xdp0,iface=v0"},
+    } list[] = {{"af_xdp:v0", "net_af_xdp0,iface=v0,busy_budget=0"},
                 {"0000:04:00.0", "0000:04:00.0"},
                 {"04:00.0", "04:00.0"},
                 {"0000:04:00.0,rx=1", "0000:04:00.0,rx=1"},
