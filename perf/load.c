@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -36,6 +37,7 @@ struct load {
     uint64_t samples;
     uint32_t *sample; /* nanoseconds, up to SAMPLES_MAX */
     bool measuring;
+    double cpu_began; /* processor seconds of this process when measuring began */
 };
 
 static uint64_t now_ns(void)
@@ -43,6 +45,14 @@ static uint64_t now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
 static void result(void *context, const struct keel_result *r)
@@ -111,13 +121,15 @@ static void print_figures(struct load *load, uint64_t messages, double seconds)
         sum.packets_received += s.packets_received;
     }
     qsort(load->sample, load->samples, sizeof(load->sample[0]), by_value);
-    printf("{\"messages\": %" PRIu64 ", \"seconds\": %.3f, \"per_second\": %.0f, \"p50_ns\": %u, "
-           "\"p90_ns\": %u, \"p99_ns\": %u, \"p999_ns\": %u, \"max_ns\": %u, \"late\": %" PRIu64
-           ", \"resent\": %" PRIu64 ", \"timeouts\": %" PRIu64 ", \"busy\": %" PRIu64
-           ", \"packets_sent\": %" PRIu64 ", \"packets_received\": %" PRIu64 "}\n",
-           messages, seconds, (double)messages / seconds, quantile(load, 0.5), quantile(load, 0.9),
-           quantile(load, 0.99), quantile(load, 0.999), quantile(load, 1.0), load->late,
-           sum.messages_resent, sum.timeouts, sum.busy, sum.packets_sent, sum.packets_received);
+    printf("{\"messages\": %" PRIu64 ", \"seconds\": %.3f, \"per_second\": %.0f, \"p10_ns\": %u, "
+           "\"p50_ns\": %u, \"p90_ns\": %u, \"p99_ns\": %u, \"p999_ns\": %u, \"max_ns\": %u, "
+           "\"late\": %" PRIu64 ", \"resent\": %" PRIu64 ", \"timeouts\": %" PRIu64
+           ", \"busy\": %" PRIu64 ", \"packets_sent\": %" PRIu64 ", \"packets_received\": %" PRIu64
+           ", \"cpu_seconds\": %.3f}\n",
+           messages, seconds, (double)messages / seconds, quantile(load, 0.1), quantile(load, 0.5),
+           quantile(load, 0.9), quantile(load, 0.99), quantile(load, 0.999), quantile(load, 1.0),
+           load->late, sum.messages_resent, sum.timeouts, sum.busy, sum.packets_sent,
+           sum.packets_received, cpu_seconds() - load->cpu_began);
 }
 
 static bool stuck(struct load *load, uint64_t before)
@@ -139,6 +151,7 @@ static int latency(struct load *load, uint32_t count)
     for (uint32_t i = 0; i < WARM + count; i++) {
         if (i == WARM) {
             load->measuring = true;
+            load->cpu_began = cpu_seconds();
             began = now_ns();
         }
         uint64_t before = load->answered;
@@ -183,6 +196,7 @@ static int throughput(struct load *load, uint64_t seconds)
         now = now_ns();
         if (!load->measuring && now - began >= WARM_NS) {
             load->measuring = true;
+            load->cpu_began = cpu_seconds();
             from = load->answered;
             began = now - WARM_NS;
         }
