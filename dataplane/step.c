@@ -92,8 +92,11 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
 static void step(struct replica *r, struct raft_in *in, const struct raft_msg *msg,
                  const uint8_t *entries)
 {
+    uint64_t commit = r->raft.commit;
     in->now_ns = r->now_ns;
     raft_step(&r->raft, in, &r->out);
+    if (r->raft.commit > commit)
+        r->space_told = false; /* raft takes it that nothing waits now: the next refusal tells */
     effects(r, msg, entries);
 }
 
@@ -172,6 +175,8 @@ uint32_t step_tick(struct replica *r)
 {
     if (r->now_ns < raft_next_tick_ns(&r->raft))
         return 0;
+    if (r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
+        step_no_space(r); /* H8: whoever is short of space does not campaign */
     struct raft_in in = {.event = RAFT_EV_TICK};
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, NULL, NULL);

@@ -187,6 +187,13 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
     return RING_ROOM;
 }
 
+bool ring_room_to_lead(const struct ring *ring)
+{
+    uint64_t page = ring->tail + RING_PAGES_TO_LEAD;
+    return page <= ring->reusable + ring->window_pages &&
+           slot_is_zeroed(ring, page + RING_HEAD_SLOTS);
+}
+
 HOT struct entry *ring_reserve(struct ring *ring, uint16_t size, uint64_t term)
 {
     ENSURE(size >= RING_ENTRY_SIZE_MIN && size <= KEEL_ENTRY_MAX && size % 8 == 0);
@@ -361,9 +368,13 @@ HOT uint32_t ring_turn(struct ring *ring)
     if (ring->dirty) {
         if (durable_page < ring->data_to)
             return 0;
-    } else if (durable_page < ring->tail || (ring->sealed && ring->head == ring->head_stated)) {
-        return 0; /* something is in flight, or the last page is a seal and says all there is (H13)
-                   */
+    } else if (durable_page < ring->tail) {
+        return 0; /* something is in flight */
+    } else if (ring->head == ring->head_stated &&
+               (ring->sealed ||
+                ring->tail + 1 + RING_PAGES_TO_LEAD > ring->reusable + ring->window_pages)) {
+        return 0; /* the last page is a seal and says all there is (H13), or a seal would take a
+                     place of the window that a leader may need */
     }
     close_page(ring);
     return 1;

@@ -64,6 +64,10 @@ enum ring_room { RING_ROOM, RING_NO_WINDOW, RING_NO_ZEROED, RING_NO_SLOT, RING_N
  * the head, or a disk that failed. */
 enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes);
 
+/* Can a term, a vote for it and a leader's no-op be taken? Entries leave room for that (see
+ * ring_room()), but each term and each vote that comes to nothing takes a page of it. */
+bool ring_room_to_lead(const struct ring *ring);
+
 /* Where the next entry of `size` bytes (RING_ENTRY_SIZE_MIN..KEEL_ENTRY_MAX, a multiple of 8) and
  * of `term` is to be framed; opens a page if need be. Reserving again gives up what was reserved.
  */

@@ -13,14 +13,17 @@
 enum {
     RING_LINE = SPSC_LINE,
     RING_ENTRIES_PER_PAGE =
-        64,                /* of the index tables; RING_ENTRY_SIZE_MIN lets no page hold more */
-    RING_SPARE_SLOTS = 16, /* kept from entries, for votes, seals and a new head */
-    RING_HEAD_SLOTS = 8,   /* of them kept from votes and seals too: for a new head, for a boot */
-    RING_SPARE_PAGES = 4,  /* the same of the window */
-    RING_ZERO_PAGES = 64,  /* pages of one zeroing write */
+        64,                 /* of the index tables; RING_ENTRY_SIZE_MIN lets no page hold more */
+    RING_SPARE_SLOTS = 16,  /* kept from entries, for votes, seals and a new head */
+    RING_HEAD_SLOTS = 8,    /* of them kept from votes and seals too: for a new head, for a boot */
+    RING_SPARE_PAGES = 8,   /* the same of the window */
+    RING_PAGES_TO_LEAD = 3, /* of them kept from seals: the open page's, a vote's, a no-op's.
+                               Entries that fill a window are committed by nobody but a leader */
+    RING_ZERO_PAGES = 64,   /* pages of one zeroing write */
     RING_REAP_MAX = 64
 };
 _Static_assert(RING_PAGE_ROOM / RING_ENTRY_SIZE_MIN <= RING_ENTRIES_PER_PAGE, "index tables");
+_Static_assert(RING_PAGES_TO_LEAD < RING_SPARE_PAGES, "entries stop first, then seals");
 _Static_assert(RING_HEAD_SLOTS < RING_SPARE_SLOTS, "entries stop first, then votes and seals");
 _Static_assert(RING_ZERO_PAGES *RING_PAGE_SIZE <= DISK_ZERO_MAX, "one zeroing write");
 _Static_assert(RING_FLIGHT_PAGES_MAX <= 64, "pages in flight fit one mask");

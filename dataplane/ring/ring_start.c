@@ -146,13 +146,13 @@ static uint64_t first_page_wanted(const struct ring *ring)
 static int read_window(struct ring *ring, char *problem)
 {
     uint64_t page = first_page_wanted(ring);
-    if (ring->tail - page + RING_SPARE_PAGES > ring->window_pages) {
+    if (ring->tail - page + RING_PAGES_TO_LEAD > ring->window_pages) {
         snprintf(
             problem, DISK_PROBLEM_SIZE,
             "ring: %llu pages hold entries not known to be committed: set a window of more than "
             "%llu pages",
             (unsigned long long)(ring->tail - page),
-            (unsigned long long)(ring->tail - page + RING_SPARE_PAGES));
+            (unsigned long long)(ring->tail - page + RING_PAGES_TO_LEAD));
         return -ENOSPC;
     }
     ring->window_low = ring->reusable = page;

@@ -68,6 +68,8 @@ uint32_t port_send(struct port *port, uint32_t queue, struct port_frame *frames,
             if (mine && !cut && n->up && !n->cut && &n->port != port)
                 deliver(&n->port, &frames[i]);
         }
+        if (!cut && memcmp(frames[i].data, b->outside.mac, 6) == 0)
+            deliver(&b->outside, &frames[i]);
         port->sent++;
     }
     port_free(port, frames, count);
@@ -195,6 +197,7 @@ struct bench *bench_new(uint32_t count)
     b->count = count;
     b->now_ns = 1000000000;
     genesis_defaults(&b->genesis);
+    memcpy(b->outside.mac, (uint8_t[]){2, 0, 0, 0, 1, 0}, 6);
     b->genesis.cluster_id = 0xc1;
     b->genesis.sessions_max = 64;
     memcpy(b->genesis.day, "DAY1      ", KEEL_DAY_NAME_SIZE);

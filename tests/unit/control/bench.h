@@ -56,7 +56,8 @@ struct bench {
     uint64_t digest_at[BENCH_INDEX_MAX]; /* digest of whoever's control stood at that index; 0: none
                                             did */
     uint32_t digests_differ;             /* two stood there with different ones */
-    struct startup_options tweak;        /* members, control: copied into every start's options */
+    struct port outside;          /* a host beside the nodes: what was sent to its MAC address */
+    struct startup_options tweak; /* members, control: copied into every start's options */
 };
 
 /* `count` formatted rings with one genesis record; nothing runs. The caller frees. */

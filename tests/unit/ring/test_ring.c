@@ -258,7 +258,7 @@ static void window_waits_for_done(void)
     bool failed;
     CU_ASSERT(ring_durable_lsn(world.ring, &failed) == world.lsn);
     world_done(&world, world.last - 10);
-    for (uint32_t i = 0; i < 20; i++)
+    for (uint32_t i = 0; i < 40; i++)
         CU_ASSERT(world_append(&world, 2, 1000));
     CU_ASSERT(ring_window_first(world.ring) > 1 && ring_first_index(world.ring) == 1);
     world_settle(&world);

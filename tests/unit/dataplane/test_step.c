@@ -1,0 +1,246 @@
+/* The only caller of raft_step(): what seq does when a term changes, a window is full, a drive
+ * fails. One real replica of a cluster of three; its peers' messages are the test's.
+ */
+#include "dataplane/loop.h"
+#include "tests/unit/control/bench.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENTRY_SIZE = sizeof(struct entry) + sizeof(struct entry_boot) };
+
+static struct replica *replica_of(struct bench *b)
+{
+    return b->node[1].start.replica;
+}
+
+static struct bench *alone(void)
+{
+    struct bench *b = bench_new(3);
+    CU_ASSERT_EQUAL_FATAL(bench_start(b, 1), STARTUP_OK);
+    bench_run(b, 200);
+    return b;
+}
+
+/* The roles take turns; neither feed nor control does, so that nothing leaves the window. */
+static void turns(struct bench *b, uint32_t count)
+{
+    struct replica *r = replica_of(b);
+    for (uint32_t i = 0; i < count; i++) {
+        b->now_ns += 1000;
+        loop_turn(r);
+        ring_disk_turn(r->ring);
+        ring_aux_turn(r->ring);
+    }
+}
+
+static void tell(struct bench *b, struct raft_msg msg)
+{
+    msg.to = 1;
+    step_peer(replica_of(b), &msg, NULL, 0);
+    turns(b, 20);
+}
+
+/* Time passes until the replica asks for votes of its own; false if it does not. */
+static bool campaigns(struct bench *b)
+{
+    struct replica *r = replica_of(b);
+    for (uint32_t ms = 0; ms < 2000; ms++) {
+        b->now_ns += 1000000;
+        turns(b, 1);
+        if (r->raft.role != RAFT_PRECANDIDATE)
+            continue;
+        tell(b, (struct raft_msg){
+                    .kind = RAFT_PREVOTE_REPLY, .from = 2, .status = 1, .term = r->raft.term + 1});
+        if (r->raft.role == RAFT_CANDIDATE)
+            return true;
+    }
+    return false;
+}
+
+static void vote(struct bench *b)
+{
+    struct replica *r = replica_of(b);
+    tell(b,
+         (struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = 2, .status = 1, .term = r->raft.term});
+}
+
+static bool leads(struct bench *b)
+{
+    if (!campaigns(b))
+        return false;
+    vote(b);
+    CU_ASSERT_EQUAL_FATAL(replica_of(b)->raft.role, RAFT_LEADER);
+    return true;
+}
+
+static void acknowledge(struct bench *b, uint8_t from, uint64_t match)
+{
+    tell(b, (struct raft_msg){.kind = RAFT_APPEND_REPLY,
+                              .from = from,
+                              .term = replica_of(b)->raft.term,
+                              .match = match,
+                              .hint_index = match,
+                              .probe = replica_of(b)->raft.probe_next - 1});
+}
+
+/* Entries of the leader's own until there is no room; none is acknowledged by anybody. */
+static void fill_window(struct bench *b)
+{
+    struct replica *r = replica_of(b);
+    struct entry_boot body = {.replica = 1, .boot = 1, .boot_id = 1};
+    uint32_t taken = 0;
+    acknowledge(b, 2, r->raft.noop_index);
+    CU_ASSERT_TRUE_FATAL(intake_open(r));
+    while (taken < 1u << 16 && intake_own(r, ENTRY_BOOT, &body, sizeof(body)) != 0)
+        if (++taken % 32 == 0)
+            turns(b, 1);
+    turns(b, 10);
+    CU_ASSERT_TRUE(taken > 1000);
+}
+
+static void h8_elections_in_a_full_window(void)
+{
+    /* H8: the leader's window is full of what nobody acknowledged; it loses office, and elections
+     * come to nothing time and again. Each takes a page beside the entries. It must stop
+     * campaigning before there is no place for a no-op: to win without one would be the end of the
+     * replica. */
+    for (uint32_t lost = 0; lost < 8; lost++) {
+        struct bench *b = alone();
+        struct replica *r = replica_of(b);
+        CU_ASSERT_TRUE_FATAL(leads(b));
+        fill_window(b);
+        b->now_ns += 1000000000;
+        turns(b, 5);
+        CU_ASSERT_EQUAL(r->raft.role, RAFT_FOLLOWER); /* check-quorum */
+        uint32_t terms = 0;
+        while (terms < lost && campaigns(b)) { /* nobody votes */
+            terms++;
+            b->now_ns += 1000000000;
+            turns(b, 50); /* seals have their chance */
+        }
+        if (campaigns(b)) {
+            vote(b);
+            CU_ASSERT_EQUAL(r->raft.role, RAFT_LEADER);
+            CU_ASSERT_EQUAL(ring_last_index(r->ring), r->raft.log.last);
+            CU_ASSERT_EQUAL(r->raft.noop_index, r->raft.log.last);
+        }
+        if (lost <= 1) /* a second try is possible, seals or not: else nothing ever commits */
+            CU_ASSERT_EQUAL(r->raft.role, RAFT_LEADER);
+        bench_free(b);
+    }
+}
+
+static void a_full_window_frees_itself_under_a_leader(void)
+{
+    /* The other side of H8: the replica that holds the full window is elected and its entries are
+     * acknowledged; then there is room again. */
+    struct bench *b = alone();
+    struct replica *r = replica_of(b);
+    CU_ASSERT_TRUE_FATAL(leads(b));
+    fill_window(b);
+    b->now_ns += 1000000000;
+    turns(b, 5);
+    CU_ASSERT_TRUE_FATAL(leads(b));
+    acknowledge(b, 3, r->raft.log.last);
+    CU_ASSERT_EQUAL(r->raft.commit, r->raft.log.last);
+    bench_run(b, 20); /* feed and all */
+    CU_ASSERT_EQUAL(ring_room(r->ring, 1, ENTRY_SIZE), RING_ROOM);
+    bench_free(b);
+}
+
+static void lsns_agree_with_the_ring(void)
+{
+    /* Entries framed, a refusal told, a peer's message between them: raft and ring number alike. */
+    struct bench *b = alone();
+    struct replica *r = replica_of(b);
+    CU_ASSERT_TRUE_FATAL(leads(b));
+    acknowledge(b, 2, r->raft.noop_index);
+    struct entry_boot body = {.replica = 1, .boot = 1, .boot_id = 1};
+    for (uint32_t i = 0; i < 300; i++) {
+        for (uint32_t n = 0; n <= i % 5; n++)
+            CU_ASSERT_NOT_EQUAL_FATAL(intake_own(r, ENTRY_BOOT, &body, sizeof(body)), 0);
+        CU_ASSERT_EQUAL(r->proposing, i % 5 + 1);
+        if (i % 3 == 0)
+            step_no_space(r);
+        else if (i % 3 == 1)
+            acknowledge(b, 2, r->raft.log.last);
+        else
+            step_propose(r);
+        CU_ASSERT_EQUAL(r->proposing, 0);
+        CU_ASSERT_EQUAL_FATAL(ring_last_index(r->ring), r->raft.log.last);
+        turns(b, 8);
+        acknowledge(b, 2, r->raft.log.last);
+        bool failed;
+        CU_ASSERT_TRUE_FATAL(ring_durable_lsn(r->ring, &failed) < r->raft.next_lsn);
+    }
+    turns(b, 50);
+    bool failed;
+    CU_ASSERT_EQUAL(ring_durable_lsn(r->ring, &failed), r->raft.next_lsn - 1);
+    CU_ASSERT_EQUAL(raft_durable_index(&r->raft), r->raft.log.last);
+    bench_free(b);
+}
+
+static void a_failed_write_silences_for_good(void)
+{
+    /* Pitfall 2: no vote, no acknowledgement, no heartbeat after a write failed. */
+    struct bench *b = alone();
+    struct replica *r = replica_of(b);
+    CU_ASSERT_TRUE_FATAL(leads(b));
+    b->node[1].store.fail_at = b->node[1].store.operations + 1;
+    struct entry_boot body = {.replica = 1, .boot = 1, .boot_id = 1};
+    acknowledge(b, 2, r->raft.noop_index);
+    CU_ASSERT_NOT_EQUAL(intake_own(r, ENTRY_BOOT, &body, sizeof(body)), 0);
+    turns(b, 20);
+    CU_ASSERT_EQUAL(r->stopped, 1);
+    CU_ASSERT_EQUAL(r->raft.failed, 1);
+    uint64_t said = r->gate.released, term = r->raft.term;
+    tell(b, (struct raft_msg){.kind = RAFT_VOTE, .from = 2, .term = term + 5, .prev_index = 1000});
+    b->now_ns += 5000000000ull;
+    turns(b, 50);
+    CU_ASSERT_EQUAL(r->gate.released + r->gate.count, said);
+    CU_ASSERT_EQUAL(r->raft.vote == 2, 0);
+    CU_ASSERT_EQUAL(r->raft.term, term);
+    CU_ASSERT_EQUAL(intake_own(r, ENTRY_BOOT, &body, sizeof(body)), 0);
+    bench_free(b);
+}
+
+static void h11_a_vote_leaves_when_it_is_durable(void)
+{
+    /* H11: the vote's page is held up by the drive: nothing leaves, however many turns pass. */
+    struct bench *b = alone();
+    struct replica *r = replica_of(b);
+    b->now_ns += 400000000;
+    b->node[1].store.hold = true;
+    uint64_t released = r->gate.released;
+    step_peer(r,
+              &(struct raft_msg){.kind = RAFT_VOTE,
+                                 .from = 2,
+                                 .to = 1,
+                                 .term = r->raft.term + 7,
+                                 .prev_index = 1000,
+                                 .prev_term = 1},
+              NULL, 0);
+    CU_ASSERT_EQUAL_FATAL(r->raft.vote, 2);
+    turns(b, 50);
+    CU_ASSERT_EQUAL(r->gate.released, released);
+    CU_ASSERT_EQUAL(r->gate.count, 1);
+    b->node[1].store.hold = false;
+    turns(b, 5);
+    CU_ASSERT_EQUAL(r->gate.released, released + 1);
+    CU_ASSERT_EQUAL(r->gate.count, 0);
+    bench_free(b);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"H8: elections in a full window", h8_elections_in_a_full_window},
+        {"a full window frees itself under a leader", a_full_window_frees_itself_under_a_leader},
+        {"LSNs agree with the ring", lsns_agree_with_the_ring},
+        {"a failed write silences for good", a_failed_write_silences_for_good},
+        {"H11: a vote leaves when it is durable", h11_a_vote_leaves_when_it_is_durable},
+        {0}};
+    return unit_main("step", tests);
+}
