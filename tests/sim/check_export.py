@@ -2,7 +2,7 @@
 """keel-judge over the evidence of simulated clusters: another program, sharing no source with simulator
 or product, decides from rings, guests' logs and lines whether each seed kept its promises.
 
-    check_export.py [--seeds N] [--seed S] [--jobs J] KEEL-SIM KEEL-JUDGE
+    check_export.py --build BUILD [--seeds N] [--seed S]
 
 Ends with 'N passed, N failed'; exit 1 if one failed.
 """
@@ -57,13 +57,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("simulator")
-    parser.add_argument("judge")
+    parser.add_argument("--build", required=True, help="the build directory")
     options = parser.parse_args()
+    simulator = os.path.join(options.build, "tests", "sim", "keel-sim")
+    judge = os.path.join(options.build, "tests", "judge", "keel-judge")
     failed = 0
     for done in range(options.seeds):
         seed = options.seed + done
-        problem = judge_seed(options.simulator, options.judge, seed)
+        problem = judge_seed(simulator, judge, seed)
         if problem is not None:
             failed += 1
             print(f"FAILED seed {seed}, {problem[0]}: {problem[1]}", flush=True)

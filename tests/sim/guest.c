@@ -23,14 +23,15 @@ struct guest {
     struct engine *engine;
     struct keyring *keys;
     uint64_t lives;
-    uint64_t stream;    /* seed of payloads */
-    uint64_t submitted; /* session number of the last message given to the engine */
-    uint64_t looked_ns; /* associations were looked at, world's time */
-    uint64_t until_ns;  /* asleep until, world's time */
-    uint64_t ask_ns;    /* next request for feed numbers, local time */
-    uint64_t next_ns;   /* when the next message is due, local time */
-    uint64_t event_ns;  /* scheduled event */
-    bool begun;         /* the session is open in this life */
+    uint64_t stream;      /* seed of payloads */
+    uint64_t submitted;   /* session number of the last message given to the engine */
+    uint64_t answered_ns; /* last result, world's time */
+    uint64_t looked_ns;   /* associations were looked at, world's time */
+    uint64_t until_ns;    /* asleep until, world's time */
+    uint64_t ask_ns;      /* next request for feed numbers, local time */
+    uint64_t next_ns;     /* when the next message is due, local time */
+    uint64_t event_ns;    /* scheduled event */
+    bool begun;           /* the session is open in this life */
     bool ending;
     char state[160];
 };
@@ -146,6 +147,7 @@ static void results(struct guest *guest)
 {
     struct keel_result result;
     while (engine_result(guest->engine, &result)) {
+        guest->answered_ns = guest->world->now_ns;
         uint8_t payload[GUEST_PAYLOAD_MAX];
         uint32_t size = payload_of(guest, result.number, payload);
         export_ack(guest->world, guest->index, guest->engine->session, result.number,
@@ -206,10 +208,12 @@ static void ask_feed(struct guest *guest, uint64_t now)
     struct port_frame frame = {.data = buffer};
     char day[KEEL_DAY_NAME_SIZE + 1];
     world_day_name(world, day);
-    mold_header_pack((struct mold_header *)(buffer + FRAME_HEADS_SIZE), day,
-                     1 + random_below(rng, have), (uint16_t)random_between(rng, 1, 30));
-    struct frame_address to = {
-        .ip = world->genesis.founder[1 + random_below(rng, world->knobs.nodes)].ip, .port = 7401};
+    uint64_t first = 1 + random_below(rng, have); /* one draw a statement: the order must not */
+    uint64_t count = random_between(rng, 1, 30);  /* be the compiler's */
+    uint64_t id = 1 + random_below(rng, world->knobs.nodes);
+    mold_header_pack((struct mold_header *)(buffer + FRAME_HEADS_SIZE), day, first,
+                     (uint16_t)count);
+    struct frame_address to = {.ip = world->genesis.founder[id].ip, .port = 7401};
     if (frame_finish(guest->host, &frame, &to, GUEST_FEED_PORT, MOLD_HEADER_SIZE, now / 1000000) ==
         FRAME_OK)
         transmit(guest, &frame);
@@ -264,6 +268,12 @@ static void turn(struct guest *guest)
 void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns)
 {
     world->guest[index]->until_ns = until_ns;
+    world_event(world, until_ns, EVENT_GUEST, index, 0);
+}
+
+uint64_t guest_answered_ns(const struct guest *guest)
+{
+    return guest->answered_ns;
 }
 
 bool guest_settled(const struct guest *guest)

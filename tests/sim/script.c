@@ -42,10 +42,22 @@ static void crash(struct world *world)
     world_fault(world, all ? FAULT_CRASH_ALL : FAULT_CRASH);
 }
 
+static uint32_t leader_mask(const struct world *world)
+{
+    uint32_t mask = 0;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+        if (world->node[id].up && world->node[id].replica->raft.role == RAFT_LEADER)
+            mask |= 1u << id;
+    return mask;
+}
+
 static void cut(struct world *world, bool one_way)
 {
     uint64_t *rng = &world->rng_fault;
     uint32_t side = (uint32_t)random_next(rng); /* bit: on which side an endpoint is */
+    if (random_below(rng, 3) ==
+        0) /* a leader alone with the guests: it appends, and cannot commit */
+        side = leader_mask(world) | ~0u << ENDPOINT_GUEST;
     for (uint32_t a = 1; a < ENDPOINTS; a++)
         for (uint32_t b = 1; b < ENDPOINTS; b++)
             if ((side >> a & 1) && !(side >> b & 1)) {
@@ -133,6 +145,10 @@ void script_calm(struct world *world)
 void script_blackout(struct world *world)
 {
     uint64_t *rng = &world->rng_fault;
+    for (uint32_t i = 0; i < world->knobs.guests; i++)
+        if (guest_answered_ns(world->guest[i]) < world->knobs.faults_until_ns)
+            world_fail(world, "guest %u had no answer since the faults ended: %s", i,
+                       guest_state(world->guest[i]));
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
         struct node *node = &world->node[id];
         if (node->up)

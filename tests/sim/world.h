@@ -220,6 +220,8 @@ void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t s
 void guest_event(struct world *world, uint32_t index);
 void guest_kill(struct world *world, uint32_t index);
 void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns);
+/* When a result came last. */
+uint64_t guest_answered_ns(const struct guest *guest);
 /* For people: where its session stands. */
 const char *guest_state(struct guest *guest);
 /* Everything that it submitted is answered. */
