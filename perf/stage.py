@@ -110,6 +110,19 @@ def run(build, burst, shape, side):
         return Profile(out), json.loads(done.stdout.strip().splitlines()[-1])["messages"]
 
 
+def provide(build):
+    """Builds keel-stage in a folder that was configured before valgrind was installed."""
+    if os.path.exists(os.path.join(build, "perf", "keel-stage")):
+        return
+    for words in (["meson", "setup", "--reconfigure", build],
+                  ["ninja", "-C", build, "perf/keel-stage"]):
+        done = subprocess.run(words, cwd=os.path.dirname(HERE), capture_output=True, text=True,
+                              check=False)
+        if done.returncode != 0:
+            sys.exit(f"stage: {build}/perf/keel-stage is missing and could not be built (is the "
+                     f"valgrind package installed?):\n{(done.stdout + done.stderr)[-1500:]}")
+
+
 def stages_of(profile, messages, side):
     result, inside = {}, 0
     for name, functions, less in LEADER if side == "leader" else FOLLOWER:
@@ -129,6 +142,7 @@ def stages_of(profile, messages, side):
 
 def measure(build, say=lambda text: None):
     """{side: {stage: {burst: instructions per message}}}"""
+    provide(build)
     jobs = [(side, column, burst, shape) for side in ("leader", "follower")
             for column, burst, shape in BURSTS]
     figures = {"leader": {}, "follower": {}}
@@ -213,9 +227,6 @@ def main():
     mode.add_argument("--update", action="store_true", help="write the baseline")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
-    if not os.path.exists(os.path.join(build, "perf", "keel-stage")):
-        sys.exit(f"stage: {build}/perf/keel-stage is missing: run ./dev build (the valgrind "
-                 "package must be installed before the folder is configured)")
     figures = measure(build, lambda text: print(text, file=sys.stderr))
     print(table(figures))
     if options.update:
