@@ -313,7 +313,8 @@ static void take(struct feed *feed, const struct feed_item *item)
         feed->day_open = false;
         feed->ends_left = item->live ? FEED_END_REPEATS : 0;
         feed->sent_ns = 0;
-        if (item->live && !stale(feed)) /* at once: the next day may begin in this very turn */
+        /* at once, stale or not: a committed fact, and the next day may begin in this very turn */
+        if (item->live)
             line_state(feed);
         break;
     case ITEM_DAY_BEGIN:

@@ -88,11 +88,13 @@ class Workshop:
             with open(path, encoding="utf-8") as source:
                 text = source.read()
             before.setdefault(path, text)
-            if text.count(old) != 1:
+            pattern = r"\s+".join(map(re.escape, old.split())) # however it is laid out
+            count = len(re.findall(pattern, text))
+            if count != 1:
                 self.restore(before)
                 raise Trouble(f"{mutant['name']}: {name} holds the text to be replaced "
-                              f"{text.count(old)} times, not once:\n{old}")
-            self.write(path, text.replace(old, new))
+                              f"{count} times, not once:\n{old}")
+            self.write(path, re.sub(pattern, lambda _: new.strip(), text))
         return before
 
     def restore(self, before):

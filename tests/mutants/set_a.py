@@ -1,5 +1,6 @@
 """Set a: twelve bugs of ordering, durability, authentication and feed. Each edit is (file, old, new);
-the old text stands there exactly once. `breaks` quotes the sentence of the design that is broken."""
+the old text, whatever
+its line breaks, stands there exactly once. `breaks` quotes the sentence of the design that is broken."""
 
 MUTANTS = [
     {
@@ -55,10 +56,10 @@ MUTANTS = [
         "breaks": "each message is sequenced exactly once, however often it was resent",
         # Two guards stand in the way of the same bug; both must fall for it to show.
         "edits": [("dataplane/intake.c",
-                   "           r->machine->applied >= r->raft.noop_index;", "           true;"),
+                   "&& r->machine->applied >= r->raft.noop_index;", ";"),
                   ("consensus/machine/machine_apply.c",
                    "    uint64_t number = m->number;\n",
-                   "    uint64_t number = m->number;\n"
+                   "uint64_t number = m->number;\n"
                    "    if (number <= s->last) /* intake has looked */\n"
                    "        s->last = number - 1;\n")],
     },
@@ -81,7 +82,7 @@ MUTANTS = [
         "name": "stale line heartbeats",
         "breaks": "a line that is cut off says nothing rather than \"nothing happened\"",
         "edits": [("dataplane/feed.c",
-                   "contact_ns == 0 ||\n           (feed->now_ns > contact_ns && "
+                   "contact_ns == 0 || (feed->now_ns > contact_ns && "
                    "feed->now_ns - contact_ns > limit_ns)",
                    "contact_ns == 0 && limit_ns > 0")],
     },

@@ -12,7 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 16, LIVELY = 100, SEED_WALL_S = 120, SEEDS_FOR_FAULTS = 200 };
+enum {
+    JOBS_MAX = 16,
+    LIVELY = 100,
+    SEED_WALL_S = 120,
+    SEEDS_FOR_FAULTS = 200,
+    EXPORT_SLOTS = 8192 /* no wrap: from a whole log the judge decides everything anew */
+};
 
 enum event_count { /* beside the faults: a check that never had anything to look at proves nothing
                     */
@@ -116,6 +122,7 @@ static void run_seed(const struct options *options, uint64_t seed, struct result
     world_draw(world, seed);
     world->verbose = options->verbose;
     if (options->export_dir != NULL) {
+        world->knobs.slots = EXPORT_SLOTS;
         char directory[256];
         snprintf(directory, sizeof(directory), "%s/%lu", options->export_dir, (unsigned long)seed);
         world->export = export_open(world, directory);
