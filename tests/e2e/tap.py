@@ -21,7 +21,8 @@ from cluster import PORT, Failure  # noqa: E402
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
-SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_STATISTICS, PACKET_MR_PROMISC = 263, 1, 6, 1
+SO_RCVBUFFORCE = 33
 HEADS = 42  # Ethernet, IPv4 without options, UDP
 KINDS = {1: 'HELLO', 2: 'COOKIE', 3: 'SALT', 4: 'SALT_REPLY', 5: 'PING', 6: 'PONG', 16: 'PREVOTE',
          17: 'PREVOTE_REPLY', 18: 'VOTE', 19: 'VOTE_REPLY', 20: 'APPEND', 21: 'APPEND_REPLY',
@@ -100,7 +101,7 @@ def socket_in(namespace, interface, promiscuous=False):
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         raw.bind((interface, ETH_P_ALL))
         if promiscuous:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+            raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
             raw.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, struct.pack(
                 'IHH8s', socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b''))
         return raw
@@ -182,6 +183,10 @@ class Tap(threading.Thread):
         """COOKIEs of a replica, and its SALT_REPLYs beyond the SALTs that members sent to it."""
         with self.lock:
             return self.said[2, replica], self.said[4, replica] - self.heard[3, replica]
+
+    def lost(self):
+        """Packets that the tap itself missed since it was asked last."""
+        return struct.unpack('II', self.raw.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
 
     def close(self):
         self.ending = True
