@@ -139,11 +139,6 @@ static void refused_run(struct engine *e, const struct packet_result_run *run, u
     }
 }
 
-static bool runs_fit(size_t size, size_t head, uint32_t count)
-{
-    return size == head + count * sizeof(struct packet_result_run);
-}
-
 /* Settled runs first: what was decided stays decided also when the session is lost. */
 static bool settle_runs(struct engine *e, const uint8_t *at, uint32_t count, uint64_t last,
                         const char *day)
@@ -189,7 +184,8 @@ static void on_result(struct engine *e, uint32_t member, const uint8_t *body, si
         return;
     }
     memcpy(&head, body, sizeof(head));
-    if (head.run_count > PACKET_RESULT_RUNS_MAX || !runs_fit(size, sizeof(head), head.run_count)) {
+    if (head.run_count > PACKET_RESULT_RUNS_MAX ||
+        size != sizeof(head) + head.run_count * sizeof(struct packet_result_run)) {
         e->stats.rejected++;
         return;
     }
@@ -349,6 +345,19 @@ static void on_end_answer(struct engine *e, const struct packet_session *answer)
                     machine_status_name(answer->status));
 }
 
+/* The kept runs behind an answer, each with its number. */
+static void long_runs(const struct packet_session *answer, const uint8_t *at,
+                      struct packet_result_run *runs)
+{
+    uint64_t number = answer->first;
+    for (uint32_t i = 0; i < answer->run_count; i++) {
+        struct packet_kept_run kept;
+        memcpy(&kept, at + i * sizeof(kept), sizeof(kept));
+        runs[i] = packet_result_run(&kept, number);
+        number += kept.count;
+    }
+}
+
 static void on_session(struct engine *e, uint32_t member, const uint8_t *body, size_t size)
 {
     struct packet_session answer;
@@ -357,8 +366,8 @@ static void on_session(struct engine *e, uint32_t member, const uint8_t *body, s
         return;
     }
     memcpy(&answer, body, sizeof(answer));
-    if (answer.run_count > PACKET_SESSION_RUNS_MAX ||
-        !runs_fit(size, sizeof(answer), answer.run_count)) {
+    if (answer.run_count > PACKET_KEPT_RUNS_MAX ||
+        size != sizeof(answer) + answer.run_count * sizeof(struct packet_kept_run)) {
         e->stats.rejected++;
         return;
     }
@@ -372,13 +381,15 @@ static void on_session(struct engine *e, uint32_t member, const uint8_t *body, s
                                        [ENGINE_FAILED] = 0};
     if (answer.answers != expected[e->phase] || answer.answers == 0)
         return;
+    struct packet_result_run runs[PACKET_KEPT_RUNS_MAX];
+    long_runs(&answer, body + sizeof(answer), runs);
     on_answer(e, member, answer.leader);
     if (e->phase == ENGINE_READY)
-        on_keepalive_answer(e, &answer, body + sizeof(answer));
+        on_keepalive_answer(e, &answer, (const uint8_t *)runs);
     else if (e->phase == ENGINE_END)
         on_end_answer(e, &answer);
     else
-        on_open_answer(e, &answer, body + sizeof(answer));
+        on_open_answer(e, &answer, (const uint8_t *)runs);
     if (e->hold_ns == 0)
         engine_arm(e);
 }

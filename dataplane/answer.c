@@ -112,16 +112,17 @@ void answer_stranger(struct replica *r, uint32_t principal, const struct entry_m
     send_sealed(r, &frame, principal, PACKET_RESULT, sizeof(*result) + sizeof(*run));
 }
 
-/* The kept results of a session as runs, the newest PACKET_SESSION_RUNS_MAX of them: what a client
- * that lost its memory needs most. */
-static uint32_t kept_runs(const struct machine_session *session, struct packet_result_run *runs)
+/* All results that the session keeps, in the short form. */
+static void kept_runs(const struct machine_session *session, struct packet_session *body)
 {
     struct packet_result_run all[KEEL_SESSION_WINDOW_MAX];
+    struct packet_kept_run *to = (struct packet_kept_run *)(body + 1);
     uint64_t first = session->last > session->window ? session->last - session->window + 1 : 1;
     uint32_t count = machine_runs(session, first, session->last, all, KEEL_SESSION_WINDOW_MAX);
-    uint32_t skip = count > PACKET_SESSION_RUNS_MAX ? count - PACKET_SESSION_RUNS_MAX : 0;
-    memcpy(runs, all + skip, (count - skip) * sizeof(*runs));
-    return count - skip;
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = packet_kept_run(&all[i]);
+    body->first = first;
+    body->run_count = (uint16_t)count;
 }
 
 void answer_session(struct replica *r, uint32_t principal, uint64_t request, uint8_t answers,
@@ -145,9 +146,9 @@ void answer_session(struct replica *r, uint32_t principal, uint64_t request, uin
         body->ttl_ms = session->ttl_ms;
         body->window = session->window;
         memcpy(body->name, session->name, sizeof(body->name));
-        body->run_count = (uint16_t)kept_runs(session, (struct packet_result_run *)(body + 1));
+        kept_runs(session, body);
     }
-    size_t size = sizeof(*body) + body->run_count * sizeof(struct packet_result_run);
+    size_t size = sizeof(*body) + body->run_count * sizeof(struct packet_kept_run);
     send_sealed(r, &frame, principal, PACKET_SESSION, size);
 }
 

@@ -164,13 +164,14 @@ _Static_assert(sizeof(struct packet_result) +
                    KEEL_BODY_MAX,
                "a full result fits one packet");
 
-struct packet_session { /* 88 bytes, then run_count runs: the results kept */
+struct packet_session { /* 96 bytes, then run_count kept runs: the results kept */
     uint64_t request;
     uint64_t session;
     uint64_t epoch; /* the epoch in force: what a RESUME must replace */
     uint64_t last;  /* last number consumed */
     uint64_t index; /* log index of the entry that decided */
     uint64_t utc_ns;
+    uint64_t first; /* number of the first kept run; the others follow on without a gap */
     uint32_t ttl_ms;
     uint16_t window;
     uint8_t status;                   /* enum machine_status */
@@ -180,13 +181,44 @@ struct packet_session { /* 88 bytes, then run_count runs: the results kept */
     uint16_t reserved;
     uint32_t leader;
 };
-_Static_assert(sizeof(struct packet_session) == 88, "session answer");
+_Static_assert(sizeof(struct packet_session) == 96, "session answer");
 
-enum { PACKET_SESSION_RUNS_MAX = 41 }; /* one fewer than a result: its head is longer */
+/* A run of kept results, so short that a window of them fits one packet even when each number is a
+ * run of its own: a client that lost its memory learns every result that is kept. */
+struct packet_kept_run { /* 20 bytes */
+    uint64_t feed;       /* SEQUENCED: feed number of the first, the rest follow on; else 0 */
+    uint64_t utc_ns;
+    uint16_t count; /* of numbers, from 1 */
+    uint8_t status; /* enum machine_status */
+    uint8_t reserved;
+} __attribute__((packed, aligned(4)));
+_Static_assert(sizeof(struct packet_kept_run) == 20, "kept run");
+
+enum { PACKET_KEPT_RUNS_MAX = KEEL_SESSION_WINDOW_MAX };
 _Static_assert(sizeof(struct packet_session) +
-                       PACKET_SESSION_RUNS_MAX * sizeof(struct packet_result_run) <=
+                       PACKET_KEPT_RUNS_MAX * sizeof(struct packet_kept_run) <=
                    KEEL_BODY_MAX,
                "a full session answer fits one packet");
+
+/* The short form of a run, and back: the number is told by where it stands, the clock's error is
+ * not told. */
+static inline struct packet_kept_run packet_kept_run(const struct packet_result_run *run)
+{
+    return (struct packet_kept_run){
+        .feed = run->feed, .utc_ns = run->utc_ns, .count = run->count, .status = run->status};
+}
+
+static inline struct packet_result_run packet_result_run(const struct packet_kept_run *kept,
+                                                         uint64_t number)
+{
+    return (struct packet_result_run){.number = number,
+                                      .feed = kept->feed,
+                                      .utc_ns = kept->utc_ns,
+                                      .utc_error_ns = UINT32_MAX,
+                                      .count = kept->count,
+                                      .status = kept->status,
+                                      .reserved = kept->reserved};
+}
 
 enum packet_redirect_reason {
     PACKET_NOT_LEADER = 1, /* leader names the one to ask, 0 unknown */

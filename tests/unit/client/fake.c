@@ -234,7 +234,7 @@ static void answer_session(struct fake *fake, uint32_t member, uint32_t principa
                            uint64_t request, uint8_t status, const struct machine_session *session)
 {
     uint8_t body[KEEL_BODY_MAX];
-    struct packet_result_run runs[PACKET_SESSION_RUNS_MAX];
+    struct packet_result_run runs[KEEL_SESSION_WINDOW_MAX];
     struct packet_session head = {
         .request = request, .status = status, .answers = answers, .leader = member + 1};
     if (session != NULL) {
@@ -244,13 +244,18 @@ static void answer_session(struct fake *fake, uint32_t member, uint32_t principa
         head.last = session->last;
         head.ttl_ms = session->ttl_ms;
         head.window = session->window;
+        head.first = first;
         head.run_count =
-            (uint16_t)machine_runs(session, first, session->last, runs, PACKET_SESSION_RUNS_MAX);
+            (uint16_t)machine_runs(session, first, session->last, runs, KEEL_SESSION_WINDOW_MAX);
     }
+    size_t size = sizeof(head);
     memcpy(body, &head, sizeof(head));
-    memcpy(body + sizeof(head), runs, head.run_count * sizeof(runs[0]));
-    answer(fake, member, principal, PACKET_SESSION, body,
-           sizeof(head) + head.run_count * sizeof(runs[0]));
+    for (uint32_t i = 0; i < head.run_count; i++) {
+        struct packet_kept_run kept = packet_kept_run(&runs[i]);
+        memcpy(body + size, &kept, sizeof(kept));
+        size += sizeof(kept);
+    }
+    answer(fake, member, principal, PACKET_SESSION, body, size);
 }
 
 /* --- requests, as a leader's intake treats them ----------------------------------------------- */

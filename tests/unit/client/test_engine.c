@@ -315,7 +315,7 @@ static size_t draw_body(struct world *w, uint8_t kind, uint8_t *body)
         }
         return sizeof(head) + runs * sizeof(struct packet_result_run);
     }
-    if (kind == PACKET_SESSION && runs < 41) {
+    if (kind == PACKET_SESSION && runs < 42) {
         struct packet_session head = {.request = e->request,
                                       .session = e->session + rng_below(&w->rng, 2),
                                       .epoch = e->epoch + rng_below(&w->rng, 2),
@@ -324,9 +324,10 @@ static size_t draw_body(struct world *w, uint8_t kind, uint8_t *body)
                                       .answers = (uint8_t)(PACKET_OPEN + rng_below(&w->rng, 4)),
                                       .window = (uint16_t)rng_next(&w->rng),
                                       .ttl_ms = (uint32_t)rng_next(&w->rng),
+                                      .first = rng_next(&w->rng) >> rng_below(&w->rng, 64),
                                       .run_count = (uint16_t)runs};
         memcpy(body, &head, sizeof(head));
-        return sizeof(head) + runs * sizeof(struct packet_result_run);
+        return sizeof(head) + runs * sizeof(struct packet_kept_run);
     }
     return kind == PACKET_REDIRECT && runs > 5 ? sizeof(struct packet_redirect) : size;
 }

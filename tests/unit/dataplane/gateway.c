@@ -63,6 +63,7 @@ struct gateway *gateway_new(uint32_t nodes)
     CU_ASSERT_PTR_NOT_NULL_FATAL(g);
     g->bench = bench_new(nodes);
     g->principal = BENCH_CLIENT;
+    g->window = 16;
     for (uint32_t which = 0; which < 2; which++) {
         g->auth_memory[which] = aligned_alloc(64, auth_table_size(ASSOCIATIONS));
         g->auth[which] = auth_table_init(g->auth_memory[which], ASSOCIATIONS, principal_of(which),
@@ -157,7 +158,7 @@ uint64_t gateway_ask(struct gateway *g, uint8_t kind, const char *name, uint64_t
                      uint64_t replaces)
 {
     struct packet_session_request request = {
-        .open = {.process = process, .replaces = replaces, .ttl_ms = 5000, .window = 16},
+        .open = {.process = process, .replaces = replaces, .ttl_ms = 5000, .window = g->window},
         .request = ++g->request};
     memcpy(request.open.name, name, strlen(name));
     gateway_say(g, kind, &request, sizeof(request));
@@ -195,6 +196,21 @@ const struct packet_session *gateway_session(const struct gateway *g, uint64_t r
             g->answer[i - 1].u.session.request == request)
             return &g->answer[i - 1].u.session;
     return NULL;
+}
+
+struct packet_result_run gateway_kept(const struct packet_session *answer, uint64_t number)
+{
+    const struct packet_kept_run *kept = (const void *)(answer + 1);
+    uint64_t at = answer->first;
+    for (uint32_t i = 0; i < answer->run_count; at += kept[i++].count) {
+        if (number < at || number >= at + kept[i].count)
+            continue;
+        struct packet_result_run run = packet_result_run(&kept[i], number);
+        run.count = 1;
+        run.feed = run.feed == 0 ? 0 : run.feed + (number - at);
+        return run;
+    }
+    return (struct packet_result_run){.number = number, .status = MACHINE_UNKNOWN};
 }
 
 const struct packet_redirect *gateway_redirect(const struct gateway *g)

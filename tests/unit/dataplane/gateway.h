@@ -26,6 +26,7 @@ struct gateway {
     void *auth_memory[2];
     struct auth_table *auth[2]; /* of BENCH_CLIENT, and of another principal */
     uint64_t session, epoch, request;
+    uint16_t window; /* that OPEN asks for */
     uint32_t count;
     struct gateway_answer answer[GATEWAY_ANSWERS_MAX];
 };
@@ -60,6 +61,9 @@ void gateway_open(struct gateway *g, const char *name, uint64_t process);
 const struct packet_result_run *gateway_result(const struct gateway *g, uint64_t number);
 /* The answer to a request, or NULL. */
 const struct packet_session *gateway_session(const struct gateway *g, uint64_t request);
+/* The kept result of a number in a session answer, as a run of one; status UNKNOWN: it is not told.
+ */
+struct packet_result_run gateway_kept(const struct packet_session *answer, uint64_t number);
 /* The newest redirection, or NULL. */
 const struct packet_redirect *gateway_redirect(const struct gateway *g);
 

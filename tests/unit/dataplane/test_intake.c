@@ -211,6 +211,37 @@ static void h16_a_doubled_request_gets_the_same_answer(void)
     gateway_free(g);
 }
 
+static void a_resume_tells_every_result_of_the_window(void)
+{
+    /* 70 messages, each with a clock stamp of its own, so that none shares a run with another; the
+     * gateway loses its memory. All 64 that are kept must come with the answer. */
+    struct gateway *g = gateway_new(1);
+    g->window = KEEL_SESSION_WINDOW_MAX;
+    gateway_open(g, "gateway", 77);
+    for (uint64_t n = 1; n <= 70; n++) {
+        gateway_submit(g, n, 1, n - 1, 0);
+        gateway_run(g, 2);
+    }
+    CU_ASSERT_EQUAL(g->leader->machine->feed_next, 71);
+    gateway_forget(g);
+    uint64_t request = gateway_ask(g, PACKET_RESUME, "gateway", 78, g->epoch);
+    gateway_run(g, 20);
+    const struct packet_session *answer = gateway_session(g, request);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+    CU_ASSERT_EQUAL(answer->last, 70);
+    CU_ASSERT_EQUAL(answer->first, 7);
+    CU_ASSERT_EQUAL(answer->run_count, KEEL_SESSION_WINDOW_MAX);
+    uint64_t utc_ns = 0;
+    for (uint64_t n = 7; n <= 70; n++) {
+        struct packet_result_run run = gateway_kept(answer, n);
+        CU_ASSERT_EQUAL(run.status, MACHINE_SEQUENCED);
+        CU_ASSERT_EQUAL(run.feed, n);
+        CU_ASSERT_TRUE(run.utc_ns > utc_ns);
+        utc_ns = run.utc_ns;
+    }
+    gateway_free(g);
+}
+
 static void h17_only_the_owner_has_a_say(void)
 {
     /* H17: another gateway, with a good key of its own, submits into this session, ends it, asks.
@@ -419,6 +450,7 @@ int main(void)
          h15_the_epoch_changes_when_the_resume_is_appended},
         {"H15: a refused resume gives the epoch back", h15_a_refused_resume_gives_the_epoch_back},
         {"H16: a doubled request gets the same answer", h16_a_doubled_request_gets_the_same_answer},
+        {"a resume tells every result of the window", a_resume_tells_every_result_of_the_window},
         {"H17: only the owner has a say", h17_only_the_owner_has_a_say},
         {"an unknown session is said to be unknown", an_unknown_session_is_said_to_be_unknown},
         {"an ended session takes nothing and tells what it knows",
