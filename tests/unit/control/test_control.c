@@ -177,6 +177,53 @@ static void the_head_stays_behind_the_older_checkpoint(void)
     bench_free(b);
 }
 
+/* Ends and begins days until the ring takes no more; false: it took BENCH_SLOTS of them. */
+static bool fill_rings(struct bench *b, uint32_t id)
+{
+    char name[KEEL_DAY_NAME_SIZE + 1] = "DAY1      ";
+    for (uint32_t i = 0; i < BENCH_SLOTS; i++) {
+        struct entry_day body;
+        memset(&body, 0, sizeof(body));
+        if (bench_day_end(b, id, name).result != CONTROL_APPLIED)
+            return true;
+        for (uint32_t k = 0, rest = i; k < 4; k++, rest /= 26)
+            name[3 + k] = (char)('A' + rest % 26);
+        memcpy(body.name, name, sizeof(body.name));
+        if (bench_ask(b, id, ENTRY_DAY_BEGIN, &body, sizeof(body)).result != CONTROL_APPLIED)
+            return true;
+    }
+    return false;
+}
+
+static void h8_full_rings_become_free_again(void)
+{
+    /* H8: no checkpoint can be written anywhere, the rings fill up, leaders step down and elections
+     * take what slots are left; then checkpoints can be written again. Nothing can be appended, so
+     * nothing new is applied: the older checkpoint must reach the newer one's index all the same,
+     * and a slot must be left for the page that states the new head. */
+    struct bench *b = bench_new(3);
+    b->tweak.control.checkpoint_ms = 100;
+    for (uint32_t i = 1; i <= 3; i++)
+        b->node[i].store.lose_blocking = true;
+    start_all(b);
+    uint32_t id = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(id, 0);
+    CU_ASSERT_TRUE_FATAL(fill_rings(b, id));
+    bench_run(b, 8000);
+    for (uint32_t i = 1; i <= 3; i++) {
+        CU_ASSERT_EQUAL(bench_control(b, i).checkpoints, 0);
+        b->node[i].store.lose_blocking = false;
+    }
+    bench_run(b, 3 * CONTROL_CHECKPOINT_RETRY_MS);
+    id = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(id, 0);
+    for (uint32_t i = 1; i <= 3; i++)
+        CU_ASSERT_TRUE(bench_status(b, i).ring.head_page > BENCH_SLOTS / 8);
+    CU_ASSERT_FALSE(fill_rings(b, id) && bench_control(b, id).checkpoints < 4);
+    CU_ASSERT_EQUAL(b->digests_differ, 0);
+    bench_free(b);
+}
+
 static void a_checkpoint_that_fails_is_said_and_repeated(void)
 {
     struct bench *b = bench_new(1);
@@ -431,6 +478,7 @@ int main(void)
         {"H14: no checkpoint above the local log", h14_no_checkpoint_above_the_local_log},
         {"the head stays behind the older checkpoint, over a lap",
          the_head_stays_behind_the_older_checkpoint},
+        {"H8: full rings become free again", h8_full_rings_become_free_again},
         {"a checkpoint that fails is said and repeated",
          a_checkpoint_that_fails_is_said_and_repeated},
         {"a follower names the leader", a_follower_names_the_leader},
