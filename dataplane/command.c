@@ -20,6 +20,11 @@ bool notice_datagram(struct replica *r, const struct frame_datagram *datagram)
         metric_add(&r->metrics.drop[DROP_BODY], 1);
         return false;
     }
+    /* Anybody may send these: a flood of them must leave room for what was authenticated. */
+    if (spsc_room(&r->notices) <= LINK_CONTROL_NOTICES / 2) {
+        metric_add(&r->metrics.drop[DROP_CONTROL_FULL], 1);
+        return false;
+    }
     struct notice *notice = notice_begin(r, NOTICE_DATAGRAM);
     if (notice == NULL)
         return false;

@@ -137,7 +137,8 @@ static void submit(struct replica *r, uint32_t principal, const struct entry_mes
         return;
     }
     struct intake_slot *slot = overlay(r, session);
-    metric_set(&slot->heard_ns, r->now_ns);
+    if (slot->epoch == messages->epoch) /* a life that is over keeps nothing alive */
+        metric_set(&slot->heard_ns, r->now_ns);
     uint64_t first = messages->number, last = first + messages->count - 1;
     if (first <= session->last) /* also for the older epoch: what was decided stays decided */
         answer_duplicates(r, session, messages, last < session->last ? last : session->last);

@@ -154,7 +154,7 @@ uint32_t step_durable(struct replica *r)
 {
     bool failed;
     uint64_t durable_lsn = ring_durable_lsn(r->ring, &failed);
-    if (failed && !r->raft.failed) {
+    if (failed && !r->raft.failed && !r->raft.stopped) {
         struct raft_in in = {.event = RAFT_EV_FAILED};
         step(r, &in, NULL, NULL);
         replica_stop(r, "a write to the drive failed: this replica neither votes nor acknowledges "

@@ -416,6 +416,57 @@ static void h8_no_room_is_said_and_counts_as_waiting(void)
     gateway_free(g);
 }
 
+static void a_life_that_is_over_keeps_nothing_alive(void)
+{
+    /* The session was resumed and its new owner died; the older process goes on sending. */
+    struct gateway *g = opened(1);
+    struct intake_slot *slot = NULL;
+    for (uint32_t i = 0; i < g->leader->intake->slots; i++)
+        if (g->leader->intake->slot[i].session == g->session)
+            slot = &g->leader->intake->slot[i];
+    CU_ASSERT_PTR_NULL(slot); /* first used by the first packet */
+    gateway_ask(g, PACKET_RESUME, "gateway", 78, g->epoch);
+    gateway_run(g, 20);
+    for (uint32_t i = 0; i < g->leader->intake->slots; i++)
+        if (g->leader->intake->slot[i].session == g->session)
+            slot = &g->leader->intake->slot[i];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
+    uint64_t heard_ns = slot->heard_ns;
+    gateway_run(g, 50);
+    gateway_submit(g, 1, 1, 0, 0);
+    CU_ASSERT_EQUAL(slot->heard_ns, heard_ns);
+    g->epoch = slot->epoch;
+    gateway_submit(g, 1, 1, 0, 0);
+    CU_ASSERT_TRUE(slot->heard_ns > heard_ns);
+    gateway_run(g, 20);
+    gateway_free(g);
+}
+
+static void a_flood_of_handshakes_leaves_room_for_keepalives(void)
+{
+    /* Control takes no turns; anybody on the network sends HELLOs; sessions must not die of it. */
+    struct gateway *g = opened(1);
+    struct replica *r = g->leader;
+    uint8_t bytes[64] = {PACKET_MAGIC, PACKET_VERSION, PACKET_HELLO};
+    struct frame_datagram hello = {.from = {.ip = 0x0a000050, .port = 1},
+                                   .to_port = 7400,
+                                   .payload = bytes,
+                                   .size = sizeof(bytes)};
+    uint32_t taken = 0;
+    while (taken < 2 * LINK_CONTROL_NOTICES && notice_datagram(r, &hello))
+        taken++;
+    CU_ASSERT_TRUE(taken > 0 && taken <= LINK_CONTROL_NOTICES / 2);
+    CU_ASSERT_EQUAL(r->metrics.drop[DROP_CONTROL_FULL], 1);
+    struct packet_session_end alive = {.session = g->session, .epoch = g->epoch, .request = 900};
+    gateway_say(g, PACKET_KEEPALIVE, &alive, sizeof(alive));
+    CU_ASSERT_EQUAL(r->metrics.drop[DROP_CONTROL_FULL], 1);
+    gateway_run(g, 50);
+    const struct packet_session *answer = gateway_session(g, 900);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+    CU_ASSERT_EQUAL(answer->status, MACHINE_SEQUENCED);
+    gateway_free(g);
+}
+
 static void nonsense_is_dropped(void)
 {
     struct gateway *g = opened(1);
@@ -460,6 +511,9 @@ int main(void)
         {"a new leader answers for the old one's entries",
          a_new_leader_answers_for_the_old_ones_entries},
         {"H8: no room is said and counts as waiting", h8_no_room_is_said_and_counts_as_waiting},
+        {"a life that is over keeps nothing alive", a_life_that_is_over_keeps_nothing_alive},
+        {"a flood of handshakes leaves room for keepalives",
+         a_flood_of_handshakes_leaves_room_for_keepalives},
         {"nonsense is dropped", nonsense_is_dropped},
         {0}};
     return unit_main("intake", tests);
