@@ -22,10 +22,10 @@ enum {
     PRINCIPAL_FIRST = 100,
     COUNT_MAX = 1000000,
     SAMPLES_MAX = 1 << 22,
-    WARM = 200,            /* messages before those measured, latency */
-    WARM_NS = 1000000000,  /* ... and time, throughput */
-    STUCK_NS = 2000000000, /* nothing answered for so long: the run has failed */
-    LOST_NS = 10000000     /* an answer that comes later than this was resent: counted apart */
+    WARM = 200,           /* messages before those measured, latency */
+    WARM_NS = 1000000000, /* ... and time, throughput */
+    STUCK_S = 10,         /* nothing answered for so long: the run has failed */
+    LOST_NS = 10000000    /* an answer that comes later than this was resent: counted apart */
 };
 
 struct load {
@@ -137,9 +137,9 @@ static bool stuck(struct load *load, uint64_t before)
     uint64_t now = now_ns();
     if (load->answered != before || load->answered_ns == 0)
         load->answered_ns = now;
-    if (now - load->answered_ns < STUCK_NS)
+    if (now - load->answered_ns < STUCK_S * UINT64_C(1000000000))
         return false;
-    fprintf(stderr, "keel-load: no answer for 2 s: %s\n", keel_problem(load->keel[0]));
+    fprintf(stderr, "keel-load: no answer for %d s: %s\n", STUCK_S, keel_problem(load->keel[0]));
     return true;
 }
 
