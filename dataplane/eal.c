@@ -314,6 +314,9 @@ int eal_init(const struct eal_options *options, struct eal_facts *facts, char *w
     eal_quiet_begin();
     int done = rte_eal_init(eal.argc, argv);
     eal_quiet_end();
+    /* Without files to share, EAL's folder is empty and stays so: without this each start of each
+     * process would leave one behind, also if it is killed. Any other is not empty and stays. */
+    rmdir(rte_eal_get_runtime_dir());
     if (done < 0) {
         error = rte_errno == 0 ? EIO : rte_errno;
         snprintf(why, why_size, "starting DPDK with %s: %s: it said: %s", facts->line,

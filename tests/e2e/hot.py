@@ -55,6 +55,15 @@ class Watched:
         self.order('report')
         return self.answer('report')
 
+    def close(self):
+        """The end of its orders ends it, and it cleans up; if not, it is killed."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
     def switches(self):
         """Times that the thread gave the core away by itself, and that it was taken from it."""
         text = read('/proc/%d/task/%d/status' % (self.facts['pid'], self.facts['tid']))
@@ -167,10 +176,10 @@ def run(options, directory):
             raise Failure('keel-hot ends with %d: %s' % (
                 hot.process.returncode, read(hot.errors)[-300:]))
     finally:
-        for process in (strace.process if strace else None, hot.process):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+        if strace is not None and strace.process.poll() is None:
+            strace.process.kill()
+            strace.process.wait()
+        hot.close()
 
 
 def interrupted(number, frame):
@@ -189,6 +198,9 @@ def main():
     except Failure as failure:
         say('FAILED: %s' % failure)
         return 1
+    except KeyboardInterrupt:
+        say('interrupted')
+        return 130
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     say('hot: no system call and no allocation on the seq thread: all of it holds')
