@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import Cluster, Failure, read  # noqa: E402
+from cluster import Cluster, read  # noqa: E402
 from parts import (COMMON, ELECTION_MS, Parts, answered, expect, in_order, interrupted,  # noqa: E402
                    proven, wait_end, write_messages)
 import storm_admin  # noqa: E402
