@@ -31,7 +31,7 @@ import set_a
 SETS = {"a": set_a.MUTANTS}
 LEAST_BY_SIMULATOR = 9
 JUDGED_SEEDS = 4
-BUILD_S, SIMULATE_S, TEST_S = 600, 300, 600
+BUILD_S, SIMULATE_S, TEST_S = 900, 900, 900
 
 
 class Trouble(Exception):
@@ -175,7 +175,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", choices=sorted(SETS), default="a")
     parser.add_argument("--only", help="one mutant, by its name")
-    parser.add_argument("--seeds", type=int, default=100, help="the most that the simulator tries")
+    parser.add_argument("--seeds", type=int, default=60, help="the most that the simulator tries")
     options = parser.parse_args()
     mutants = [m for m in SETS[options.set] if options.only in (None, m["name"])]
     if not mutants:

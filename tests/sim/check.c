@@ -32,6 +32,7 @@ void check_free(struct world *world)
         return;
     free(c->chain);
     free(c->digest);
+    free(c->term);
     free(c->message);
     free(c->order);
     free(c->session);
@@ -229,6 +230,8 @@ static void check_index(struct world *world, struct node *node, uint64_t index)
                    (unsigned long)index, held, world->knobs.nodes);
     c->chain[index] = chain;
     c->committed = index;
+    c->term = check_grown(c->term, &c->term_cap, index, sizeof(*c->term));
+    c->term[index] = r->raft.term;
     take(world, node, entry);
 }
 
@@ -253,12 +256,15 @@ static void check_leader(struct world *world, struct node *node)
         world_fail(world, "two leaders in term %lu: %u and %u", (unsigned long)raft->term, *known,
                    node->id);
     *known = (uint8_t)node->id;
-    /* Leader completeness (figure 3.2): a new leader holds every committed entry. */
-    uint64_t chain = ring_chain(node->replica->ring, c->committed);
-    if (raft->log.last < c->committed ||
-        (c->committed > 0 && chain != 0 && chain != c->chain[c->committed]))
+    /* Leader completeness (figure 3.2): a new leader holds all that was committed in earlier terms.
+     * (Who was paused may learn late that it had won an old term.) */
+    uint64_t index = c->committed;
+    while (index > 0 && c->term[index] >= raft->term)
+        index--;
+    uint64_t chain = ring_chain(node->replica->ring, index);
+    if (raft->log.last < index || (index > 0 && chain != 0 && chain != c->chain[index]))
         world_fail(world, "node %u leads term %lu without the committed index %lu", node->id,
-                   (unsigned long)raft->term, (unsigned long)c->committed);
+                   (unsigned long)raft->term, (unsigned long)index);
 }
 
 static void check_commit(struct world *world, struct node *node)

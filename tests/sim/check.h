@@ -32,6 +32,7 @@ struct checker {
     uint8_t leader[CHECK_TERMS]; /* by term */
     uint64_t committed, acked, acked_index;
     uint64_t *chain, chain_cap;   /* by index, up to committed */
+    uint64_t *term, term_cap;     /* of who committed it first, by index */
     uint64_t *digest, digest_cap; /* of the checker's own machine, by index */
     struct machine *machine;
     struct machine_outcome outcome;
