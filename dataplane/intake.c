@@ -334,6 +334,10 @@ uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uin
         return 0;
     struct entry *entry = frame_entry(r, entry_kind, r->id, body_size);
     memcpy(entry + 1, body, body_size);
+    if (!entry_check(entry, entry->size)) { /* followers would refuse it, and all that follows */
+        metric_add(&r->metrics.drop[DROP_BODY], 1);
+        return 0; /* the next reservation takes its place */
+    }
     step_append(r, entry);
     return entry->index;
 }

@@ -49,8 +49,8 @@ void intake_init(struct intake *intake, const struct genesis *genesis);
 HOT void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const void *body,
                        size_t size);
 
-/* An entry of the leader's own (control's proposal): kind and body. Returns its index, 0 when not
- * leader or without room. */
+/* An entry of the leader's own (control's proposal): kind and body. Returns its index, 0 when
+ * malformed, not leader or without room. */
 uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uint16_t body_size);
 
 /* A session entry was applied: forgets the pending request and answers it; brings the overlay in

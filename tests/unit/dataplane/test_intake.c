@@ -467,6 +467,22 @@ static void a_flood_of_handshakes_leaves_room_for_keepalives(void)
     gateway_free(g);
 }
 
+static void a_malformed_entry_of_its_own_is_not_appended(void)
+{
+    /* In the log it would stop every follower for good: their decoders refuse the packet. */
+    struct gateway *g = opened(3);
+    struct entry_day day = {"  no day ", {0}};
+    uint64_t last = ring_last_index(g->leader->ring);
+    CU_ASSERT_EQUAL(intake_own(g->leader, ENTRY_DAY_BEGIN, &day, sizeof(day)), 0);
+    CU_ASSERT_EQUAL(ring_last_index(g->leader->ring), last);
+    CU_ASSERT_EQUAL(intake_own(g->leader, 77, &day, sizeof(day)), 0);
+    gateway_run(g, 5);
+    gateway_submit(g, 1, 1, 0, 0);
+    gateway_run(g, 20);
+    CU_ASSERT_EQUAL(feed_of(g, 1), 1);
+    gateway_free(g);
+}
+
 static void nonsense_is_dropped(void)
 {
     struct gateway *g = opened(1);
@@ -514,6 +530,8 @@ int main(void)
         {"a life that is over keeps nothing alive", a_life_that_is_over_keeps_nothing_alive},
         {"a flood of handshakes leaves room for keepalives",
          a_flood_of_handshakes_leaves_room_for_keepalives},
+        {"a malformed entry of its own is not appended",
+         a_malformed_entry_of_its_own_is_not_appended},
         {"nonsense is dropped", nonsense_is_dropped},
         {0}};
     return unit_main("intake", tests);
