@@ -12,6 +12,7 @@ enum {
     NODE_BUSY_NS = 2000,
     NODE_CONTROL_NS = 1000000,
     NODE_LOOK_NS = 100000000,
+    NODE_CHECKPOINT_MS = 200,
     NODE_CHECKPOINT_BLOCKS = 128
 };
 
@@ -100,6 +101,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     for (uint32_t i = 0; i < world->knobs.guests; i++)
         o->feed.consumer[i] = 0x0a000064u + i;
     o->control.checkpoint_pages = world->knobs.slots / 8;
+    o->control.checkpoint_ms = NODE_CHECKPOINT_MS; /* often: also while the own drive lags (H14) */
 }
 
 static bool assemble(struct world *world, struct node *node, struct sim_process *process)
