@@ -48,8 +48,10 @@ static bool send_from_window(struct replica *r, struct raft_msg *msg)
     return true;
 }
 
-/* Chain and term before entry `index` of a page, as the page and its head tell them. */
-static void before(const struct ring_page *page, uint64_t index, struct raft_msg *msg)
+/* Chain and term before entry `index` of a page, as the page and its head tell them. False if the
+ * term is not to be told: the last eight pages held no entry. A wrong one would read as corruption
+ * (H6). */
+static bool before(const struct ring_page *page, uint64_t index, struct raft_msg *msg)
 {
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
     uint64_t chain = page->self.chain_before;
@@ -61,11 +63,12 @@ static void before(const struct ring_page *page, uint64_t index, struct raft_msg
     msg->prev_chain = chain;
     if (index > page->self.first_index) {
         msg->prev_term = page->self.entry_term;
-        return;
+        return true;
     }
     for (uint32_t i = 0; msg->prev_term == 0 && i < RING_PREDECESSORS; i++)
         if (page->before[i].count > 0 && page->before[i].first_index < index)
             msg->prev_term = page->before[i].entry_term;
+    return msg->prev_term != 0 || msg->prev_index == 0;
 }
 
 /* Sends what a reread page holds for its peer: at most three packets, each within its flights. */
@@ -83,7 +86,10 @@ static void send_from_page(struct replica *r, uint8_t peer, const struct ring_pa
         struct port_frame frame;
         if (!send_begin(r, &frame))
             return;
-        before(page, first, &msg);
+        if (!before(page, first, &msg)) {
+            port_free(r->port, &frame, 1);
+            return;
+        }
         msg.entry_term = page->self.entry_term;
         uint8_t *entries = (uint8_t *)send_body(&frame) + KEEL_APPEND_HEAD_SIZE;
         const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
