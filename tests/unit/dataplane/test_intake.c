@@ -191,6 +191,25 @@ static void h15_a_refused_resume_gives_the_epoch_back(void)
     gateway_free(g);
 }
 
+static void h15_a_resume_behind_an_end_gives_the_epoch_back(void)
+{
+    /* H15: an end and a resume are appended in this order; the resume is refused when it is
+     * applied, and the overlay says again what the machine says. */
+    struct gateway *g = opened(3);
+    struct packet_session_end end = {.session = g->session, .epoch = g->epoch, .request = 900};
+    gateway_say(g, PACKET_END, &end, sizeof(end));
+    uint64_t request = gateway_ask(g, PACKET_RESUME, "gateway", 78, g->epoch);
+    const struct machine_session *session = machine_session(g->leader->machine, g->session);
+    uint32_t slot = machine_slot(g->leader->machine, session);
+    CU_ASSERT_NOT_EQUAL(g->leader->intake->slot[slot].epoch, g->epoch);
+    gateway_run(g, 20);
+    const struct packet_session *answer = gateway_session(g, request);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+    CU_ASSERT_NOT_EQUAL(answer->status, MACHINE_SEQUENCED);
+    CU_ASSERT_EQUAL(g->leader->intake->slot[slot].epoch, g->epoch);
+    gateway_free(g);
+}
+
 static void h16_a_doubled_request_gets_the_same_answer(void)
 {
     /* H16: the copy that comes while the first is under way, and the one after, make no new epoch.
@@ -516,6 +535,8 @@ int main(void)
         {"H15: the epoch changes when the resume is appended",
          h15_the_epoch_changes_when_the_resume_is_appended},
         {"H15: a refused resume gives the epoch back", h15_a_refused_resume_gives_the_epoch_back},
+        {"H15: a resume behind an end gives the epoch back",
+         h15_a_resume_behind_an_end_gives_the_epoch_back},
         {"H16: a doubled request gets the same answer", h16_a_doubled_request_gets_the_same_answer},
         {"a resume tells every result of the window", a_resume_tells_every_result_of_the_window},
         {"H17: only the owner has a say", h17_only_the_owner_has_a_say},

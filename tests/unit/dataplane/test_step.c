@@ -89,7 +89,7 @@ static void acknowledge(struct bench *b, uint8_t from, uint64_t match)
 static void fill_window(struct bench *b)
 {
     struct replica *r = replica_of(b);
-    struct entry_boot body = {.replica = 1, .boot = 1, .boot_id = 1};
+    struct entry_boot body = {.replica = 1, .incarnation = 0x1001, .boot = 1, .boot_id = 1};
     uint32_t taken = 0;
     acknowledge(b, 2, r->raft.noop_index);
     CU_ASSERT_TRUE_FATAL(intake_open(r));
@@ -157,7 +157,7 @@ static void lsns_agree_with_the_ring(void)
     struct replica *r = replica_of(b);
     CU_ASSERT_TRUE_FATAL(leads(b));
     acknowledge(b, 2, r->raft.noop_index);
-    struct entry_boot body = {.replica = 1, .boot = 1, .boot_id = 1};
+    struct entry_boot body = {.replica = 1, .incarnation = 0x1001, .boot = 1, .boot_id = 1};
     for (uint32_t i = 0; i < 300; i++) {
         for (uint32_t n = 0; n <= i % 5; n++)
             CU_ASSERT_NOT_EQUAL_FATAL(intake_own(r, ENTRY_BOOT, &body, sizeof(body)), 0);
@@ -189,7 +189,7 @@ static void a_failed_write_silences_for_good(void)
     struct replica *r = replica_of(b);
     CU_ASSERT_TRUE_FATAL(leads(b));
     b->node[1].store.fail_at = b->node[1].store.operations + 1;
-    struct entry_boot body = {.replica = 1, .boot = 1, .boot_id = 1};
+    struct entry_boot body = {.replica = 1, .incarnation = 0x1001, .boot = 1, .boot_id = 1};
     acknowledge(b, 2, r->raft.noop_index);
     CU_ASSERT_NOT_EQUAL(intake_own(r, ENTRY_BOOT, &body, sizeof(body)), 0);
     turns(b, 20);
