@@ -89,7 +89,8 @@ MUTANTS = [
     {
         "name": "checkpoint above the local log",
         "breaks": "a checkpoint is written only for an index within the durable position (H14)",
-        # Control takes seq's machine, which may have applied what the own drive does not hold yet.
+        # Control takes seq's machine, which may have applied what the own drive does not hold yet, and the
+        # ring's second look at the drive is gone too.
         "edits": [("control/checkpoint.c",
                    ".index = c->machine->applied,", ".index = c->replica->machine->applied,"),
                   ("control/checkpoint.c",
@@ -97,6 +98,9 @@ MUTANTS = [
                    ".chain = ring_chain(c->replica->ring, c->replica->machine->applied),"),
                   ("control/checkpoint.c",
                    "machine_encode(c->machine, c->checkpoint_bytes",
-                   "machine_encode(c->replica->machine, c->checkpoint_bytes")],
+                   "machine_encode(c->replica->machine, c->checkpoint_bytes"),
+                  ("dataplane/ring/checkpoint.c",
+                   "int result = index_is_here(disk, super, head);",
+                   "int result = head->index == 0 ? index_is_here(disk, super, head) : 0;")],
     },
 ]
