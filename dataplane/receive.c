@@ -67,8 +67,8 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     msg.to = (uint8_t)r->id;
     /* H22: it may have lain in the port's queue while this loop stood still */
     uint64_t lain_ns = r->now_ns - r->drained_ns;
-    msg.quorum_age_ns = msg.quorum_age_ns > UINT64_MAX - lain_ns ? UINT64_MAX
-                                                                 : msg.quorum_age_ns + lain_ns;
+    msg.quorum_age_ns =
+        msg.quorum_age_ns > UINT64_MAX - lain_ns ? UINT64_MAX : msg.quorum_age_ns + lain_ns;
     note_boot(r, id, from);
     note_witness(r, id, &msg);
     step_peer(r, &msg, entries, entries_size);

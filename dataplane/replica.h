@@ -107,7 +107,7 @@ struct replica {
     /* time, read once a turn */
     uint64_t now_ns, utc_ns;
     uint32_t utc_error_ns;
-    uint32_t proposing; /* entries framed since the last PROPOSE */
+    uint32_t proposing;  /* entries framed since the last PROPOSE */
     uint64_t drained_ns; /* the port was last seen empty: what comes now arrived since */
     uint64_t random_state;
     uint64_t started_ns;
