@@ -1,4 +1,4 @@
-"""./dev test e2e: real processes in namespaces under SIGKILLs, full and read-only devices, garbage and
+"""./dev test e2e: real processes in namespaces under SIGKILLs, full devices, garbage and
 operators' mistakes. Nothing that was acknowledged may be lost by any of it.
 
 Each thing that holds is one line `ok`, each that does not one line `FAIL`; exit 1 if there is one.

@@ -197,6 +197,17 @@ def replay(parts, c, source, count):
                 'alone: %d answers from the ring, %d from memory' % (count, drive, memory), after)
 
 
+def stand_still(process):
+    """SIGSTOP, and waits until it has reached every thread."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = '/proc/%d/task' % process.pid
+    until = time.monotonic() + 10
+    while any(read('%s/%s/stat' % (tasks, t)).rpartition(')')[2].split()[0] != 'T'
+              for t in os.listdir(tasks)):
+        expect(time.monotonic() < until, 'a process does not stand still after SIGSTOP')
+        time.sleep(0.01)
+
+
 def exit_codes(parts, c):
     done = run(c.program('keelctl'), '-s', c.path('nobody.sock'), 'status', check=False)
     check(parts, 'keelctl where no daemon is', done, 3, c.path('nobody.sock'))
@@ -206,8 +217,8 @@ def exit_codes(parts, c):
     follower = next(i for i in c.ids() if i != leader)
     check(parts, 'day end at a follower', ctl(c, follower, 'day', 'end', c.day), 5,
           'ask replica %d' % leader)
-    check(parts, 'day end of another day', ctl(c, leader, 'day', 'end', '20000101'), 1, c.day[:0])
-    c.replica[follower].send_signal(signal.SIGSTOP)
+    check(parts, 'day end of another day', ctl(c, leader, 'day', 'end', '20000101'), 1, 'refused')
+    stand_still(c.replica[follower])
     done = ctl(c, follower, 'status', timeout=1)
     c.replica[follower].send_signal(signal.SIGCONT)
     check(parts, 'keelctl of a daemon that does not answer', done, 4, 'no answer')
