@@ -32,6 +32,7 @@ enum {
     REPLICA_COMMANDS_MAX = 8,      /* control commands taken in one turn */
     REPLICA_PACKETS_PER_PEER = 16, /* AppendEntries packets to one peer in one turn */
     REPLICA_OUTBOX = 64,           /* frames gathered before they go to the port */
+    CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
     REPLICA_ANSWERS = 32           /* sessions answered in one turn */
 };
 
@@ -61,6 +62,19 @@ struct answer {
     uint64_t session;
     char day[KEEL_DAY_NAME_SIZE]; /* of its results; zeros: an earlier one, whose name is gone */
     struct port_frame frame;
+};
+
+/* Pages of the log on their way from the drive to a peer, in order. */
+struct catch_up_page {
+    uint64_t number;      /* of the page */
+    uint64_t first, last; /* live entries wanted of it */
+    bool here;
+    struct ring_read read; /* here: until it is released */
+};
+
+struct catch_up {
+    uint32_t count;
+    struct catch_up_page page[CATCH_UP_PAGES];
 };
 
 struct outbox {
@@ -133,12 +147,7 @@ struct replica {
     uint64_t log_base_ns, log_base_at_ns;
     uint64_t last_utc_ns, last_log_ns; /* of the newest entry in the log */
 
-    /* catching up peers from the drive: one reread under way for each */
-    struct {
-        bool asked;
-        uint64_t index;
-    } reread[RAFT_ID_MAX + 1];
-    uint32_t reread_mask; /* peers whose page is here: see replicate.c */
+    struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
 
     uint64_t noted_done; /* index up to which window pages were given back */
     bool feed_live;      /* the commit index of a leader has been learnt since the start */
@@ -204,6 +213,13 @@ HOT void step_append(struct replica *r, struct entry *entry);
 
 /* replicate.c: fills flights to the peers. */
 HOT uint32_t replicate(struct replica *r);
+HOT void replicate_send(struct replica *r, struct port_frame *frame, struct raft_msg *msg,
+                        uint32_t bytes);
+
+/* catch_up.c: the same for a peer whose next entry, index, lies behind the window. */
+uint32_t catch_up_arrived(struct replica *r);
+uint32_t catch_up(struct replica *r, uint8_t peer, uint64_t index);
+void catch_up_done(struct replica *r, uint8_t peer); /* the peer has reached the window */
 
 /* apply.c: committed entries go through the machine; results and feed items come out. */
 HOT uint32_t apply(struct replica *r);

@@ -1,0 +1,162 @@
+/* Peers behind the window: their entries come from the drive, by way of aux, a few pages ahead, so
+ * that a peer is served at the drive's rate and not a page a round trip.
+ *
+ * Each peer has a queue of pages in the order of the log: asked for, here, sent. A queue is given
+ * up when the peer turns out to stand elsewhere, or when this replica leads no more; what still
+ * comes for it then is put back unseen.
+ */
+#include "dataplane/replica.h"
+
+#include <string.h>
+
+/* Chain and term before entry `index` of a page, as the page and its head tell them. False if the
+ * term is not to be told: the last eight pages held no entry. A wrong one would read as corruption
+ * (H6). */
+static bool before(const struct ring_page *page, uint64_t index, struct raft_msg *msg)
+{
+    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+    uint64_t chain = page->self.chain_before;
+    for (uint64_t i = page->self.first_index; i < index; i++) {
+        const struct entry *entry = (const struct entry *)at;
+        chain = ring_chain_next(chain, entry);
+        at += entry->size;
+    }
+    msg->prev_chain = chain;
+    if (index > page->self.first_index) {
+        msg->prev_term = page->self.entry_term;
+        return true;
+    }
+    for (uint32_t i = 0; msg->prev_term == 0 && i < RING_PREDECESSORS; i++)
+        if (page->before[i].count > 0 && page->before[i].first_index < index)
+            msg->prev_term = page->before[i].entry_term;
+    return msg->prev_term != 0 || msg->prev_index == 0;
+}
+
+/* Sends what a reread page holds for its peer: at most four packets, each within its flights. */
+static void send_from_page(struct replica *r, uint8_t peer, const struct ring_page *page,
+                           uint64_t live_last)
+{
+    uint64_t end = page->self.first_index + page->self.count - 1;
+    if (end > live_last)
+        end = live_last;
+    struct raft_msg msg;
+    for (uint32_t n = 0; n < 4 && raft_append_next(&r->raft, peer, &msg); n++) {
+        uint64_t first = msg.prev_index + 1;
+        if (first < page->self.first_index || first > end)
+            return;
+        struct port_frame frame;
+        if (!send_begin(r, &frame))
+            return;
+        if (!before(page, first, &msg)) {
+            port_free(r->port, &frame, 1);
+            return;
+        }
+        msg.entry_term = page->self.entry_term;
+        uint8_t *entries = (uint8_t *)send_body(&frame) + KEEL_APPEND_HEAD_SIZE;
+        const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+        uint32_t bytes = 0;
+        msg.count = 0;
+        for (uint64_t i = page->self.first_index; i <= end; i++) {
+            const struct entry *entry = (const struct entry *)at;
+            at += entry->size;
+            if (i < first)
+                continue;
+            if (bytes + entry->size > KEEL_ENTRY_MAX)
+                break;
+            memcpy(entries + bytes, entry, entry->size);
+            bytes += entry->size;
+            msg.count++;
+        }
+        replicate_send(r, &frame, &msg, bytes);
+        step_sent(r, peer, first + msg.count - 1, bytes);
+    }
+}
+
+static void drop_head(struct replica *r, struct catch_up *queue)
+{
+    if (queue->page[0].here)
+        ring_read_release(r->ring, RING_READER_SEQ, &queue->page[0].read);
+    queue->count--;
+    memmove(&queue->page[0], &queue->page[1], queue->count * sizeof(queue->page[0]));
+}
+
+static void give_up(struct replica *r, struct catch_up *queue)
+{
+    while (queue->count > 0)
+        drop_head(r, queue);
+}
+
+static struct catch_up_page *awaited(struct catch_up *queue, uint64_t index)
+{
+    for (uint32_t i = 0; i < queue->count; i++)
+        if (!queue->page[i].here && queue->page[i].first == index)
+            return &queue->page[i];
+    return NULL;
+}
+
+uint32_t catch_up_arrived(struct replica *r)
+{
+    struct ring_read read;
+    uint32_t work = 0;
+    if (r->raft.role != RAFT_LEADER)
+        for (uint8_t peer = 1; peer <= RAFT_ID_MAX; peer++)
+            give_up(r, &r->catch_up[peer]);
+    while (ring_read_poll(r->ring, RING_READER_SEQ, &read)) {
+        struct catch_up_page *page = awaited(&r->catch_up[read.tag], read.index);
+        metric_add(&r->metrics.reread_pages, 1);
+        if (page != NULL) {
+            page->here = true;
+            page->read = read;
+        } else {
+            ring_read_release(r->ring, RING_READER_SEQ, &read);
+        }
+        work++;
+    }
+    return work;
+}
+
+/* Asks for the pages that follow, up to the window. */
+static uint32_t ask_ahead(struct replica *r, uint8_t peer, uint64_t index)
+{
+    struct catch_up *queue = &r->catch_up[peer];
+    uint32_t asked = 0;
+    if (queue->count > 0)
+        index = queue->page[queue->count - 1].last + 1;
+    while (queue->count < CATCH_UP_PAGES && index < ring_window_first(r->ring)) {
+        uint64_t page, first, last;
+        if (!ring_span(r->ring, index, &page, &first, &last) ||
+            !ring_read_request(r->ring, RING_READER_SEQ, index, peer))
+            break;
+        queue->page[queue->count++] =
+            (struct catch_up_page){.number = page, .first = index, .last = last};
+        index = last + 1;
+        asked++;
+    }
+    return asked;
+}
+
+uint32_t catch_up(struct replica *r, uint8_t peer, uint64_t index)
+{
+    struct catch_up *queue = &r->catch_up[peer];
+    if (queue->count > 0 && index < queue->page[0].first)
+        give_up(r, queue); /* the peer went back: a loss, or a restart */
+    while (queue->count > 0 && index > queue->page[0].last)
+        drop_head(r, queue);
+    while (queue->count > 0 && queue->page[0].here) {
+        const struct catch_up_page *page = &queue->page[0];
+        if (page->read.result != 0 || page->read.page->page != page->number) {
+            give_up(r, queue);
+            break;
+        }
+        send_from_page(r, peer, page->read.page, page->last);
+        if (r->raft.peer[peer].next <= page->last)
+            break; /* no credit, or the next is not to be told: later */
+        drop_head(r, queue);
+    }
+    return ask_ahead(r, peer, r->raft.peer[peer].next);
+}
+
+void catch_up_done(struct replica *r, uint8_t peer)
+{
+    give_up(r, &r->catch_up[peer]);
+}
