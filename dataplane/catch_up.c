@@ -98,9 +98,11 @@ uint32_t catch_up_arrived(struct replica *r)
 {
     struct ring_read read;
     uint32_t work = 0;
-    if (r->raft.role != RAFT_LEADER)
+    if (r->catching_up && r->raft.role != RAFT_LEADER) {
         for (uint8_t peer = 1; peer <= RAFT_ID_MAX; peer++)
             give_up(r, &r->catch_up[peer]);
+        r->catching_up = false;
+    }
     while (ring_read_poll(r->ring, RING_READER_SEQ, &read)) {
         struct catch_up_page *page = awaited(&r->catch_up[read.tag], read.index);
         metric_add(&r->metrics.reread_pages, 1);
@@ -129,6 +131,7 @@ static uint32_t ask_ahead(struct replica *r, uint8_t peer, uint64_t index)
             break;
         queue->page[queue->count++] =
             (struct catch_up_page){.number = page, .first = index, .last = last};
+        r->catching_up = true;
         index = last + 1;
         asked++;
     }

@@ -148,6 +148,7 @@ struct replica {
     uint64_t last_utc_ns, last_log_ns; /* of the newest entry in the log */
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
+    bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
 
     uint64_t noted_done; /* index up to which window pages were given back */
     bool feed_live;      /* the commit index of a leader has been learnt since the start */
