@@ -14,7 +14,8 @@ sources=(consensus/*/*.c client/engine*.c client/order.c control/boots.c control
     control/startup.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c
     dataplane/feed.c dataplane/feed_request.c dataplane/frame.c dataplane/gate.c dataplane/intake.c
     dataplane/loop.c dataplane/metrics.c dataplane/neighbour.c dataplane/receive.c
-    dataplane/catch_up.c dataplane/replica.c dataplane/replicate.c dataplane/send.c dataplane/step.c dataplane/auth/*.c
+    dataplane/catch_up.c dataplane/replica.c dataplane/replicate.c dataplane/send.c
+    dataplane/step.c dataplane/auth/*.c
     dataplane/ring/*.c tests/sim/*.c)
 flags=(-std=gnu17 -w -I. -D_GNU_SOURCE -msse4.2 -fno-strict-aliasing)
 libraries=(-lcrypto -lisal -lIPSec_MB -linih)
