@@ -141,7 +141,7 @@ def head_stands(parts, options):
                         acknowledged, [c.log_tail(i) for i in c.ids()])
             memory.empty()
             c.leader(30)
-            gateway = c.publish(c.path('input'), 'gateway', 100, '--open-wait', 30)
+            gateway = c.publish(c.path('input'), 'gateway', 100, '--open-wait', 30, '--rate', 6000)
             wait_end(c, gateway, 'gateway', 60)
             parts.ok('with room again the same command goes on to %d messages' % count)
             parts.ok('equal digests at index %d' % c.wait_equal())
