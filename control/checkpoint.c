@@ -66,11 +66,12 @@ static void take_checkpoint(struct control *c)
 {
     size_t size = machine_encode(c->machine, c->checkpoint_bytes, c->checkpoint_cap);
     ENSURE(size > 0);
-    memset(c->checkpoint_bytes + size, 0, c->checkpoint_cap - size);
     int rc = write_checkpoint(c, size);
     if (rc != 0) {
-        c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_RETRY_MS * 1000000ull;
-        if (rc == -ERANGE) /* the drive lags behind what it will hold soon: not a fault */
+        bool lags = rc == -ERANGE; /* the drive, behind what it will hold soon: not a fault */
+        uint64_t pause_ms = lags ? CONTROL_CHECKPOINT_GAP_MS : CONTROL_CHECKPOINT_RETRY_MS;
+        c->checkpoint_not_before_ns = c->now_ns + pause_ms * 1000000ull;
+        if (lags)
             return;
         c->status.checkpoint_failures++;
         control_unwell(c, PART_CHECKPOINT,

@@ -410,7 +410,7 @@ bool startup_ready(struct startup *s, enum startup_result *result)
 {
     bool failed = false;
     *result = STARTUP_OK;
-    ring_turn(s->ring);
+    ring_turn(s->ring, 0); /* closes this boot's page */
     ring_disk_turn(s->ring);
     ring_aux_turn(s->ring);
     if (ring_boot_durable(s->ring))

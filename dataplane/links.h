@@ -13,7 +13,7 @@ enum {
     LINK_CONTROL_COMMANDS = 256, /* control -> seq */
     LINK_FEED_ITEMS = 16384,     /* seq -> feed */
     LINK_FEED_REQUESTS = 256,    /* seq -> feed */
-    NOTICE_SPANS = 8
+    NOTICE_SPANS = 32            /* control applies as many pages a round trip to seq */
 };
 
 /* --- seq -> control --- */

@@ -351,8 +351,12 @@ static void move_head(struct ring *ring)
  * don't count, hold nothing up; a loaded one fills pages and pays at most one more write's time.
  * Several small pages at once would shorten that wait, but each costs the drive a whole write:
  * where drives are shared or slow the sum is worse. Full pages go at once in any case, up to
- * flight_pages of them. */
-HOT uint32_t ring_turn(struct ring *ring)
+ * flight_pages of them.
+ *
+ * A seal costs a whole write and a slot. Where messages come one by one the next page bears witness
+ * just as well, so a seal waits until the ring has been quiet for a while. Until then its last page
+ * is no worse off than under load, where there is always one without a witness. */
+HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
 {
     bool failed;
     ring_durable_lsn(ring, &failed);
@@ -363,6 +367,8 @@ HOT uint32_t ring_turn(struct ring *ring)
     /* acquire: pairs with the release in ring_control_checkpoint(); both checkpoints are durable */
     ring_note_checkpoint(ring, __atomic_load_n(&ring->control_checkpoint, __ATOMIC_ACQUIRE));
     move_head(ring);
+    if (ring->dirty || durable_page < ring->tail)
+        ring->busy_ns = now_ns;
     if (!window_has_place(ring) || !tail_has_slot(ring))
         return 0;
     if (ring->dirty) {
@@ -372,7 +378,8 @@ HOT uint32_t ring_turn(struct ring *ring)
         return 0; /* something is in flight */
     } else if (ring->head == ring->head_stated &&
                (ring->sealed ||
-                ring->tail + 1 + RING_PAGES_TO_LEAD > ring->reusable + ring->window_pages)) {
+                ring->tail + 1 + RING_PAGES_TO_LEAD > ring->reusable + ring->window_pages ||
+                now_ns - ring->busy_ns < RING_SEAL_AFTER_NS)) {
         return 0; /* the last page is a seal and says all there is (H13), or a seal would take a
                      place of the window that a leader may need */
     }

@@ -28,7 +28,8 @@
 enum {
     RING_WINDOW_MIN = 64,
     RING_READS_MAX = 64,     /* rereads that one reader has asked for and not released */
-    RING_ENTRY_SIZE_MIN = 64 /* no kind of entry has a body smaller than 16 bytes */
+    RING_ENTRY_SIZE_MIN = 64, /* no kind of entry has a body smaller than 16 bytes */
+    RING_SEAL_AFTER_NS = 1000000
 };
 
 struct ring;
@@ -91,10 +92,10 @@ void ring_note_done(struct ring *ring, uint64_t index);
  */
 void ring_note_checkpoint(struct ring *ring, uint64_t index);
 
-/* Once a turn, after all appends: closes the open page if the disk can take it, writes a seal when
- * nothing is in flight, nothing waits and the newest durable page does not witness the last one
- * (H13). Returns pages closed. */
-uint32_t ring_turn(struct ring *ring);
+/* Once a turn, after all appends: closes the open page if the disk can take it; writes a seal when
+ * for RING_SEAL_AFTER_NS nothing was in flight and nothing waited, and the newest durable page does
+ * not witness the last one (H13). now_ns: any monotonic clock. Returns pages closed. */
+uint32_t ring_turn(struct ring *ring, uint64_t now_ns);
 
 /* --- seq: look up
  * ---------------------------------------------------------------------------------*/

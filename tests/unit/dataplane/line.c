@@ -185,7 +185,8 @@ void line_settle(struct line *line)
     struct ring *ring = line->world.ring;
     uint32_t quiet = 0;
     for (uint32_t turn = 0; turn < TURNS_MAX && quiet < 3; turn++) {
-        uint32_t work = ring_turn(ring) + ring_disk_turn(ring) + ring_aux_turn(ring);
+        uint32_t work = ring_turn(ring, line->world.now_ns += RING_SEAL_AFTER_NS) +
+                        ring_disk_turn(ring) + ring_aux_turn(ring);
         quiet = work == 0 ? quiet + 1 : 0;
     }
     CU_ASSERT_EQUAL_FATAL(quiet, 3);

@@ -343,7 +343,7 @@ static void a_window_page_is_never_reused_while_referenced(void)
             line_contact(line, 0);
         if (kind % 4 != 3)
             line_done(line);
-        ring_turn(line->world.ring);
+        ring_turn(line->world.ring, line->world.now_ns += RING_SEAL_AFTER_NS);
         ring_disk_turn(line->world.ring);
         ring_aux_turn(line->world.ring);
         ring_note_checkpoint(line->world.ring, line->applied);

@@ -80,7 +80,7 @@ static void seq_turn(struct line *line, uint64_t *random)
 {
     *random = *random * 6364136223846793005ull + 1442695040888963407ull;
     ring_note_checkpoint(line->world.ring, line->applied);
-    ring_turn(line->world.ring);
+    ring_turn(line->world.ring, line->world.now_ns += RING_SEAL_AFTER_NS);
     line_done(line);
     if ((*random >> 40) % 16 == 0)
         feed_contact(line->feed, line->now_ns, ring_recent_first(line->world.ring));

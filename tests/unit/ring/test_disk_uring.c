@@ -300,6 +300,7 @@ struct run {
     void *memory;
     size_t memory_size;
     struct ring_recovery found;
+    uint64_t now_ns;
 };
 
 static void run_start(struct run *run, const struct place *place, const struct ring_super *super,
@@ -357,7 +358,7 @@ static void drive(struct run *run, uint64_t to, uint64_t *lsn)
                 break;
             append(ring, ++*lsn);
         }
-        ring_turn(ring);
+        ring_turn(ring, run->now_ns += RING_SEAL_AFTER_NS);
         uint64_t durable_lsn = ring_durable_lsn(ring, &failed);
         durable = base_index + (durable_lsn > base_lsn ? durable_lsn - base_lsn : 0);
         ring_note_commit(ring, durable);
@@ -452,7 +453,7 @@ static void ring_with_restarts(void)
             if (lsn < boot * 500 + 1)
                 append(run.ring, ++lsn);
             ring_note_done(run.ring, ring_last_index(run.ring));
-            ring_turn(run.ring);
+            ring_turn(run.ring, run.now_ns += RING_SEAL_AFTER_NS);
             ring_disk_turn(run.ring);
             ring_aux_turn(run.ring);
         }

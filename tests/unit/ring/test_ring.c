@@ -197,6 +197,35 @@ static void quiet_ring_stays_quiet(void)
     world_free(&world);
 }
 
+static uint64_t seals(const struct world *world)
+{
+    struct ring_stats stats;
+    ring_stats(world->ring, &stats);
+    return stats.seals;
+}
+
+/* Entries that come one by one, each before the ring was quiet long enough, cost a page each and no
+ * seal; the last of them gets its witness all the same. */
+static void seal_waits_for_quiet(void)
+{
+    struct world world;
+    started(&world, 4);
+    world_settle(&world);
+    uint64_t tail = world.tail, before = seals(&world);
+    world.turn_ns = RING_SEAL_AFTER_NS / 10;
+    for (uint32_t i = 0; i < 20; i++) {
+        CU_ASSERT(world_append(&world, 1, 64));
+        for (uint32_t turn = 0; turn < 8; turn++)
+            world_turn(&world);
+    }
+    CU_ASSERT(world.tail == tail + 20 && seals(&world) == before);
+    for (uint32_t turn = 0; turn < 12; turn++)
+        world_turn(&world);
+    CU_ASSERT(world.tail == tail + 21 && seals(&world) == before + 1);
+    CU_ASSERT(world_page_head(&world, tail + 20)->durable_page == tail + 20);
+    world_free(&world);
+}
+
 static void boot_goes_alone(void)
 {
     struct world world;
@@ -459,6 +488,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"an idle ring sends at once, a busy one gathers", idle_sends_at_once},
         {"a seal in flight delays no entry", seal_does_not_delay},
+        {"a seal waits until the ring is quiet", seal_waits_for_quiet},
         {"a quiet ring stays quiet", quiet_ring_stays_quiet},
         {"the first page of a boot goes alone", boot_goes_alone},
         {"H11 durable is a prefix", h11_durable_is_a_prefix},

@@ -49,6 +49,7 @@ void world_init(struct world *world, uint64_t slots, uint32_t window_pages, uint
                 uint64_t seed)
 {
     memset(world, 0, sizeof(*world));
+    world->turn_ns = RING_SEAL_AFTER_NS;
     world->random = seed * 0x9e3779b97f4a7c15ull + 1;
     world->window_pages = window_pages;
     world->flight_pages = flight_pages;
@@ -284,7 +285,7 @@ bool world_truncate(struct world *world, uint64_t index, uint64_t term)
 uint32_t world_seq_turn(struct world *world)
 {
     struct world_state now = state_now(world);
-    uint32_t closed = ring_turn(world->ring);
+    uint32_t closed = ring_turn(world->ring, world->now_ns += world->turn_ns);
     note_closed(world, &now);
     return closed;
 }

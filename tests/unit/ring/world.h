@@ -36,7 +36,8 @@ struct world {
     struct genesis genesis;
     uint32_t window_pages, flight_pages;
     uint64_t boot;
-    uint64_t random; /* state of the generator */
+    uint64_t now_ns, turn_ns; /* a turn takes so long: at first as long as a seal waits */
+    uint64_t random;          /* state of the generator */
     /* the model: of what was given to the ring */
     uint64_t lsn, last, term;
     uint64_t entry_term;
