@@ -14,7 +14,7 @@ uint32_t loop_turn(struct replica *r)
     work += command_turn(r);
     work += step_tick(r);
     work += ring_turn(r->ring, now_ns); /* closes pages towards the drive */
-    work += step_durable(r);    /* durable position -> raft_step -> gate */
+    work += step_durable(r);            /* durable position -> raft_step -> gate */
     work += replicate(r);
     work += apply(r);
     work += answer_flush(r);

@@ -23,12 +23,9 @@ def tests(build, sanitized, named):
         ('format', False, 2, ['./dev', 'format', '--check']),
         ('unit', False, 10, ['meson', 'test', '-C', build, '--no-rebuild', '--num-processes',
                              str(os.cpu_count())]),
-    ]
-    if sanitized:
-        listed.append(('sanitized', False, 15, [
-            'meson', 'test', '-C', sanitized, '--no-rebuild', '--num-processes',
-            str(os.cpu_count()), '--timeout-multiplier', '5', '--no-suite', 'slow']))
-    listed += [
+        ('sanitized', False, 15, ['meson', 'test', '-C', sanitized, '--no-rebuild',
+                                  '--num-processes', str(os.cpu_count()), '--timeout-multiplier',
+                                  '5', '--no-suite', 'slow', '--no-suite', 'plain']),
         ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
                             str(os.cpu_count())]),
         ('determinism', False, 10, ['tests/sim/determinism.sh']),
@@ -36,10 +33,7 @@ def tests(build, sanitized, named):
         ('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
         ('demo', True, 4, e2e('demo.py')),
         ('sabotage', True, 6, e2e('sabotage_all.py')),
-        # Open: the device part finds a replica that does not catch up after rings were full; it runs
-        # when e2e is named.
-        ('e2e', True, 10, e2e('storm.py', *([] if named else [
-            '--only', 'storm', '--only', 'read-only', '--only', 'input', '--only', 'usage', '--only', 'admin']))),
+        ('e2e', True, 10, e2e('storm.py')),
         ('feed', True, 4, e2e('feed.py')),
         ('readme', True, 3, e2e('readme.py')),
         ('auth', True, 8, e2e('auth.py')),
@@ -88,10 +82,10 @@ def main():
     parser.add_argument('names', nargs='*')
     parser.add_argument('--list', action='store_true', help='name the tests')
     parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
-    parser.add_argument('--sanitized', help=argparse.SUPPRESS)
+    parser.add_argument('--sanitized', required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     build = os.path.abspath(options.build)
-    sanitized = os.path.abspath(options.sanitized) if options.sanitized else None
+    sanitized = os.path.abspath(options.sanitized)
     listed = tests(build, sanitized, bool(options.names))
     if options.list:
         print('\n'.join(t[0] for t in listed))

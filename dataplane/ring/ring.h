@@ -27,7 +27,7 @@
 
 enum {
     RING_WINDOW_MIN = 64,
-    RING_READS_MAX = 64,     /* rereads that one reader has asked for and not released */
+    RING_READS_MAX = 64,      /* rereads that one reader has asked for and not released */
     RING_ENTRY_SIZE_MIN = 64, /* no kind of entry has a body smaller than 16 bytes */
     RING_SEAL_AFTER_NS = 1000000
 };

@@ -80,6 +80,9 @@ struct gateway *gateway_new(uint32_t nodes)
 
 void gateway_free(struct gateway *g)
 {
+    for (uint32_t id = 1; id <= g->bench->count; id++)
+        if (g->bench->node[id].up)
+            send_flush(g->bench->node[id].start.replica); /* an answer that was still waiting */
     bench_free(g->bench);
     free(g->auth_memory[0]);
     free(g->auth_memory[1]);
