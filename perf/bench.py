@@ -91,7 +91,7 @@ def loop_report(loop, budget):
 
 def e2e_report(figures, budgets):
     lines = ["end to end: keeld in namespaces, af_packet ports, real files", e2e.report(figures)]
-    ratio = figures["latency"]["p50_ns"] / figures["floor"]["p50_ns"]
+    ratio = figures["latency"]["median"]["ratio"]
     for name in ("first_aim", "goal"):
         limit = budgets["latency_ratio"][name]
         lines.append(f"  {name.replace('_', ' '):<10} p50 within {limit} x the floor: "
