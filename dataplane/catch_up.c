@@ -9,10 +9,11 @@
 
 #include <string.h>
 
-/* Chain and term before entry `index` of a page, as the page and its head tell them. False if the
- * term is not to be told: the last eight pages held no entry. A wrong one would read as corruption
- * (H6). */
-static bool before(const struct ring_page *page, uint64_t index, struct raft_msg *msg)
+/* Chain and term before entry `index` of a page. False if the term is not to be told: the page is
+ * the first that is retained, and the last eight before it held no entry. A wrong one would read as
+ * corruption (H6). */
+static bool before(const struct replica *r, const struct ring_page *page, uint64_t index,
+                   struct raft_msg *msg)
 {
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
     uint64_t chain = page->self.chain_before;
@@ -22,10 +23,7 @@ static bool before(const struct ring_page *page, uint64_t index, struct raft_msg
         at += entry->size;
     }
     msg->prev_chain = chain;
-    if (index > page->self.first_index) {
-        msg->prev_term = page->self.entry_term;
-        return true;
-    }
+    msg->prev_term = ring_term(r->ring, msg->prev_index);
     for (uint32_t i = 0; msg->prev_term == 0 && i < RING_PREDECESSORS; i++)
         if (page->before[i].count > 0 && page->before[i].first_index < index)
             msg->prev_term = page->before[i].entry_term;
@@ -47,7 +45,7 @@ static void send_from_page(struct replica *r, uint8_t peer, const struct ring_pa
         struct port_frame frame;
         if (!send_begin(r, &frame))
             return;
-        if (!before(page, first, &msg)) {
+        if (!before(r, page, first, &msg)) {
             port_free(r->port, &frame, 1);
             return;
         }

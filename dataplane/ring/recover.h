@@ -90,6 +90,7 @@ struct ring_live {
     uint64_t page;
     uint64_t first_index; /* first entry of the page; entries up to the next live page's first - 1
                              count */
+    uint64_t term;        /* of its entries */
 };
 
 /* Judges the whole ring. `repair`: zeroes torn and left-over slots ahead of the tail durably and

@@ -11,7 +11,6 @@ typedef unsigned long long ull; /* for printf alone */
 
 struct live { /* what the public map says, and what it leaves out */
     struct ring_live at;
-    uint64_t term;
     uint64_t chain_before;
     bool missing; /* named by a successor, but bad itself */
 };
@@ -150,13 +149,14 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
     if (identity->count == 0)
         return;
     const struct live *before = walk->live_count > 0 ? &walk->live[walk->live_count - 1] : NULL;
-    if (before != NULL && identity->entry_term < before->term)
+    if (before != NULL && identity->entry_term < before->at.term)
         ring_damage_note(walk->found, RING_ROT_CHAIN,
                          "page %llu: entries of term %llu behind such of "
                          "term %llu",
-                         (ull)page, (ull)identity->entry_term, (ull)before->term);
-    struct live live = {.at = {.page = page, .first_index = identity->first_index},
-                        .term = identity->entry_term,
+                         (ull)page, (ull)identity->entry_term, (ull)before->at.term);
+    struct live live = {.at = {.page = page,
+                               .first_index = identity->first_index,
+                               .term = identity->entry_term},
                         .chain_before = identity->chain_before,
                         .missing = missing};
     if (live_push(walk, &live))
@@ -279,7 +279,7 @@ static void build_log(const struct walk *walk, struct ring_recovery *found)
             known = true;
         }
     if (!known && walk->live_count > 0) {
-        prev_term = walk->live[0].term;
+        prev_term = walk->live[0].at.term;
         first++;
     }
     raft_log_init(&found->log, first, prev_term);
@@ -290,7 +290,7 @@ static void build_log(const struct walk *walk, struct ring_recovery *found)
         if (from < first)
             from = first;
         if (next > from)
-            raft_log_append(&found->log, walk->live[i].term, next - from);
+            raft_log_append(&found->log, walk->live[i].at.term, next - from);
     }
 }
 

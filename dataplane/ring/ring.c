@@ -221,6 +221,7 @@ HOT void ring_commit(struct ring *ring, uint64_t lsn, bool framed)
         struct ring_live *live = ring_map_at(ring, ring->map_high);
         live->page = ring->tail;
         live->first_index = entry->index;
+        live->term = entry->term;
         ring->map_high++;
         ring->open_first = entry->index;
         ring->open_chain = ring->last_chain;

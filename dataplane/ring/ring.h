@@ -116,6 +116,8 @@ uint64_t ring_durable_page(const struct ring *ring);
 bool ring_boot_durable(const struct ring *ring);
 /* Page that holds index (the live version, an open page too), UINT64_MAX if none retained. */
 uint64_t ring_page_of(const struct ring *ring, uint64_t index);
+/* Term of a retained entry; 0 if index is not retained. */
+uint64_t ring_term(const struct ring *ring, uint64_t index);
 /* The live stretch of the page that holds index: its number and first and last live entries (a
  * later page may supersede its end). False if index is not retained or its page is not closed yet.
  */

@@ -85,6 +85,13 @@ uint64_t ring_page_of(const struct ring *ring, uint64_t index)
     return ring_map_at(ring, ring_map_find(ring, index))->page;
 }
 
+uint64_t ring_term(const struct ring *ring, uint64_t index)
+{
+    if (index > ring->last_index || index < ring_first_index(ring))
+        return 0;
+    return ring_map_at(ring, ring_map_find(ring, index))->term;
+}
+
 bool ring_span(const struct ring *ring, uint64_t index, uint64_t *page, uint64_t *first,
                uint64_t *last)
 {

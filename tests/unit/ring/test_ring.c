@@ -226,6 +226,36 @@ static void seal_waits_for_quiet(void)
     world_free(&world);
 }
 
+/* Twelve votes that came to nothing lie between two entries: a page's predecessors no longer tell
+ * the term before it, and a peer that needs just that page would never be served. The map does, also
+ * after a start. */
+static void terms_behind_votes(void)
+{
+    struct world world;
+    started(&world, 4);
+    CU_ASSERT(world_append(&world, 1, 64));
+    world_settle(&world);
+    uint64_t index = world.last;
+    for (uint32_t i = 0; i < 12; i++) {
+        world_hard(&world, world.term + 1, 1);
+        world_settle(&world);
+    }
+    uint64_t term = world.term + 1;
+    CU_ASSERT(world_append(&world, term, 64));
+    world_settle(&world);
+    for (uint32_t start = 0; start < 2; start++) {
+        CU_ASSERT(ring_term(world.ring, index) == 1 && ring_term(world.ring, index + 1) == term);
+        CU_ASSERT(ring_term(world.ring, index + 2) == 0 && ring_term(world.ring, 0) == 0);
+        uint64_t page, first, last;
+        CU_ASSERT(ring_span(world.ring, index + 1, &page, &first, &last));
+        for (uint32_t i = 0; i < RING_PREDECESSORS; i++)
+            CU_ASSERT(world_page_head(&world, page)->before[i].count == 0);
+        world_crash(&world);
+        world_start(&world);
+    }
+    world_free(&world);
+}
+
 static void boot_goes_alone(void)
 {
     struct world world;
@@ -490,6 +520,7 @@ int main(void)
         {"a seal in flight delays no entry", seal_does_not_delay},
         {"a seal waits until the ring is quiet", seal_waits_for_quiet},
         {"a quiet ring stays quiet", quiet_ring_stays_quiet},
+        {"terms are told behind many votes", terms_behind_votes},
         {"the first page of a boot goes alone", boot_goes_alone},
         {"H11 durable is a prefix", h11_durable_is_a_prefix},
         {"the window waits for what is not done", window_waits_for_done},
