@@ -93,6 +93,8 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_VOTE_REPLY:
     case PACKET_APPEND:
     case PACKET_APPEND_REPLY:
+    case PACKET_CHAIN_ASK:
+    case PACKET_CHAIN_TELL:
         peer_message(r, from, kind, body, size);
         return;
     case PACKET_SUBMIT:

@@ -86,6 +86,12 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
         replica_stop(r, "log chain contradicted by enough voters to prevent a quorum: this "
                         "replica's log is corrupt; replace it");
         break;
+    case RAFT_STOP_OUTVOTED:
+        replica_stop(r,
+                     "a quorum holds another log chain at an entry that this replica holds too: "
+                     "this replica's log is corrupt; restart it to have its ring judged, replace "
+                     "it if that refuses");
+        break;
     }
 }
 
@@ -104,10 +110,10 @@ void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *ent
 {
     step_propose(r); /* what intake framed in this burst was framed in this term */
     struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg};
-    if (msg->kind == RAFT_APPEND) {
+    if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
+    if (msg->kind == RAFT_APPEND)
         in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
-    }
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, msg, entries);
 }

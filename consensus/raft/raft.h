@@ -55,7 +55,9 @@ enum raft_msg_kind {
     RAFT_VOTE,
     RAFT_VOTE_REPLY,
     RAFT_APPEND, /* count 0: heartbeat or probe */
-    RAFT_APPEND_REPLY
+    RAFT_APPEND_REPLY,
+    RAFT_CHAIN_ASK, /* which log chain do you hold at (prev_index, prev_term)? (H6) */
+    RAFT_CHAIN_TELL
 };
 
 enum raft_append_status {
@@ -80,7 +82,8 @@ struct raft_msg {
     uint64_t prev_index; /* APPEND; VOTE and PREVOTE: the candidate's last index */
     uint64_t prev_term;  /* APPEND; VOTE and PREVOTE: the candidate's last term */
     uint64_t prev_chain; /* APPEND: log chain at prev_index (filled in by the caller), 0 unknown;
-                            APPEND_REPLY with RAFT_APPEND_CHAIN: the replier's own value */
+                            APPEND_REPLY with RAFT_APPEND_CHAIN: the replier's own value;
+                            CHAIN_ASK, CHAIN_TELL: the sender's own value */
     uint64_t entry_term; /* APPEND with count > 0 */
     uint64_t commit;     /* APPEND: the leader's commit index */
     uint64_t match;      /* APPEND_REPLY OK: durable up to here and equal to the leader's log */
@@ -110,7 +113,7 @@ struct raft_in {
     uint64_t now_ns;     /* monotone clock, any origin */
     uint64_t random;     /* fresh random bits, used for the election timeout */
     struct raft_msg msg; /* RECV */
-    uint64_t chain_mine; /* RECV of APPEND: own log chain at msg.prev_index, 0 unknown */
+    uint64_t chain_mine; /* RECV of APPEND, CHAIN_ASK: own log chain at msg.prev_index, 0 unknown */
     bool space;          /* RECV of APPEND: ring and window have room for its entries */
     uint32_t count;      /* PROPOSE */
     uint64_t lsn;        /* DURABLE */
@@ -127,7 +130,11 @@ struct raft_send {
     struct raft_msg msg;
 };
 
-enum raft_stop { RAFT_RUN = 0, RAFT_STOP_CHAIN = 1 /* contradicted by a blocking set (H6) */ };
+enum raft_stop {
+    RAFT_RUN = 0,
+    RAFT_STOP_CHAIN = 1,   /* a leader contradicted by a blocking set (H6) */
+    RAFT_STOP_OUTVOTED = 2 /* a follower alone with its chain against a quorum (H6) */
+};
 
 struct raft_out {
     /* persist, in this order */
@@ -217,6 +224,11 @@ struct raft {
     uint32_t denied;
     uint32_t contradicted; /* leader: voters that reported another chain (H6) */
     uint32_t waiting;      /* leader: 1 if something was refused for want of space (H8) */
+    /* follower: the entry at which its chain differs from the leader's; index 0: none (H6) */
+    uint64_t dispute_index, dispute_term;
+    uint64_t dispute_chain;   /* the leader's value */
+    uint32_t dispute_against; /* mask: voters that hold the leader's value */
+    uint32_t reserved_2;
     struct raft_peer peer[RAFT_ID_MAX + 1];
 };
 

@@ -152,6 +152,8 @@ HOT void raft_recv_append(struct raft *raft, const struct raft_in *in, struct ra
     reply->probe = msg->probe;
     if (status != RAFT_APPEND_OK) {
         reply_refusal(raft, in, reply, status);
+        if (status == RAFT_APPEND_CHAIN)
+            raft_dispute(raft, in, out);
         return;
     }
     reply->hint_index = raft->agreed;

@@ -71,6 +71,12 @@ void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct r
 /* --- raft_append.c: follower --- */
 void raft_recv_append(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 
+/* --- raft_dispute.c: H6 --- */
+/* An AppendEntries was refused for another chain: asks the other voters. */
+void raft_dispute(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+void raft_recv_chain_ask(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+void raft_recv_chain_tell(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+
 /* --- raft_replicate.c: leader --- */
 void raft_become_leader(struct raft *raft, struct raft_out *out);
 void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_out *out);

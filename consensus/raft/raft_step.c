@@ -151,6 +151,7 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
     raft->leader = 0;
     raft->leader_probe = 0;
     raft->agreed = raft->commit;
+    raft->dispute_index = 0;
 }
 
 /* Bad input from an authenticated peer changes nothing: who is no member has no say (4.1 lets such
@@ -193,6 +194,12 @@ HOT static void recv(struct raft *raft, const struct raft_in *in, struct raft_ou
         break;
     case RAFT_APPEND_REPLY:
         raft_recv_append_reply(raft, in, out);
+        break;
+    case RAFT_CHAIN_ASK:
+        raft_recv_chain_ask(raft, in, out);
+        break;
+    case RAFT_CHAIN_TELL:
+        raft_recv_chain_tell(raft, in, out);
         break;
     }
 }

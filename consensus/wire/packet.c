@@ -94,6 +94,22 @@ static bool vote_decode(uint8_t kind, const void *body, size_t size, struct raft
     return true;
 }
 
+static bool chain_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg)
+{
+    struct packet_chain c;
+    if (size != sizeof(c))
+        return false;
+    memcpy(&c, body, sizeof(c));
+    if (c.chain == 0)
+        return false;
+    msg->kind = kind == PACKET_CHAIN_ASK ? RAFT_CHAIN_ASK : RAFT_CHAIN_TELL;
+    msg->term = c.term;
+    msg->prev_index = c.index;
+    msg->prev_term = c.index_term;
+    msg->prev_chain = c.chain;
+    return true;
+}
+
 bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
                         const void **entries, size_t *entries_size)
 {
@@ -106,6 +122,8 @@ bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft
         return append_reply_decode(body, size, msg);
     if (kind >= PACKET_PREVOTE && kind <= PACKET_VOTE_REPLY)
         return vote_decode(kind, body, size, msg);
+    if (kind == PACKET_CHAIN_ASK || kind == PACKET_CHAIN_TELL)
+        return chain_decode(kind, body, size, msg);
     return false;
 }
 
@@ -164,19 +182,31 @@ static size_t vote_encode(const struct raft_msg *msg, void *body)
     return sizeof(v);
 }
 
+static size_t chain_encode(const struct raft_msg *msg, void *body)
+{
+    const struct packet_chain c = {.term = msg->term,
+                                   .index = msg->prev_index,
+                                   .index_term = msg->prev_term,
+                                   .chain = msg->prev_chain};
+    memcpy(body, &c, sizeof(c));
+    return sizeof(c);
+}
+
 size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                           uint8_t *kind)
 {
-    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_APPEND_REPLY);
+    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_CHAIN_TELL);
     ENSURE(msg->kind == RAFT_APPEND || entries_size == 0);
     *kind = (uint8_t)(PACKET_PREVOTE + msg->kind - RAFT_PREVOTE);
     if (msg->kind == RAFT_APPEND)
         return append_encode(msg, entries_size, body);
     if (msg->kind == RAFT_APPEND_REPLY)
         return append_reply_encode(msg, body);
+    if (msg->kind == RAFT_CHAIN_ASK || msg->kind == RAFT_CHAIN_TELL)
+        return chain_encode(msg, body);
     return vote_encode(msg, body);
 }
-_Static_assert(PACKET_APPEND_REPLY - PACKET_PREVOTE == RAFT_APPEND_REPLY - RAFT_PREVOTE,
+_Static_assert(PACKET_CHAIN_TELL - PACKET_PREVOTE == RAFT_CHAIN_TELL - RAFT_PREVOTE,
                "packet kinds follow the order of raft_msg_kind");
 
 bool packet_submit_check(const void *body, size_t size)

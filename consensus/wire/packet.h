@@ -31,6 +31,8 @@ enum packet_kind {
     PACKET_VOTE_REPLY = 19,
     PACKET_APPEND = 20,
     PACKET_APPEND_REPLY = 21,
+    PACKET_CHAIN_ASK = 22,
+    PACKET_CHAIN_TELL = 23,
     /* client to replica */
     PACKET_SUBMIT = 32,
     PACKET_OPEN = 33,
@@ -56,7 +58,7 @@ struct packet { /* 32 bytes */
 };
 _Static_assert(sizeof(struct packet) == KEEL_PACKET_HEAD_SIZE, "packet head");
 
-/* --- replica to replica: bodies of PREVOTE .. APPEND_REPLY ------------------------------------ */
+/* --- replica to replica: bodies of PREVOTE .. CHAIN_TELL -------------------------------------- */
 
 struct packet_append { /* 64 bytes, then `bytes` bytes of entries */
     uint64_t term;
@@ -93,6 +95,14 @@ struct packet_vote { /* 32 bytes: the four kinds of vote messages */
     uint8_t reserved[7];
 };
 _Static_assert(sizeof(struct packet_vote) == 32, "vote");
+
+struct packet_chain { /* 32 bytes: CHAIN_ASK, CHAIN_TELL */
+    uint64_t term;
+    uint64_t index;
+    uint64_t index_term; /* of the entry at index */
+    uint64_t chain;      /* the sender's log chain there */
+};
+_Static_assert(sizeof(struct packet_chain) == 32, "chain");
 
 /* Fills *msg from a body of one of the peer kinds (from and to are the caller's); for APPEND also
  * *entries and *entries_size. Checks form only: sizes, count against bytes, and each entry with

@@ -147,7 +147,7 @@ static uint32_t overstep(struct stranger *s)
 {
     uint8_t *body = s->packet + KEEL_PACKET_HEAD_SIZE;
     uint32_t count = 0;
-    for (uint8_t kind = RAFT_PREVOTE; kind <= RAFT_APPEND_REPLY; kind++) {
+    for (uint8_t kind = RAFT_PREVOTE; kind <= RAFT_CHAIN_TELL; kind++) {
         const struct raft_msg msg = {.kind = kind,
                                      .from = 1,
                                      .to = (uint8_t)s->replica,
@@ -155,6 +155,7 @@ static uint32_t overstep(struct stranger *s)
                                      .term = s->term + 1,
                                      .prev_index = s->last_index,
                                      .prev_term = s->term,
+                                     .prev_chain = 1,
                                      .commit = s->last_index};
         uint8_t packet_kind;
         size_t size = packet_peer_encode(&msg, 0, body, &packet_kind);

@@ -61,7 +61,8 @@ static uint8_t node_id(struct runner *r, uint32_t word)
 static bool matches(const struct runner *r, const struct raft_msg *msg, uint32_t word)
 {
     static const char *const kinds[] = {"",           "prevote", "prevote-reply", "vote",
-                                        "vote-reply", "append",  "reply"};
+                                        "vote-reply", "append",  "reply",         "chain-ask",
+                                        "chain-tell"};
     if (!word_is(r, word, "*") && strtoul(r->words[word], NULL, 10) != msg->from)
         return false;
     if (!word_is(r, word + 1, "*") && strtoul(r->words[word + 1], NULL, 10) != msg->to)

@@ -137,6 +137,8 @@ static void absorb(struct world *world, struct world_node *node, const struct ra
     if (world->trace != NULL && (raft->role != role || raft->term != term))
         fprintf(world->trace, "%u becomes %s in term %lu\n", raft->id, names[raft->role],
                 raft->term);
+    if (world->trace != NULL && out->stop == RAFT_STOP_OUTVOTED)
+        fprintf(world->trace, "%u stops: a quorum holds another chain\n", node->raft.id);
     if (world->trace != NULL && out->stop == RAFT_STOP_CHAIN)
         fprintf(world->trace, "%u stops: contradicted by a blocking set\n", raft->id);
     if (out->elected)
@@ -311,7 +313,8 @@ void world_deliver(struct world *world, uint32_t slot)
     if (!node->up || world->cut[msg->from][msg->to])
         return;
     struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg, .space = !node->no_space};
-    if (msg->kind == RAFT_APPEND && msg->prev_index > 0 && msg->prev_index <= node->log.last)
+    bool asks = msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK;
+    if (asks && msg->prev_index > 0 && msg->prev_index <= node->log.last)
         in.chain_mine = world_chain(node, msg->prev_index);
     run(world, msg->to, &in, &packet);
 }
@@ -371,7 +374,8 @@ void world_init(struct world *world, uint32_t count, uint32_t learners,
 void world_print_msg(FILE *out, const struct raft_msg *m)
 {
     static const char *const kinds[] = {"",           "prevote", "prevote-reply", "vote",
-                                        "vote-reply", "append",  "append-reply"};
+                                        "vote-reply", "append",  "append-reply",  "chain-ask",
+                                        "chain-tell"};
     fprintf(out, "%u>%u ", m->from, m->to);
     switch ((enum raft_msg_kind)m->kind) {
     case RAFT_PREVOTE:
@@ -391,6 +395,11 @@ void world_print_msg(FILE *out, const struct raft_msg *m)
             fprintf(out, "append term %lu prev %lu/%lu entries %lu..%lu/%lu commit %lu", m->term,
                     m->prev_index, m->prev_term, m->prev_index + 1, m->prev_index + m->count,
                     m->entry_term, m->commit);
+        return;
+    case RAFT_CHAIN_ASK:
+    case RAFT_CHAIN_TELL:
+        fprintf(out, "%s term %lu at %lu/%lu", kinds[m->kind], m->term, m->prev_index,
+                m->prev_term);
         return;
     case RAFT_APPEND_REPLY:
         break;

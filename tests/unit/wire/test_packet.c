@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 6 };
+enum { KINDS = 8 };
 
 static const uint8_t kinds[KINDS] = {PACKET_PREVOTE,    PACKET_PREVOTE_REPLY, PACKET_VOTE,
-                                     PACKET_VOTE_REPLY, PACKET_APPEND,        PACKET_APPEND_REPLY};
+                                     PACKET_VOTE_REPLY, PACKET_APPEND,        PACKET_APPEND_REPLY,
+                                     PACKET_CHAIN_ASK,  PACKET_CHAIN_TELL};
 
 static size_t put_noop(uint8_t *bytes, uint64_t index, uint64_t term)
 {
@@ -65,6 +66,8 @@ static struct raft_msg message(uint8_t kind)
         msg.hint_term = 6;
         msg.probe = 12345;
     }
+    if (kind == RAFT_CHAIN_ASK || kind == RAFT_CHAIN_TELL)
+        msg.prev_chain = 0x1122334455667788;
     return msg;
 }
 
@@ -82,7 +85,7 @@ static size_t sample(uint8_t body[KEEL_BODY_MAX], uint8_t raft_kind, uint8_t *ki
 
 static void round_trips(void)
 {
-    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_APPEND_REPLY; raft_kind++) {
+    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_CHAIN_TELL; raft_kind++) {
         uint8_t body[KEEL_BODY_MAX], kind;
         struct raft_msg wanted = message(raft_kind), msg;
         size_t size = sample(body, raft_kind, &kind);
@@ -94,7 +97,7 @@ static void round_trips(void)
         body[size] = 0;
         CU_ASSERT_FALSE(decode(kind, body, size + 1, &msg));
         for (uint32_t other = 0; other < 256; other++) {
-            bool peer = other >= PACKET_PREVOTE && other <= PACKET_APPEND_REPLY;
+            bool peer = other >= PACKET_PREVOTE && other <= PACKET_CHAIN_TELL;
             CU_ASSERT(peer || !decode((uint8_t)other, body, size, &msg));
         }
     }
@@ -118,6 +121,10 @@ static void layouts(void)
     CU_ASSERT_EQUAL(sample(body, RAFT_APPEND_REPLY, &kind), 64);
     CU_ASSERT_EQUAL(body[16], 38);
     CU_ASSERT_EQUAL(body[56], RAFT_APPEND_CONFLICT);
+    CU_ASSERT_EQUAL(sample(body, RAFT_CHAIN_TELL, &kind), 32);
+    CU_ASSERT_EQUAL(body[8], 41);
+    memcpy(&word, body + 24, 8);
+    CU_ASSERT_EQUAL(word, 0x1122334455667788);
     CU_ASSERT_EQUAL(sample(body, RAFT_VOTE_REPLY, &kind), 32);
     CU_ASSERT_EQUAL(body[8], 41);
     CU_ASSERT_EQUAL(body[24], 1);
