@@ -10,7 +10,7 @@ static struct feed_item item_of(const struct replica *r, const struct entry *ent
     return (struct feed_item){.index = entry->index,
                               .page = ring_page_of(r->ring, entry->index),
                               .entry = entry,
-                              .live = r->feed_live,
+                              .live = entry->index > r->line_from,
                               .utc_ns = entry->utc_ns,
                               .utc_error_ns = entry->utc_error_ns};
 }

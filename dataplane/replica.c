@@ -117,6 +117,7 @@ struct replica *replica_init(void *memory, const struct replica_options *options
     boot_raft(r);
     note_last_stamps(r);
     r->noted_done = r->machine->applied;
+    r->line_from = UINT64_MAX;
     ring_note_done(r->ring, r->noted_done);
     return r;
 }
@@ -217,7 +218,9 @@ void replica_publish(struct replica *r)
         return;
     r->status_at_ns = r->now_ns + REPLICA_PUBLISH_NS;
     uint64_t age_ns = raft_quorum_age_ns(&r->raft, r->now_ns);
-    feed_contact(r->feed, age_ns == UINT64_MAX ? 0 : r->now_ns - age_ns,
+    /* A line that has not begun, or is not there yet, has no contact to speak of (H22). */
+    bool begun = r->line_from <= r->machine->applied;
+    feed_contact(r->feed, age_ns == UINT64_MAX || !begun ? 0 : r->now_ns - age_ns,
                  ring_recent_first(r->ring));
     resolve_destinations(r);
     uint64_t version = r->status_version + 1;

@@ -151,7 +151,7 @@ struct replica {
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
 
     uint64_t noted_done; /* index up to which window pages were given back */
-    bool feed_live;      /* the commit index of a leader has been learnt since the start */
+    uint64_t line_from;  /* entries above are shown on the line; UINT64_MAX: not known yet */
     bool space_told;     /* raft knows that something waits for space (H8) */
 
     struct outbox outbox;

@@ -63,6 +63,19 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
         store(r, msg, entries);
 }
 
+/* After a start the line begins behind the commit index first learnt from a leader: what lies below
+ * other lines have shown, and this one tells on request. Who leads without having heard a leader
+ * begins behind its own commit index: perhaps all were down, and nobody else will show the rest. */
+static void line_begins(struct replica *r, const struct raft_msg *msg)
+{
+    if (r->line_from != UINT64_MAX)
+        return;
+    if (r->out.elected)
+        r->line_from = r->raft.commit;
+    else if (msg != NULL && msg->kind == RAFT_APPEND && r->raft.leader == msg->from)
+        r->line_from = msg->commit > r->raft.commit ? msg->commit : r->raft.commit;
+}
+
 static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t *entries)
 {
     struct raft_out *out = &r->out;
@@ -74,9 +87,7 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     for (uint32_t i = 0; i < out->send_count; i++)
         gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
     ring_note_commit(r->ring, out->commit);
-    if (!r->feed_live &&
-        (r->raft.role == RAFT_LEADER ? out->commit >= r->raft.noop_index : r->raft.agreed > 0))
-        r->feed_live = true;
+    line_begins(r, msg);
     if (r->sample.index != 0 && r->sample.committed_ns == 0 && out->commit >= r->sample.index)
         r->sample.committed_ns = r->now_ns;
     switch (out->stop) {

@@ -1,6 +1,7 @@
 /* The only caller of raft_step(): what seq does when a term changes, a window is full, a drive
  * fails. One real replica of a cluster of three; its peers' messages are the test's.
  */
+#include "dataplane/feed_internal.h"
 #include "dataplane/loop.h"
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
@@ -233,6 +234,53 @@ static void h11_a_vote_leaves_when_it_is_durable(void)
     bench_free(b);
 }
 
+static uint64_t contact_of(struct bench *b, uint32_t id)
+{
+    struct replica *r = b->node[id].start.replica;
+    bench_run(b, 5);
+    return __atomic_load_n(&r->feed->contact_ns, __ATOMIC_RELAXED);
+}
+
+static void a_line_begins_where_the_leader_is(void)
+{
+    /* A follower was down while others went on: its line begins behind the commit index that it
+     * first learns from the leader, not behind its own. While it still catches up it has no contact
+     * to speak of, though it hears the leader (H22). All down at once: whoever leads next shows
+     * what lies above its own commit index, since no other line did. */
+    struct bench *b = bench_new(3);
+    for (uint32_t id = 1; id <= 3; id++)
+        CU_ASSERT_EQUAL_FATAL(bench_start(b, id), STARTUP_OK);
+    uint32_t leader = bench_settle(b);
+    CU_ASSERT_FATAL(leader != 0);
+    CU_ASSERT_EQUAL(b->node[leader].start.replica->line_from, 0);
+    uint32_t follower = leader % 3 + 1;
+    bench_kill(b, follower);
+    CU_ASSERT_EQUAL(bench_day_end(b, leader, b->genesis.day).result, CONTROL_APPLIED);
+    uint64_t commit = b->node[leader].start.replica->raft.commit;
+    CU_ASSERT_EQUAL_FATAL(bench_start(b, follower), STARTUP_OK);
+    struct replica *late = b->node[follower].start.replica;
+    CU_ASSERT_EQUAL(late->line_from, UINT64_MAX);
+    CU_ASSERT(late->machine->applied < commit);
+    bench_run(b, 5000); /* the peer with the lower id notices the silence */
+    CU_ASSERT(late->line_from >= commit && late->line_from != UINT64_MAX);
+    CU_ASSERT(late->machine->applied >= late->line_from && contact_of(b, follower) != 0);
+    late->line_from = late->machine->applied + 1000; /* as if it had far to go */
+    CU_ASSERT(contact_of(b, follower) == 0);
+    late->line_from = commit;
+
+    for (uint32_t id = 1; id <= 3; id++)
+        bench_kill(b, id);
+    uint64_t known[4] = {0};
+    for (uint32_t id = 1; id <= 3; id++) {
+        CU_ASSERT_EQUAL_FATAL(bench_start(b, id), STARTUP_OK);
+        known[id] = b->node[id].start.replica->raft.commit;
+    }
+    leader = bench_settle(b);
+    CU_ASSERT_FATAL(leader != 0);
+    CU_ASSERT_EQUAL(b->node[leader].start.replica->line_from, known[leader]);
+    bench_free(b);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -241,6 +289,7 @@ int main(void)
         {"LSNs agree with the ring", lsns_agree_with_the_ring},
         {"a failed write silences for good", a_failed_write_silences_for_good},
         {"H11: a vote leaves when it is durable", h11_a_vote_leaves_when_it_is_durable},
+        {"H22: a line begins where the leader is", a_line_begins_where_the_leader_is},
         {0}};
     return unit_main("step", tests);
 }
