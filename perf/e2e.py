@@ -1,6 +1,6 @@
 """End to end: real keeld processes in network namespaces, a kernel client, real files.
 
-measure(build, say) returns the figures; `e2e.py --build DIR` prints them. The floor of design.md
+measure(build, say) returns the figures; `e2e.py --build DIR` prints them. The floor of docs/design.md
 section 11 is measured in the same run, on the same namespaces and file system, under the same
 competition: three polling ports share the cores while it is taken, as three replicas do afterwards.
 """

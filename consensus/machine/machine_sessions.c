@@ -157,7 +157,7 @@ void machine_apply_end(struct machine *machine, const struct entry *entry,
 
 /* "an expiry is refused unless its term is that of the latest no-op, its epoch is current, and
  * log_ns has passed that no-op + TTL_max x (1 + rho) and the open or resume + TTL x (1 + rho)"
- * (design.md, section 9). ms x (1e6 + rho_ppm) is ns x (1 + rho) without a rounding. */
+ * (docs/design.md, section 9). ms x (1e6 + rho_ppm) is ns x (1 + rho) without a rounding. */
 static bool has_expired(const struct machine *machine, const struct machine_session *s,
                         const struct entry_session_end *end)
 {

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* The state machine as design.md (section 7, 9) and the machine's contract describe it: sessions,
+/* The state machine as docs/design.md (sections 7 and 9) and the machine's contract describe it: sessions,
  * epochs, windows, feed numbers, days. It keeps every result, where the product keeps the last W.
  */
 
