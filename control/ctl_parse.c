@@ -126,11 +126,17 @@ static int own_option(const struct ctl_command *c, const char *name)
     return -1;
 }
 
-/* Whether the word behind --name is its value. */
+static bool is_known(const struct ctl_command *c, const char *name)
+{
+    return common_flag(name) || strcmp(name, "socket") == 0 || strcmp(name, "timeout") == 0 ||
+           own_option(c, name) >= 0 || (c != NULL && c->take_more != NULL);
+}
+
+/* Whether the word behind --name is its value; an unknown name is refused whatever follows. */
 static bool wants_value(const struct ctl_command *c, const char *name)
 {
     int own = own_option(c, name);
-    if (common_flag(name))
+    if (common_flag(name) || !is_known(c, name))
         return false;
     return own < 0 || c->options[own].argument != NULL;
 }
@@ -139,6 +145,10 @@ static int take_option(struct ctl *ctl, const char *name, const char *value)
 {
     bool taken;
     int own = own_option(ctl->command, name);
+    if (!is_known(ctl->command, name))
+        return ctl_fail(CTL_USAGE, "--%s: no such option: see `keelctl %s%s--help`", name,
+                        ctl->command != NULL ? ctl->command->name : "",
+                        ctl->command != NULL ? " " : "");
     if (wants_value(ctl->command, name) && value == NULL)
         return ctl_fail(CTL_USAGE, "--%s: wants a value", name);
     if (!wants_value(ctl->command, name) && value != NULL)
@@ -152,11 +162,7 @@ static int take_option(struct ctl *ctl, const char *name, const char *value)
         ctl->value[own] = value != NULL ? value : "";
         return CTL_DONE;
     }
-    if (ctl->command != NULL && ctl->command->take_more != NULL)
-        return ctl->command->take_more(ctl, name, value) ? CTL_DONE : CTL_USAGE;
-    return ctl_fail(CTL_USAGE, "--%s: no such option: see `keelctl %s%s--help`", name,
-                    ctl->command != NULL ? ctl->command->name : "",
-                    ctl->command != NULL ? " " : "");
+    return ctl->command->take_more(ctl, name, value) ? CTL_DONE : CTL_USAGE;
 }
 
 /* "--name", "--name=value", "-s": the name (in `name`) and the joined value. */

@@ -142,7 +142,10 @@ static const char *advice(int error)
 
 int disk_create(const char *path, uint64_t size, char *problem)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool made = fd >= 0;
+    if (!made && errno == EEXIST)
+        fd = open(path, O_RDWR | O_CLOEXEC);
     int result = fd < 0 ? -errno : grow(fd, size);
     if (result == -ENOTBLK)
         snprintf(problem, DISK_PROBLEM_SIZE, "%s: neither a regular file nor a block device", path);
@@ -153,6 +156,8 @@ int disk_create(const char *path, uint64_t size, char *problem)
         snprintf(problem, DISK_PROBLEM_SIZE, "%s: %s%s", path, strerror(-result), advice(-result));
     if (fd >= 0)
         close(fd);
+    if (made && result < 0)
+        unlink(path); /* nothing was there before */
     return result;
 }
 

@@ -64,7 +64,8 @@ def no_room(parts, cluster, memory):
     parts.holds(done.returncode == 1 and memory.path in done.stderr and
                 'make the ring smaller' in done.stderr,
                 'format where there is no room: exit 1, the path, what to do', done)
-    os.unlink(os.path.join(memory.path, 'ring'))
+    parts.holds(not os.path.exists(os.path.join(memory.path, 'ring')),
+                'and no file is left that was not there before')
 
 
 def drive_full(parts, options):

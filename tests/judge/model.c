@@ -3,8 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* The state machine as docs/design.md (sections 7 and 9) and the machine's contract describe it: sessions,
- * epochs, windows, feed numbers, days. It keeps every result, where the product keeps the last W.
+/* The state machine as docs/design.md (sections 7 and 9) and the machine's contract describe it:
+ * sessions, epochs, windows, feed numbers, days. It keeps every result, where the product keeps the
+ * last W.
  */
 
 enum { CLIENTS_FROM = 16, END_CLEAN = 1, END_KILLED = 2, END_EXPIRED = 3, NS_PER_MS = 1000000 };
