@@ -55,7 +55,9 @@ static void epoch_set(struct session *s, uint64_t epoch)
     s->epochs[s->epoch_count++] = epoch;
 }
 
-/* By owner and name: the living one, else the one that ended last. */
+/* By owner and name: the living one, else the one that ended last. Where the log's beginning is
+ * gone the names of older sessions are not known, and an opening that looks new may have been
+ * refused. So there it is taken, whatever the name; who was refused has no results to compare. */
 static struct session *session_named(const struct model *model, uint32_t principal,
                                      const uint8_t *name)
 {
@@ -98,8 +100,8 @@ static void apply_open(struct run *run, const uint8_t *body)
 {
     struct model *model = run->model;
     const struct session *there = session_named(model, run->principal, body);
-    if (run->principal == 0 || (there != NULL && there->end_reason == 0) ||
-        !session_room(model, run->principal))
+    bool lives = model->whole && there != NULL && there->end_reason == 0;
+    if (run->principal == 0 || lives || !session_room(model, run->principal))
         return; /* refused, or the same answer once more (H16): nothing changes */
     struct session *s = session_add(model, run->index, run->index, run->principal);
     epoch_set(s, run->index);
@@ -116,6 +118,10 @@ static void apply_resume(struct run *run, const uint8_t *body)
     struct model *model = run->model;
     struct session *s = session_named(model, run->principal, body);
     uint64_t process = le64(body + 32);
+    for (size_t i = 0; !model->whole && i < model->session_count; i++)
+        if (model->session[i]->epoch == le64(body + 40) &&
+            model->session[i]->principal == run->principal)
+            s = model->session[i]; /* several may bear the name */
     if (s == NULL || s->end_reason != 0 || s->process == process || s->epoch != le64(body + 40))
         return;
     epoch_set(s, run->index);
@@ -173,11 +179,11 @@ static void apply_expire(struct run *run, const uint8_t *body)
     struct session *s = model_session(model, le64(body));
     uint64_t stretch = NS_PER_MS + (uint64_t)g->rho_ppm; /* ms -> ns x (1 + rho) */
     if (s == NULL || s->end_reason != 0 || run->principal >= CLIENTS_FROM || s->adopted ||
-        le64(body + 16) != model->noop_term || le64(body + 8) != s->epoch ||
-        model->log_ns < model->noop_ns + g->ttl_max_ms * stretch ||
-        model->log_ns < s->began_ns + s->ttl_ms * stretch)
+        le64(body + 8) != s->epoch || model->log_ns < s->began_ns + s->ttl_ms * stretch)
         return;
-    end_session(run, s, END_EXPIRED);
+    if (le64(body + 16) == model->noop_term && /* it may be gone with the log's beginning */
+        model->log_ns >= model->noop_ns + g->ttl_max_ms * stretch)
+        end_session(run, s, END_EXPIRED);
 }
 
 static void day_add(struct model *model, const uint8_t *name)

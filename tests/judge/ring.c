@@ -341,6 +341,13 @@ static void page_against_before(struct scan *scan, uint64_t page, const uint8_t 
     }
 }
 
+/* A page of a later term that begins below all that is retained before it. */
+static bool supersedes_all(const struct ring *ring, const uint8_t *self)
+{
+    uint64_t term = le64(self + SELF_TERM);
+    return ring->count == 0 || term == 0 || term > le64(ring->live[ring->count - 1].entry + 16);
+}
+
 /* Cuts the live log back to before `index`; false: the page cannot follow. */
 static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
 {
@@ -353,6 +360,13 @@ static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
         if (page == 0 && (index != 1 || chain != chain_genesis(ring->genesis.cluster_id)))
             fail(scan->report, "ring %d page 0: does not begin at the genesis record", ring->id);
         return index >= 1;
+    }
+    bool all = index < ring->first && supersedes_all(ring, self);
+    if (all) { /* the head lies among superseded pages: the log begins behind them */
+        scan->report->counts.superseded += ring->count;
+        ring->first = index;
+        ring->count = 0;
+        ring->chain_before = scan->chain = chain;
     }
     if (index > ring_last(ring) + 1 || index < ring->first) {
         fail(scan->report,
