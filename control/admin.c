@@ -20,9 +20,10 @@ enum { ADMIN_BACKLOG = 16, ADMIN_TICK_MS = 200, ADMIN_WAIT_MS = 5, ADMIN_GROUPS_
 struct connection {
     int fd; /* -1: place is free */
     bool may_change;
-    bool waiting; /* a request is with control */
-    bool closing; /* after its answer has gone */
-    uint64_t tag; /* of that request */
+    bool waiting;   /* a request is with control, or with the reload worker */
+    bool reloading; /* ... with the worker */
+    bool closing;   /* after its answer has gone */
+    uint64_t tag;   /* of that request */
     uint64_t heard_ms;
     size_t size; /* bytes in line */
     char *out;   /* being sent */
@@ -125,6 +126,29 @@ static char *answer_reply(const struct control_reply *reply)
     return answer_result(result);
 }
 
+static char *answer_reload(const struct reload_report *report)
+{
+    if (report->outcome != RELOAD_DONE)
+        return answer_error(report->outcome == RELOAD_REFUSED ? ADMIN_CONFIGURATION : ADMIN_FAILED,
+                            report->why, 0);
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct reload_change *change = &report->change[i];
+        char name[RELOAD_NAME_MAX];
+        reload_change_name(change, name);
+        json_t *row = json_object();
+        json_object_set_new(row, "what", json_string(reload_what_name(change->what)));
+        json_object_set_new(row, "change", json_string(reload_how_name(change->how)));
+        json_object_set_new(row, "name", json_string(name));
+        json_array_append_new(list, row);
+    }
+    json_t *result = json_object();
+    json_object_set_new(result, "changed", json_boolean(report->count > 0));
+    json_object_set_new(result, "associations_ended", json_integer(report->ended));
+    json_object_set_new(result, "changes", list);
+    return answer_result(result);
+}
+
 /* --- requests
  * -------------------------------------------------------------------------------------- */
 
@@ -157,6 +181,21 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     return NULL;
 }
 
+static char *ask_reload(struct admin *a, struct connection *c)
+{
+    uint64_t ticket;
+    if (a->node->reload == NULL)
+        return answer_error(ADMIN_FAILED, "this process has no files to read again", 0);
+    if (!reload_ask(a->node->reload, RELOAD_BY_ADMIN, &ticket))
+        return answer_error(ADMIN_BUSY,
+                            "another reload is under way, or a loop still uses what the last one "
+                            "replaced: ask again",
+                            0);
+    c->waiting = c->reloading = true;
+    c->tag = ticket;
+    return NULL;
+}
+
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -171,6 +210,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
                             0);
     if (request.command == ADMIN_DAY)
         return ask_day(a, &a->connection[place], &request);
+    if (request.command == ADMIN_RELOAD)
+        return ask_reload(a, &a->connection[place]);
     return answer_result(admin_report(a->node, &request));
 }
 
@@ -206,7 +247,7 @@ static void send_out(struct connection *c)
         hang_up(c);
 }
 
-static void answer(struct connection *c, char *line)
+static void put_answer(struct connection *c, char *line)
 {
     size_t size = line != NULL ? strlen(line) : 0;
     if (line == NULL || size > ADMIN_ANSWER_MAX) {
@@ -231,7 +272,7 @@ static void take_lines(struct admin *a, struct connection *c)
                 return;
             c->closing = true; /* where the next line begins is unknown */
             c->size = 0;
-            answer(c, answer_error(ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes", 0));
+            put_answer(c, answer_error(ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes", 0));
             return;
         }
         size_t size = (size_t)(end - c->line);
@@ -239,7 +280,7 @@ static void take_lines(struct admin *a, struct connection *c)
         memmove(c->line, end + 1, c->size - size - 1);
         c->size -= size + 1;
         if (!c->waiting)
-            answer(c, line);
+            put_answer(c, line);
     }
 }
 
@@ -309,15 +350,30 @@ static void take_replies(struct admin *a)
     while (control_answer(a->node->start.control, &reply)) /* bound: CONTROL_REQUESTS */
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];
-            if (c->fd < 0 || !c->waiting || c->tag != reply.tag)
+            if (c->fd < 0 || !c->waiting || c->reloading || c->tag != reply.tag)
                 continue;
             c->waiting = false;
-            answer(c, answer_reply(&reply));
+            put_answer(c, answer_reply(&reply));
             take_lines(a, c);
         }
 }
 
-/* Returns how many are polled; waits shortly while control has a request. */
+static void take_reload(struct admin *a)
+{
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        struct connection *c = &a->connection[i];
+        if (c->fd < 0 || !c->reloading)
+            continue;
+        const struct reload_report *report = reload_result(a->node->reload, c->tag);
+        if (report == NULL)
+            continue;
+        c->waiting = c->reloading = false;
+        put_answer(c, answer_reload(report));
+        take_lines(a, c);
+    }
+}
+
+/* Returns how many are polled; waits shortly while a request is elsewhere. */
 static nfds_t watch(const struct admin *a, struct pollfd *fds, uint32_t *place, int *timeout)
 {
     nfds_t count = 1;
@@ -360,6 +416,7 @@ void admin_run(struct admin *a, const uint32_t *stop)
         if (fds[0].revents & POLLIN)
             accept_one(a);
         take_replies(a);
+        take_reload(a);
     }
 }
 

@@ -341,6 +341,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_VERSION_SHOW:
         return report_version(node);
     case ADMIN_DAY:
+    case ADMIN_RELOAD:
     case ADMIN_COMMAND_COUNT:
         break;
     }

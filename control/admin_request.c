@@ -5,10 +5,15 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},          [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},
+    [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false},
+    [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},
+    [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},
+    [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -32,6 +37,10 @@ const char *admin_error_name(enum admin_error error)
         return "timed-out";
     case ADMIN_REFUSED:
         return "refused";
+    case ADMIN_CONFIGURATION:
+        return "configuration";
+    case ADMIN_FAILED:
+        return "failed";
     case ADMIN_ERROR_COUNT:
         break;
     }

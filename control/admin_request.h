@@ -19,6 +19,7 @@ enum admin_command {
     ADMIN_RING,
     ADMIN_DROPS,
     ADMIN_DAY,
+    ADMIN_RELOAD,
     ADMIN_VERSION_SHOW,
     ADMIN_COMMAND_COUNT
 };
@@ -47,6 +48,8 @@ enum admin_error {
     ADMIN_LOST,
     ADMIN_TIMED_OUT,
     ADMIN_REFUSED,
+    ADMIN_CONFIGURATION, /* reload: the files say what cannot be; nothing was changed */
+    ADMIN_FAILED,
     ADMIN_ERROR_COUNT
 };
 const char *admin_error_name(enum admin_error error);

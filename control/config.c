@@ -52,9 +52,10 @@ typedef bool parse_fn(struct reading *r, const struct key *key, const char *valu
 struct key {
     const char *section, *name;
     parse_fn *parse;
-    size_t offset; /* in struct config */
+    size_t offset, size; /* in struct config */
     uint64_t low, high;
     bool required;
+    bool live; /* may change while the replica runs */
 };
 
 static void *field(struct reading *r, const struct key *key)
@@ -263,20 +264,21 @@ static bool parse_core(struct reading *r, const struct key *key, const char *val
 /* --- the table of keys
  * ----------------------------------------------------------------------------- */
 
-#define AT(member) offsetof(struct config, member)
+#define AT(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
 
 static const struct key keys[] = {
     {"replica", "id", parse_u32, AT(id), 1, KEEL_REPLICA_MAX, true},
     {"replica", "data", parse_text, AT(data), 0, CONFIG_TEXT_MAX, true},
     {"network", "port", parse_port, AT(port), 0, CONFIG_TEXT_MAX - 32, true},
-    {"network", "address", parse_address, 0, 0, 0, true},
+    {"network", "address", parse_address, offsetof(struct config, ip), 2 * sizeof(uint32_t), 0, 0,
+     true},
     {"network", "gateway", parse_ip, AT(gateway), 0, 0, false},
     {"network", "udp_port", parse_u16, AT(udp_port), 1, 65535, false},
-    {"feed", "framing", parse_framing, 0, 0, 0, false},
-    {"feed", "port", parse_u16, AT(feed_port), 1, 65535, false},
+    {"feed", "framing", parse_framing, AT(feed.framing), 0, 0, false},
+    {"feed", "port", parse_u16, AT(feed_port), 1, 65535, false, true},
     {"feed", "request_port", parse_u16, AT(request_port), 1, 65535, false},
-    {"feed", "destinations", parse_destinations, 0, 0, 0, false},
-    {"feed", "consumers", parse_consumers, 0, 0, 0, false},
+    {"feed", "destinations", parse_destinations, 0, 0, 0, 0, false, true},
+    {"feed", "consumers", parse_consumers, 0, 0, 0, 0, false, true},
     {"feed", "heartbeat_ms", parse_u32, AT(feed.heartbeat_ms), 1, 60000, false},
     {"ring", "window_mib", parse_u32, AT(window_mib), 1, 65536, false},
     {"ring", "flight_pages", parse_u32, AT(flight_pages), 1, RING_FLIGHT_PAGES_MAX, false},
@@ -286,16 +288,18 @@ static const struct key keys[] = {
     {"cores", "feed", parse_core, AT(core[CORE_FEED]), 0, 1023, false},
     {"cores", "aux", parse_core, AT(core[CORE_AUX]), 0, 1023, false},
     {"cores", "control", parse_core, AT(core[CORE_CONTROL]), 0, 1023, false},
-    {"cores", "idle", parse_idle, 0, 0, 0, false},
+    {"cores", "idle", parse_idle, AT(idle), 0, 0, false},
     {"cores", "sleep_us", parse_u32, AT(sleep_us), 1, 100000, false},
-    {"memory", "hugepages", parse_pages, 0, 0, 0, false},
+    {"memory", "hugepages", parse_pages, AT(pages), 0, 0, false},
     {"memory", "pool_mib", parse_u32, AT(memory_mib), 8, 65536, false},
     {"eal", "extra", parse_text, AT(eal_extra), 0, CONFIG_TEXT_MAX, false},
     {"admin", "socket", parse_text, AT(socket), 0, CONFIG_PATH_MAX, false},
     {"admin", "group", parse_text, AT(group), 0, 64, false},
-    {"keys", "file", parse_text, AT(keys), 0, CONFIG_TEXT_MAX, true},
+    {"keys", "file", parse_text, AT(keys), 0, CONFIG_TEXT_MAX, true, true},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
+_Static_assert(offsetof(struct config, prefix) == offsetof(struct config, ip) + sizeof(uint32_t),
+               "[network] address is both");
 _Static_assert((int)KEY_COUNT <= (int)CONFIG_KEYS_MAX, "one bit for each key");
 _Static_assert((int)GENESIS_FIELDS <= 32, "one bit for each limit");
 
@@ -531,6 +535,37 @@ void config_startup(const struct config *config, struct startup_options *options
     memcpy(options->member, config->member, sizeof(options->member));
     options->feed = config->feed;
     options->control.checkpoint_ms = config->checkpoint_ms;
+}
+
+static void note_key(char *list, size_t room, const char *section, const char *name)
+{
+    size_t at = strlen(list);
+    snprintf(list + at, room - at, "%s[%s]%s%s", at > 0 ? ", " : "", section,
+             name[0] != '\0' ? " " : "", name);
+}
+
+uint32_t config_fixed_changes(const struct config *a, const struct config *b, char *list,
+                              size_t room)
+{
+    uint32_t count = 0;
+    list[0] = '\0';
+    for (int i = 0; i < KEY_COUNT; i++) {
+        const struct key *key = &keys[i];
+        if (key->live || memcmp((const uint8_t *)a + key->offset, (const uint8_t *)b + key->offset,
+                                key->size) == 0)
+            continue;
+        note_key(list, room, key->section, key->name);
+        count++;
+    }
+    if (memcmp(a->member, b->member, sizeof(a->member)) != 0) {
+        note_key(list, room, "members", "");
+        count++;
+    }
+    if (a->limit_mask != b->limit_mask || memcmp(a->limit, b->limit, sizeof(a->limit)) != 0) {
+        note_key(list, room, "limits", "");
+        count++;
+    }
+    return count;
 }
 
 const char *config_limit_problem(const struct config *config, const struct genesis *genesis)

@@ -1,4 +1,5 @@
-/* keeld's configuration: an INI file, read once at start by the main thread. Pure but for reading
+/* keeld's configuration: an INI file, read at start by the main thread and again by the thread of
+ * reload.h; what is read then may differ from what runs in a few keys only. Pure but for reading
  * the file: no device, no drive is touched, so that `keeld --check` and the tests use the same
  * code.
  *
@@ -75,6 +76,12 @@ bool config_parse(struct config *config, const char *name, const char *text, siz
 
 /* Fills the parts of startup's options that the configuration states. */
 void config_startup(const struct config *config, struct startup_options *options);
+
+/* How many keys differ that cannot change while the replica runs; *list names them, as far as it
+ * has room: "[ring] window_mib, [cores] seq". What can change: [feed] destinations, consumers and
+ * port, and [keys] file. */
+uint32_t config_fixed_changes(const struct config *a, const struct config *b, char *list,
+                              size_t room);
 
 /* NULL, or the name of the first [limits] field that the genesis record contradicts (H3). */
 const char *config_limit_problem(const struct config *config, const struct genesis *genesis);

@@ -190,7 +190,8 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
 {
     c->now_ns = now_ns;
     replica_status(c->replica, &c->seen);
-    uint32_t work = take_notices(c);
+    uint32_t work = rekey_turn(c); /* before any handshake of this turn */
+    work += take_notices(c);
     work += peers_turn(c);
     work += cursor_turn(c);
     work += checkpoint_turn(c);

@@ -43,7 +43,7 @@ struct control_options {
     uint64_t chain;                    /* log chain at machine->applied */
     uint64_t page;                     /* page that holds machine->applied (0: none does) */
     uint64_t cluster_id, boot, boot_id;
-    const struct keyring *keys; /* stays the caller's, constant */
+    const struct keyring *keys; /* stays the caller's, constant; until control_rekey() */
     /* 0: the defaults above */
     uint32_t silent_ms;
     uint32_t checkpoint_ms;
@@ -108,6 +108,26 @@ uint32_t control_turn(struct control *control, uint64_t now_ns);
 bool control_ask(struct control *control, const struct control_request *request);
 /* The next reply, false: none yet. Every request gets exactly one. */
 bool control_answer(struct control *control, struct control_reply *reply);
+
+/* --- other root keys, from another thread: one exchange at a time ------------------------------
+ */
+
+struct control_rekey {
+    const struct keyring *keys; /* constant */
+    /* Principals whose associations end: a key that they were made with may be withdrawn. */
+    uint32_t ended_count;
+    uint32_t ended[KEYRING_MAX + KEEL_REPLICA_MAX];
+};
+
+/* Offers other keys. *rekey stays as it is until control_rekey_done(), its keys until those of the
+ * next exchange are in use; both stay the caller's. */
+void control_rekey(struct control *control, const struct control_rekey *rekey);
+/* True once control has begun with what was offered: new handshakes use these keys. */
+bool control_rekey_taken(const struct control *control);
+/* Takes the offer back; false: control has begun with it. */
+bool control_rekey_withdraw(struct control *control);
+/* True once the old keys are in no use any more and seq was told whom to forget. */
+bool control_rekey_done(const struct control *control, const struct control_rekey *rekey);
 
 /* A consistent copy of what was published; any thread. */
 void control_status(const struct control *control, struct control_status *status);

@@ -1,6 +1,7 @@
 /* The inside of struct control, for control's own files: one file per part, one pass of each part
- * in control_turn(). Only control_ask() and control_answer() run on another thread, and touch
- * nothing but their two links and `asked`; published numbers go through control_status().
+ * in control_turn(). Only control_ask(), control_answer() and control_rekey...() run on other
+ * threads, and touch nothing but their two links and `asked`, or the two pointers of the exchange
+ * of keys; published numbers go through control_status().
  */
 #ifndef KEEL_CONTROL_INTERNAL_H
 #define KEEL_CONTROL_INTERNAL_H
@@ -91,6 +92,12 @@ struct control {
     struct control_request request_memory[CONTROL_REQUESTS];
     struct control_reply reply_memory[CONTROL_REQUESTS];
 
+    /* exchange of root keys */
+    const struct control_rekey *rekey_offered; /* another thread -> control */
+    const struct control_rekey *rekey_obeyed;  /* control -> another thread: done with it */
+    const struct control_rekey *rekey;         /* being obeyed; NULL: none is */
+    uint32_t rekey_at;                         /* next of rekey->ended */
+
     char problem[PART_COUNT][CONTROL_PROBLEM_SIZE];
     struct control_status status; /* being counted */
     uint64_t status_version;      /* odd while `shown` is written */
@@ -117,6 +124,9 @@ uint32_t peers_turn(struct control *c);
 void peers_datagram(struct control *c, const struct notice *notice);
 /* The highest boot known of a replica: drive, log, or its packets. */
 void peers_boot(const struct control *c, uint32_t id, uint64_t *boot, uint64_t *boot_id);
+
+/* rekey.c: other root keys. */
+uint32_t rekey_turn(struct control *c);
 
 /* cursor.c: the committed log into control's machine. */
 uint32_t cursor_turn(struct control *c);

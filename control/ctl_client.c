@@ -105,6 +105,8 @@ int ctl_error(const char *name, const json_t *error)
     }
     if (strcmp(code, admin_error_name(ADMIN_TIMED_OUT)) == 0)
         return ctl_fail(CTL_TIMED_OUT, "%s: %s", name, why);
+    if (strcmp(code, admin_error_name(ADMIN_CONFIGURATION)) == 0)
+        return ctl_fail(CTL_REFUSED, "%s: nothing was changed: %s", name, why);
     if (strcmp(code, admin_error_name(ADMIN_BAD_REQUEST)) == 0 ||
         strcmp(code, admin_error_name(ADMIN_UNKNOWN_COMMAND)) == 0)
         return ctl_fail(CTL_USAGE, "%s: %s: keeld and keelctl may differ in version", name, why);

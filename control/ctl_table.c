@@ -60,6 +60,15 @@ const struct ctl_command ctl_commands[] = {
      .summary = "begins a trading day: feed numbers from 1",
      .example = "keelctl day begin 20250107",
      .run = ctl_day_begin},
+    {.name = "reload",
+     .summary =
+         "reads configuration and keys again: feed subscribers and root keys, all or nothing",
+     .example = "keelctl reload",
+     .more_help =
+         "What may change while a replica runs: [feed] destinations, consumers and port,\n"
+         "[keys] file, and the keys in it. An error in a file, or another key that differs,\n"
+         "changes nothing (exit 6). SIGHUP to keeld does the same and logs what came of it.\n\n",
+     .run = ctl_reload},
     {.name = "genesis create",
      .words = "IDENTITY...",
      .words_min = 1,

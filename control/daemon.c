@@ -25,15 +25,16 @@ _Static_assert((int)READER_DEPTH <= (int)DISK_DEPTH_MAX, "the reader's depth");
 struct daemon {
     const struct config *config;
     struct node node;
-    struct keyring *keys;
+    struct keyring *keys; /* until reload has them */
+    const char *config_path;
     struct clock *clock;
     struct eal_memory ring_memory;
     struct disk *writer, *reader, *control_disk;
     bool eal_up;
     struct admin *admin;
-    pthread_t loop_thread[NODE_THREADS_MAX], control_thread, admin_thread;
+    pthread_t loop_thread[NODE_THREADS_MAX], control_thread, admin_thread, reload_thread;
     uint32_t loops_running;
-    bool control_running, admin_running;
+    bool control_running, admin_running, reload_running;
     uint32_t stop; /* control and admin threads */
     char problem[STARTUP_PROBLEM_SIZE + CONFIG_PROBLEM_SIZE];
 };
@@ -192,6 +193,20 @@ static int wait_boot(struct daemon *d)
                 DAEMON_BOOT_WAIT_MS);
 }
 
+/* Takes the keys over. */
+static int open_reload(struct daemon *d)
+{
+    struct reload_options options = {.config = d->config,
+                                     .path = d->config_path,
+                                     .feed = d->node.start.replica->feed,
+                                     .control = d->node.start.control,
+                                     .keys = d->keys};
+    if (reload_open(&d->node.reload, &options) != 0)
+        return fail(d, STARTUP_FAILED, "out of memory");
+    d->keys = NULL;
+    return STARTUP_OK;
+}
+
 static int assemble(struct daemon *d)
 {
     struct startup_options options;
@@ -224,6 +239,8 @@ static int assemble(struct daemon *d)
               (unsigned long long)s->replayed, (unsigned long long)s->pages,
               (unsigned long long)s->torn_pages, (unsigned long long)s->zeroed_slots);
     result = wait_boot(d);
+    if (result == STARTUP_OK)
+        result = open_reload(d);
     if (result == STARTUP_OK && admin_open(&d->admin, &d->node, d->problem) != 0)
         result = STARTUP_FAILED;
     return result;
@@ -263,6 +280,12 @@ static void *admin_main(void *context)
 {
     struct daemon *d = context;
     admin_run(d->admin, &d->stop);
+    return NULL;
+}
+
+static void *reload_main(void *context)
+{
+    reload_run(context);
     return NULL;
 }
 
@@ -313,6 +336,11 @@ static int start_threads(struct daemon *d)
         d->control_running = rc == 0;
     }
     if (rc == 0) {
+        rc = spawn(&d->reload_thread, "keel-reload", d->config->core[CORE_CONTROL], reload_main,
+                   n->reload);
+        d->reload_running = rc == 0;
+    }
+    if (rc == 0) {
         rc = spawn(&d->admin_thread, "keel-admin", d->config->core[CORE_CONTROL], admin_main, d);
         d->admin_running = rc == 0;
     }
@@ -331,6 +359,10 @@ static void stop_threads(struct daemon *d)
         __atomic_store_n(&d->node.loop[i].stop, 1, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < d->loops_running; i++)
         pthread_join(d->loop_thread[i], NULL);
+    if (d->reload_running) { /* last: it may wait for the loops */
+        reload_stop(d->node.reload);
+        pthread_join(d->reload_thread, NULL);
+    }
 }
 
 /* --- the run
@@ -354,6 +386,7 @@ static void close_all(struct daemon *d)
         eal_cleanup();
     if (d->clock != NULL)
         clock_close(d->clock);
+    reload_close(d->node.reload);
     if (d->keys != NULL)
         keyring_wipe(d->keys);
     free(d->keys);
@@ -381,6 +414,7 @@ static void take_signals(sigset_t *wanted)
     sigemptyset(wanted);
     sigaddset(wanted, SIGTERM);
     sigaddset(wanted, SIGINT);
+    sigaddset(wanted, SIGHUP);
     pthread_sigmask(SIG_BLOCK, wanted, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -388,12 +422,17 @@ static void take_signals(sigset_t *wanted)
 static void run(struct daemon *d, const sigset_t *wanted)
 {
     struct watch watch;
+    bool hang_up = false; /* a SIGHUP is to be obeyed, as soon as no reload is under way */
+    uint64_t ticket;
     watch_init(&watch, &d->node);
     sd_notify(0, "READY=1");
     for (;;) { /* until a signal; the supervisor's bound is its watchdog */
         struct timespec nap = {0, DAEMON_WATCH_MS * 1000000l};
         int number = sigtimedwait(wanted, NULL, &nap);
-        if (number > 0) {
+        hang_up = hang_up || number == SIGHUP;
+        if (hang_up && reload_ask(d->node.reload, RELOAD_BY_SIGNAL, &ticket))
+            hang_up = false;
+        if (number == SIGTERM || number == SIGINT) {
             log_event(LOG_LEVEL_NOTICE, "stopping", "signal=%s",
                       number == SIGTERM ? "SIGTERM" : "SIGINT");
             break;
@@ -410,6 +449,7 @@ int daemon_run(const struct config *config, const char *config_path)
     if (d == NULL)
         return STARTUP_FAILED;
     d->config = config;
+    d->config_path = config_path;
     d->node.config = config;
     d->node.thread_count = config_threads(config, d->node.thread);
     take_signals(&wanted);

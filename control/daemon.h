@@ -15,8 +15,9 @@ enum {
     DAEMON_LINK_WAIT_MS = 2000
 };
 
-/* Runs until SIGTERM or SIGINT; 0, or why it could not start, as enum startup_result. All is said
- * on stderr. `config_path` is for the log. */
+/* Runs until SIGTERM or SIGINT, and reads its files again at SIGHUP (reload.h); 0, or why it could
+ * not start, as enum startup_result. All is said on stderr. `config_path` is for the log and for
+ * reading again. */
 int daemon_run(const struct config *config, const char *config_path);
 
 #endif

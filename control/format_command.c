@@ -153,6 +153,25 @@ static int plan(const struct wish *w, struct ring_super *super)
     return 0;
 }
 
+/* No ring that would say its name: is it empty, too? */
+static int look_for_data(const struct wish *w, struct disk *disk)
+{
+    uint64_t offset = 0;
+    int rc = ring_first_data(disk, &offset);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == 0)
+        fprintf(stderr,
+                "keeld: format: %s holds no ring, but it is not empty (byte %" PRIu64 ")%s\n",
+                w->data, offset,
+                w->force ? ": it is overwritten"
+                         : ": refused: it may be another's data; --force overwrites it");
+    else
+        fprintf(stderr, "keeld: format: %s cannot be read: %s%s\n", w->data, strerror(-rc),
+                w->force ? ": it is overwritten" : ": refused: --force overwrites it");
+    return w->force ? 0 : FORMAT_REFUSED;
+}
+
 /* What stands there now. 0: nothing that matters, or --force. */
 static int look(const struct wish *w, struct disk *disk)
 {
@@ -161,7 +180,7 @@ static int look(const struct wish *w, struct disk *disk)
     char why[DISK_PROBLEM_SIZE] = "";
     int rc = ring_super_read(disk, &old, why);
     if (rc == -ENOENT)
-        return 0;
+        return look_for_data(w, disk);
     if (rc != 0) {
         fprintf(stderr, "keeld: format: %s holds a damaged ring (%s)%s\n", w->data, why,
                 w->force ? ": it is overwritten" : ": refused: --force overwrites it");

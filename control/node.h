@@ -6,6 +6,7 @@
 #define KEEL_CONTROL_NODE_H
 
 #include "control/config.h"
+#include "control/reload.h"
 #include "control/startup.h"
 #include "dataplane/disk.h"
 #include "dataplane/loop.h"
@@ -13,7 +14,8 @@
 enum { NODE_THREADS_MAX = 4 };
 
 struct node {
-    const struct config *config;
+    const struct config *config; /* as it started: what a reload may change is in `reload` */
+    struct reload *reload;
     struct startup start;
     struct port *port;
     struct port_facts port_facts;

@@ -9,7 +9,7 @@
 enum { STARTUP_ALIGN = 4096 };
 
 static __attribute__((format(printf, 3, 4))) enum startup_result
-refuse(char *problem, enum startup_result result, const char *format, ...)
+refuse_start(char *problem, enum startup_result result, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -61,27 +61,29 @@ static enum startup_result recover(struct startup *s, char *problem)
     char why[DISK_PROBLEM_SIZE] = "";
     int rc = ring_super_read(s->options.writer, &s->super, why);
     if (rc != 0)
-        return refuse(problem, rc == -ENOENT ? STARTUP_NO_RING : STARTUP_FAILED,
-                      rc == -ENOENT ? "no ring here: %s: make one with `keeld format`"
-                                    : "the superblock cannot be used: %s",
-                      why[0] != '\0' ? why : strerror(-rc));
+        return refuse_start(problem, rc == -ENOENT ? STARTUP_NO_RING : STARTUP_FAILED,
+                            rc == -ENOENT ? "no ring here: %s: make one with `keeld format`"
+                                          : "the superblock cannot be used: %s",
+                            why[0] != '\0' ? why : strerror(-rc));
     if (s->super.replica != s->options.id)
-        return refuse(problem, STARTUP_CONFIG,
-                      "the ring was formatted for replica %u, the configuration says %u: correct "
-                      "[replica] id, or data",
-                      s->super.replica, s->options.id);
+        return refuse_start(
+            problem, STARTUP_CONFIG,
+            "the ring was formatted for replica %u, the configuration says %u: correct "
+            "[replica] id, or data",
+            s->super.replica, s->options.id);
     rc = ring_genesis_read(s->options.writer, &s->genesis, why);
     if (rc != 0)
-        return refuse(problem, rc == -ENOENT ? STARTUP_NO_GENESIS : STARTUP_FAILED,
-                      rc == -ENOENT ? "no genesis record is installed: `keelctl genesis install`%s"
-                                    : "the genesis record cannot be used: %s",
-                      rc == -ENOENT ? "" : why);
+        return refuse_start(problem, rc == -ENOENT ? STARTUP_NO_GENESIS : STARTUP_FAILED,
+                            rc == -ENOENT
+                                ? "no genesis record is installed: `keelctl genesis install`%s"
+                                : "the genesis record cannot be used: %s",
+                            rc == -ENOENT ? "" : why);
     rc = ring_recover(s->options.writer, true, &s->found, why);
     if (rc != 0)
-        return refuse(problem, STARTUP_FAILED, "the ring cannot be read: %s",
-                      why[0] != '\0' ? why : strerror(-rc));
+        return refuse_start(problem, STARTUP_FAILED, "the ring cannot be read: %s",
+                            why[0] != '\0' ? why : strerror(-rc));
     if (s->found.damage != RING_INTACT)
-        return refuse(
+        return refuse_start(
             problem, STARTUP_REFUSED,
             "the ring is damaged (%s): %s. The start is refused, nothing was changed: the "
             "others go on without this replica. Keep the file, check the drive",
@@ -97,25 +99,28 @@ static enum startup_result agree(const struct startup *s, char *problem)
     const struct genesis *g = &s->genesis;
     const char *why = genesis_problem(g);
     if (why != NULL)
-        return refuse(problem, STARTUP_REFUSED, "the genesis record is not sound: %s", why);
+        return refuse_start(problem, STARTUP_REFUSED, "the genesis record is not sound: %s", why);
     if (g->founder[o->id].incarnation != s->super.incarnation)
-        return refuse(problem, STARTUP_REFUSED,
-                      "the genesis record names another incarnation of replica %u than this ring "
-                      "was formatted with: this is not the disk that the cluster knows",
-                      o->id);
+        return refuse_start(
+            problem, STARTUP_REFUSED,
+            "the genesis record names another incarnation of replica %u than this ring "
+            "was formatted with: this is not the disk that the cluster knows",
+            o->id);
     if (g->founder[o->id].ip != o->ip || g->founder[o->id].port != o->udp_port)
-        return refuse(problem, STARTUP_CONFIG,
-                      "[network] address and udp_port differ from the genesis record's address of "
-                      "replica %u: correct the configuration",
-                      o->id);
+        return refuse_start(
+            problem, STARTUP_CONFIG,
+            "[network] address and udp_port differ from the genesis record's address of "
+            "replica %u: correct the configuration",
+            o->id);
     for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
         const struct genesis_founder *m = &o->member[id], *f = &g->founder[id];
         bool named = m->port != 0, founder = f->incarnation != 0;
         if (named != founder || (named && (m->ip != f->ip || m->port != f->port)))
-            return refuse(problem, STARTUP_CONFIG,
-                          "[members] %u differs from the genesis record (see `keelctl genesis "
-                          "show`): correct the configuration",
-                          id);
+            return refuse_start(
+                problem, STARTUP_CONFIG,
+                "[members] %u differs from the genesis record (see `keelctl genesis "
+                "show`): correct the configuration",
+                id);
     }
     return STARTUP_OK;
 }
@@ -150,7 +155,8 @@ static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, u
     size_t cap = aligned(machine_encoded_max(s->machine));
     uint8_t *bytes = take(&s->options, cap);
     if (bytes == NULL)
-        return refuse(problem, STARTUP_FAILED, "out of memory for a checkpoint of %zu bytes", cap);
+        return refuse_start(problem, STARTUP_FAILED, "out of memory for a checkpoint of %zu bytes",
+                            cap);
     const char *why = "none";
     for (unsigned i = 0; i < 2; i++) {
         const struct ring_checkpoint *head = &s->found.checkpoint[i];
@@ -167,10 +173,11 @@ static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, u
     give_back(&s->options, bytes, cap);
     if (why == NULL)
         return STARTUP_OK;
-    return refuse(problem, STARTUP_REFUSED,
-                  "no checkpoint can be used (%s): the start is refused. Keep the file, check the "
-                  "drive",
-                  why);
+    return refuse_start(
+        problem, STARTUP_REFUSED,
+        "no checkpoint can be used (%s): the start is refused. Keep the file, check the "
+        "drive",
+        why);
 }
 
 /* One page of the log, judged; its live entries up to `end` that the machine has not seen are
@@ -213,11 +220,11 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
     const struct ring_recovery *found = &s->found;
     uint64_t end = found->commit < found->last_index ? found->commit : found->last_index;
     if (s->machine->applied < end && s->machine->applied + 1 < found->first_index)
-        return refuse(problem, STARTUP_REFUSED,
-                      "the log begins at index %llu, the newest checkpoint ends at %llu: the start "
-                      "is refused",
-                      (unsigned long long)found->first_index,
-                      (unsigned long long)s->machine->applied);
+        return refuse_start(
+            problem, STARTUP_REFUSED,
+            "the log begins at index %llu, the newest checkpoint ends at %llu: the start "
+            "is refused",
+            (unsigned long long)found->first_index, (unsigned long long)s->machine->applied);
     uint8_t *bytes = take(&s->options, RING_PAGE_SIZE);
     struct machine_outcome *outcome = malloc(sizeof(*outcome));
     const char *why = bytes == NULL || outcome == NULL ? "out of memory" : NULL;
@@ -237,9 +244,9 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
         why = "entries are missing";
     if (why == NULL)
         return STARTUP_OK;
-    return refuse(problem, STARTUP_REFUSED,
-                  "replay of the log stopped at index %llu, page %llu: %s",
-                  (unsigned long long)s->machine->applied, (unsigned long long)at, why);
+    return refuse_start(problem, STARTUP_REFUSED,
+                        "replay of the log stopped at index %llu, page %llu: %s",
+                        (unsigned long long)s->machine->applied, (unsigned long long)at, why);
 }
 
 /* --- assembly
@@ -259,8 +266,8 @@ static enum startup_result make_ring(struct startup *s, char *problem)
                                 .boot_id = s->boot_id};
     int rc = ring_start(&s->ring, &ring, &s->found, why);
     if (rc != 0)
-        return refuse(problem, STARTUP_FAILED, "the ring cannot be started: %s",
-                      why[0] != '\0' ? why : strerror(-rc));
+        return refuse_start(problem, STARTUP_FAILED, "the ring cannot be started: %s",
+                            why[0] != '\0' ? why : strerror(-rc));
     return STARTUP_OK;
 }
 
@@ -296,11 +303,11 @@ static enum startup_result make_replica(struct startup *s, char *problem)
     s->replica_memory = take(&s->options, s->replica_bytes);
     s->feed_memory = take(&s->options, s->feed_bytes);
     if (s->replica_memory == NULL || s->feed_memory == NULL)
-        return refuse(problem, STARTUP_FAILED, "out of memory: replica and feed need %zu MiB",
-                      (s->replica_bytes + s->feed_bytes) >> 20);
+        return refuse_start(problem, STARTUP_FAILED, "out of memory: replica and feed need %zu MiB",
+                            (s->replica_bytes + s->feed_bytes) >> 20);
     s->replica = replica_init(s->replica_memory, &options, why);
     if (s->replica == NULL)
-        return refuse(problem, STARTUP_FAILED, "%s", why);
+        return refuse_start(problem, STARTUP_FAILED, "%s", why);
     replica_attach_feed(s->replica, s->feed_memory);
     return STARTUP_OK;
 }
@@ -324,12 +331,12 @@ static enum startup_result make_control(struct startup *s, uint64_t chain, uint6
     s->control_bytes = control_size(c);
     s->control_memory = take(&s->options, s->control_bytes);
     if (s->control_memory == NULL)
-        return refuse(problem, STARTUP_FAILED, "out of memory: control needs %zu MiB",
-                      s->control_bytes >> 20);
+        return refuse_start(problem, STARTUP_FAILED, "out of memory: control needs %zu MiB",
+                            s->control_bytes >> 20);
     s->control = control_init(s->control_memory, c, why);
     c->found = NULL;
     c->machine = NULL;
-    return s->control != NULL ? STARTUP_OK : refuse(problem, STARTUP_FAILED, "%s", why);
+    return s->control != NULL ? STARTUP_OK : refuse_start(problem, STARTUP_FAILED, "%s", why);
 }
 
 static void note_found(struct startup *s)
@@ -357,8 +364,8 @@ static enum startup_result assemble(struct startup *s, char *problem)
     s->options.window_pages = startup_window_pages(&s->super, s->options.window_pages);
     s->machine = take(&s->options, machine_size(&s->genesis));
     if (s->machine == NULL)
-        return refuse(problem, STARTUP_FAILED, "out of memory: the machine needs %zu MiB",
-                      machine_size(&s->genesis) >> 20);
+        return refuse_start(problem, STARTUP_FAILED, "out of memory: the machine needs %zu MiB",
+                            machine_size(&s->genesis) >> 20);
     result = load_checkpoint(s, &chain, &page, problem);
     if (result == STARTUP_OK)
         result = replay(s, &chain, &page, problem);

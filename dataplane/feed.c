@@ -43,8 +43,9 @@ struct feed *feed_init(void *memory, const struct feed_options *options, struct 
     feed->ends_left = day_open ? 0 : FEED_END_REPEATS;
     feed->next = feed_next;
     feed->popped = feed->released = feed->pushed = index;
-    for (uint32_t i = 0; i < options->consumer_count; i++)
-        feed->consumer[i].ip = options->consumer[i];
+    feed_table_fill(&feed->first, options);
+    feed->table = &feed->first; /* no thread reads it yet */
+    feed_consumers_follow(feed, &feed->first);
     return feed;
 }
 
@@ -84,8 +85,9 @@ uint64_t feed_done(const struct feed *feed, uint64_t applied)
 
 struct feed_destination *feed_destinations(struct feed *feed, uint32_t *count)
 {
-    *count = feed->options.destination_count;
-    return feed->options.destination;
+    struct feed_table *table = feed_table_now(feed);
+    *count = table->destination_count;
+    return table->destination;
 }
 
 /* --- packets
@@ -140,9 +142,10 @@ static void line_send(struct feed *feed, struct feed_packet *packet, uint64_t se
     uint8_t *payload = packet->frame.data + FRAME_HEADS_SIZE;
     mold_header_pack((struct mold_header *)payload, feed->day, sequence, count);
     struct port_frame out[FEED_DESTINATIONS_MAX];
+    const struct feed_table *table = feed_table_now(feed);
     uint32_t frames = 0;
-    for (uint32_t i = 0; i < feed->options.destination_count; i++) {
-        const struct feed_destination *to = &feed->options.destination[i];
+    for (uint32_t i = 0; i < table->destination_count; i++) {
+        const struct feed_destination *to = &table->destination[i];
         struct frame_address address = {.ip = to->ip, .port = to->port};
         struct port_frame frame;
         if (!destination_mac(to, address.mac)) {
@@ -369,14 +372,14 @@ static bool may_begin(struct feed *feed)
 {
     if (feed->began)
         return true;
+    const struct feed_table *table = feed_table_now(feed);
     uint8_t mac[6];
     uint32_t i = 0;
-    while (i < feed->options.destination_count &&
-           destination_mac(&feed->options.destination[i], mac))
+    while (i < table->destination_count && destination_mac(&table->destination[i], mac))
         i++;
     if (feed->waiting_ns == 0)
         feed->waiting_ns = feed->now_ns;
-    feed->began = i == feed->options.destination_count ||
+    feed->began = i == table->destination_count ||
                   feed->now_ns - feed->waiting_ns >= FEED_RESOLVE_MS * 1000000ull;
     return feed->began;
 }

@@ -9,6 +9,9 @@
  * to its younger half by lagging with its done index), else from the drive by way of aux. An answer
  * goes to the request's source, at most one packet, only to configured consumers. MoldUDP64 1.00
  * knows no refusal: what cannot be served is counted.
+ *
+ * Who is sent to and who may ask is a table that control replaces as a whole while the roles run
+ * (dataplane/rcu.h); it begins as the options say.
  */
 #ifndef KEEL_FEED_H
 #define KEEL_FEED_H
@@ -41,6 +44,15 @@ struct feed_destination {
     uint64_t mac; /* low 48 bits, bit 63: known; written by seq, read by feed (relaxed) */
 };
 
+/* The subscribers. What is published is never changed but for the MAC addresses in it. Readers: seq
+ * and feed, each within one turn. */
+struct feed_table {
+    uint64_t serial; /* counts tables; given by feed_publish() */
+    uint32_t destination_count, consumer_count;
+    struct feed_destination destination[FEED_DESTINATIONS_MAX];
+    uint32_t consumer[FEED_CONSUMERS_MAX]; /* who may ask */
+};
+
 struct feed_options {
     enum feed_framing framing;
     uint32_t queue;        /* of the port */
@@ -52,9 +64,10 @@ struct feed_options {
     uint16_t port_from;    /* source port of the line and of answers */
     bool tx_checksum;
     uint8_t mac[6];
+    /* of the first table */
     uint32_t destination_count;
     struct feed_destination destination[FEED_DESTINATIONS_MAX];
-    uint32_t consumer_count; /* who may ask */
+    uint32_t consumer_count;
     uint32_t consumer[FEED_CONSUMERS_MAX];
 };
 
@@ -87,10 +100,19 @@ bool feed_request(struct feed *feed, const struct frame_datagram *datagram);
 void feed_contact(struct feed *feed, uint64_t contact_ns, uint64_t keep_from);
 /* Entries up to here are needed no more, given that seq has applied up to `applied`. */
 uint64_t feed_done(const struct feed *feed, uint64_t applied);
+/* Of the table in force, for this turn: MAC addresses are noted there. */
 struct feed_destination *feed_destinations(struct feed *feed, uint32_t *count);
 
 /* --- feed --- */
 uint32_t feed_turn(struct feed *feed, uint64_t now_ns);
+
+/* --- control's side: one thread at a time --- */
+/* The table that a configuration asks for; no MAC address is known. */
+void feed_table_fill(struct feed_table *table, const struct feed_options *options);
+/* Puts *table, the caller's, in force from the readers' next look, with the MAC addresses that are
+ * known so that nobody who stays misses a packet. Returns the one it replaces: the caller's to free
+ * once rcu_wait_readers() has returned. NULL: that was the first, in the feed's own memory. */
+struct feed_table *feed_publish(struct feed *feed, struct feed_table *table);
 
 void feed_stats(const struct feed *feed, struct feed_stats *stats);
 /* The next number that the line will carry, and of which day. */

@@ -4,6 +4,7 @@
 
 #include "dataplane/feed.h"
 #include "dataplane/metrics.h"
+#include "dataplane/rcu.h"
 
 /* A page of the ring from which messages of this day were taken: numbers feed.. lie in entries
  * index..last of that page. */
@@ -30,7 +31,7 @@ struct feed_packet { /* a downstream packet being filled */
     uint16_t reserved;
 };
 
-struct feed_consumer {
+struct feed_consumer { /* beside each consumer of the table */
     uint32_t ip;
     uint32_t tokens;
     uint64_t at_ns;
@@ -62,6 +63,7 @@ struct feed {
     struct feed_request asked;
     struct feed_sample asked_sample;
     struct feed_consumer consumer[FEED_CONSUMERS_MAX];
+    uint64_t consumer_serial; /* of the table that they stand beside */
 
     struct spsc items, requests;
     _Alignas(64) uint64_t popped; /* index of the last item taken; feed -> seq */
@@ -70,12 +72,24 @@ struct feed {
     uint64_t contact_ns;          /* seq -> feed */
     uint64_t keep_from;           /* seq -> feed */
     _Alignas(64) struct feed_stats stats;
+
+    _Alignas(64) struct feed_table *table; /* control -> seq, feed; by feed_table_now() only */
+    struct feed_table first;
 };
+
+/* The table in force. To be used within this turn only. */
+static inline struct feed_table *feed_table_now(const struct feed *feed)
+{
+    return rcu_dereference(feed->table);
+}
 
 /* Adds one message to a packet that is being filled; false if it does not fit. */
 bool feed_packet_add(struct feed *feed, struct feed_packet *packet, const struct feed_stamp *stamp,
                      const uint8_t *payload, uint16_t length);
 bool feed_packet_begin(struct feed *feed, struct feed_packet *packet);
+
+/* feed_table.c: brings the consumers' allowances in line with another table; feed. */
+void feed_consumers_follow(struct feed *feed, const struct feed_table *table);
 
 /* feed_request.c */
 uint32_t feed_requests_turn(struct feed *feed);

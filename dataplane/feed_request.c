@@ -23,7 +23,10 @@ bool feed_request(struct feed *feed, const struct frame_datagram *datagram)
 /* Configured consumers only, each within FEED_REQUESTS_PER_S. */
 static bool admitted(struct feed *feed, uint32_t ip)
 {
-    for (uint32_t i = 0; i < feed->options.consumer_count; i++) {
+    const struct feed_table *table = feed_table_now(feed);
+    if (feed->consumer_serial != table->serial)
+        feed_consumers_follow(feed, table);
+    for (uint32_t i = 0; i < table->consumer_count; i++) {
         struct feed_consumer *consumer = &feed->consumer[i];
         if (consumer->ip != ip)
             continue;

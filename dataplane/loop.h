@@ -31,7 +31,9 @@ struct loop {
     uint64_t alive_turns; /* grows while the loop advances; what the watchdog looks at */
 };
 
-/* Runs until loop->stop. */
+/* Runs until loop->stop; in loop_run.c. The calling thread is a reader of published tables (rcu.h)
+ * from here to the end: it announces a quiescent state after each turn, and is no reader while it
+ * sleeps. */
 void loop_run(struct loop *loop);
 
 #endif

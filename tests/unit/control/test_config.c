@@ -251,6 +251,45 @@ static void a_file_that_cannot_be_read_is_said(void)
     unlink(path);
 }
 
+static void says(const char *more, uint32_t count, const char *list)
+{
+    struct config runs, file;
+    char problem[CONFIG_PROBLEM_SIZE], text[4096], names[128];
+    snprintf(text, sizeof(text), "%s%s", sound, more);
+    CU_ASSERT_TRUE_FATAL(parse(&runs, sound, problem));
+    CU_ASSERT_TRUE_FATAL(parse(&file, text, problem));
+    CU_ASSERT_EQUAL(config_fixed_changes(&runs, &file, names, sizeof(names)), count);
+    CU_ASSERT_STRING_EQUAL(names, list);
+    CU_ASSERT_EQUAL(config_fixed_changes(&file, &runs, names, sizeof(names)), count);
+}
+
+static void what_needs_a_restart_is_named(void)
+{
+    says("", 0, "");
+    /* the default, said aloud */
+    says("[feed]\nheartbeat_ms = 1000\n[admin]\nsocket = /run/keel/keeld.sock\n", 0, "");
+    says("[feed]\ndestinations = 10.0.0.9\nconsumers = 10.0.0.9\nport = 9000\n", 0, "");
+    says("[feed]\nframing = envelope\nheartbeat_ms = 9\n", 2,
+         "[feed] framing, [feed] heartbeat_ms");
+    says("[cores]\nseq = 1\n[admin]\nsocket = /s\n", 2, "[cores] seq, [admin] socket");
+    says("[members]\n3 = 10.0.0.3:7400\n[limits]\nwindow_max = 64\n", 2, "[members], [limits]");
+    says("[cores]\nseq = 1\ndisk = 2\nfeed = 3\naux = 4\ncontrol = 5\nidle = spin\nsleep_us = 9\n"
+         "[memory]\nhugepages = no\npool_mib = 64\n[ring]\nwindow_mib = 64\n",
+         10,
+         "[ring] window_mib, [cores] seq, [cores] disk, [cores] feed, [cores] aux, "
+         "[cores] control, [cores] idle, [cores] sleep_us, [memo"); /* as far as there is room */
+    struct config runs, file;
+    char problem[CONFIG_PROBLEM_SIZE], text[1024], names[128];
+    CU_ASSERT_TRUE_FATAL(parse(&runs, sound, problem));
+    strcpy(text, sound);
+    char *at = strstr(text, "10.0.0.2/24");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    memcpy(at, "10.0.0.2/25", 11);
+    CU_ASSERT_TRUE_FATAL(parse(&file, text, problem));
+    CU_ASSERT_EQUAL(config_fixed_changes(&runs, &file, names, sizeof(names)), 1);
+    CU_ASSERT_STRING_EQUAL(names, "[network] address");
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -262,6 +301,7 @@ int main(void)
         {"parts that contradict each other", parts_must_fit_each_other},
         {"ports become DPDK devices", ports_become_devices},
         {"zero bytes, long lines, prefixes, changed bytes", odd_bytes_are_errors},
+        {"what needs a restart is named", what_needs_a_restart_is_named},
         {"a file that cannot be read", a_file_that_cannot_be_read_is_said},
         {0}};
     return unit_main("config", tests);

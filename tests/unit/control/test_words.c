@@ -296,9 +296,10 @@ static void exit_codes_are_pinned(void)
     static const struct {
         const char *code;
         int leader, exit;
-    } list[] = {{"bad-request", 0, 2}, {"unknown-command", 0, 2}, {"denied", 0, 1},
-                {"not-leader", 2, 5},  {"not-leader", 0, 7},      {"busy", 0, 1},
-                {"lost", 0, 1},        {"timed-out", 0, 4},       {"refused", 0, 1}};
+    } list[] = {{"bad-request", 0, 2},   {"unknown-command", 0, 2}, {"denied", 0, 1},
+                {"not-leader", 2, 5},    {"not-leader", 0, 7},      {"busy", 0, 1},
+                {"lost", 0, 1},          {"timed-out", 0, 4},       {"refused", 0, 1},
+                {"configuration", 0, 6}, {"failed", 0, 1}};
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
         json_t *error = json_pack("{s:s,s:s,s:i}", "code", list[i].code, "why", "because", "leader",
                                   list[i].leader);
