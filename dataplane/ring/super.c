@@ -87,15 +87,64 @@ int ring_format(struct disk *disk, const struct ring_super *super,
 /* --- superblock ----------------------------------------------------------------------------------
  */
 
+int ring_first_data(struct disk *disk, uint64_t *offset)
+{
+    struct disk_facts facts;
+    disk_facts(disk, &facts);
+    uint64_t size = facts.size / RING_PAGE_SIZE * RING_PAGE_SIZE;
+    uint8_t *chunk = block_buffer(FORMAT_CHUNK);
+    if (chunk == NULL)
+        return -ENOMEM;
+    int result = -ENOENT;
+    for (uint64_t done = 0; done < size && result == -ENOENT;) { /* bound: size */
+        uint64_t part = size - done < FORMAT_CHUNK ? size - done : FORMAT_CHUNK;
+        int read = disk_pread(disk, done, chunk, part);
+        for (uint64_t at = 0; read == 0 && result != 0 && at < part; at += RING_PAGE_SIZE)
+            if (!ring_sectors_zero(chunk + at, (1u << RING_SECTORS) - 1)) {
+                *offset = done + at;
+                result = 0;
+            }
+        if (read < 0)
+            result = read;
+        done += part;
+    }
+    free(chunk);
+    return result;
+}
+
+/* Without a superblock: was there ever one? Whoever wiped it has left the genesis record. */
+static int no_super(struct disk *disk, char *problem)
+{
+    struct genesis genesis;
+    uint32_t bad;
+    char why[DISK_PROBLEM_SIZE];
+    int result = ring_genesis_copies(disk, &genesis, &bad, why);
+    if (result == 0)
+        snprintf(problem, DISK_PROBLEM_SIZE,
+                 "ring: both copies of the superblock are gone, but a founder's record of cluster "
+                 "%016llx is here: a damaged ring, no empty one",
+                 (unsigned long long)genesis.cluster_id);
+    else if (result != -ENOENT)
+        snprintf(problem, DISK_PROBLEM_SIZE,
+                 "ring: both copies of the superblock are gone, and what stands behind them is no "
+                 "empty ring");
+    else
+        snprintf(problem, DISK_PROBLEM_SIZE, "no ring here: format it first");
+    return result == -ENOENT ? -ENOENT : -EBADMSG;
+}
+
 int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad_copies,
                       char *problem)
 {
     struct disk_facts facts;
     disk_facts(disk, &facts);
     *bad_copies = 0;
-    if (facts.size < 2 * RING_PAGE_SIZE) {
-        snprintf(problem, DISK_PROBLEM_SIZE, "no ring here: format it first");
-        return -ENOENT;
+    if (facts.size < RING_RESERVED_BLOCKS * RING_PAGE_SIZE) {
+        snprintf(problem, DISK_PROBLEM_SIZE,
+                 facts.size == 0 ? "no ring here: format it first"
+                                 : "no ring here, or one that was cut short: %llu bytes hold none",
+                 (unsigned long long)facts.size);
+        return facts.size == 0 ? -ENOENT : -EBADMSG;
     }
     uint8_t *bytes = block_buffer(2 * RING_PAGE_SIZE);
     if (bytes == NULL)
@@ -120,9 +169,10 @@ int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad
     free(bytes);
     if (found)
         return 0;
-    snprintf(problem, DISK_PROBLEM_SIZE,
-             magic ? "ring: %s (in both copies)" : "no ring here: format it first", why);
-    return magic ? (readable ? -EBADMSG : -EIO) : -ENOENT;
+    if (!magic)
+        return no_super(disk, problem);
+    snprintf(problem, DISK_PROBLEM_SIZE, "ring: %s (in both copies)", why);
+    return readable ? -EBADMSG : -EIO;
 }
 
 int ring_super_read(struct disk *disk, struct ring_super *super, char *problem)

@@ -32,7 +32,7 @@ static void format_zeroes_everything(void)
     memset(world.store.bytes, 0xee, world.store.size);
     char problem[DISK_PROBLEM_SIZE] = "";
     struct ring_super super;
-    CU_ASSERT(ring_super_read(world.writer, &super, problem) == -ENOENT);
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == -EBADMSG); /* no ring, not empty */
     struct seen seen = {0};
     CU_ASSERT(ring_format(world.writer, &world.super, note_progress, &seen, problem) == 0);
     CU_ASSERT(seen.calls > 1 && seen.done == seen.total && seen.total == world.store.size);
@@ -135,6 +135,31 @@ static void one_copy_will_do(void)
 
 /* H1: a wiped server is formatted again with the same genesis record and would come back as the old
  * voter with an empty log. Its new format drew another incarnation: the record is refused. */
+/* Both superblocks wiped: not to be taken for an empty drive, neither by who reads nor by format.
+ */
+static void wiped_is_not_empty(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    world_start(&world);
+    CU_ASSERT(world_append(&world, 1, 100));
+    world_settle(&world);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_super super;
+    uint64_t offset = 1;
+    memset(world.store.bytes, 0, 2 * 4096);
+    CU_ASSERT(ring_super_read(world.reader, &super, problem) == -EBADMSG);
+    CU_ASSERT(strstr(problem, "superblock are gone") != NULL);
+    CU_ASSERT(ring_first_data(world.reader, &offset) == 0 && offset == 2 * 4096);
+    memset(world.store.bytes, 0, 4 * 4096); /* the genesis record with them */
+    CU_ASSERT(ring_super_read(world.reader, &super, problem) == -ENOENT);
+    CU_ASSERT(ring_first_data(world.reader, &offset) == 0);
+    CU_ASSERT(offset == ring_slot_offset(&world.super, 0));
+    memset(world.store.bytes, 0, world.store.size);
+    CU_ASSERT(ring_first_data(world.reader, &offset) == -ENOENT);
+    world_free(&world);
+}
+
 static void h1_genesis_once(void)
 {
     struct world world;
@@ -192,6 +217,7 @@ int main(void)
         {"format is all or nothing", format_is_all_or_nothing},
         {"bad geometry is refused", bad_geometry},
         {"one intact copy will do, and is copied", one_copy_will_do},
+        {"a wiped superblock makes no empty drive", wiped_is_not_empty},
         {"H1 the genesis record is installed once, for this incarnation", h1_genesis_once},
         {"power goes while genesis is installed", install_torn},
         {0}};
