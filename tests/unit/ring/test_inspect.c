@@ -135,6 +135,9 @@ static void no_ring(void)
     struct ring_totals totals;
     struct ring_recovery found;
     char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT(ring_inspect(world.reader, &visitor, &totals, &found, problem) == -EBADMSG);
+    CU_ASSERT(strstr(problem, "superblock are gone") != NULL);
+    memset(world.store.bytes, 0, world.store.size);
     CU_ASSERT(ring_inspect(world.reader, &visitor, &totals, &found, problem) == -ENOENT);
     CU_ASSERT(strstr(problem, "format") != NULL);
     world_free(&world);
