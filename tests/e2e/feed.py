@@ -1,5 +1,6 @@
 """The feed on real lines: multicast and unicast, raw framing, heartbeats, a replay through the request
-servers, a line that falls silent without a quorum (H22), and tshark's opinion of all of it."""
+servers, subscribers and keys exchanged by reload (feed_reload.py), a line that falls silent without a quorum
+(H22), and tshark's opinion of all of it."""
 
 import argparse
 import os
@@ -9,6 +10,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import CLIENT_IP, LINE_PORT, REQUEST_PORT, Cluster, Failure, read, run, stats  # noqa: E402
+from feed_reload import check_reload  # noqa: E402
 
 GROUP = '239.10.0.1'
 MESSAGES = 3000
@@ -117,8 +119,9 @@ def main():
         time.sleep(1.0)
         c.stop_capture(capture)
         check_tshark(c)
+        check_reload(c)
         check_silence(c)
-    print('5 passed, 0 failed')
+    print('8 passed, 0 failed')
 
 
 if __name__ == '__main__':
