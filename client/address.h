@@ -1,5 +1,5 @@
-/* Addresses as people write them: "10.0.0.1:7000", "1=10.0.0.1:7000,2=...", and for multicast
- * "239.1.1.1:31001@10.0.0.5". Pure; any thread.
+/* Addresses as people write them: "10.0.0.1:7400", "1=10.0.0.1:7400,2=...", and for multicast
+ * "239.1.1.1:7410@10.0.0.5". Pure; any thread.
  */
 #ifndef KEEL_CLIENT_ADDRESS_H
 #define KEEL_CLIENT_ADDRESS_H
@@ -27,7 +27,7 @@ int address_list(const char *text, enum address_form form, struct address *out, 
                  char *problem, size_t size);
 
 bool address_is_multicast(uint32_t ip);
-/* "10.0.0.1:7000", in 24 bytes. */
+/* "10.0.0.1:7400", in 24 bytes. */
 void address_print(uint32_t ip, uint16_t port, char text[24]);
 
 #endif

@@ -122,12 +122,18 @@ bool log_write(struct cat_log *log, char *problem);
 
 /* --- cat_figures.c ---------------------------------------------------------------------------- */
 
-enum { FIGURES_PAUSES_MAX = 64, FIGURES_REFS = KEEL_WINDOW_MAX };
+enum { FIGURES_PAUSES_MAX = 64, FIGURES_LEADERS_MAX = 64, FIGURES_REFS = KEEL_WINDOW_MAX };
 
 struct pause {
     uint64_t ns, began_utc_ns;
     uint64_t after;  /* last number acknowledged before it */
     uint32_t leader; /* asked when it ended */
+};
+
+struct reign { /* acknowledgements that came in a row while one member was asked */
+    uint32_t leader;
+    uint64_t began_utc_ns; /* the first of them */
+    uint64_t number;
 };
 
 struct figures {
@@ -138,6 +144,9 @@ struct figures {
     struct pause longest;
     uint32_t pause_count; /* above --gaps, the first FIGURES_PAUSES_MAX kept */
     struct pause pause[FIGURES_PAUSES_MAX];
+    uint32_t reign_count; /* the first FIGURES_LEADERS_MAX kept */
+    uint32_t leader;      /* of the last one */
+    struct reign reign[FIGURES_LEADERS_MAX];
     uint64_t due_ns[FIGURES_REFS]; /* when a number was to be sent */
     uint64_t size[FIGURES_REFS];
     uint64_t shown_ns, shown_count, shown_bytes; /* at the last progress line */
@@ -167,7 +176,7 @@ void figures_time(uint64_t utc_ns, int digits, char text[32]);
 int cat_publish(const struct cat_options *options);
 int cat_follow(const struct cat_options *options);
 
-/* "keelcat: WHAT: why" to standard error; returns `code`. */
+/* "keelcat: WHAT FAILED: why: what to do" to standard error; returns `code`. */
 int cat_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cat_exit_of(int keel_error);
 /* A descriptor that becomes readable with SIGINT or SIGTERM; -1 with errno. */

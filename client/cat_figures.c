@@ -71,12 +71,24 @@ static void note_pause(struct figures *f, uint64_t now_ns, uint32_t leader, uint
     f->pause_count++;
 }
 
+static void note_leader(struct figures *f, uint64_t number, uint32_t leader)
+{
+    if (leader == f->leader || leader == 0)
+        return;
+    f->leader = leader;
+    if (f->reign_count < FIGURES_LEADERS_MAX)
+        f->reign[f->reign_count] =
+            (struct reign){.leader = leader, .began_utc_ns = figures_utc_ns(), .number = number};
+    f->reign_count++;
+}
+
 void figures_ack(struct figures *f, const struct keel_result *result, uint32_t leader,
                  uint64_t gaps_ms)
 {
     uint64_t now_ns = figures_now_ns();
     uint64_t due_ns = f->due_ns[result->number % FIGURES_REFS];
     note_pause(f, now_ns, leader, gaps_ms);
+    note_leader(f, result->number, leader);
     histogram_record(&f->latency, now_ns > due_ns ? now_ns - due_ns : 0);
     f->acknowledged++;
     f->refused += result->status != KEEL_SEQUENCED;
@@ -220,6 +232,11 @@ void figures_json(FILE *out, const struct figures *f, const struct keel *keel, c
             fputc(',', out);
         json_pause(out, &f->pause[i]);
     }
+    fprintf(out, "],\"leader_count\":%" PRIu32 ",\"leaders\":[", f->reign_count);
+    for (uint32_t i = 0; i < f->reign_count && i < FIGURES_LEADERS_MAX; i++)
+        fprintf(out,
+                "%s{\"leader\":%" PRIu32 ",\"began_utc_ns\":%" PRIu64 ",\"number\":%" PRIu64 "}",
+                i > 0 ? "," : "", f->reign[i].leader, f->reign[i].began_utc_ns, f->reign[i].number);
     if (exit_code < 0)
         fprintf(out, "],\"exit\":null}\n");
     else

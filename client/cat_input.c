@@ -13,7 +13,9 @@ bool input_open(struct cat_input *input, const char *path, enum cat_format forma
     input->fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (input->fd >= 0)
         return true;
-    snprintf(problem, CAT_PROBLEM_SIZE, "input '%.200s': %s", path, strerror(errno));
+    snprintf(problem, CAT_PROBLEM_SIZE,
+             "input '%.200s': %s: name a file that can be read, or - for standard input", path,
+             strerror(errno));
     return false;
 }
 
@@ -36,7 +38,10 @@ bool input_fill(struct cat_input *input, char *problem)
         n = read(input->fd, input->buffer + input->end, INPUT_BUFFER - input->end);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN) {
-        snprintf(problem, CAT_PROBLEM_SIZE, "reading the input: %s", strerror(errno));
+        snprintf(problem, CAT_PROBLEM_SIZE,
+                 "reading the input: %s: %s; what was read before is not lost, the same command "
+                 "goes on behind it",
+                 strerror(errno), errno == EISDIR ? "name a file" : "check the file and its drive");
         return false;
     }
     input->eof = n == 0;
@@ -46,11 +51,11 @@ bool input_fill(struct cat_input *input, char *problem)
 
 static enum input_outcome too_large(const struct cat_input *input, size_t size, char *problem)
 {
-    snprintf(
-        problem, CAT_PROBLEM_SIZE,
-        "input %s %llu: %zu bytes: the largest message has %d; it and what follows was not sent",
-        input->format == CAT_LENGTH_PREFIXED ? "record" : "line", (unsigned long long)input->place,
-        size, KEEL_PAYLOAD_MAX);
+    snprintf(problem, CAT_PROBLEM_SIZE,
+             "input %s %llu: %zu bytes: a message has at most %d: shorten it; neither it nor what "
+             "follows was sent",
+             input->format == CAT_LENGTH_PREFIXED ? "record" : "line",
+             (unsigned long long)input->place, size, KEEL_PAYLOAD_MAX);
     return INPUT_ERROR;
 }
 
@@ -74,7 +79,9 @@ static enum input_outcome hex_line(struct cat_input *input, const uint8_t *line,
         input->payload[i] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
     }
     if (!good) {
-        snprintf(problem, CAT_PROBLEM_SIZE, "input line %llu: not an even number of hex digits",
+        snprintf(problem, CAT_PROBLEM_SIZE,
+                 "input line %llu: not an even number of hex digits: write two digits a byte, or "
+                 "name another --format",
                  (unsigned long long)input->place);
         return INPUT_ERROR;
     }
@@ -99,7 +106,9 @@ static enum input_outcome next_piece(struct cat_input *input, const uint8_t **at
         }
         if (!input->eof || have == 0)
             return input->eof ? INPUT_END : INPUT_MORE;
-        snprintf(problem, CAT_PROBLEM_SIZE, "input record %llu: cut off at the end of the input",
+        snprintf(problem, CAT_PROBLEM_SIZE,
+                 "input record %llu: cut off at the end of the input, or its framing is not "
+                 "length-prefixed: get the whole file, or name another --format",
                  (unsigned long long)input->place + 1);
         return INPUT_ERROR;
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <ini.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,24 +73,24 @@ static const char *set_text(char *field, const char *value, bool list)
 {
     size_t used = list ? strlen(field) : 0;
     if (used + strlen(value) + 2 > CAT_TEXT_MAX)
-        return "too long";
+        return "too long: at most 510 bytes";
     if (value[0] == 0)
-        return "empty";
+        return "empty: give a value";
     if (used > 0)
         field[used++] = ',';
     strcpy(field + used, value);
     return NULL;
 }
 
-static const char *set_word(int *field, const char *value, const char *const *words, int count)
+static bool set_word(int *field, const char *value, const char *const *words, int count)
 {
     for (int i = 0; i < count; i++) {
         if (strcmp(value, words[i]) == 0) {
             *field = i;
-            return NULL;
+            return true;
         }
     }
-    return "not a known word; see --help";
+    return false;
 }
 
 static const char *set_number(uint64_t *field, const char *value, const struct setting *setting)
@@ -106,7 +107,7 @@ static const char *set_from(uint64_t *field, const char *value)
     else if (strcmp(value, "next") == 0)
         *field = KEEL_FROM_NEXT;
     else if (!number_of(value, 10, field) || *field == 0)
-        return "write a number from 1, 'start' or 'next'";
+        return "not a place: write a number from 1 on, 'start' or 'next'";
     return NULL;
 }
 
@@ -117,7 +118,6 @@ static const char *apply(struct cat_options *options, const struct setting *sett
     static const char *const framings[] = {"raw", "envelope"};
     void *field = (char *)options + setting->offset;
     int word = 0;
-    const char *why = NULL;
     switch (setting->kind) {
     case TEXT: /* --listen and --request may be repeated */
         return set_text(
@@ -126,18 +126,20 @@ static const char *apply(struct cat_options *options, const struct setting *sett
     case NUMBER:
         return set_number(field, value, setting);
     case HEX64:
-        return number_of(value, 16, field) ? NULL : "not a hexadecimal number";
+        return number_of(value, 16, field) ? NULL : "not a number: write up to 16 hex digits";
     case FLAG:
         *(bool *)field = true;
         return NULL;
     case FORMAT:
-        why = set_word(&word, value, formats, 4);
-        options->format = why == NULL ? (enum cat_format)word : options->format;
-        return why;
+        if (!set_word(&word, value, formats, 4))
+            return "not a format: write lines, length-prefixed, hex, or (for reading) decode";
+        options->format = (enum cat_format)word;
+        return NULL;
     case FRAMING:
-        why = set_word(&word, value, framings, 2);
-        options->framing = why == NULL ? (enum keel_framing)word : options->framing;
-        return why;
+        if (!set_word(&word, value, framings, 2))
+            return "not a framing: write raw or envelope";
+        options->framing = (enum keel_framing)word;
+        return NULL;
     case FROM:
         return set_from(field, value);
     }
@@ -150,6 +152,19 @@ const char *cat_option_set(struct cat_options *options, const char *name, const 
         if (strcmp(settings[i].name, name) == 0)
             return apply(options, &settings[i], value, false);
     return "unknown setting";
+}
+
+/* `why` and, for a number, the limits. */
+static void explain(char *text, const struct setting *setting, const char *why)
+{
+    int n = snprintf(text, CAT_PROBLEM_SIZE, "%s", why);
+    if (setting->kind == NUMBER && setting->most > UINT32_MAX)
+        snprintf(text + n, CAT_PROBLEM_SIZE - (size_t)n, ": write a whole number from %" PRIu64,
+                 setting->least);
+    else if (setting->kind == NUMBER)
+        snprintf(text + n, CAT_PROBLEM_SIZE - (size_t)n,
+                 ": write a whole number from %" PRIu64 " to %" PRIu64, setting->least,
+                 setting->most);
 }
 
 /* --- the file --------------------------------------------------------------------------------- */
@@ -171,13 +186,19 @@ static int on_setting(void *user, const char *section, const char *name, const c
         if (strcmp(section, "cluster") == 0 && strcmp(dashed, "id") == 0)
             strcpy(dashed, "cluster");
     }
-    const char *why = "unknown setting";
-    for (size_t i = 0; size < sizeof(dashed) && i < SETTINGS; i++)
-        if (settings[i].section != NULL && strcmp(settings[i].section, section) == 0 &&
-            strcmp(settings[i].name, dashed) == 0)
-            why = apply(reading->options, &settings[i], value, false);
+    const char *why = "no such setting: see `keelcat publish --help`, --config";
+    char text[CAT_PROBLEM_SIZE];
+    snprintf(text, sizeof(text), "%s", why);
+    for (size_t i = 0; size < sizeof(dashed) && i < SETTINGS; i++) {
+        if (settings[i].section == NULL || strcmp(settings[i].section, section) != 0 ||
+            strcmp(settings[i].name, dashed) != 0)
+            continue;
+        why = apply(reading->options, &settings[i], value, false);
+        if (why != NULL)
+            explain(text, &settings[i], why);
+    }
     if (why != NULL && reading->problem[0] == 0)
-        snprintf(reading->problem, CAT_PROBLEM_SIZE, "[%s] %s: %s", section, name, why);
+        snprintf(reading->problem, CAT_PROBLEM_SIZE, "[%.40s] %.80s: %.300s", section, name, text);
     return why == NULL;
 }
 
@@ -190,10 +211,13 @@ bool cat_config_read(struct cat_options *options, const char *path, char *proble
     if (line == 0)
         return true;
     if (line < 0) {
-        snprintf(problem, CAT_PROBLEM_SIZE, "configuration '%s': %s", path, strerror(errno));
+        snprintf(problem, CAT_PROBLEM_SIZE,
+                 "configuration '%.200s': %s: name a file that can be read with --config", path,
+                 strerror(errno));
         return false;
     }
-    snprintf(why, sizeof(why), "%s", problem[0] != 0 ? problem : "not a setting");
+    snprintf(why, sizeof(why), "%s",
+             problem[0] != 0 ? problem : "not a setting: write NAME = VALUE");
     snprintf(problem, CAT_PROBLEM_SIZE, "configuration '%.120s' line %d: %.300s", path, line, why);
     return false;
 }
@@ -213,9 +237,11 @@ static void defaults(struct cat_options *options, enum cat_command command)
     strcpy(options->input, "-");
 }
 
-static int bad(const char *name, const char *value, const char *why)
+static int bad(const struct setting *setting, const char *value, const char *why)
 {
-    return cat_error(CAT_USAGE, "--%s '%s': %s", name, value, why);
+    char text[CAT_PROBLEM_SIZE];
+    explain(text, setting, why);
+    return cat_error(CAT_USAGE, "--%s '%.200s': %s", setting->name, value, text);
 }
 
 /* Options of this command only; 0 ends the table. */
@@ -237,12 +263,10 @@ static int config_first(struct cat_options *options, int argc, char **argv,
 {
     char problem[CAT_PROBLEM_SIZE];
     int option;
-    opterr = 0;
     optind = 0; /* GNU: begin anew */
-    while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, ":h", table, NULL)) != -1)
         if (option == 0 && settings[0].offset == FIELD(config))
             snprintf(options->config, sizeof(options->config), "%s", optarg);
-    opterr = 1;
     if (options->config[0] == 0 || cat_config_read(options, options->config, problem))
         return CAT_DONE;
     return cat_error(CAT_USAGE, "%s", problem);
@@ -256,24 +280,28 @@ int cat_options_read(struct cat_options *options, enum cat_command command, int 
     bool seen[SETTINGS] = {false};
     int option;
     *help = false;
+    opterr = 0; /* one line for an error, and that one is ours */
     defaults(options, command);
     table_of(command, table);
     int result = config_first(options, argc, argv, table);
     if (result != CAT_DONE)
         return result;
     optind = 0;
-    while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
         if (option == OPTION_HELP || option == 'h') {
             cat_help(stdout, names[command]);
             *help = true;
             return CAT_DONE;
         }
-        if (option == '?')
-            return cat_error(CAT_USAGE, "%s: see `keelcat %s --help`", names[command],
+        if (option == '?' || option == ':')
+            return cat_error(CAT_USAGE, "%s: '%.200s': %s: see `keelcat %s --help`", names[command],
+                             argv[optind - 1],
+                             option == ':' ? "needs a value"
+                                           : "no such option, or one that takes no value",
                              names[command]);
         const char *why = apply(options, &settings[option], optarg, seen[option]);
         if (why != NULL)
-            return bad(settings[option].name, optarg == NULL ? "" : optarg, why);
+            return bad(&settings[option], optarg == NULL ? "" : optarg, why);
         seen[option] = true;
     }
     if (command == CAT_PUBLISH && optind < argc)
@@ -281,7 +309,12 @@ int cat_options_read(struct cat_options *options, enum cat_command command, int 
     if (optind < argc)
         return cat_error(CAT_USAGE, "'%s': not expected: see `keelcat %s --help`", argv[optind],
                          names[command]);
+    if (command == CAT_REPLAY && options->listen[0] == 0 && options->count == UINT64_MAX)
+        return cat_error(
+            CAT_USAGE, "replay: nothing would say where the present is: a request server answers "
+                       "with messages or not at all: name a line with --listen, or say --count N");
     if (command == CAT_PUBLISH && options->format == CAT_DECODE)
-        return bad("format", "decode", "decoding is for reading");
+        return cat_error(CAT_USAGE, "--format 'decode': decoding is for reading: write lines, "
+                                    "length-prefixed or hex");
     return CAT_DONE;
 }

@@ -72,6 +72,14 @@ static int open_session(struct publish *p)
     if (result != KEEL_OK)
         return p->code = cat_error(cat_exit_of(result), "publish: %s", why);
     keel_info(p->keel, &p->info);
+    if (o->ttl_ms != 0 && o->ttl_ms != p->info.ttl_ms)
+        cat_error(0,
+                  "publish: note: --ttl-ms %llu is outside of what the cluster grants: the session "
+                  "has %u ms",
+                  (unsigned long long)o->ttl_ms, p->info.ttl_ms);
+    if (o->window != 0 && o->window != p->info.window)
+        cat_error(0, "publish: note: --window %llu was asked for: the session has %u",
+                  (unsigned long long)o->window, p->info.window);
     return CAT_DONE;
 }
 
@@ -111,6 +119,11 @@ static int open_all(struct publish *p)
     if (o->members[0] == 0 || o->key[0] == 0 || o->session[0] == 0)
         return p->code = cat_error(CAT_USAGE, "publish: --members, --key and --session are needed, "
                                               "on the command line or in --config FILE");
+    if (access(o->key, R_OK) != 0)
+        return p->code = cat_error(CAT_REFUSED,
+                                   "publish: key file '%s': %s: name this client's key with --key; "
+                                   "`keelctl key new client N` makes one",
+                                   o->key, strerror(errno));
     if (!input_open(&p->input, o->input, o->format, p->problem))
         return failed(p, CAT_FAILED, "publish");
     p->signals = cat_signals();

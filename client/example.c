@@ -9,7 +9,7 @@ static void answered(void *context, const struct keel_result *r)
     ++*(int *)context;
 }
 
-int main(int argc, char **argv) /* 1=10.0.0.1:7000,2=10.0.0.2:7000,3=10.0.0.3:7000 KEYFILE */
+int main(int argc, char **argv) /* 1=10.0.0.1:7400,2=10.0.0.2:7400,3=10.0.0.3:7400 KEYFILE */
 {
     int results = 0;
     char problem[KEEL_PROBLEM_SIZE];

@@ -56,7 +56,7 @@ static int take_members(struct engine_options *to, const char *text, char *probl
         return problem_set(problem, KEEL_ARGUMENT, "member %s", why);
     if (count == 0)
         return problem_set(problem, KEEL_ARGUMENT,
-                           "no members: name them as \"1=10.0.0.1:7000,2=10.0.0.2:7000\"");
+                           "no members: name them as \"1=10.0.0.1:7400,2=10.0.0.2:7400\"");
     for (int i = 0; i < count; i++)
         to->member[i] =
             (struct engine_address){.id = list[i].id, .ip = list[i].ip, .port = list[i].port};

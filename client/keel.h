@@ -96,7 +96,7 @@ enum keel_state {
 KEEL_API const char *keel_state_name(int state);
 
 struct keel_options {
-    const char *members;   /* "1=10.0.0.1:7000,2=10.0.0.2:7000,3=..." */
+    const char *members;   /* "1=10.0.0.1:7400,2=10.0.0.2:7400,3=..." */
     const char *key_file;  /* this client's key; readable by its owner only */
     const char *session;   /* name; a session of that name that is open is resumed */
     uint32_t principal;    /* 0: the only client of the key file */

@@ -71,10 +71,10 @@ static const char help_all[] =
     "  keelcat follow             prints the sequenced feed as it comes, without gap\n"
     "  keelcat replay             prints the day from its first message to the present\n"
     "\n"
-    "`keelcat COMMAND --help` lists options and examples.\n"
+    "`keelcat COMMAND --help` lists options and examples; `keelcat --version`.\n"
     "\n"
     "Exit codes: 0 done, 1 failed or refused messages, 2 usage, 3 nothing reached, 4 timed out,\n"
-    "5 no leader, 6 session or key refused, 7 feed lines differ or messages are lost.\n";
+    "5 no leader, 6 session or key refused or no key file, 7 feed lines differ or messages lost.\n";
 
 static const char help_publish[] =
     "keelcat publish [FILE|-] [OPTIONS]: message k of the input becomes number k of the session\n"
@@ -87,7 +87,8 @@ static const char help_publish[] =
     "  --principal N       client number, if the key file holds several\n"
     "  --session NAME      an open session of that name is resumed: what it answered is skipped\n"
     "  --window W          messages in flight, 1 to 64 (default 64)\n"
-    "  --ttl-ms N          the session ends when silent for so long (default 10000)\n"
+    "  --ttl-ms N          the session ends when silent for so long (default 10000); the\n"
+    "                      cluster has limits, and a note says what it granted instead\n"
     "  --bind IP:PORT      local address\n"
     "  --format F          lines (default), length-prefixed (u16 big-endian), hex (one a line)\n"
     "  --rate N            messages a second; latency counts from when each was due\n"
@@ -105,7 +106,7 @@ static const char help_publish[] =
     "\n"
     "Examples:\n"
     "  keelcat publish orders.bin --format length-prefixed --config gateway.conf --progress\n"
-    "  printf 'one\\ntwo\\n' | keelcat publish --members 1=10.0.0.1:7000,2=10.0.0.2:7000 \\\n"
+    "  printf 'one\\ntwo\\n' | keelcat publish --members 1=10.0.0.1:7400,2=10.0.0.2:7400 \\\n"
     "      --key gateway.key --session desk-7 --log desk-7.log\n"
     "  keelcat publish day.bin --format length-prefixed --config gateway.conf --rate 50000 \\\n"
     "      --gaps 5 --stats figures.json\n";
@@ -120,6 +121,8 @@ static const char help_readers[] =
     "  --framing F         raw (default) or envelope, as the line is configured\n"
     "  --from N            follow: first number; also 'start', 'next' (default)\n"
     "  --day NAME          trading day to begin with (needed without --listen)\n"
+    "                      (replay without --listen needs --count too: only a line says where\n"
+    "                      the present is)\n"
     "  --count N           exit after N messages\n"
     "  --until-end         follow: exit at the day's end\n"
     "  --idle-exit S       exit when no message came for S seconds (replay: 10)\n"
@@ -130,11 +133,12 @@ static const char help_readers[] =
     "  --progress          a line of figures twice a second, and lines that fall silent\n"
     "\n"
     "Examples:\n"
-    "  keelcat follow --listen 10.0.0.9:31001 --listen 10.0.0.9:31002 --request 10.0.0.1:7100 \\\n"
+    "  keelcat follow --listen 10.0.0.9:7410 --request 10.0.0.1:7411 --request 10.0.0.2:7411 \\\n"
     "      --from start --format decode --framing envelope\n"
-    "  keelcat follow --listen 239.1.1.1:31001@10.0.0.9 --request 10.0.0.1:7100 --until-end\n"
-    "  keelcat replay --listen 10.0.0.9:31001 --request 10.0.0.1:7100 --request 10.0.0.2:7100 \\\n"
-    "      --format length-prefixed > day.bin\n";
+    "  keelcat follow --listen 239.1.1.1:7410@10.0.0.9 --request 10.0.0.1:7411 --until-end\n"
+    "  keelcat replay --listen 10.0.0.9:7410 --request 10.0.0.1:7411 --format length-prefixed \\\n"
+    "      > day.bin\n"
+    "  keelcat replay --day 20250106 --count 5000 --request 10.0.0.1:7411\n";
 
 void cat_help(FILE *out, const char *command)
 {
@@ -152,6 +156,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         fputs(help_all, stdout);
+        return CAT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("keelcat " KEEL_VERSION);
         return CAT_DONE;
     }
     for (int i = 0; i < 3; i++) {

@@ -151,9 +151,17 @@ def help_and_usage(c):
     for words in ([], ["sing"], ["publish"], ["publish", "--rate", "fast"], ["follow", "--bogus"],
                   ["follow"], ["publish", "--window", "65"], ["follow", "--from", "0"],
                   ["publish", "--gaps"], ["publish", "--config", "/nonexistent"],
-                  ["publish", "a", "b"], ["replay", "--until-end"]):
+                  ["publish", "a", "b"], ["replay", "--until-end"], ["publish", "--json=3"],
+                  ["replay", "--day", "MONDAY", "--request", c.request]):
         code, _, err = run([KEELCAT] + words)
         check(code == 2 and err != "", words, code, err)
+        check(not words or err.count("\n") == 1 and err.startswith("keelcat: "), words, err)
+    for words, limit in ((["publish", "--rate", "-1"], "from 1 to 100000000"),
+                         (["publish", "--window", "65"], "from 1 to 64"),
+                         (["follow", "--framing", "x"], "raw or envelope")):
+        check(limit in run([KEELCAT] + words)[2], words)
+    code, out, _ = run([KEELCAT, "--version"])
+    check(code == 0 and out.startswith(b"keelcat ") and len(out) > 9, out)
 
 
 @test
@@ -183,6 +191,11 @@ def publishes_and_follows_lines(c):
     check(code == 0 and b"3 acknowledged" in out and b"1 empty lines" in out, code, out, err)
     got, _ = reader.communicate(timeout=20)
     check(reader.returncode == 0 and got == b"one\ntwo\nthree\n", got)
+    replay = [KEELCAT, "replay", "--day", "MONDAY", "--request", c.request, "--request-ms", "50"]
+    code, out, err = run(replay + ["--count", "3"])
+    check(code == 0 and out == b"one\ntwo\nthree\n", code, out, err)
+    code, _, err = run(replay + ["--count", "9", "--idle-exit", "1"])
+    check(code == 4 and "number 5 is the next one" in err, code, err)
 
 
 @test
@@ -261,6 +274,11 @@ def goes_on_when_the_leader_dies(c):
     check(said["network"]["leader_changes"] == 2, said["network"])
     check(said["pause_count"] >= 2 and said["longest_pause"]["ns"] >= 50000000, said)
     check(said["pauses"][0]["leader"] == 2 and "pause of" in err, said["pauses"], err)
+    leaders = said["leaders"]
+    check([entry["leader"] for entry in leaders] == [1, 2, 3], leaders)
+    check(leaders[0]["number"] == 1 and all(
+        a["number"] < b["number"] and a["began_utc_ns"] < b["began_utc_ns"]
+        for a, b in zip(leaders, leaders[1:])), leaders)
     check_log(log, messages_of(path))
     code, out, _ = run(c.follow("--format", "length-prefixed", command="replay"))
     with open(path, "rb") as f:
@@ -299,6 +317,9 @@ def exit_codes(c):
     code, _, err = run(c.publish(), b"x\n")
     check(code == 6 and c.key in err, code, err)
     os.chmod(c.key, 0o600)
+    code, _, err = run([KEELCAT, "publish", "--members", c.members, "--key", "/nonexistent",
+                        "--session", "s"], b"x\n")
+    check(code == 6 and "/nonexistent" in err and "--key" in err, code, err)
     code, _, err = run(c.publish("--principal", "101"), b"x\n")
     check(code == 6 and "101" in err, code, err)
     p = subprocess.Popen(c.publish("--timeout", "1"), stdin=subprocess.PIPE,
