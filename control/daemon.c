@@ -26,6 +26,7 @@ struct daemon {
     const struct config *config;
     struct node node;
     struct keyring *keys; /* until reload has them */
+    bool ordinary_pages;  /* whatever the configuration says */
     const char *config_path;
     struct clock *clock;
     struct eal_memory ring_memory;
@@ -135,6 +136,13 @@ static uint32_t feed_queue(const struct daemon *d)
     return 0;
 }
 
+/* Enough hugepages were free when they were counted, and others took them before EAL could. */
+static bool pages_gone(const struct daemon *d, enum eal_pages pages)
+{
+    return pages == EAL_PAGES_AUTO && d->node.eal.huge &&
+           eal_huge_free_mb() < d->node.eal.memory_mb;
+}
+
 static int open_port(struct daemon *d)
 {
     const struct config *c = d->config;
@@ -156,7 +164,7 @@ static int open_port(struct daemon *d)
     struct eal_options eal = {.cores = &c->core[CORE_CONTROL],
                               .core_count = c->core[CORE_CONTROL] >= 0 ? 1 : 0,
                               .memory_mb = c->memory_mib > memory ? c->memory_mib : memory,
-                              .pages = c->pages,
+                              .pages = d->ordinary_pages ? EAL_PAGES_ORDINARY : c->pages,
                               .prefix = prefix,
                               .devices = &device,
                               .device_count = 1,
@@ -164,7 +172,7 @@ static int open_port(struct daemon *d)
                               .say = say,
                               .say_context = "eal"};
     if (eal_init(&eal, &d->node.eal, why, sizeof(why)) != 0)
-        return fail(d, STARTUP_FAILED, "%s", why);
+        return fail(d, pages_gone(d, eal.pages) ? DAEMON_PAGES_GONE : STARTUP_FAILED, "%s", why);
     d->eal_up = true;
     log_event(LOG_LEVEL_INFO, "eal", "line=\"%s\" hugepages=%s memory_mb=%u", d->node.eal.line,
               d->node.eal.huge ? "yes" : "no", d->node.eal.memory_mb);
@@ -442,7 +450,7 @@ static void run(struct daemon *d, const sigset_t *wanted)
     sd_notify(0, "STOPPING=1");
 }
 
-int daemon_run(const struct config *config, const char *config_path)
+int daemon_run(const struct config *config, const char *config_path, bool ordinary_pages)
 {
     struct daemon *d = calloc(1, sizeof(*d));
     sigset_t wanted;
@@ -450,6 +458,7 @@ int daemon_run(const struct config *config, const char *config_path)
         return STARTUP_FAILED;
     d->config = config;
     d->config_path = config_path;
+    d->ordinary_pages = ordinary_pages;
     d->node.config = config;
     d->node.thread_count = config_threads(config, d->node.thread);
     take_signals(&wanted);
@@ -460,6 +469,9 @@ int daemon_run(const struct config *config, const char *config_path)
         result = start_threads(d);
     if (result == STARTUP_OK)
         run(d, &wanted);
+    else if (result == DAEMON_PAGES_GONE)
+        log_event(LOG_LEVEL_WARNING, "pages-gone",
+                  "why=\"others took the hugepages meanwhile: starting again on ordinary pages\"");
     else
         log_event(result == STARTUP_REFUSED ? LOG_LEVEL_CRITICAL : LOG_LEVEL_ERROR, "start-failed",
                   "exit=%d why=\"%s\"", result, d->problem);

@@ -10,7 +10,9 @@
 enum {
     DAEMON_BOOT_WAIT_MS = 10000, /* for the boot page to become durable */
     DAEMON_CONTROL_NAP_US = 1000,
-    DAEMON_WATCH_MS = 100,     /* main thread: events and the watchdog */
+    DAEMON_PAGES_GONE =
+        100,               /* result: run again with ordinary_pages; EAL can be started only once */
+    DAEMON_WATCH_MS = 100, /* main thread: events and the watchdog */
     DAEMON_PORT_FRAMES = 1024, /* frames that the roles may hold at once */
     DAEMON_LINK_WAIT_MS = 2000
 };
@@ -18,6 +20,6 @@ enum {
 /* Runs until SIGTERM or SIGINT, and reads its files again at SIGHUP (reload.h); 0, or why it could
  * not start, as enum startup_result. All is said on stderr. `config_path` is for the log and for
  * reading again. */
-int daemon_run(const struct config *config, const char *config_path);
+int daemon_run(const struct config *config, const char *config_path, bool ordinary_pages);
 
 #endif

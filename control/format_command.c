@@ -65,6 +65,7 @@ static int parse(int argc, char **argv, struct wish *w)
     uint64_t number;
     int option;
     *w = (struct wish){.checkpoint_size = FORMAT_CHECKPOINT_DEFAULT};
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) { /* bound: argc */
         switch (option) {
         case 'd':
@@ -94,6 +95,10 @@ static int parse(int argc, char **argv, struct wish *w)
             fputs(help, stdout);
             return -1;
         default:
+            fprintf(stderr,
+                    "keeld: format: %s: no such option, or its value is missing: see "
+                    "`keeld format --help`\n",
+                    argv[optind - 1]);
             return FORMAT_USAGE;
         }
     }

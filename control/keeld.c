@@ -3,10 +3,12 @@
 #include "control/daemon.h"
 #include "control/format_command.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "usage: keeld --config FILE [--check]\n"
@@ -15,6 +17,8 @@ static const char help[] =
     "Runs one replica of a Keel cluster until SIGTERM or SIGINT.\n"
     "\n"
     "  --config FILE  the configuration (INI)\n"
+    "  --ordinary-pages\n"
+    "                 no hugepages for DPDK, whatever the configuration says\n"
     "  --check        only reads the configuration and the keys, and says what is wrong\n"
     "  --version      prints the version\n"
     "  --help         prints this\n"
@@ -54,6 +58,15 @@ static int check(const struct config *config, const char *path)
     return own ? STARTUP_OK : STARTUP_CONFIG;
 }
 
+/* EAL starts once in a process: the same process goes on as another program image. */
+static int again(const char *path)
+{
+    execl("/proc/self/exe", "keeld", "--config", path, "--ordinary-pages", (char *)NULL);
+    fprintf(stderr, "keeld: starting again on ordinary pages: %s: set [memory] hugepages = no\n",
+            strerror(errno));
+    return STARTUP_FAILED;
+}
+
 static int usage(const char *what)
 {
     fprintf(stderr, "keeld: %s: see `keeld --help`\n", what);
@@ -62,16 +75,16 @@ static int usage(const char *what)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"check", no_argument, NULL, 'k'},
-                                            {"version", no_argument, NULL, 'v'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 'k'},
+        {"ordinary-pages", no_argument, NULL, 'o'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},           {0}};
     const char *path = NULL;
-    bool only_check = false;
+    bool only_check = false, ordinary_pages = false;
     int option;
     if (argc > 1 && strcmp(argv[1], "format") == 0)
         return format_command(argc - 1, argv + 1);
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) { /* bound: argc */
         switch (option) {
         case 'c':
@@ -80,6 +93,9 @@ int main(int argc, char **argv)
         case 'k':
             only_check = true;
             break;
+        case 'o':
+            ordinary_pages = true;
+            break;
         case 'v':
             puts("keeld " KEEL_VERSION);
             return 0;
@@ -87,7 +103,10 @@ int main(int argc, char **argv)
             fputs(help, stdout);
             return 0;
         default:
-            return usage("no such option");
+            fprintf(stderr,
+                    "keeld: %s: no such option, or its value is missing: see `keeld --help`\n",
+                    argv[optind - 1]);
+            return STARTUP_CONFIG;
         }
     }
     if (optind != argc)
@@ -104,7 +123,9 @@ int main(int argc, char **argv)
     else if (only_check)
         result = check(config, path);
     else
-        result = daemon_run(config, path);
+        result = daemon_run(config, path, ordinary_pages);
+    if (result == DAEMON_PAGES_GONE)
+        result = again(path);
     free(config);
     return result;
 }

@@ -222,10 +222,23 @@ static uint64_t read_number(const char *path)
     return value;
 }
 
+/* Pages of one size that a new mapping could have: some of the free ones are promised to mappings
+ * whose owners have not touched them yet. */
+static uint64_t huge_free(uint32_t kilobytes)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/free_hugepages",
+             kilobytes);
+    uint64_t free = read_number(path);
+    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/resv_hugepages",
+             kilobytes);
+    uint64_t promised = read_number(path);
+    return free > promised ? free - promised : 0;
+}
+
 uint64_t eal_huge_free_mb(void)
 {
-    return read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages") * 2 +
-           read_number("/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages") * 1024;
+    return huge_free(2048) * 2 + huge_free(1048576) * 1024;
 }
 
 /* 0, with *huge set; or a negative errno. */
