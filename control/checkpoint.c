@@ -45,7 +45,7 @@ static bool due(const struct control *c)
     return c->now_ns >= c->checkpoint_at_ns + c->options.checkpoint_ms * 1000000ull;
 }
 
-static int write_checkpoint(struct control *c, size_t size)
+static int write_checkpoint(struct control *c, size_t machine_size, size_t size)
 {
     struct ring_checkpoint head = {.replica = c->super.replica,
                                    .incarnation = c->super.incarnation,
@@ -56,17 +56,31 @@ static int write_checkpoint(struct control *c, size_t size)
                                    .lsn = c->durable_lsn,
                                    .page = c->page,
                                    .size = size,
+                                   .machine_size = machine_size,
                                    .digest = c->machine->digest,
                                    .sequence = c->checkpoint_sequence + 1};
     return ring_control_checkpoint_write(c->replica->ring, c->options.disk, c->checkpoint_area,
                                          &head, c->checkpoint_bytes, size);
 }
 
+/* As many as the area has room for; a few are usual, none is needed to start. */
+static size_t encode_exceptions(struct control *c, size_t machine_size)
+{
+    size_t area = (c->super.checkpoint_blocks - 1) * RING_PAGE_SIZE;
+    size_t cap = c->checkpoint_cap < area ? c->checkpoint_cap : area;
+    if (cap <= machine_size)
+        return 0;
+    return feed_exceptions_encode(c->exceptions, c->checkpoint_bytes + machine_size,
+                                  cap - machine_size);
+}
+
 static void take_checkpoint(struct control *c)
 {
     size_t size = machine_encode(c->machine, c->checkpoint_bytes, c->checkpoint_cap);
     ENSURE(size > 0);
-    int rc = write_checkpoint(c, size);
+    size_t machine_size = size;
+    size += encode_exceptions(c, size);
+    int rc = write_checkpoint(c, machine_size, size);
     if (rc != 0) {
         bool lags = rc == -ERANGE; /* the drive, behind what it will hold soon: not a fault */
         uint64_t pause_ms = lags ? CONTROL_CHECKPOINT_GAP_MS : CONTROL_CHECKPOINT_RETRY_MS;

@@ -21,12 +21,17 @@ static size_t sessions_size(const struct genesis *genesis)
     return genesis->sessions_max * sizeof(struct control_session);
 }
 
+static size_t checkpoint_cap(const struct control_options *options)
+{
+    return aligned(machine_encoded_max(options->machine) + feed_exceptions_encoded_max());
+}
+
 size_t control_size(const struct control_options *options)
 {
     const struct genesis *g = options->genesis;
     return aligned(sizeof(struct control)) + aligned(machine_size(g)) + aligned(handshake_size()) +
            aligned(sessions_size(g)) + aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
-           aligned(machine_encoded_max(options->machine));
+           aligned(sizeof(struct feed_exceptions)) + checkpoint_cap(options);
 }
 
 static void fill_defaults(struct control_options *o, uint64_t slots)
@@ -55,7 +60,9 @@ struct control *control_init(void *memory, const struct control_options *options
     void *handshake = take(&at, handshake_size());
     c->session = take(&at, sessions_size(options->genesis));
     c->page_bytes = take(&at, (size_t)CONTROL_PAGES * RING_PAGE_SIZE);
-    c->checkpoint_cap = aligned(machine_encoded_max(options->machine));
+    c->exceptions = take(&at, sizeof(struct feed_exceptions));
+    *c->exceptions = *options->exceptions;
+    c->checkpoint_cap = checkpoint_cap(options);
     c->checkpoint_bytes = take(&at, c->checkpoint_cap);
     c->chain = options->chain;
     c->page = options->page;
@@ -74,6 +81,7 @@ struct control *control_init(void *memory, const struct control_options *options
     peers_init(c, handshake);
     c->options.found = NULL;
     c->options.machine = NULL;
+    c->options.exceptions = NULL;
     return c;
 }
 

@@ -14,6 +14,7 @@
 #define KEEL_CONTROL_H
 
 #include "dataplane/auth/keys.h"
+#include "dataplane/feed_exceptions.h"
 #include "dataplane/replica.h"
 
 enum {
@@ -40,8 +41,9 @@ struct control_options {
     const struct genesis *genesis;     /* stays the caller's */
     const struct ring_recovery *found; /* needed only during control_init() */
     const struct machine *machine;     /* as handed to replica_init(); copied */
-    uint64_t chain;                    /* log chain at machine->applied */
-    uint64_t page;                     /* page that holds machine->applied (0: none does) */
+    const struct feed_exceptions *exceptions; /* up to machine->applied; copied */
+    uint64_t chain;                           /* log chain at machine->applied */
+    uint64_t page;                            /* page that holds machine->applied (0: none does) */
     uint64_t cluster_id, boot, boot_id;
     const struct keyring *keys; /* stays the caller's, constant; until control_rekey() */
     /* 0: the defaults above */

@@ -65,6 +65,7 @@ struct control {
     uint8_t *page_bytes;
 
     /* checkpoints */
+    struct feed_exceptions *exceptions; /* of the current day, up to machine->applied */
     uint8_t *checkpoint_bytes;
     size_t checkpoint_cap;
     uint64_t checkpoint_index[2]; /* [0] newest verified; [1] the one before, 0: none */

@@ -49,6 +49,7 @@ static bool feed_page(struct control *c, const struct log_span *span, const uint
         c->chain = ring_chain_next(c->chain, entry);
         c->page = span->page;
         machine_apply(c->machine, entry, &c->outcome);
+        feed_exceptions_applied(c->exceptions, c->machine, entry, &c->outcome);
         sessions_applied(c, entry);
         requests_applied(c, entry);
     }

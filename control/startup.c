@@ -137,9 +137,14 @@ static const char *decode(struct startup *s, const struct ring_checkpoint *head,
         return strerror((int)-size);
     if (read.sequence != head->sequence)
         return "it is not the one that recovery saw";
-    const char *why = machine_decode(s->machine, &s->genesis, bytes, (size_t)size);
+    if (read.machine_size > (uint64_t)size)
+        return "its machine is longer than the whole";
+    const char *why = machine_decode(s->machine, &s->genesis, bytes, read.machine_size);
     if (why == NULL && s->machine->applied != head->index)
         return "its machine stands at another index";
+    if (why == NULL) /* without them requests for what lies before are not answered; no more */
+        feed_exceptions_decode(s->exceptions, head->index, bytes + read.machine_size,
+                               (size_t)size - read.machine_size);
     return why;
 }
 
@@ -152,7 +157,7 @@ static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, u
     machine_init(s->machine, &s->genesis);
     if (!s->found.have_checkpoint)
         return STARTUP_OK;
-    size_t cap = aligned(machine_encoded_max(s->machine));
+    size_t cap = aligned(machine_encoded_max(s->machine) + feed_exceptions_encoded_max());
     uint8_t *bytes = take(&s->options, cap);
     if (bytes == NULL)
         return refuse_start(problem, STARTUP_FAILED, "out of memory for a checkpoint of %zu bytes",
@@ -209,6 +214,7 @@ static const char *replay_page(struct startup *s, uint64_t page, uint64_t end, u
             return "the log chain does not continue";
         *chain = ring_chain_next(*chain, entry);
         machine_apply(s->machine, entry, outcome);
+        feed_exceptions_applied(s->exceptions, s->machine, entry, outcome);
         s->replayed++;
     }
     return NULL;
@@ -293,7 +299,7 @@ static void fill_replica_options(const struct startup *s, struct replica_options
                                   .machine = s->machine};
 }
 
-static enum startup_result make_replica(struct startup *s, char *problem)
+static enum startup_result make_replica(struct startup *s, uint64_t page, char *problem)
 {
     struct replica_options options;
     char why[CONTROL_PROBLEM_SIZE] = "";
@@ -309,6 +315,7 @@ static enum startup_result make_replica(struct startup *s, char *problem)
     if (s->replica == NULL)
         return refuse_start(problem, STARTUP_FAILED, "%s", why);
     replica_attach_feed(s->replica, s->feed_memory);
+    feed_look_back(s->replica->feed, page, s->exceptions);
     return STARTUP_OK;
 }
 
@@ -322,6 +329,7 @@ static enum startup_result make_control(struct startup *s, uint64_t chain, uint6
     c->genesis = &s->genesis;
     c->found = &s->found;
     c->machine = s->machine;
+    c->exceptions = s->exceptions;
     c->chain = chain;
     c->page = page;
     c->cluster_id = s->genesis.cluster_id;
@@ -351,6 +359,16 @@ static void note_found(struct startup *s)
     s->pages = s->found.tail_page - s->found.head_page;
 }
 
+/* One for each page of the ring, within bounds: older pages of a larger ring are not answered from.
+ */
+static uint32_t feed_samples(uint64_t slots)
+{
+    uint32_t samples = STARTUP_FEED_SAMPLES_MIN;
+    while (samples < slots && samples < STARTUP_FEED_SAMPLES_MAX)
+        samples *= 2;
+    return samples;
+}
+
 static enum startup_result assemble(struct startup *s, char *problem)
 {
     uint64_t chain, page;
@@ -362,8 +380,11 @@ static enum startup_result assemble(struct startup *s, char *problem)
     note_found(s);
     s->options.feed.stale_ms = s->genesis.feed_stale_ms;
     s->options.window_pages = startup_window_pages(&s->super, s->options.window_pages);
+    if (s->options.feed.samples == 0)
+        s->options.feed.samples = feed_samples(s->super.slots);
     s->machine = take(&s->options, machine_size(&s->genesis));
-    if (s->machine == NULL)
+    s->exceptions = calloc(1, sizeof(*s->exceptions));
+    if (s->machine == NULL || s->exceptions == NULL)
         return refuse_start(problem, STARTUP_FAILED, "out of memory: the machine needs %zu MiB",
                             machine_size(&s->genesis) >> 20);
     result = load_checkpoint(s, &chain, &page, problem);
@@ -376,7 +397,7 @@ static enum startup_result assemble(struct startup *s, char *problem)
         clock_secret(s->options.clock, &s->boot_id, sizeof(s->boot_id));
     result = make_ring(s, problem);
     if (result == STARTUP_OK)
-        result = make_replica(s, problem);
+        result = make_replica(s, page, problem);
     if (result == STARTUP_OK)
         result = make_control(s, chain, page, problem);
     return result;
@@ -387,6 +408,8 @@ static void free_machine(struct startup *s)
     if (s->machine != NULL)
         give_back(&s->options, s->machine, machine_size(&s->genesis));
     s->machine = NULL;
+    free(s->exceptions);
+    s->exceptions = NULL;
 }
 
 enum startup_result startup_begin(struct startup *s, const struct startup_options *options,
@@ -403,8 +426,6 @@ enum startup_result startup_begin(struct startup *s, const struct startup_option
         o->feed.heartbeat_ms = 1000;
     if (o->feed.history == 0)
         o->feed.history = STARTUP_FEED_HISTORY;
-    if (o->feed.samples == 0)
-        o->feed.samples = STARTUP_FEED_SAMPLES;
     problem[0] = '\0';
     enum startup_result result = assemble(s, problem);
     free_machine(s);

@@ -16,8 +16,9 @@ enum {
     STARTUP_PROBLEM_SIZE = 320,
     STARTUP_WINDOW_PAGES = 4096, /* default: 16 MiB */
     STARTUP_FLIGHT_PAGES = 16,
-    STARTUP_FEED_HISTORY = 65536, /* feed items kept for requests from memory */
-    STARTUP_FEED_SAMPLES = 16384
+    STARTUP_FEED_HISTORY = 65536,     /* feed items kept for requests from memory */
+    STARTUP_FEED_SAMPLES_MIN = 16384, /* pages that requests are answered from, 32 bytes each */
+    STARTUP_FEED_SAMPLES_MAX = 1 << 20
 };
 
 /* Why a start was refused; keeld exits with the value. */
@@ -75,7 +76,8 @@ struct startup { /* what was made; read-only for the caller */
     uint32_t vote;
     /* own */
     struct ring_recovery found;
-    struct machine *machine; /* only while starting */
+    struct machine *machine;            /* only while starting */
+    struct feed_exceptions *exceptions; /* only while starting */
     void *replica_memory, *feed_memory, *control_memory;
     size_t replica_bytes, feed_bytes, control_bytes;
 };

@@ -45,12 +45,6 @@ static void feed_messages(struct replica *r, const struct entry *entry)
     feed_push(r->feed, &item);
 }
 
-static void put_be(uint8_t *to, uint64_t value, int size)
-{
-    for (int i = 0; i < size; i++)
-        to[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
-}
-
 static void feed_session_end(struct replica *r, const struct entry *entry)
 {
     const struct machine_session *session = machine_session_at(r->machine, r->outcome.slot);
@@ -60,11 +54,7 @@ static void feed_session_end(struct replica *r, const struct entry *entry)
     item.count = 1;
     item.session = session->id;
     item.number = session->last;
-    put_be(item.end.session, session->id, 8);
-    put_be(item.end.last, session->last, 8);
-    put_be(item.end.principal, session->principal, 4);
-    put_be(item.end.reason, session->end_reason, 4);
-    memcpy(item.end.name, session->name, sizeof(item.end.name));
+    machine_session_end_fill(session, &item.end);
     feed_push(r->feed, &item);
 }
 

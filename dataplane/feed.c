@@ -13,7 +13,7 @@ size_t feed_size(const struct feed_options *options)
 {
     return lines(sizeof(struct feed)) + lines(options->history * sizeof(struct feed_item)) +
            lines(options->samples * sizeof(struct feed_sample)) +
-           lines(FEED_EXCEPTIONS * sizeof(struct feed_exception)) +
+           lines(sizeof(struct feed_exceptions)) +
            lines(spsc_memory(LINK_FEED_ITEMS, sizeof(struct feed_item))) +
            lines(spsc_memory(LINK_FEED_REQUESTS, sizeof(struct feed_request)));
 }
@@ -30,12 +30,15 @@ struct feed *feed_init(void *memory, const struct feed_options *options, struct 
     at += lines(options->history * sizeof(struct feed_item));
     feed->sample = (void *)at;
     at += lines(options->samples * sizeof(struct feed_sample));
-    feed->exception = (void *)at;
-    at += lines(FEED_EXCEPTIONS * sizeof(struct feed_exception));
+    feed->exceptions = (void *)at;
+    memset(feed->exceptions, 0, offsetof(struct feed_exceptions, at));
+    feed->exceptions->lost = index;
+    at += lines(sizeof(struct feed_exceptions));
     spsc_init(&feed->items, at, LINK_FEED_ITEMS, sizeof(struct feed_item));
     at += lines(spsc_memory(LINK_FEED_ITEMS, sizeof(struct feed_item)));
     spsc_init(&feed->requests, at, LINK_FEED_REQUESTS, sizeof(struct feed_request));
     feed->options = *options;
+    feed->sample_head = feed->sample_tail = FEED_SAMPLES_MIDDLE;
     feed->port = port;
     feed->ring = ring;
     memcpy(feed->day, day, sizeof(feed->day));
@@ -247,17 +250,13 @@ static void note_exception(struct feed *feed, const struct feed_item *item)
         is_end ? NULL : (const struct entry_messages *)entry_body(item->entry);
     if (!is_end && item->count == messages->count)
         return;
-    struct feed_exception *last =
-        &feed->exception[(feed->exception_tail - 1) & (FEED_EXCEPTIONS - 1)];
-    if (feed->exception_tail == feed->exception_head || last->index != item->index) {
-        if (feed->exception_tail - feed->exception_head == FEED_EXCEPTIONS) {
-            feed->exception_lost =
-                feed->exception[feed->exception_head++ & (FEED_EXCEPTIONS - 1)].index;
-            metric_add(&feed->stats.exceptions_lost, 1);
-        }
-        last = &feed->exception[feed->exception_tail++ & (FEED_EXCEPTIONS - 1)];
-        memset(last, 0, sizeof(*last));
-        last->index = item->index;
+    struct feed_exceptions *list = feed->exceptions;
+    struct feed_exception *last = &list->at[(list->tail - 1) & (FEED_EXCEPTIONS - 1)];
+    if (list->tail == list->head || last->index != item->index) {
+        uint64_t lost = list->lost;
+        last = feed_exceptions_add(list);
+        *last = (struct feed_exception){.index = item->index};
+        metric_add(&feed->stats.exceptions_lost, list->lost != lost);
     }
     if (is_end) {
         last->is_end = 1;
@@ -328,6 +327,7 @@ static void take(struct feed *feed, const struct feed_item *item)
         memcpy(feed->day, item->end.session, sizeof(feed->day));
         feed->history_head = feed->history_tail;
         feed->sample_head = feed->sample_tail;
+        feed->past.active = false;
         break;
     }
 }
@@ -400,7 +400,8 @@ uint32_t feed_turn(struct feed *feed, uint64_t now_ns)
     line_flush(feed);
     publish(feed, popped);
     heartbeat(feed);
-    return work + feed_requests_turn(feed);
+    work += feed_requests_turn(feed);
+    return feed->past.active ? work + feed_past_turn(feed) : work;
 }
 
 void feed_stats(const struct feed *feed, struct feed_stats *stats)

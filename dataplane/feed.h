@@ -31,7 +31,6 @@ enum {
     FEED_TURN_REQUESTS = 4,    /* requests answered in one turn */
     FEED_END_REPEATS = 10,     /* end-of-session packets after a day, one each heartbeat */
     FEED_RESOLVE_MS = 2000,    /* a line waits so long for its consumers' MAC addresses */
-    FEED_EXCEPTIONS = 16384,   /* entries whose blocks were not all sequenced, newest kept */
     FEED_REQUESTS_PER_S = 5000 /* answered to one consumer */
 };
 
@@ -88,6 +87,11 @@ size_t feed_size(const struct feed_options *options);
 struct feed *feed_init(void *memory, const struct feed_options *options, struct port *port,
                        struct ring *ring, const char *day, bool day_open, uint64_t feed_next,
                        uint64_t index);
+/* Before the first turn: where the search for the day's older messages begins. `page` holds
+ * `index`, the one of feed_init(); `known`: the exceptions up to there, copied. Without this call
+ * what lies before the start is not answered for. */
+struct feed_exceptions;
+void feed_look_back(struct feed *feed, uint64_t page, const struct feed_exceptions *known);
 
 /* --- seq --- */
 /* Room for `count` more items? */

@@ -3,6 +3,7 @@
 #define KEEL_FEED_INTERNAL_H
 
 #include "dataplane/feed.h"
+#include "dataplane/feed_exceptions.h"
 #include "dataplane/metrics.h"
 #include "dataplane/rcu.h"
 
@@ -12,16 +13,12 @@ struct feed_sample {
     uint64_t feed, index, last, page;
 };
 
-/* An entry whose blocks were not all sequenced in one run, or a session's end. */
-struct feed_exception {
-    uint64_t index;
-    uint64_t sequenced; /* bit k: block k took a number */
-    struct machine_session_end_message end;
-    uint32_t is_end;
-    uint32_t reserved;
-    uint64_t utc_ns, session, number;
-    uint32_t utc_error_ns;
-    uint32_t reserved1;
+struct feed_past {  /* the search for what lies before this start */
+    bool active;    /* some of the day is not found yet */
+    bool reading;   /* a page was asked for */
+    uint64_t page;  /* to be looked at next; the search goes back */
+    uint64_t index; /* highest index not found yet */
+    uint64_t feed;  /* number of the first message behind it */
 };
 
 struct feed_packet { /* a downstream packet being filled */
@@ -30,6 +27,11 @@ struct feed_packet { /* a downstream packet being filled */
     uint16_t count;
     uint16_t reserved;
 };
+
+enum { FEED_TAG_REQUEST, FEED_TAG_PAST }; /* for what a page was asked */
+
+/* Samples are added at both ends. */
+#define FEED_SAMPLES_MIDDLE (UINT64_C(1) << 62)
 
 struct feed_consumer { /* beside each consumer of the table */
     uint32_t ip;
@@ -55,9 +57,8 @@ struct feed {
     uint64_t history_head, history_tail;
     struct feed_sample *sample; /* [options.samples] */
     uint64_t sample_head, sample_tail;
-    struct feed_exception *exception; /* [FEED_EXCEPTIONS] */
-    uint64_t exception_head, exception_tail;
-    uint64_t exception_lost; /* highest index of an exception that was overwritten */
+    struct feed_exceptions *exceptions;
+    struct feed_past past;
 
     bool reading; /* a page was asked for, to answer `asked` */
     struct feed_request asked;
@@ -93,5 +94,12 @@ void feed_consumers_follow(struct feed *feed, const struct feed_table *table);
 
 /* feed_request.c */
 uint32_t feed_requests_turn(struct feed *feed);
+/* Messages of an entry that took numbers. */
+uint32_t feed_entry_count(const struct feed *feed, const struct entry *entry);
+
+/* feed_past.c */
+uint32_t feed_past_turn(struct feed *feed);
+/* A page that feed_past_turn() asked for. */
+void feed_past_page(struct feed *feed, const struct ring_read *read);
 
 #endif

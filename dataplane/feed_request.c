@@ -164,22 +164,6 @@ static bool answer_memory(struct feed *feed, const struct feed_request *request,
 /* --- from the drive
  * --------------------------------------------------------------------------------- */
 
-static const struct feed_exception *exception_of(const struct feed *feed, uint64_t index)
-{
-    uint64_t low = feed->exception_head, high = feed->exception_tail;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        const struct feed_exception *e = &feed->exception[middle & (FEED_EXCEPTIONS - 1)];
-        if (e->index == index)
-            return e;
-        if (e->index < index)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
 static bool ask_drive(struct feed *feed, const struct feed_request *request, uint64_t first)
 {
     uint64_t low = feed->sample_head, high = feed->sample_tail;
@@ -193,8 +177,8 @@ static bool ask_drive(struct feed *feed, const struct feed_request *request, uin
     if (low == feed->sample_head)
         return false;
     const struct feed_sample *sample = &feed->sample[(low - 1) & (feed->options.samples - 1)];
-    if (sample->index <= feed->exception_lost ||
-        !ring_read_page(feed->ring, RING_READER_FEED, sample->page, 0))
+    if (sample->index <= feed->exceptions->lost ||
+        !ring_read_page(feed->ring, RING_READER_FEED, sample->page, FEED_TAG_REQUEST))
         return false;
     feed->reading = true;
     feed->asked = *request;
@@ -219,7 +203,7 @@ static void answer_page(struct feed *feed, const struct ring_page *page, uint64_
             continue;
         if (entry->index > sample->last || number >= end)
             break;
-        const struct feed_exception *e = exception_of(feed, entry->index);
+        const struct feed_exception *e = feed_exceptions_find(feed->exceptions, entry->index);
         bool fits = true;
         if (e != NULL && e->is_end)
             fits = add_end(feed, &packet, e, &number, first);
@@ -231,6 +215,15 @@ static void answer_page(struct feed *feed, const struct ring_page *page, uint64_
     }
     reply(feed, &feed->asked, &packet, first);
     metric_add(&feed->stats.answered_drive, 1);
+}
+
+uint32_t feed_entry_count(const struct feed *feed, const struct entry *entry)
+{
+    const struct feed_exception *e = feed_exceptions_find(feed->exceptions, entry->index);
+    if (e != NULL)
+        return e->is_end ? 1 : (uint32_t)__builtin_popcountll(e->sequenced);
+    return entry->kind == ENTRY_MESSAGES ? ((const struct entry_messages *)entry_body(entry))->count
+                                         : 0;
 }
 
 static void wanted(const struct feed_request *request, uint64_t *first, uint64_t *end)
@@ -245,6 +238,11 @@ static uint32_t drive_answered(struct feed *feed)
     struct ring_read read;
     if (!ring_read_poll(feed->ring, RING_READER_FEED, &read))
         return 0;
+    if (read.tag == FEED_TAG_PAST) {
+        feed_past_page(feed, &read);
+        ring_read_release(feed->ring, RING_READER_FEED, &read);
+        return 1;
+    }
     uint64_t first, end;
     wanted(&feed->asked, &first, &end);
     /* the day may have changed while the drive was asked: its numbers now mean other messages */
@@ -280,7 +278,7 @@ static void serve(struct feed *feed, const struct feed_request *request)
 
 uint32_t feed_requests_turn(struct feed *feed)
 {
-    uint32_t work = feed->reading ? drive_answered(feed) : 0;
+    uint32_t work = feed->reading || feed->past.reading ? drive_answered(feed) : 0;
     for (uint32_t n = 0; n < FEED_TURN_REQUESTS && !feed->reading; n++, work++) {
         const struct feed_request *request = spsc_peek(&feed->requests);
         if (request == NULL)

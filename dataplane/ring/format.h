@@ -120,11 +120,13 @@ struct ring_checkpoint {
     uint64_t chain; /* log chain at index */
     uint64_t lsn;   /* highest LSN durable when it was written */
     uint64_t page;  /* page that holds index */
-    uint64_t size;  /* bytes of the encoded machine */
+    uint64_t size;  /* bytes of the body: the encoded machine, then the feed's exceptions */
     uint64_t digest;
     uint64_t sequence; /* 1, 2, ...: the higher of two intact areas is the newer */
-    uint32_t body_crc; /* CRC32C of the encoded machine */
-    uint8_t reserved[512 - 104];
+    uint32_t body_crc; /* CRC32C of the body */
+    uint32_t reserved_1;
+    uint64_t machine_size; /* bytes of the machine */
+    uint8_t reserved[512 - 116];
     uint32_t crc; /* CRC32C of bytes 0..507 */
 };
 _Static_assert(sizeof(struct ring_checkpoint) == RING_SECTOR_SIZE, "checkpoint head");

@@ -79,6 +79,24 @@ def check_silence(c):
     print('ok    the line of a replica without a quorum is silent')
 
 
+def check_restarts(c, text):
+    """Everybody is started again: each answers for the day from its ring, from the first number on."""
+    for i in c.ids():
+        c.kill(i)
+    for i in c.ids():
+        c.start(i)
+    c.leader()
+    for i in c.ids():
+        done = subprocess.run(
+            c.inside('cl', c.program('keelcat'), 'replay', '--day', c.day, '--framing', 'raw',
+                     '--request', '%s:%d' % (c.ip(i), REQUEST_PORT), '--count', MESSAGES,
+                     '--format', 'lines'), capture_output=True, text=True, timeout=60, check=False)
+        if done.stdout != text or done.returncode != 0:
+            raise Failure('after a restart replica %d brings %d bytes, exit %d: %s' % (
+                i, len(done.stdout), done.returncode, done.stderr[-200:]))
+    print('ok    started again, each replica answers for the whole day from its ring')
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--build', required=True)
@@ -110,9 +128,9 @@ def main():
             print('ok    %s consumer has all %d messages in order' % (name, MESSAGES))
         replay = subprocess.run(
             c.inside('cl', c.program('keelcat'), 'replay', '--day', c.day, '--framing', 'raw',
-                     '--request', '%s:%d' % (c.ip(1), REQUEST_PORT), '--idle-exit', '3',
+                     '--request', '%s:%d' % (c.ip(1), REQUEST_PORT), '--count', MESSAGES,
                      '--format', 'lines'), capture_output=True, text=True, timeout=60, check=False)
-        if replay.stdout != text:
+        if replay.stdout != text or replay.returncode != 0:
             raise Failure('replay brings %d bytes, exit %d: %s' % (
                 len(replay.stdout), replay.returncode, replay.stderr[-200:]))
         print('ok    replay through a request server alone')
@@ -120,8 +138,9 @@ def main():
         c.stop_capture(capture)
         check_tshark(c)
         check_reload(c)
+        check_restarts(c, text)
         check_silence(c)
-    print('8 passed, 0 failed')
+    print('9 passed, 0 failed')
 
 
 if __name__ == '__main__':

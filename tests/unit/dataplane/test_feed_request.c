@@ -5,6 +5,7 @@
 
 #include "tests/unit/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct line *started(void)
@@ -170,8 +171,9 @@ static void the_next_laps_page_is_never_served(void)
     struct line *line = started();
     line_messages(line, 4, true);
     line_turn(line, 0);
-    uint64_t first_tail = line->feed->sample[0].page;
-    while (line->feed->sample_tail < 200) {
+    uint64_t first = line->feed->sample_head;
+    uint64_t first_tail = line->feed->sample[first & (line->options.samples - 1)].page;
+    while (line->feed->sample_tail < first + 200) {
         line_messages(line, 8, true);
         line_turn(line, 0);
         feed_contact(line->feed, line->now_ns, line->applied + 1);
@@ -260,6 +262,153 @@ static void numbers_from_before_the_start_are_gone(void)
     CU_ASSERT_PTR_NULL(asked(line, 99, 2));
     CU_ASSERT_EQUAL(line->feed->stats.request_gone, 1);
     assert_answer(line, 100, 4);
+    line_free(line);
+}
+
+/* A feed that begins anew behind what stands in the ring, as after a restart; `known` is what
+ * checkpoint and replay left. Ends when it looks back no more. */
+static void start_again(struct line *line, const struct feed_exceptions *known)
+{
+    line_turn(line, 0);
+    line_settle(line);
+    uint64_t page = ring_page_of(line->world.ring, line->applied);
+    free(line->memory);
+    line_start(line, true);
+    feed_look_back(line->feed, page, known);
+    for (uint32_t turn = 0; turn < 5000 && line->feed->past.active; turn++) {
+        line_turn(line, 0);
+        line_settle(line);
+    }
+    CU_ASSERT_FALSE_FATAL(line->feed->past.active);
+}
+
+static struct feed_exceptions *copy_of(const struct feed_exceptions *list)
+{
+    struct feed_exceptions *copy = malloc(sizeof(*copy));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
+    *copy = *list;
+    return copy;
+}
+
+static void assert_all(struct line *line, uint64_t from, uint64_t to)
+{
+    for (uint64_t first = from; first < to; first++) {
+        assert_answer(line, first, 10);
+        line->now_ns += 10000000;
+    }
+}
+
+static void fill_day(struct line *line)
+{
+    for (uint32_t i = 0; i < 60; i++) {
+        CU_ASSERT_PTR_NOT_NULL(line_entry(line, 1, i % 7 == 3 ? 0 : 1, true));
+        CU_ASSERT_PTR_NOT_NULL(line_entry(line, 5, i % 5 == 2 ? 6 : 31, true));
+        if (i % 11 == 4)
+            line_session_end(line, true);
+        if (i % 3 == 0)
+            line_settle(line); /* a page of its own, and its seal */
+        line_turn(line, 0);
+        feed_contact(line->feed, line->now_ns, line->applied + 1);
+        line_turn(line, 0);
+        line_done(line);
+    }
+}
+
+static void numbers_from_before_the_start(void)
+{
+    struct line *line = started();
+    fill_day(line);
+    CU_ASSERT_TRUE(line->feed->exceptions->tail > 20);
+    struct feed_exceptions *known = copy_of(line->feed->exceptions);
+    known->lost = 0;
+    uint64_t before = line->next;
+    start_again(line, known);
+    CU_ASSERT_EQUAL(line->feed->history_head, line->feed->history_tail);
+    assert_all(line, 1, before);
+    line_messages(line, 4, true); /* and it goes on */
+    line_turn(line, 0);
+    assert_all(line, 1, line->next);
+    free(known);
+    line_free(line);
+}
+
+static void the_search_ends_where_too_little_is_known(void)
+{
+    /* Exceptions of a part of the day are lost: a number told wrongly would be worse than none. */
+    struct line *line = started();
+    fill_day(line);
+    struct feed_exceptions *known = copy_of(line->feed->exceptions);
+    while (known->tail - known->head > 10)
+        known->lost = known->at[known->head++ & (FEED_EXCEPTIONS - 1)].index;
+    uint64_t before = line->next;
+    start_again(line, known);
+    uint64_t first = 1;
+    for (; first < before && asked(line, first, 1) == NULL; first++)
+        line->now_ns += 10000000;
+    CU_ASSERT_TRUE(first > 100 && first < before - 20);
+    assert_all(line, first, before);
+    free(known);
+    line_free(line);
+}
+
+static void the_search_ends_where_the_day_began(void)
+{
+    struct line *line = started();
+    fill_day(line);
+    line_day_end(line, true);
+    line_turn(line, 0);
+    line_day_begin(line, "DAY2      ", true);
+    line_turn(line, 0);
+    for (uint32_t packed = 0; packed < 2; packed++) { /* the day begins within a page, or not */
+        CU_ASSERT_PTR_NOT_NULL(line_entry(line, 5, 6, true));
+        line_session_end(line, true);
+        line_messages(line, 9, true);
+        struct feed_exceptions *known = copy_of(line->feed->exceptions);
+        line_turn(line, 0);
+        *known = *line->feed->exceptions;
+        known->lost = 0;
+        uint64_t before = line->next;
+        start_again(line, known);
+        assert_all(line, 1, before);
+        free(known);
+    }
+    line_free(line);
+}
+
+static void exceptions_in_a_checkpoint(void)
+{
+    struct line *line = started();
+    fill_day(line);
+    line_turn(line, 0);
+    struct feed_exceptions *list = line->feed->exceptions;
+    struct feed_exceptions *back = copy_of(list);
+    size_t cap = feed_exceptions_encoded_max();
+    uint8_t *bytes = malloc(cap);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+    list->lost = 0;
+    size_t size = feed_exceptions_encode(list, bytes, cap);
+    uint64_t count = list->tail - list->head;
+    CU_ASSERT_EQUAL(size, 16 + 96 * count);
+    CU_ASSERT_TRUE(feed_exceptions_decode(back, line->applied, bytes, size));
+    CU_ASSERT_TRUE(back->tail - back->head == count && back->lost == 0);
+    for (uint64_t i = list->head; i < list->tail; i++) {
+        const struct feed_exception *e = &list->at[i & (FEED_EXCEPTIONS - 1)];
+        const struct feed_exception *same = feed_exceptions_find(back, e->index);
+        CU_ASSERT_FATAL(same != NULL && memcmp(same, e, sizeof(*e)) == 0);
+    }
+    size = feed_exceptions_encode(list, bytes, 16 + 96 * 3 + 50); /* the newest three fit */
+    CU_ASSERT_EQUAL(size, 16 + 96 * 3);
+    CU_ASSERT_TRUE(feed_exceptions_decode(back, line->applied, bytes, size));
+    CU_ASSERT_TRUE(back->lost == list->at[(list->tail - 4) & (FEED_EXCEPTIONS - 1)].index);
+    CU_ASSERT_EQUAL(feed_exceptions_encode(list, bytes, 15), 0);
+    for (size_t cut = 0; cut < size; cut++) {
+        CU_ASSERT_FALSE(feed_exceptions_decode(back, line->applied, bytes, cut));
+        CU_ASSERT_TRUE(back->head == back->tail && back->lost == line->applied);
+    }
+    bytes[0] ^= 2; /* another version */
+    CU_ASSERT_FALSE(feed_exceptions_decode(back, line->applied, bytes, size));
+    free(bytes);
+    free(back);
     line_free(line);
 }
 
@@ -368,7 +517,12 @@ int main(void)
          the_days_name_changes_while_the_drive_is_asked},
         {"an unreadable page is no answer", an_unreadable_page_is_no_answer},
         {"what cannot be served is counted", what_cannot_be_served_is_counted},
-        {"numbers from before the start are gone", numbers_from_before_the_start_are_gone},
+        {"who does not look back answers for nothing before its start",
+         numbers_from_before_the_start_are_gone},
+        {"numbers from before the start", numbers_from_before_the_start},
+        {"the search ends where too little is known", the_search_ends_where_too_little_is_known},
+        {"the search ends where the day began", the_search_ends_where_the_day_began},
+        {"exceptions in a checkpoint", exceptions_in_a_checkpoint},
         {"strangers get nothing", strangers_get_nothing},
         {"one consumer is limited and no other", one_consumer_is_limited_and_no_other},
         {"a flood and nonsense cost others nothing", a_flood_and_nonsense_cost_others_nothing},
