@@ -19,6 +19,7 @@ import time
 PORT, LINE_PORT, REQUEST_PORT = 7400, 7410, 7411
 CLIENT_IP = '10.77.0.100'
 PRINCIPALS = range(100, 108)
+DPDK_RUN = '/run/dpdk'
 HUGEPAGES_EACH = 40  # a replica's window, packet pool and DPDK's own, in pages of 2 MiB
 
 
@@ -55,6 +56,8 @@ class Cluster:
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
         self.hugepages_before = None
+        self.dpdk = []        # folders that DPDK makes for each process and leaves
+        self.dpdk_before = os.path.isdir(DPDK_RUN)
 
     # --- programs and places -------------------------------------------------------------------
 
@@ -88,8 +91,8 @@ class Cluster:
     # --- set-up --------------------------------------------------------------------------------
 
     def _namespace(self, host):
+        self.namespaces.append(self.ns(host))  # before it is there: Ctrl-C may come between
         run('ip', 'netns', 'add', self.ns(host))
-        self.namespaces.append(self.ns(host))
         for setting in ('all', 'default'):
             run(*self.inside(host, 'sysctl', '-qw', 'net.ipv6.conf.%s.disable_ipv6=1' % setting),
                 check=False)
@@ -171,13 +174,13 @@ class Cluster:
         if pool is None:
             return 'this kernel has no 2 MiB pages: ordinary pages (--no-huge), more TLB misses'
         wanted = pool + HUGEPAGES_EACH * self.size
+        self.hugepages_before = pool
         done = run('hugeadm', '--pool-pages-min', '2MB:%d' % wanted, check=False)
         got = hugepage_pool() or 0
         if got < wanted:
             run('hugeadm', '--pool-pages-min', '2MB:%d' % pool, check=False)
             return ('%d pages of 2 MiB cannot be reserved (%s): ordinary pages (--no-huge), more TLB '
                     'misses' % (wanted - pool, done.stderr.strip()[:100] or 'memory is short'))
-        self.hugepages_before = pool
         return '%d pages of 2 MiB reserved' % (wanted - pool)
 
     # --- replicas ------------------------------------------------------------------------------
@@ -193,6 +196,7 @@ class Cluster:
             self.inside('r%d' % i, self.program('keeld'), '--config', self.path('keeld-%d.conf' % i)),
             stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         log.close()
+        self.dpdk.append(os.path.join(DPDK_RUN, 'keel%d-%d' % (i, self.replica[i].pid)))
 
     def start_all(self):
         for i in self.ids():
@@ -328,6 +332,28 @@ class Cluster:
     def judge(self, gateways=('gateway',), captures=('feed.pcap',), timeout=120):
         return run(*self.judge_words(gateways, captures), check=False, timeout=timeout)
 
+    # --- losses of the client host ----------------------------------------------------------------
+
+    def mute(self):
+        """What the client host sends to the replicas is lost: its frames go to its own bridge port."""
+        own = run(*self.inside('cl', 'cat', '/sys/class/net/eth0/address')).stdout.strip()
+        for i in self.ids():
+            run(*self.inside('cl', 'ip', 'neigh', 'replace', self.ip(i), 'lladdr', own, 'dev', 'eth0',
+                             'nud', 'permanent'))
+
+    def unmute(self):
+        for i in self.ids():
+            run(*self.inside('cl', 'ip', 'neigh', 'del', self.ip(i), 'dev', 'eth0'), check=False)
+
+    def deaf(self, seconds):
+        """Whatever comes to the client host meanwhile is not for its address any more: its sockets get
+        nothing; a capture, which takes every frame, still does."""
+        own = run(*self.inside('cl', 'cat', '/sys/class/net/eth0/address')).stdout.strip()
+        other = '02:' + ':'.join('%02x' % byte for byte in os.urandom(5))
+        change = 'ip link set eth0 address '
+        run(*self.inside('cl', 'sh', '-c', '%s%s && sleep %g; %s%s' % (
+            change, other, seconds, change, own)))
+
     # --- the end -------------------------------------------------------------------------------
 
     def stop_all(self):
@@ -350,6 +376,10 @@ class Cluster:
         if self.hugepages_before is not None:
             subprocess.run(['hugeadm', '--pool-pages-min', '2MB:%d' % self.hugepages_before],
                            stderr=subprocess.DEVNULL, check=False)
+        for path in self.dpdk:
+            shutil.rmtree(path, ignore_errors=True)
+        if self.dpdk and not self.dpdk_before and os.path.isdir(DPDK_RUN) and not os.listdir(DPDK_RUN):
+            os.rmdir(DPDK_RUN)
         if self.own_directory and not keep:
             shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -1,24 +1,33 @@
 """./dev demo: Keel's main job on real parts, and its proof.
 
-Three keeld replicas on separate network stacks order, persist and publish a trading day's opening while
-the leader and then the gateway are killed. The judge decides over rings, gateway log and captures.
+Three keeld replicas on separate network stacks order, persist and publish a message stream while the
+leader and then the gateway are killed. The judge decides over rings, gateway log and captures.
 """
 
 import argparse
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import (CLIENT_IP, LINE_PORT, REQUEST_PORT, Cluster, Failure, read, run,  # noqa: E402
-                     stats)
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import demo_input  # noqa: E402
+from cluster import LINE_PORT, Cluster, Failure, read, run, stats  # noqa: E402
+from demo_watch import Watch, lives, tail  # noqa: E402
 
 ELECTION_MS = 150
+COUNT = 200000          # messages, generated or taken from FILE
+COUNT_MAX = 1000000
 STREAM_SECONDS = 22.0
-RING = '256M'  # holds the whole run, so that the judge sees its first page
-HERE = os.path.dirname(os.path.abspath(__file__))
+PAGE = 4096
+OUTSTANDING = 16        # messages that the gateway waits for when it is killed, at least
+DEAF_SECONDS = 0.04
+LEADER_TRIES = 3        # kills, when it had just lost leadership by itself
+OUT_OF = {'gateway': 'gateway.err', 'consumer': 'consumer.err'}
 
 
 def say(text=''):
@@ -33,7 +42,11 @@ class Demo:
     def __init__(self, cluster, options):
         self.c, self.options = cluster, options
         self.began = time.monotonic()
-        self.kill_ns = {}
+        self.watch = Watch()
+        self.process = None     # the gateway
+        self.shown = 0.0
+        self.catching = None    # replica that was started again
+        self.first_life = {}
 
     def step(self, text):
         say('[%5.1f s] %s' % (time.monotonic() - self.began, text))
@@ -41,135 +54,227 @@ class Demo:
     # --- the stream ----------------------------------------------------------------------------
 
     def stream(self):
-        """Path, format, number of messages."""
-        c = self.c
-        if self.options.file is None:
-            path = c.path('day.bin')
-            run(c.program('gen_day'), '--count', self.options.count, '--output', path)
-            return path, 'length-prefixed', self.options.count
-        with open(self.options.file, 'rb') as file:
-            data = file.read()
-        at = count = 0
-        while at + 2 <= len(data):
-            size = int.from_bytes(data[at:at + 2], 'big')
-            if size == 0 or at + 2 + size > len(data):
-                break
-            at += 2 + size
-            count += 1
-        if data and at == len(data):
-            return self.options.file, 'length-prefixed', count
-        lines = [line for line in data.split(b'\n') if line]
-        if not lines:
-            raise Failure('%s holds no message' % self.options.file)
-        return self.options.file, 'lines', len(lines)
+        c, o = self.c, self.options
+        source = o.file
+        if source is None:
+            source = c.path('generated day')
+            run(c.program('gen_day'), '--count', o.count, '--output', source, timeout=120)
+        stream = demo_input.take(source, c.path('day.bin'), o.count)
+        if o.file is None:
+            os.unlink(source)
+        return stream
 
-    def gateway(self, path, form, count):
-        rate = max(500, int(count / self.options.seconds))
-        return self.c.publish(path, 'gateway', 100, '--rate', rate, '--gaps', 5, form=form)
+    def choose_ring(self, total):
+        """No page holds less than a message, but for one seal in each quiet millisecond: so the whole run
+        stays in the rings, and the judge sees its first page."""
+        pages = total + min(total, int(self.options.seconds * 1000)) + 8192
+        self.c.ring = '%dM' % -(-pages * PAGE >> 20)
+        needed = self.c.size * pages * PAGE + 1200 * total + 6 * demo_input.BYTES_MAX
+        free = shutil.disk_usage(self.c.dir).free
+        if free < needed:
+            raise Failure('the demo needs %.1f GB in %s, %.1f GB are free: say --count with fewer messages, or '
+                          'KEEL_SCRATCH=DIRECTORY' % (needed / 1e9, self.c.dir, free / 1e9))
+
+    def gateway(self):
+        rate = max(1, int(self.total / self.options.seconds))
+        self.process = self.c.publish(self.c.path('day.bin'), 'gateway', 100, '--rate', rate, '--gaps', 50)
+
+    def answered(self):
+        return tail(self.c.path('gateway.log'))[1]
 
     def figures(self):
         return stats(self.c.path('gateway.stats')) or {}
 
-    def answered(self):
-        return self.figures().get('session', {}).get('answered', 0)
+    def gateway_lives(self, wanted):
+        """False when it has done all; fails when it ended otherwise."""
+        if self.process.poll() is None:
+            return True
+        if self.process.returncode == 0 and wanted == self.total:
+            return False
+        raise Failure('the gateway ended with exit %d at message %d, before the next step at %d: %s' % (
+            self.process.returncode, self.answered(), wanted, read(self.c.path('gateway.err'))[-300:]))
 
-    def wait_answered(self, wanted, process, timeout=90.0):
-        until, shown = time.monotonic() + timeout, 0.0
+    def progress(self, done):
+        f = self.figures()
+        if time.monotonic() - self.shown < 2 or not f.get('acknowledged'):
+            return
+        self.shown = time.monotonic()
+        self.step('%7d acknowledged  %7.0f msg/s  %5.2f MB/s  p50 %.2f ms' % (
+            done, f['messages_per_second'], f['bytes_per_second'] / 1e6, f['latency_ns']['p50'] / 1e6))
+
+    def wait_answered(self, wanted):
+        until = time.monotonic() + self.options.seconds + 60
         while time.monotonic() < until:
-            f = self.figures()
-            done = f.get('session', {}).get('answered', 0)
-            if done >= wanted:
-                return done
-            if process.poll() is not None and process.returncode != 0:
-                raise Failure('the gateway ended with exit %d: %s' % (
-                    process.returncode, read(self.c.path('gateway.err'))[-300:]))
-            if process.poll() is not None:
-                return self.answered()
-            if time.monotonic() - shown > 2 and done:
-                shown = time.monotonic()
-                latency = f.get('latency_ns', {})
-                self.step('%7d acknowledged  %7.0f msg/s  %5.2f MB/s  p50 %.2f ms' % (
-                    done, f.get('messages_per_second', 0), f.get('bytes_per_second', 0) / 1e6,
-                    latency.get('p50', 0) / 1e6))
-            time.sleep(0.05)
-        raise Failure('%d messages acknowledged within %g s, %d wanted' % (
-            self.answered(), timeout, wanted))
-
-    # --- the faults ----------------------------------------------------------------------------
-
-    def kill_leader(self, process):
-        c = self.c
-        leader = c.leader()
-        before = self.answered()
-        at_ns = time.time_ns()
-        c.kill(leader)
-        self.step('SIGKILL to the leader, replica %d, after %d messages' % (leader, before))
-        until = time.monotonic() + 20
-        pause = None
-        while time.monotonic() < until and pause is None:
-            for p in self.figures().get('pauses', []):
-                end_ns = p['began_utc_ns'] + p['ns']
-                if end_ns > at_ns and p['began_utc_ns'] < at_ns + 200000000:
-                    pause = (end_ns - at_ns) / 1e6
-            if self.answered() > before + 2000 and pause is None:
-                pause = 0.0
-            if process.poll() is not None and pause is None:
-                break
+            done = self.answered()
+            alive = self.gateway_lives(wanted)
+            if done >= wanted or not alive:
+                return
+            self.progress(done)
+            self.catch_up()
             time.sleep(0.02)
-        if pause is None:
-            raise Failure('no message was acknowledged within 20 s of the leader\'s end')
-        say('          next commit %.0f ms after the kill, seen by the gateway (limit: 10 election '
-            'timeouts = %d ms); replica %d leads' % (pause, 10 * ELECTION_MS, c.leader()))
-        if pause > 10 * ELECTION_MS:
-            raise Failure('fail-over took %.0f ms, more than 10 election timeouts' % pause)
+        raise Failure('%d messages acknowledged, %d wanted by now' % (self.answered(), wanted))
+
+    # --- the leader ----------------------------------------------------------------------------
+
+    def next_reign(self, at_ns, killed):
+        """First acknowledgement that came after the kill and from another leader; None: the gateway was
+        not asking the killed replica."""
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            leaders = self.figures().get('leaders', [])
+            before = [entry for entry in leaders if entry['began_utc_ns'] <= at_ns]
+            after = [entry for entry in leaders if entry['began_utc_ns'] > at_ns
+                     and entry['leader'] != killed]
+            if after:
+                return after[0]
+            if before and before[-1]['leader'] != killed and self.answered() > before[-1]['number']:
+                return None
+            self.gateway_lives(0)
+            time.sleep(0.05)
+        raise Failure('no message was acknowledged within 20 s of the leader\'s end')
+
+    def kill_leader(self):
+        c = self.c
+        for _ in range(LEADER_TRIES):
+            leader = c.leader()
+            at_ns = time.time_ns()
+            c.kill(leader)
+            self.step('SIGKILL to the leader, replica %d, after %d messages' % (leader, self.answered()))
+            reign = self.next_reign(at_ns, leader)
+            if reign is not None:
+                break
+            say('          it had just lost leadership by itself: started again, the next leader is sought')
+            c.start(leader)
+            c.wait_caught_up(leader)
+        else:
+            raise Failure('the leader changed by itself %d times, each time just before it was killed' %
+                          LEADER_TRIES)
+        took_ms = (reign['began_utc_ns'] - at_ns) / 1e6
+        self.watch.fault('replica %d, the leader, was killed' % leader, at_ns)
+        self.watch.expected.add(reign['began_utc_ns'])
+        say('          next commit %.1f ms after the kill, taken by the gateway from replica %d as number %d '
+            '(limit: 10 election timeouts = %d ms)' % (
+                took_ms, reign['leader'], reign['number'], 10 * ELECTION_MS))
+        if not 0 < took_ms <= 10 * ELECTION_MS:
+            raise Failure('fail-over took %.0f ms, more than 10 election timeouts' % took_ms)
         return leader
 
     def restart(self, replica):
-        c = self.c
-        c.start(replica)
+        self.c.start(replica)
         self.step('replica %d is started again' % replica)
-        until = time.monotonic() + 30
-        shown = 0
-        while time.monotonic() < until:
-            status, leader = c.status(replica), c.status(c.leader())
-            if status and leader:
-                lag = leader['commit_index'] - status['applied_index']
-                if shown < 4 or lag < 50:
-                    say('          replica %d applied %d of %d, %d behind' % (
-                        replica, status['applied_index'], leader['commit_index'], max(lag, 0)))
-                    shown += 1
-                if lag < 50:
-                    return
-            time.sleep(0.1)
-        raise Failure('replica %d did not catch up within 30 s' % replica)
+        fault = self.watch.fault('replica %d was starting and catching up' % replica, time.time_ns())
+        self.catching = {'replica': replica, 'until': time.monotonic() + 30, 'next': 0.0, 'shown': 0,
+                         'fault': fault}
 
-    def kill_gateway(self, process, path, form, count):
-        before = self.figures()
-        subprocess.run(['pkill', '-KILL', '-s', str(process.pid)], check=False)
-        process.kill()
-        process.wait()
-        self.step('SIGKILL to the gateway in mid-window: %d submitted, %d answered' % (
-            before['session']['submitted'], before['session']['answered']))
-        self.first_life = before
-        os.unlink(self.c.path('gateway.stats'))
-        return self.gateway(path, form, count)
+    def catch_up(self):
+        """Looks now and then until the replica that was started again has what the leader has."""
+        catching = self.catching
+        if catching is None or time.monotonic() < catching['next']:
+            return
+        if time.monotonic() > catching['until']:
+            raise Failure('replica %d did not catch up within 30 s' % catching['replica'])
+        catching['next'] = time.monotonic() + 0.1
+        status, leader = self.c.status(catching['replica']), self.c.status(self.c.leader())
+        if not status or not leader:
+            return
+        lag = max(leader['commit_index'] - status['applied_index'], 0)
+        done = status['leader'] != 0 and lag < 50
+        if done or catching['shown'] < 4:
+            say('          replica %d applied %d of %d, %d behind' % (
+                catching['replica'], status['applied_index'], leader['commit_index'], lag))
+            catching['shown'] += 1
+        if done:
+            catching['fault'][1] = time.time_ns()
+            self.catching = None
+
+    # --- losses, and the gateway ---------------------------------------------------------------
+
+    def lose(self):
+        """The feed and the results of a few moments."""
+        fault = self.watch.fault('nothing reached the client host', time.time_ns())
+        self.c.deaf(DEAF_SECONDS)
+        fault[1] = time.time_ns()
+        self.step('nothing reached the client host for %.0f ms: results and feed of that time are lost' % (
+            (fault[1] - fault[0]) / 1e6))
+
+    def kill_gateway(self):
+        """In mid-window: what it submitted last is lost on its way, and it dies waiting for it."""
+        c, log = self.c, self.c.path('gateway.log')
+        lost_ns = time.time_ns()
+        c.mute()
+        try:
+            until = time.monotonic() + 10
+            while True:
+                submitted, answered = tail(log)
+                if submitted - answered >= OUTSTANDING:
+                    break
+                self.gateway_lives(0)
+                if time.monotonic() > until:
+                    raise Failure('the gateway had never %d messages outstanding' % OUTSTANDING)
+                time.sleep(0.001)
+            self.process.kill()
+            at_ns = time.time_ns()
+            self.process.wait()
+        finally:
+            c.unmute()
+        submitted, answered = tail(log)
+        if submitted <= answered:
+            raise Failure('nothing was outstanding when the gateway was killed')
+        self.step('SIGKILL to the gateway in mid-window: %d submitted, %d answered: %d outstanding, the last of '
+                  'them lost on their way' % (submitted, answered, submitted - answered))
+        self.watch.fault('the gateway\'s packets were lost, then it was killed', lost_ns, at_ns)
+        self.first_life = self.figures()
+        self.watch.take(self.first_life)
+        os.unlink(c.path('gateway.stats'))
+        self.gateway()
+        self.killed_ns, self.outstanding = at_ns, submitted - answered
+
+    def resumed(self):
+        """After the end: what the second process did."""
+        figures = self.figures()
+        self.watch.take(figures)
+        took_ms = (figures['leaders'][0]['began_utc_ns'] - self.killed_ns) / 1e6
+        life = lives(self.c.path('gateway.log'))[1]
+        if life.again == 0:
+            raise Failure('the restarted gateway submitted nothing again, though %d messages were outstanding' %
+                          self.outstanding)
+        say('the restarted gateway resumed its session: of %d outstanding messages it had %d results from the '
+            'resume and submitted %d again; first acknowledgement %.0f ms after the kill' % (
+                self.outstanding, life.kept, life.again, took_ms))
 
     # --- the end -------------------------------------------------------------------------------
 
     def samples(self):
-        shown = [line for line in read(self.c.path('consumer.out')).splitlines() if line][:4]
         say('the first sequenced messages, as a consumer decodes them:')
-        for line in shown:
-            say('  ' + line[:116])
+        with open(self.c.path('consumer.out'), errors='replace') as file:
+            for line in itertools.islice(file, 4):
+                say('  ' + line.rstrip('\n')[:116])
 
-    def latency(self):
-        for name, f in (('before', self.first_life), ('after ', self.figures())):
+    def report_figures(self):
+        for name, f, life in zip(('before', 'after '), (self.first_life, self.figures()),
+                                 lives(self.c.path('gateway.log'))):
             latency = f['latency_ns']
-            say('gateway %s its restart: %8d messages  %7.0f msg/s  %5.2f MB/s  acknowledged in p50 '
-                '%.2f ms  p99 %.2f ms  p99.9 %.2f ms' % (
-                    name, f['session']['answered'], f['messages_per_second'],
-                    f['bytes_per_second'] / 1e6, latency['p50'] / 1e6, latency['p99'] / 1e6,
-                    latency['p999'] / 1e6))
+            say('gateway %s its restart: %7d messages  %6.0f msg/s  %5.2f MB/s  acknowledged in p50 %.2f ms  '
+                'p99 %.2f ms  p99.9 %.2f ms; %d messages sent again' % (
+                    name, life.acks, f['messages_per_second'], f['bytes_per_second'] / 1e6,
+                    latency['p50'] / 1e6, latency['p99'] / 1e6, latency['p999'] / 1e6,
+                    f['network']['messages_resent']))
+        consumer = stats(self.c.path('consumer.stats')) or {}
+        say('consumer: %d messages, %d gaps closed by %d requests, %d messages came by request' % (
+            consumer['messages'], consumer['gaps'], consumer['requests'], consumer['first_server']))
+
+    def report_pauses(self):
+        pauses = self.watch.pauses(self.c.path('gateway.err'))
+        surprises = self.watch.surprises()
+        say('pauses of 100 ms and more in acknowledgements (seconds since the start):%s' % (
+            '' if pauses else ' none'))
+        for line in pauses:
+            say(line)
+        if surprises:
+            say('leaders that changed by themselves:')
+        for line in surprises:
+            say(line)
+        say('terms: %d at the start, %d at the end' % self.terms)
 
     def tshark(self):
         done = run('tshark', '-r', self.c.path('feed.pcap'), '-d',
@@ -194,34 +299,20 @@ class Demo:
         say(done.stdout.rstrip())
         if done.stderr.strip():
             say(done.stderr.strip())
+        notes = [line for line in done.stdout.splitlines() if line.startswith('note ')]
+        if done.returncode == 0 and notes:
+            raise Failure('not all was shown: %s' % ' '.join(notes[0].split()[1:]))
         return done.returncode
 
-    def run(self):
+    def finish(self, consumer, capture):
         c = self.c
-        path, form, count = self.stream()
-        self.step('three network stacks, a bridge, a client host')
-        c.network()
-        self.step('hugepages: ' + c.hugepages())
-        self.step('format three rings of %s, build and install the genesis record' % c.ring)
-        c.format()
-        c.start_all()
-        leader = c.leader()
-        self.step('replica %d leads in term %d' % (leader, c.status(leader)['term']))
-        capture = c.capture()
-        consumer = c.follow('consumer', '--format', 'decode', '--count', count + 1)
-        process = self.gateway(path, form, count)
-        self.step('publishing %d messages (%s)' % (count, form))
-        self.wait_answered(count // 5, process)
-        dead = self.kill_leader(process)
-        self.wait_answered(count * 2 // 5, process)
-        self.restart(dead)
-        self.wait_answered(count * 3 // 5, process)
-        process = self.kill_gateway(process, path, form, count)
-        self.wait_answered(count, process)
-        if process.wait(timeout=30) != 0:
+        if self.process.wait(timeout=30) != 0:
             raise Failure('the gateway ends with %d: %s' % (
-                process.returncode, read(c.path('gateway.err'))[-300:]))
-        self.step('all %d messages acknowledged' % count)
+                self.process.returncode, read(c.path('gateway.err'))[-300:]))
+        self.step('all %d messages acknowledged' % self.total)
+        while self.catching is not None:
+            self.catch_up()
+            time.sleep(0.05)
         index = c.wait_equal()
         self.step('the three replicas have equal digests at index %d' % index)
         try:
@@ -231,51 +322,109 @@ class Demo:
         except subprocess.TimeoutExpired:
             raise Failure('the consumer still waits for messages: %s' % stats(
                 c.path('consumer.stats'))) from None
+        self.terms = (self.terms, c.status(c.leader())['term'])
         c.stop_capture(capture)
         c.stop_all()
         self.step('stopped; now the evidence')
         say()
+
+    def run(self):
+        c = self.c
+        stream = self.stream()
+        self.total = stream.total()
+        self.choose_ring(self.total)
+        self.step('three network stacks, a bridge, a client host')
+        c.network()
+        self.step('hugepages: ' + c.hugepages())
+        self.step('format three rings of %s, build and install the genesis record' % c.ring)
+        c.format()
+        c.start_all()
+        leader = c.leader()
+        self.terms = c.status(leader)['term']
+        self.step('replica %d leads in term %d' % (leader, self.terms))
+        capture = c.capture()
+        consumer = c.follow('consumer', '--format', 'decode', '--count', self.total + 1)
+        self.gateway()
+        self.step('publishing ' + stream.words())
+        self.wait_answered(self.total // 5)
+        dead = self.kill_leader()
+        self.wait_answered(self.total * 2 // 5)
+        self.restart(dead)
+        self.wait_answered(self.total // 2)
+        self.lose()
+        self.wait_answered(self.total * 3 // 5)
+        self.kill_gateway()
+        self.wait_answered(self.total)
+        self.finish(consumer, capture)
         self.samples()
-        self.latency()
+        self.resumed()
+        self.report_figures()
+        self.report_pauses()
         self.tshark()
         return self.verdict()
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(prog='./dev demo', description=__doc__.splitlines()[0])
     parser.add_argument('file', nargs='?', help='messages to publish: u16 big-endian length + payload, '
-                        'or lines of text (default: a generated opening)')
-    parser.add_argument('--count', type=int, default=200000, help='messages to generate')
+                        'or lines of text; its first --count messages, at most %d MB (default: a generated '
+                        'opening of a trading day)' % (demo_input.BYTES_MAX >> 20))
+    parser.add_argument('--count', type=int, default=COUNT, help='messages to generate, or to take from '
+                        'FILE, 1 to %d (default %%(default)s)' % COUNT_MAX)
     parser.add_argument('--seconds', type=float, default=STREAM_SECONDS,
-                        help='spread the stream over this time (default %(default)s)')
+                        help='spread the stream over this time, 5 to 600 (default %(default)s)')
     parser.add_argument('--sabotage', choices=('drop', 'dup', 'swap', 'flip'),
                         help='damage the evidence in one place; must end with exit 1')
     parser.add_argument('--port', choices=('af_packet', 'af_xdp'), default='af_packet')
     parser.add_argument('--keep', metavar='DIR', help='leave the evidence in this (new) directory')
     parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.file and not os.path.isfile(options.file):
-        parser.error('%s: no such file' % options.file)
-    signal.signal(signal.SIGTERM, interrupted)
-    if options.keep:
-        os.makedirs(options.keep)
-    cluster = Cluster(options.build, ring=RING, port=options.port, directory=options.keep)
-    demo = Demo(cluster, options)
+    if not 1 <= options.count <= COUNT_MAX:
+        parser.error('--count %d: give 1 to %d' % (options.count, COUNT_MAX))
+    if not 5 <= options.seconds <= 600:
+        parser.error('--seconds %g: give 5 to 600' % options.seconds)
+    if options.file and not os.path.exists(options.file):  # ./dev goes to the project's folder
+        options.file = os.path.join(os.environ.get('OLDPWD', ''), options.file)
     try:
-        code = demo.run()
+        if options.keep:
+            os.makedirs(options.keep)
+    except OSError as problem:
+        parser.error('--keep %s: %s: name a directory that does not exist' % (
+            options.keep, problem.strerror))
+    return options
+
+
+def perform(options):
+    cluster = None
+    try:
+        cluster = Cluster(options.build, port=options.port, directory=options.keep)
+        code = Demo(cluster, options).run()
+    except demo_input.InputError as problem:
+        say('./dev demo: %s' % problem)
+        code = 2
     except Failure as failure:
         say('\nFAILED: %s' % failure)
         for i in cluster.ids():
-            tail = cluster.log_tail(i, 4)
-            if tail:
-                say('replica %d said last:\n%s' % (i, tail.rstrip()))
+            last = cluster.log_tail(i, 4)
+            if last:
+                say('replica %d said last:\n%s' % (i, last.rstrip()))
         code = 1
     except KeyboardInterrupt:
         say('\ninterrupted: cleaning up')
         code = 130
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        cluster.close(keep=bool(options.keep))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if cluster is not None:
+            cluster.close(keep=bool(options.keep))
+    return code
+
+
+def main():
+    options = arguments()
+    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGHUP, interrupted)
+    code = perform(options)
     if code == 0:
         say('demo: all of it holds')
     return code
