@@ -114,9 +114,10 @@ static char *answer_reply(const struct control_reply *reply)
                             0);
     }
     if (reply->status != MACHINE_SEQUENCED) {
-        snprintf(why, sizeof(why), "the machine refused it (%s) at index %llu",
+        bool day = reply->status == MACHINE_DAY_STATE;
+        snprintf(why, sizeof(why), "refused at index %llu: %s%s", (unsigned long long)reply->index,
                  machine_status_name((enum machine_status)reply->status),
-                 (unsigned long long)reply->index);
+                 day ? ": another day stands there: `keelctl status` tells which" : "");
         return answer_error(ADMIN_REFUSED, why, 0);
     }
     json_t *result = json_object();

@@ -113,7 +113,8 @@ int ctl_error(const char *name, const json_t *error)
     return ctl_fail(CTL_FAILED, "%s: %s", name, why);
 }
 
-static int judge(const char *name, const char *text, json_t **result)
+/* With --json an error is an object on stdout, too: {"error": {"code", "why", "leader"?}}. */
+static int judge(const struct ctl *ctl, const char *name, const char *text, json_t **result)
 {
     json_error_t error;
     json_t *answer = json_loads(text, JSON_REJECT_DUPLICATES, &error);
@@ -123,6 +124,11 @@ static int judge(const char *name, const char *text, json_t **result)
         *result = json_incref(inner);
     else
         code = ctl_error(name, json_object_get(answer, "error"));
+    if (code != CTL_DONE && ctl->json && json_is_object(json_object_get(answer, "error"))) {
+        json_t *shown = json_pack("{s:O}", "error", json_object_get(answer, "error"));
+        ctl_print_json(shown);
+        json_decref(shown);
+    }
     json_decref(answer);
     return code;
 }
@@ -148,7 +154,7 @@ int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **res
     }
     free(line);
     if (code == CTL_DONE)
-        code = judge(name, answer, result);
+        code = judge(ctl, name, answer, result);
     free(answer);
     return code;
 }

@@ -132,12 +132,14 @@ void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct
     if (!is_voter(raft, msg->from))
         return;
     if (msg->status == 0) {
+        /* 3.3: whoever hears of a larger term adopts it; a denial of a pre-vote carries one. */
         if (msg->term > raft->term)
             raft_become_follower(raft, in, out, msg->term);
         return;
     }
     if (raft->role != RAFT_PRECANDIDATE || msg->term != raft->term + 1)
         return;
+    /* 9.6: only who learns that a majority would vote for it raises its term. */
     raft->granted |= raft_bit(msg->from);
     if (quorum_has(&raft->config, raft->granted) && may_campaign(raft))
         campaign(raft, in, out);
@@ -149,7 +151,7 @@ void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out
     if (!is_voter(raft, raft->id) || !is_voter(raft, msg->from))
         return;
     if (msg->term >= raft->term) {
-        if (sticky(raft))
+        if (sticky(raft)) /* 4.2.3: the request is ignored: no vote, no new term, no answer */
             return;
         if (msg->term > raft->term)
             raft_become_follower(raft, in, out, msg->term);
@@ -182,7 +184,7 @@ void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct ra
     const struct raft_msg *msg = &in->msg;
     if (!is_voter(raft, msg->from))
         return;
-    if (msg->term > raft->term) {
+    if (msg->term > raft->term) { /* 3.3: a larger term ends the candidacy */
         raft_become_follower(raft, in, out, msg->term);
         return;
     }

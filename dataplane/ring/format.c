@@ -200,7 +200,7 @@ const char *ring_super_problem(const struct ring_super *super, uint64_t file_siz
     if (super->checkpoint_blocks < 2 || super->checkpoint_blocks > RING_SLOTS_MAX)
         return "size of checkpoint areas out of range";
     if (file_size != 0 && ring_file_size(super) > file_size)
-        return "file or device is smaller than its ring";
+        return "file or device is smaller than its ring: cut short, or copied in part";
     return NULL;
 }
 
