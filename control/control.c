@@ -160,6 +160,9 @@ static uint32_t take_notices(struct control *c)
         case NOTICE_SPANS_ARE:
             cursor_spans(c, notice);
             break;
+        case NOTICE_DIGESTS:
+            digests_told(c, notice);
+            break;
         case NOTICE_PROPOSED:
             requests_proposed(c, notice);
             break;
@@ -205,6 +208,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += checkpoint_turn(c);
     work += sessions_turn(c);
     work += boots_turn(c);
+    work += digests_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;

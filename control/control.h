@@ -29,6 +29,8 @@ enum {
     CONTROL_EXPIRIES_MAX = 16,      /* expiries proposed in one turn */
     CONTROL_EXPIRE_SCAN_MS = 20,    /* how often sessions are looked over */
     CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
+    CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
+    CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
     CONTROL_BODY_MAX = 56,          /* bytes of a proposed entry's body */
@@ -93,6 +95,9 @@ struct control_status {
     uint64_t keepalives, keepalives_answered, expiries_proposed, boots_proposed;
     uint64_t pages_read, read_errors; /* of the log cursor */
     uint64_t requests, commands_full;
+    uint64_t digests_equal;  /* digests of others that were compared and are alike */
+    uint32_t digest_differs; /* bit i: the last one of replica i is another */
+    uint32_t reserved;
     char problem[CONTROL_PROBLEM_SIZE]; /* what goes wrong at the moment; empty: nothing */
 };
 

@@ -41,6 +41,19 @@ struct control_ask {
     uint64_t deadline_ns;
 };
 
+struct digest_mark {
+    uint64_t index; /* 0: none */
+    uint64_t digest;
+};
+
+struct control_digests {
+    struct digest_mark own[PACKET_DIGESTS][CONTROL_DIGESTS_KEPT];
+    struct digest_mark told[KEEL_REPLICA_MAX + 1][PACKET_DIGESTS]; /* by the others, the last */
+    uint64_t newest[PACKET_DIGESTS];
+    uint64_t tell_at_ns;
+    bool stopped;
+};
+
 struct control {
     struct control_options options;
     struct replica *replica;
@@ -84,6 +97,8 @@ struct control {
 
     /* boots */
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
+
+    struct control_digests digests;
 
     /* requests */
     uint64_t ask_serial;
@@ -145,6 +160,11 @@ void sessions_applied(struct control *c, const struct entry *entry);
 
 /* boots.c: the leader logs each replica's boot. */
 uint32_t boots_turn(struct control *c);
+
+/* digests.c: the odd one out stops. */
+void digests_applied(struct control *c);
+void digests_told(struct control *c, const struct notice *notice);
+uint32_t digests_turn(struct control *c);
 
 /* requests.c: what people asked to be logged. */
 uint32_t requests_turn(struct control *c);

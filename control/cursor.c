@@ -50,6 +50,7 @@ static bool feed_page(struct control *c, const struct log_span *span, const uint
         c->page = span->page;
         machine_apply(c->machine, entry, &c->outcome);
         feed_exceptions_applied(c->exceptions, c->machine, entry, &c->outcome);
+        digests_applied(c);
         sessions_applied(c, entry);
         requests_applied(c, entry);
     }

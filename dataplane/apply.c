@@ -103,6 +103,10 @@ static void sample_done(struct replica *r)
 static void apply_entry(struct replica *r, const struct entry *entry)
 {
     machine_apply(r->machine, entry, &r->outcome);
+    if (entry->index % REPLICA_MARK == 0) {
+        r->mark_index = entry->index;
+        r->mark_digest = r->machine->digest;
+    }
     feed_outcome(r, entry);
     switch ((enum entry_kind)entry->kind) {
     case ENTRY_MESSAGES:

@@ -46,6 +46,17 @@ bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet
     return true;
 }
 
+bool notice_digests(struct replica *r, uint32_t from, const void *body)
+{
+    struct notice *notice = notice_begin(r, NOTICE_DIGESTS);
+    if (notice == NULL)
+        return false;
+    notice->u.digests.from = from;
+    memcpy(&notice->u.digests.body, body, sizeof(notice->u.digests.body));
+    spsc_push(&r->notices);
+    return true;
+}
+
 /* Where the committed, locally durable entries from `index` on lie on the drive. */
 static void spans(struct replica *r, uint64_t index)
 {

@@ -5,6 +5,7 @@
 #define KEEL_LINKS_H
 
 #include "consensus/machine/machine.h"
+#include "consensus/wire/packet.h"
 #include "dataplane/auth/handshake.h"
 #include "dataplane/frame.h"
 
@@ -21,6 +22,7 @@ enum notice_kind {
     NOTICE_DATAGRAM,  /* a handshake packet */
     NOTICE_KEEPALIVE, /* an authenticated KEEPALIVE; only the leader passes it on */
     NOTICE_SPANS_ARE, /* answer to COMMAND_SPANS */
+    NOTICE_DIGESTS,   /* what another replica tells of its state */
     NOTICE_PROPOSED   /* answer to COMMAND_PROPOSE */
 };
 
@@ -47,6 +49,10 @@ struct notice {
             uint32_t principal;
             struct packet_session_end body;
         } keepalive;
+        struct {
+            uint32_t from; /* replica id */
+            struct packet_digests body;
+        } digests;
     } u;
 };
 

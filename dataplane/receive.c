@@ -74,13 +74,18 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     step_peer(r, &msg, entries, entries_size);
 }
 
+static bool is_founder(const struct replica *r, const struct auth_peer *from)
+{
+    return from->principal <= KEEL_REPLICA_MAX &&
+           from->incarnation == r->options.genesis->founder[from->principal].incarnation;
+}
+
 static void authenticated(struct replica *r, const struct auth_peer *from, uint8_t kind,
                           const void *body, size_t size)
 {
     if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
         uint32_t id = from->principal;
-        if (id <= KEEL_REPLICA_MAX &&
-            from->incarnation == r->options.genesis->founder[id].incarnation)
+        if (is_founder(r, from))
             note_boot(r, id, from); /* followers hear nothing else of each other */
         if (kind == AUTH_KIND_PING)
             pong(r, id);
@@ -96,6 +101,12 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_CHAIN_ASK:
     case PACKET_CHAIN_TELL:
         peer_message(r, from, kind, body, size);
+        return;
+    case PACKET_DIGESTS_TELL:
+        if (size != sizeof(struct packet_digests) || !is_founder(r, from))
+            metric_add(&r->metrics.drop[DROP_BODY], 1);
+        else
+            notice_digests(r, from->principal, body);
         return;
     case PACKET_SUBMIT:
     case PACKET_OPEN:

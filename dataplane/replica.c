@@ -194,6 +194,8 @@ static void fill_status(struct replica *r)
     s->durable_lsn = r->gate.durable_lsn;
     s->digest = r->machine->digest;
     s->digest_index = r->machine->applied;
+    s->mark_index = r->mark_index;
+    s->mark_digest = r->mark_digest;
     s->feed_next = r->machine->feed_next;
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;

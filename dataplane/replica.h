@@ -32,6 +32,7 @@ enum {
     REPLICA_COMMANDS_MAX = 8,      /* control commands taken in one turn */
     REPLICA_PACKETS_PER_PEER = 16, /* AppendEntries packets to one peer in one turn */
     REPLICA_OUTBOX = 64,           /* frames gathered before they go to the port */
+    REPLICA_MARK = 16,             /* the machine's digest is noted at its multiples, for control */
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
     REPLICA_ANSWERS = 32           /* sessions answered in one turn */
 };
@@ -98,6 +99,7 @@ struct replica_status {
     uint64_t term, commit, applied, last_index, first_index, durable_index;
     uint64_t last_lsn, durable_lsn;
     uint64_t digest, digest_index, feed_next, quorum_age_ns, started_ns;
+    uint64_t mark_index, mark_digest; /* at the newest multiple of REPLICA_MARK; index 0: none */
     uint64_t peer_match[RAFT_ID_MAX + 1], peer_heard_ns[RAFT_ID_MAX + 1];
     /* of each peer: last valid packet under an association (0: none), and what it testified */
     uint64_t assoc_heard_ns[RAFT_ID_MAX + 1];
@@ -150,9 +152,10 @@ struct replica {
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
 
-    uint64_t noted_done; /* index up to which window pages were given back */
-    uint64_t line_from;  /* entries above are shown on the line; UINT64_MAX: not known yet */
-    bool space_told;     /* raft knows that something waits for space (H8) */
+    uint64_t mark_index, mark_digest; /* as in the status */
+    uint64_t noted_done;              /* index up to which window pages were given back */
+    uint64_t line_from; /* entries above are shown on the line; UINT64_MAX: not known yet */
+    bool space_told;    /* raft knows that something waits for space (H8) */
 
     struct outbox outbox;
     uint32_t answer_count;
@@ -258,5 +261,7 @@ uint32_t command_turn(struct replica *r);
 /* A handshake or keepalive goes to control; false (counted) when the link is full. */
 bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
 bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);
+/* body: a struct packet_digests of replica `from`. */
+bool notice_digests(struct replica *r, uint32_t from, const void *body);
 
 #endif

@@ -33,6 +33,7 @@ enum packet_kind {
     PACKET_APPEND_REPLY = 21,
     PACKET_CHAIN_ASK = 22,
     PACKET_CHAIN_TELL = 23,
+    PACKET_DIGESTS_TELL = 28,
     /* client to replica */
     PACKET_SUBMIT = 32,
     PACKET_OPEN = 33,
@@ -117,6 +118,17 @@ HOT bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct 
  */
 HOT size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                               uint8_t *kind);
+
+enum { PACKET_DIGESTS = 4 };
+
+struct packet_digests { /* 64 bytes: DIGESTS_TELL, the newest at each of four steps; index 0: none
+                         */
+    struct {
+        uint64_t index;
+        uint64_t digest; /* of the machine that has applied everything up to index */
+    } mark[PACKET_DIGESTS];
+};
+_Static_assert(sizeof(struct packet_digests) == 64, "digests");
 
 /* --- client to replica -------------------------------------------------------------------------
  */

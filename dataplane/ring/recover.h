@@ -21,8 +21,8 @@ int ring_format(struct disk *disk, const struct ring_super *super,
                 void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
                 char *problem);
 
-/* Reads a superblock (either copy). -ENOENT: no ring here, and no sign of one; -EBADMSG: a ring that
- * lost both copies, or something else. */
+/* Reads a superblock (either copy). -ENOENT: no ring here, and no sign of one; -EBADMSG: a ring
+ * that lost both copies, or something else. */
 int ring_super_read(struct disk *disk, struct ring_super *super, char *problem);
 /* Offset of the first block that is not zeros; -ENOENT: there is none. Reads up to there. */
 int ring_first_data(struct disk *disk, uint64_t *offset);

@@ -154,11 +154,10 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
                          "page %llu: entries of term %llu behind such of "
                          "term %llu",
                          (ull)page, (ull)identity->entry_term, (ull)before->at.term);
-    struct live live = {.at = {.page = page,
-                               .first_index = identity->first_index,
-                               .term = identity->entry_term},
-                        .chain_before = identity->chain_before,
-                        .missing = missing};
+    struct live live = {
+        .at = {.page = page, .first_index = identity->first_index, .term = identity->entry_term},
+        .chain_before = identity->chain_before,
+        .missing = missing};
     if (live_push(walk, &live))
         walk->last += identity->count;
     if (missing)

@@ -60,9 +60,9 @@ static uint8_t node_id(struct runner *r, uint32_t word)
 /* Words [word] and [word + 1] are FROM and TO (or *), [word + 2] perhaps the kind of message. */
 static bool matches(const struct runner *r, const struct raft_msg *msg, uint32_t word)
 {
-    static const char *const kinds[] = {"",           "prevote", "prevote-reply", "vote",
-                                        "vote-reply", "append",  "reply",         "chain-ask",
-                                        "chain-tell"};
+    static const char *const kinds[] = {"",      "prevote",    "prevote-reply",
+                                        "vote",  "vote-reply", "append",
+                                        "reply", "chain-ask",  "chain-tell"};
     if (!word_is(r, word, "*") && strtoul(r->words[word], NULL, 10) != msg->from)
         return false;
     if (!word_is(r, word + 1, "*") && strtoul(r->words[word + 1], NULL, 10) != msg->to)

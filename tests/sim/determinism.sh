@@ -9,7 +9,7 @@ seeds=${1:-5}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-sources=(consensus/*/*.c client/engine*.c client/order.c control/boots.c control/checkpoint.c
+sources=(consensus/*/*.c client/engine*.c client/order.c control/boots.c control/checkpoint.c control/digests.c
     control/control.c control/cursor.c control/peers.c control/rekey.c control/requests.c
     control/sessions.c
     control/startup.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c

@@ -468,6 +468,84 @@ static void h13_honest_restarts_are_never_denied(void)
     bench_free(b);
 }
 
+/* Two entries, as long as somebody leads and is not stopped. */
+static bool next_day(struct bench *b)
+{
+    struct entry_day body;
+    uint32_t leader = bench_settle(b);
+    if (leader == 0 || bench_status(b, leader).stopped)
+        return false;
+    char name[KEEL_DAY_NAME_SIZE + 1] = "";
+    memcpy(name, b->node[leader].start.replica->machine->day, KEEL_DAY_NAME_SIZE);
+    if (bench_day_end(b, leader, name).result != CONTROL_APPLIED)
+        return false;
+    char *last = &name[KEEL_DAY_NAME_SIZE - 1];
+    for (char *at = name; at < last; at++)
+        *at = *at == ' ' ? 'A' : *at;
+    *last = *last < 'A' || *last == 'Z' ? 'A' : (char)(*last + 1);
+    memset(&body, 0, sizeof(body));
+    memcpy(body.name, name, sizeof(body.name));
+    return bench_ask(b, leader, ENTRY_DAY_BEGIN, &body, sizeof(body)).result == CONTROL_APPLIED;
+}
+
+/* Entries enough for several steps of digests to be told and compared. */
+static void end_days(struct bench *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        CU_ASSERT_TRUE_FATAL(next_day(b));
+    bench_run(b, 2000);
+}
+
+static bool is_stopped(struct bench *b, uint32_t id, const char *why)
+{
+    struct replica_status s = bench_status(b, id);
+    return s.stopped && strstr(s.why, why) != NULL;
+}
+
+static void the_odd_one_out_stops(void)
+{
+    /* A bit flips in one replica's state, in both its machines: two others agree on another digest.
+     * It stops, whether it leads or not; the others go on, and say who differs. */
+    for (uint32_t leads = 0; leads < 2; leads++) {
+        struct bench *b = bench_new(3);
+        start_all(b);
+        uint32_t leader = bench_settle(b);
+        CU_ASSERT_FATAL(leader != 0);
+        end_days(b, 20);
+        uint32_t odd = leads ? leader : leader % 3 + 1;
+        for (uint32_t id = 1; id <= 3; id++) {
+            CU_ASSERT(bench_control(b, id).digests_equal > 0);
+            CU_ASSERT_EQUAL(bench_control(b, id).digest_differs, 0);
+        }
+        struct machine *control =
+            (struct machine *)(uintptr_t)control_machine(b->node[odd].start.control);
+        control->digest ^= 4;
+        b->node[odd].start.replica->machine->digest ^= 4;
+        end_days(b, 20);
+        for (uint32_t id = 1; id <= 3; id++) {
+            CU_ASSERT_EQUAL(is_stopped(b, id, "a majority's state"), id == odd);
+            CU_ASSERT_EQUAL(bench_status(b, id).stopped != 0, id == odd);
+            CU_ASSERT(id == odd || bench_control(b, id).digest_differs == 1u << odd);
+        }
+        bench_free(b);
+    }
+}
+
+static void two_machines_of_one_replica(void)
+{
+    /* The machine that answers clients, or the one that makes checkpoints, is damaged: they differ.
+     */
+    struct bench *b = bench_new(1);
+    start_all(b);
+    end_days(b, 10);
+    CU_ASSERT_FALSE(bench_status(b, 1).stopped);
+    b->node[1].start.replica->machine->digest ^= 1;
+    for (uint32_t i = 0; i < 40 && next_day(b); i++)
+        continue;
+    CU_ASSERT(is_stopped(b, 1, "two machines differ"));
+    bench_free(b);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -490,6 +568,8 @@ int main(void)
         {"H2: an old image with an equal boot is refused", h2_an_old_image_is_refused},
         {"H13: a peer remembers what the drive lost", h13_a_peer_remembers_what_the_drive_lost},
         {"H13: honest restarts are never denied", h13_honest_restarts_are_never_denied},
+        {"the odd one out stops", the_odd_one_out_stops},
+        {"two machines of one replica", two_machines_of_one_replica},
         {0}};
     return unit_main("control", tests);
 }

@@ -227,8 +227,8 @@ static void seal_waits_for_quiet(void)
 }
 
 /* Twelve votes that came to nothing lie between two entries: a page's predecessors no longer tell
- * the term before it, and a peer that needs just that page would never be served. The map does, also
- * after a start. */
+ * the term before it, and a peer that needs just that page would never be served. The map does,
+ * also after a start. */
 static void terms_behind_votes(void)
 {
     struct world world;
