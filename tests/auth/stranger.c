@@ -165,12 +165,13 @@ static uint32_t overstep(struct stranger *s)
     static const struct {
         uint8_t kind;
         size_t size;
-    } answers[] = {{PACKET_RESULT, sizeof(struct packet_result)},
-                   {PACKET_SESSION, sizeof(struct packet_session)},
-                   {PACKET_REDIRECT, sizeof(struct packet_redirect)}};
-    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-        memset(body, 0, answers[i].size);
-        sealed(s, answers[i].kind, answers[i].size);
+    } others[] = {{PACKET_DIGESTS_TELL, sizeof(struct packet_digests)},
+                  {PACKET_RESULT, sizeof(struct packet_result)},
+                  {PACKET_SESSION, sizeof(struct packet_session)},
+                  {PACKET_REDIRECT, sizeof(struct packet_redirect)}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        memset(body, 0, others[i].size);
+        sealed(s, others[i].kind, others[i].size);
         count++;
     }
     return count;

@@ -55,7 +55,7 @@ class Cluster:
         self.namespaces = []
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
-        self.hugepages_before = None
+        self.hugepages_added = 0
         self.dpdk = []        # folders that DPDK makes for each process and leaves
         self.dpdk_before = os.path.isdir(DPDK_RUN)
 
@@ -174,14 +174,23 @@ class Cluster:
         if pool is None:
             return 'this kernel has no 2 MiB pages: ordinary pages (--no-huge), more TLB misses'
         wanted = pool + HUGEPAGES_EACH * self.size
-        self.hugepages_before = pool
-        done = run('hugeadm', '--pool-pages-min', '2MB:%d' % wanted, check=False)
-        got = hugepage_pool() or 0
-        if got < wanted:
-            run('hugeadm', '--pool-pages-min', '2MB:%d' % pool, check=False)
+        try:
+            done = run('hugeadm', '--pool-pages-min', '2MB:%d' % wanted, check=False)
+        finally:
+            self.hugepages_added = max(0, (hugepage_pool() or 0) - pool)
+        if self.hugepages_added < wanted - pool:
+            self.give_hugepages_back()
             return ('%d pages of 2 MiB cannot be reserved (%s): ordinary pages (--no-huge), more TLB '
                     'misses' % (wanted - pool, done.stderr.strip()[:100] or 'memory is short'))
         return '%d pages of 2 MiB reserved' % (wanted - pool)
+
+    def give_hugepages_back(self):
+        """As many as were added: another run may have added its own meanwhile."""
+        if self.hugepages_added > 0:
+            left = max(0, (hugepage_pool() or 0) - self.hugepages_added)
+            subprocess.run(['hugeadm', '--pool-pages-min', '2MB:%d' % left],
+                           stderr=subprocess.DEVNULL, check=False)
+        self.hugepages_added = 0
 
     # --- replicas ------------------------------------------------------------------------------
 
@@ -373,9 +382,7 @@ class Cluster:
                 process.wait(timeout=20)
         for name in self.namespaces:
             subprocess.run(['ip', 'netns', 'del', name], stderr=subprocess.DEVNULL)
-        if self.hugepages_before is not None:
-            subprocess.run(['hugeadm', '--pool-pages-min', '2MB:%d' % self.hugepages_before],
-                           stderr=subprocess.DEVNULL, check=False)
+        self.give_hugepages_back()
         for path in self.dpdk:
             shutil.rmtree(path, ignore_errors=True)
         if self.dpdk and not self.dpdk_before and os.path.isdir(DPDK_RUN) and not os.listdir(DPDK_RUN):
