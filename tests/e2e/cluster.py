@@ -346,13 +346,14 @@ class Cluster:
     def mute(self):
         """What the client host sends to the replicas is lost: its frames go to its own bridge port."""
         own = run(*self.inside('cl', 'cat', '/sys/class/net/eth0/address')).stdout.strip()
-        for i in self.ids():
-            run(*self.inside('cl', 'ip', 'neigh', 'replace', self.ip(i), 'lladdr', own, 'dev', 'eth0',
-                             'nud', 'permanent'))
+        self._neighbours('replace %%s lladdr %s dev eth0 nud permanent' % own)
 
     def unmute(self):
-        for i in self.ids():
-            run(*self.inside('cl', 'ip', 'neigh', 'del', self.ip(i), 'dev', 'eth0'), check=False)
+        self._neighbours('del %s dev eth0')
+
+    def _neighbours(self, change):
+        run(*self.inside('cl', 'ip', '-force', '-batch', '-'), check=change.startswith('replace'),
+            input=''.join('neigh %s\n' % change % self.ip(i) for i in self.ids()))
 
     def deaf(self, seconds):
         """Whatever comes to the client host meanwhile is not for its address any more: its sockets get

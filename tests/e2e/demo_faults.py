@@ -1,9 +1,10 @@
 """What ./dev demo does to its cluster and gateway: kills, a restart, losses."""
 
 import os
+import signal
 import time
 
-from cluster import Failure
+from cluster import Failure, read
 from demo_watch import say, tail
 
 LIMIT_MS = 10 * 150     # ten election timeouts
@@ -126,11 +127,27 @@ class Faults:
         self.step('nothing reached the client host for %.0f ms: results and feed of that time are lost' % (
             (fault[1] - fault[0]) / 1e6))
 
-    def lost_messages(self):
-        """With the gateway's way out cut: waits until it has submitted some that are lost. False: it was
-        waiting already, its window full of what it had sent before."""
+    def state(self):
+        """The gateway's process: 'T' when it stands still."""
+        text = read('/proc/%d/stat' % self.process.pid).rpartition(') ')[2]
+        return text[:1] or 'Z'
+
+    def cut(self):
+        """Cuts the gateway's way out while it stands still; returns the last number submitted before."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            until = time.monotonic() + 1
+            while self.state() not in 'TZ' and time.monotonic() < until:
+                time.sleep(0.001)
+            self.c.mute()
+            return tail(self.c.path('gateway.log'))[0]
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def lost_messages(self, before):
+        """Waits until the gateway has submitted some that are lost. False: its window was full of what it
+        had sent before, and the answers are slow."""
         log = self.c.path('gateway.log')
-        before = tail(log)[0]
         until = time.monotonic() + 2
         while time.monotonic() < until:
             submitted, answered = tail(log)
@@ -145,9 +162,8 @@ class Faults:
         c, log = self.c, self.c.path('gateway.log')
         for _ in range(GATEWAY_TRIES):
             lost_ns = time.time_ns()
-            c.mute()
             try:
-                lost = self.lost_messages()
+                lost = self.lost_messages(self.cut())
                 if lost:
                     self.process.kill()
                     at_ns = time.time_ns()
