@@ -24,9 +24,6 @@ class Report:
         """After the end: what the second process did."""
         took_ms = (self.figures()['leaders'][0]['began_utc_ns'] - self.killed_ns) / 1e6
         life = lives(self.c.path('gateway.log'))[1]
-        if life.again == 0:
-            raise Failure('the restarted gateway submitted nothing again, though %d messages were '
-                          'outstanding' % self.outstanding)
         say('the restarted gateway resumed its session: of %d outstanding messages it had %d results from '
             'the resume and submitted %d again; first acknowledgement %.0f ms after the kill' % (
                 self.outstanding, life.kept, life.again, took_ms))
