@@ -101,7 +101,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--build', required=True)
     options = parser.parse_args()
-    with FeedCluster(options.build, framing='raw', feed='heartbeat_ms = 200',
+    with FeedCluster(options.build, ring='256M', framing='raw',  # holds the whole run
+                     feed='heartbeat_ms = 200',
                      genesis=('--election-min-ms', '500')) as c:
         c.network()
         run(*c.inside('cl', 'ip', 'route', 'add', '224.0.0.0/4', 'dev', 'eth0'))

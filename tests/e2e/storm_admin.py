@@ -188,7 +188,7 @@ def replay(parts, c, source, count):
     for i in c.ids():
         requests += ['--request', '%s:%d' % (c.ip(i), REQUEST_PORT)]
     process = c.spawn(c.program('keelcat'), 'replay', '--day', c.day, *requests, '--framing',
-                      c.framing, '--format', 'length-prefixed', out='replay.out', err='replay.err')
+                      c.framing, '--count', c.status(c.leader())['feed_next'] - 1, '--format', 'length-prefixed', out='replay.out', err='replay.err')
     wait_end(c, process, 'replay', 60)
     in_order(c.path('replay.out'), {'A': source})
     after = answered_from(c)
