@@ -18,6 +18,7 @@ void checkpoint_init(struct control *c, const struct ring_recovery *found)
     c->checkpoint_sequence = found->checkpoint[0].sequence;
     c->checkpoint_page = found->checkpoint[0].page;
     c->checkpoint_area = found->checkpoint_area[0] ^ 1;
+    ring_control_checkpoint(c->replica->ring, c->checkpoint_index[1]);
 }
 
 /* The ring is fuller than its head leaves it where checkpoints keep up: slots / 4 free, see
@@ -103,31 +104,18 @@ static void take_checkpoint(struct control *c)
     c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_GAP_MS * 1000000ull;
     c->status.checkpoints++;
     c->status.checkpoint_bytes = size;
+    /* The head may move behind the older one: what is behind the newer alone must stay readable
+     * (H14). */
+    ring_control_checkpoint(c->replica->ring, c->checkpoint_index[1]);
     control_well(c, PART_CHECKPOINT);
-}
-
-/* The head may move behind the older one: what is behind the newer alone must stay readable (H14).
- */
-static void tell(struct control *c)
-{
-    if (c->checkpoint_index[1] <= c->checkpoint_told)
-        return;
-    struct command *command = control_command(c, COMMAND_CHECKPOINT);
-    if (command == NULL)
-        return; /* next turn */
-    command->index = c->checkpoint_index[1];
-    control_command_send(c);
-    c->checkpoint_told = c->checkpoint_index[1];
 }
 
 uint32_t checkpoint_turn(struct control *c)
 {
     if (c->checkpoint_at_ns == 0)
         c->checkpoint_at_ns = c->now_ns; /* the first turn: the period begins */
-    tell(c);
     if (!due(c))
         return 0;
     take_checkpoint(c);
-    tell(c);
     return 1;
 }

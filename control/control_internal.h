@@ -86,8 +86,7 @@ struct control {
     uint64_t checkpoint_page; /* page of the newest */
     uint64_t checkpoint_at_ns;
     uint64_t checkpoint_not_before_ns;
-    uint64_t checkpoint_told; /* COMMAND_CHECKPOINT sent for this index */
-    uint8_t checkpoint_area;  /* the next one goes here */
+    uint8_t checkpoint_area; /* the next one goes here */
 
     /* sessions */
     uint64_t scan_at_ns;

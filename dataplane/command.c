@@ -156,9 +156,6 @@ static void obey(struct replica *r, const struct command *command)
     case COMMAND_SPANS:
         spans(r, command->index);
         break;
-    case COMMAND_CHECKPOINT:
-        ring_note_checkpoint(r->ring, command->index);
-        break;
     case COMMAND_STOP:
         replica_stop(r, (const char *)command->u.bytes);
         break;

@@ -58,20 +58,19 @@ struct notice {
 
 /* --- control -> seq --- */
 enum command_kind {
-    COMMAND_SEND,       /* a handshake packet to send */
-    COMMAND_ANSWER,     /* a packet to seal and send to a principal: body in bytes */
-    COMMAND_INSTALL,    /* an association */
-    COMMAND_FORGET,     /* a principal's associations */
-    COMMAND_PROPOSE,    /* an entry: kind and body; leader only */
-    COMMAND_SPANS,      /* where do the entries from index on lie? */
-    COMMAND_CHECKPOINT, /* two verified checkpoints cover everything up to index */
-    COMMAND_STOP        /* a fault that must not be survived: text in bytes */
+    COMMAND_SEND,    /* a handshake packet to send */
+    COMMAND_ANSWER,  /* a packet to seal and send to a principal: body in bytes */
+    COMMAND_INSTALL, /* an association */
+    COMMAND_FORGET,  /* a principal's associations */
+    COMMAND_PROPOSE, /* an entry: kind and body; leader only */
+    COMMAND_SPANS,   /* where do the entries from index on lie? */
+    COMMAND_STOP     /* a fault that must not be survived: text in bytes */
 };
 
 struct command {
     uint32_t kind;           /* enum command_kind */
     uint32_t size;           /* bytes in u.bytes */
-    uint64_t index;          /* SPANS, CHECKPOINT */
+    uint64_t index;          /* SPANS */
     uint64_t tag;            /* PROPOSE */
     uint32_t principal;      /* ANSWER, FORGET */
     uint8_t entry_kind;      /* PROPOSE: enum entry_kind */

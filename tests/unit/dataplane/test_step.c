@@ -101,6 +101,18 @@ static void fill_window(struct bench *b)
     CU_ASSERT_TRUE(taken > 1000);
 }
 
+/* A leader whose window is full of what nobody acknowledged, and who lost office over it. */
+static struct bench *deposed_with_a_full_window(void)
+{
+    struct bench *b = alone();
+    CU_ASSERT_TRUE_FATAL(leads(b));
+    fill_window(b);
+    b->now_ns += 1000000000;
+    turns(b, 5);
+    CU_ASSERT_EQUAL(replica_of(b)->raft.role, RAFT_FOLLOWER); /* check-quorum */
+    return b;
+}
+
 static void h8_elections_in_a_full_window(void)
 {
     /* H8: the leader's window is full of what nobody acknowledged; it loses office, and elections
@@ -108,13 +120,8 @@ static void h8_elections_in_a_full_window(void)
      * campaigning before there is no place for a no-op: to win without one would be the end of the
      * replica. */
     for (uint32_t lost = 0; lost < 8; lost++) {
-        struct bench *b = alone();
+        struct bench *b = deposed_with_a_full_window();
         struct replica *r = replica_of(b);
-        CU_ASSERT_TRUE_FATAL(leads(b));
-        fill_window(b);
-        b->now_ns += 1000000000;
-        turns(b, 5);
-        CU_ASSERT_EQUAL(r->raft.role, RAFT_FOLLOWER); /* check-quorum */
         uint32_t terms = 0;
         while (terms < lost && campaigns(b)) { /* nobody votes */
             terms++;
@@ -137,12 +144,8 @@ static void a_full_window_frees_itself_under_a_leader(void)
 {
     /* The other side of H8: the replica that holds the full window is elected and its entries are
      * acknowledged; then there is room again. */
-    struct bench *b = alone();
+    struct bench *b = deposed_with_a_full_window();
     struct replica *r = replica_of(b);
-    CU_ASSERT_TRUE_FATAL(leads(b));
-    fill_window(b);
-    b->now_ns += 1000000000;
-    turns(b, 5);
     CU_ASSERT_TRUE_FATAL(leads(b));
     acknowledge(b, 3, r->raft.log.last);
     CU_ASSERT_EQUAL(r->raft.commit, r->raft.log.last);
