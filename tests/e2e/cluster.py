@@ -198,12 +198,15 @@ class Cluster:
         with open(self.starts, 'a') as file:
             file.write('%s %d %d\n' % (word, i, time.time_ns()))
 
-    def start(self, i):
+    def start(self, i, before=(), wait=False):
+        """`before`: words that end with running the words behind them. wait: they read a line first."""
         self._note('start', i)
         log = open(self.path('keeld-%d.log' % i), 'a')
         self.replica[i] = subprocess.Popen(
-            self.inside('r%d' % i, self.program('keeld'), '--config', self.path('keeld-%d.conf' % i)),
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.inside('r%d' % i, *before, self.program('keeld'), '--config',
+                        self.path('keeld-%d.conf' % i)),
+            stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
+            start_new_session=True)
         log.close()
         self.dpdk.append(os.path.join(DPDK_RUN, 'keel%d-%d' % (i, self.replica[i].pid)))
 
