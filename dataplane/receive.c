@@ -71,7 +71,7 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
         msg.quorum_age_ns > UINT64_MAX - lain_ns ? UINT64_MAX : msg.quorum_age_ns + lain_ns;
     note_boot(r, id, from);
     note_witness(r, id, &msg);
-    step_peer(r, &msg, entries, entries_size);
+    step_peer(r, &msg, from->incarnation, entries, entries_size);
 }
 
 static bool is_founder(const struct replica *r, const struct auth_peer *from)

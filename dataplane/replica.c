@@ -39,7 +39,11 @@ static void boot_raft(struct replica *r)
                              .now_ns = r->now_ns,
                              .random = clock_random(r->clock, &r->random_state),
                              .log = found->log};
-    boot.config.voters = genesis_voters(g);
+    boot.incarnation = o->incarnation;
+    boot.config_count = 1;
+    boot.config[0].voters = genesis_voters(g);
+    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++)
+        boot.config[0].incarnation[id] = g->founder[id].incarnation;
     boot.options.election_min_ns = g->election_min_ms * 1000000ull;
     boot.options.heartbeat_ns = g->heartbeat_ms * 1000000ull;
     boot.options.stall_ns = g->stall_ms * 1000000ull;

@@ -205,8 +205,8 @@ HOT uint32_t receive_burst(struct replica *r);
 
 /* step.c: the only caller of raft_step(): carries out its effects in order persist, send, commit.
  * `entries` are the bytes that came with an APPEND. */
-HOT void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *entries,
-                   size_t size);
+HOT void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnation,
+                   const uint8_t *entries, size_t size);
 HOT uint32_t step_propose(struct replica *r); /* tells raft of the entries that intake framed */
 HOT uint32_t step_durable(struct replica *r);
 uint32_t step_tick(struct replica *r);

@@ -117,10 +117,11 @@ static void step(struct replica *r, struct raft_in *in, const struct raft_msg *m
     effects(r, msg, entries);
 }
 
-void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *entries, size_t size)
+void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnation,
+               const uint8_t *entries, size_t size)
 {
     step_propose(r); /* what intake framed in this burst was framed in this term */
-    struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg};
+    struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg, .incarnation = incarnation};
     if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
     if (msg->kind == RAFT_APPEND)

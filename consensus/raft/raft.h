@@ -25,20 +25,22 @@
 enum {
     RAFT_ID_MAX = 7,       /* replica ids are 1..7 */
     RAFT_FLIGHTS_MAX = 64, /* AppendEntries packets in flight to one peer */
-    RAFT_SENDS_MAX = 16    /* messages that one step can emit */
+    RAFT_SENDS_MAX = 16,   /* messages that one step can emit */
+    RAFT_CONFIGS_MAX = 8   /* configurations kept: the newest committed one and those above it */
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 
 /* Bit i of a mask stands for replica id i. voters_new is 0 unless the configuration is joint;
- * quorum.h does the arithmetic for both. Membership change is its caller's next step: the
- * arithmetic here already asks for a majority of each set. */
+ * quorum.h does the arithmetic for both. A member is (id, incarnation): another incarnation of the
+ * id is nobody (pitfall 4). An id is in one of the voters' masks, or in learners, or in neither. */
 struct raft_config {
     uint32_t voters;
     uint32_t voters_new;
     uint32_t learners;
     uint32_t reserved;
-    uint64_t index; /* log index of the entry that set it; 0: genesis */
+    uint64_t index;                        /* of the entry that set it; 0: genesis */
+    uint64_t incarnation[RAFT_ID_MAX + 1]; /* of each member, else 0 */
 };
 
 struct raft_options {         /* from the genesis record (H3): alike on every replica */
@@ -101,6 +103,8 @@ enum raft_event {
     RAFT_EV_PROPOSE,  /* leader only: `count` entries were framed at last_index + 1 .. */
     RAFT_EV_DURABLE,  /* `lsn` is the new durable position */
     RAFT_EV_SENT,     /* answer to RAFT_OUT append_to: entries up to `index` went to `peer` */
+    RAFT_EV_CONFIG,   /* leader: change the members to `config`, whose index is that of the
+                         configuration which it replaces; out->refusal says why not */
     RAFT_EV_NO_SPACE, /* intake refused for want of ring, window or checkpoint space: counts as
                          something that waits until the next PROPOSE or commit (H8). A replica that
                          is no leader repeats it while it is short: it does not campaign within
@@ -114,13 +118,18 @@ struct raft_in {
     uint64_t random;     /* fresh random bits, used for the election timeout */
     struct raft_msg msg; /* RECV */
     uint64_t chain_mine; /* RECV of APPEND, CHAIN_ASK: own log chain at msg.prev_index, 0 unknown */
-    bool space;          /* RECV of APPEND: ring and window have room for its entries */
-    uint32_t count;      /* PROPOSE */
-    uint64_t lsn;        /* DURABLE */
-    uint8_t peer;        /* SENT */
-    uint64_t index;      /* SENT: last index sent; first - 1 if nothing could be sent now */
-    uint32_t bytes;      /* SENT */
-    uint64_t prev_term;  /* reserved, 0 */
+    uint64_t incarnation; /* RECV: of the sender */
+    bool space;           /* RECV of APPEND: ring and window have room for its entries */
+    /* CONFIG: the one that is wanted. RECV of APPEND: those among its entries, in order; index is
+     * the entry's. */
+    const struct raft_config *config;
+    uint32_t config_count;
+    uint32_t count;     /* PROPOSE */
+    uint64_t lsn;       /* DURABLE */
+    uint8_t peer;       /* SENT */
+    uint64_t index;     /* SENT: last index sent; first - 1 if nothing could be sent now */
+    uint32_t bytes;     /* SENT */
+    uint64_t prev_term; /* reserved, 0 */
 };
 
 /* One message to send. `lsn` is what it waits for: the gate holds it until the durable LSN is at
@@ -136,6 +145,24 @@ enum raft_stop {
     RAFT_STOP_OUTVOTED = 2 /* a follower alone with its chain against a quorum (H6) */
 };
 
+enum raft_refusal { /* why the members stay as they are */
+                    RAFT_CHANGED = 0,
+                    RAFT_REFUSED_NOT_LEADER,
+                    RAFT_REFUSED_UNSETTLED, /* no entry of this leader's term is committed yet
+                                               (pitfall 5) */
+                    RAFT_REFUSED_PENDING,   /* the last change is not complete */
+                    RAFT_REFUSED_OUTDATED, /* another configuration than the one it would replace is
+                                              in force */
+                    RAFT_REFUSED_INVALID,  /* no voters, joint, an id in two roles or without
+                                              incarnation */
+                    RAFT_REFUSED_SAME,     /* nothing would change */
+                    RAFT_REFUSED_IN_PLACE, /* a member cannot become another incarnation: remove it
+                                              first */
+                    RAFT_REFUSED_BEHIND,   /* a new voter is no learner that has caught up */
+                    RAFT_REFUSED_NO_QUORUM, /* no majority of the new voters is in contact */
+                    RAFT_REFUSED_NO_ROOM    /* the log has no room for it now */
+};
+
 struct raft_out {
     /* persist, in this order */
     bool hard; /* term or vote changed: persist raft->term, raft->vote at hard_lsn */
@@ -146,6 +173,9 @@ struct raft_out {
     uint32_t append_count; /* 0: none. Winning an election: 1, and the caller frames the no-op */
     uint64_t append_lsn;   /* LSN of the first of them; one each */
     bool noop;             /* append_first is this leader's own-term no-op */
+    bool config; /* append_first is raft->config, which the caller frames: by CONFIG, or by TICK,
+                    where a leader completes a change */
+    enum raft_refusal refusal; /* CONFIG */
     /* send */
     uint32_t send_count;
     struct raft_send send[RAFT_SENDS_MAX];
@@ -193,7 +223,15 @@ struct raft {
     uint64_t term;
     uint64_t commit;
     struct raft_log log;
-    struct raft_config config;
+    struct raft_config config; /* the last in the log: in force, committed or not (4.1) */
+    /* Those that a truncation would bring back, ascending, from the newest committed one on; none
+     * while config is committed itself. */
+    struct raft_config earlier[RAFT_CONFIGS_MAX];
+    uint32_t earlier_count;
+    uint32_t leaving;          /* leader: removed, and told so for a while */
+    uint64_t leaving_ns;       /* since when */
+    uint64_t incarnation;      /* own */
+    uint64_t vote_incarnation; /* of the candidate voted for in this life; 0: not known */
     struct raft_options options;
 
     uint64_t next_lsn; /* the next persist effect takes this */
@@ -242,7 +280,10 @@ struct raft_boot {
     uint64_t durable_lsn; /* highest LSN found; everything found is durable */
     uint64_t now_ns;
     uint64_t random;
-    struct raft_config config;
+    uint64_t incarnation;
+    /* The newest configuration at or below commit, then those above it, ascending. */
+    uint32_t config_count; /* 1..RAFT_CONFIGS_MAX */
+    struct raft_config config[RAFT_CONFIGS_MAX];
     struct raft_options options;
     struct raft_log log;
 };
@@ -265,6 +306,12 @@ bool raft_append_next(const struct raft *raft, uint8_t peer, struct raft_msg *ms
  * term that is not the sender's own: a PREVOTE stands while its sender could still campaign for
  * that term, a PREVOTE_REPLY always. */
 bool raft_send_stands(const struct raft *raft, const struct raft_send *send);
+
+/* True if this replica, this incarnation, votes under the configuration in force. */
+bool raft_is_voter(const struct raft *raft);
+
+/* A refusal in a few words, for people: "a new voter has not caught up" ... */
+const char *raft_refusal_name(enum raft_refusal refusal);
 
 /* Highest index that this replica has made durable and, as a follower, that equals the leader's. */
 uint64_t raft_durable_index(const struct raft *raft);

@@ -76,7 +76,8 @@ HOT static enum raft_append_status store(struct raft *raft, const struct raft_in
     uint64_t before;
     if (raft_log_term(&raft->log, index - 1, &before) && before > msg->entry_term)
         return RAFT_APPEND_CHAIN;
-    if (!in->space || !raft_log_has_room(&raft->log, msg->entry_term, raft->commit)) {
+    if (!in->space || !raft_log_has_room(&raft->log, msg->entry_term, raft->commit) ||
+        !raft_config_fits(raft, in, index - 1)) {
         raft->no_space_ns = raft->now_ns;
         return RAFT_APPEND_NO_SPACE;
     }
@@ -85,6 +86,7 @@ HOT static enum raft_append_status store(struct raft *raft, const struct raft_in
     if (index <= raft->log.last)
         raft_truncate(raft, out, index);
     raft_append(raft, out, msg->entry_term, (uint32_t)(last - index + 1));
+    raft_config_take(raft, in, index - 1);
     raft->agreed = last;
     raft->no_space_ns = 0;
     return RAFT_APPEND_OK;
@@ -128,8 +130,10 @@ static void reply_refusal(struct raft *raft, const struct raft_in *in, struct ra
 HOT static void learn_commit(struct raft *raft, const struct raft_msg *msg)
 {
     uint64_t commit = msg->commit < raft->agreed ? msg->commit : raft->agreed;
-    if (commit > raft->commit)
-        raft->commit = commit;
+    if (commit <= raft->commit)
+        return;
+    raft->commit = commit;
+    raft_config_committed(raft);
 }
 
 HOT void raft_recv_append(struct raft *raft, const struct raft_in *in, struct raft_out *out)

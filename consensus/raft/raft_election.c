@@ -24,16 +24,18 @@ static bool up_to_date(const struct raft *raft, const struct raft_msg *msg)
     return msg->prev_index >= raft->log.last;
 }
 
-static bool is_voter(const struct raft *raft, uint8_t id)
+/* 3.4: whoever has this replica's vote of this term may ask again, since answers get lost; another
+ * incarnation of it may not, nor anybody whose incarnation a restart has forgotten. */
+static bool has_own_vote(const struct raft *raft, const struct raft_in *in)
 {
-    return (raft_voters(raft) & raft_bit(id)) != 0;
+    return raft->vote == in->msg.from && raft->vote_incarnation == in->incarnation;
 }
 
 /* Own entries waiting for space, an own term that is not durable yet, or a full run list: another
  * replica would lead better (H8: who is short of space does not campaign until that ends). */
 static bool may_campaign(const struct raft *raft)
 {
-    if (!is_voter(raft, raft->id) || raft->durable_lsn < raft->hard_lsn)
+    if (!raft_may_vote(raft) || raft->durable_lsn < raft->hard_lsn)
         return false;
     if (raft->no_space_ns != 0 &&
         raft->now_ns - raft->no_space_ns < 2 * raft->options.election_min_ns)
@@ -111,11 +113,9 @@ void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft
 void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
-    if (!is_voter(raft, raft->id) || !is_voter(raft, msg->from))
-        return;
     /* 9.6: granted if the real vote would be: log up to date, and no leader heard of late. */
     bool fresh = msg->term > raft->term ||
-                 (msg->term == raft->term && (raft->vote == 0 || raft->vote == msg->from));
+                 (msg->term == raft->term && (raft->vote == 0 || has_own_vote(raft, in)));
     bool grant = fresh && !sticky(raft) && up_to_date(raft, msg);
     /* A grant promises nothing and repeats the asker's term: it need not wait. A denial carries the
      * own term, so that who fell behind adopts it instead of asking for an old one for ever. */
@@ -129,8 +129,6 @@ void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_
 void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
-    if (!is_voter(raft, msg->from))
-        return;
     if (msg->status == 0) {
         /* 3.3: whoever hears of a larger term adopts it; a denial of a pre-vote carries one. */
         if (msg->term > raft->term)
@@ -148,8 +146,6 @@ void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct
 void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
-    if (!is_voter(raft, raft->id) || !is_voter(raft, msg->from))
-        return;
     if (msg->term >= raft->term) {
         if (sticky(raft)) /* 4.2.3: the request is ignored: no vote, no new term, no answer */
             return;
@@ -159,9 +155,10 @@ void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out
     /* 3.4, 3.6.1: one vote a term, first come first served, and only for a log that holds
      * everything that can be committed. */
     bool grant = msg->term == raft->term && up_to_date(raft, msg) &&
-                 (raft->vote == 0 || raft->vote == msg->from);
+                 (raft->vote == 0 || has_own_vote(raft, in));
     if (grant && raft->vote == 0) {
         raft_set_hard(raft, out, raft->term, msg->from);
+        raft->vote_incarnation = in->incarnation;
         raft_reset_timeout(raft, in);
     }
     /* The vote waits until it is durable, so that a restart cannot vote again (3.8). */
@@ -182,8 +179,6 @@ static void count_votes(struct raft *raft, const struct raft_in *in, struct raft
 void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
-    if (!is_voter(raft, msg->from))
-        return;
     if (msg->term > raft->term) { /* 3.3: a larger term ends the candidacy */
         raft_become_follower(raft, in, out, msg->term);
         return;

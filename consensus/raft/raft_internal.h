@@ -24,10 +24,15 @@ static inline uint32_t raft_voters(const struct raft *raft)
     return raft->config.voters | raft->config.voters_new;
 }
 
-/* All members but this replica. */
+static inline uint32_t raft_members(const struct raft_config *config)
+{
+    return config->voters | config->voters_new | config->learners;
+}
+
+/* All members but this replica; a leader's also who was removed and is to learn of it. */
 static inline uint32_t raft_others(const struct raft *raft)
 {
-    return (raft_voters(raft) | raft->config.learners) & ~raft_bit(raft->id);
+    return (raft_members(&raft->config) | raft->leaving) & ~raft_bit(raft->id);
 }
 
 /* --- raft_step.c: state that every part touches --- */
@@ -58,6 +63,21 @@ void raft_reset_timeout(struct raft *raft, const struct raft_in *in);
 void raft_become_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out,
                           uint64_t term);
 
+/* --- raft_config.c: membership --- */
+void raft_config_boot(struct raft *raft, const struct raft_boot *boot);
+/* The sender is a member under the configuration in force, by incarnation too. */
+bool raft_is_member(const struct raft *raft, uint8_t id, uint64_t incarnation);
+/* This replica votes under the configuration in force or under one that may come back. */
+bool raft_may_vote(const struct raft *raft);
+/* The configurations that an APPEND brings above `held`; false: more than can be kept. */
+bool raft_config_fits(const struct raft *raft, const struct raft_in *in, uint64_t held);
+void raft_config_take(struct raft *raft, const struct raft_in *in, uint64_t held);
+void raft_config_truncated(struct raft *raft); /* the log's end moved back */
+void raft_config_committed(struct raft *raft); /* commit moved on */
+void raft_change(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+/* Leader, once a tick: completes a change, steps down when it is no voter any more. */
+void raft_tick_config(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+
 /* --- raft_election.c --- */
 void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_out *out);
@@ -78,6 +98,9 @@ void raft_recv_chain_ask(struct raft *raft, const struct raft_in *in, struct raf
 void raft_recv_chain_tell(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 
 /* --- raft_replicate.c: leader --- */
+/* Nothing is known of this peer's log. */
+void raft_peer_begin(struct raft *raft, uint8_t id);
+void raft_offer(const struct raft *raft, struct raft_out *out, uint32_t mask);
 void raft_become_leader(struct raft *raft, struct raft_out *out);
 void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 void raft_propose(struct raft *raft, const struct raft_in *in, struct raft_out *out);

@@ -39,7 +39,7 @@ HOT static bool may_send(const struct raft *raft, const struct raft_peer *peer)
            peer->flight_bytes < raft->options.flight_bytes;
 }
 
-HOT static void offer(const struct raft *raft, struct raft_out *out, uint32_t mask)
+HOT void raft_offer(const struct raft *raft, struct raft_out *out, uint32_t mask)
 {
     if (stalled(raft))
         return;
@@ -61,6 +61,14 @@ static void rewind_peer(const struct raft *raft, struct raft_peer *peer, uint64_
     peer->flight_bytes = 0;
 }
 
+void raft_peer_begin(struct raft *raft, uint8_t id)
+{
+    struct raft_peer *peer = &raft->peer[id];
+    memset(peer, 0, sizeof(*peer));
+    peer->next = raft->log.last + 1;
+    rewind_peer(raft, peer, raft->log.last + 1);
+}
+
 /* 3.4, 6.4: a new leader knows nothing about the others' logs (next is its own last + 1) and cannot
  * tell which of its entries are committed; an empty entry of its own term, before anything else,
  * settles both. */
@@ -78,16 +86,14 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
     raft->quorum_heard_ns = 0;
     raft->quorum_index = 0;
     raft->heartbeat_at_ns = raft->now_ns + raft->options.heartbeat_ns;
-    memset(raft->peer, 0, sizeof(raft->peer));
-    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++) {
-        raft->peer[id].next = raft->log.last + 1;
-        rewind_peer(raft, &raft->peer[id], raft->log.last + 1);
-    }
+    raft->leaving = 0;
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
+        raft_peer_begin(raft, id);
     raft_append(raft, out, raft->term, 1);
     raft->noop_index = raft->log.last;
     out->noop = true;
     out->elected = true;
-    offer(raft, out, raft_others(raft));
+    raft_offer(raft, out, raft_others(raft));
 }
 
 HOT void raft_advance_commit(struct raft *raft)
@@ -109,6 +115,7 @@ HOT void raft_advance_commit(struct raft *raft)
         return;
     raft->commit = index;
     raft->waiting = 0;
+    raft_config_committed(raft);
 }
 
 /* 6.2, check-quorum: a leader that no quorum answered within an election timeout steps down. Time
@@ -143,6 +150,9 @@ void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_o
         raft_become_follower(raft, in, out, raft->term);
         return;
     }
+    raft_tick_config(raft, in, out);
+    if (raft->role != RAFT_LEADER)
+        return;
     if (!waits(raft))
         raft->progress_ns = raft->now_ns;
     bool beat = raft->now_ns >= raft->heartbeat_at_ns;
@@ -159,7 +169,7 @@ void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_o
         if (beat && !stalled(raft))
             heartbeat(raft, out, id);
     }
-    offer(raft, out, raft_others(raft));
+    raft_offer(raft, out, raft_others(raft));
 }
 
 HOT void raft_propose(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -171,7 +181,7 @@ HOT void raft_propose(struct raft *raft, const struct raft_in *in, struct raft_o
     raft->waiting = 0;
     raft->no_space_ns = 0;
     raft_append(raft, out, raft->term, in->count);
-    offer(raft, out, raft_others(raft));
+    raft_offer(raft, out, raft_others(raft));
 }
 
 void raft_refused_for_space(struct raft *raft)
@@ -233,7 +243,7 @@ HOT void raft_sent(struct raft *raft, const struct raft_in *in, struct raft_out 
     peer->next = in->index + 1;
     raft->probe_sent_ns[raft->probe_next % RAFT_PROBES_KEPT] = raft->now_ns;
     raft->probe_next++;
-    offer(raft, out, raft_bit(in->peer));
+    raft_offer(raft, out, raft_bit(in->peer));
 }
 
 /* The newest probe that a peer echoed tells when it was surely with us (H21). */
@@ -352,5 +362,5 @@ HOT void raft_recv_append_reply(struct raft *raft, const struct raft_in *in, str
     else if (msg->probe >= peer->rewound) /* one rewind for each window: older refusals are stale */
         refused(raft, in, out, peer);
     if (raft->role == RAFT_LEADER)
-        offer(raft, out, raft_bit(msg->from));
+        raft_offer(raft, out, raft_bit(msg->from));
 }

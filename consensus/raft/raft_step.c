@@ -8,6 +8,7 @@
 
 _Static_assert(sizeof(struct raft_run) == 16, "no padding: a fingerprint hashes the block");
 _Static_assert(sizeof(struct raft_log) == 32 + 16 * RAFT_RUNS_MAX, "no padding in the log");
+_Static_assert(sizeof(struct raft_config) == 24 + 8 * (RAFT_ID_MAX + 1), "no padding there");
 _Static_assert(sizeof(struct raft_peer) == 80 + 16 * RAFT_FLIGHTS_MAX, "no padding in a peer");
 _Static_assert(sizeof(struct raft_msg) == 8 + 11 * 8, "no padding in a message");
 _Static_assert((RAFT_PROBES_KEPT & (RAFT_PROBES_KEPT - 1)) == 0, "probe numbers are masked");
@@ -31,9 +32,9 @@ void raft_init(struct raft *raft, const struct raft_boot *boot)
     raft->term = boot->term;
     raft->commit = boot->commit;
     raft->log = boot->log;
-    raft->config = boot->config;
+    raft->incarnation = boot->incarnation;
     raft->options = *options;
-    ENSURE(((raft_voters(raft) | raft->config.learners) & ~(UINT32_C(0xfe))) == 0);
+    raft_config_boot(raft, boot);
 
     raft->next_lsn = boot->durable_lsn + 1;
     raft->durable_lsn = boot->durable_lsn;
@@ -81,6 +82,7 @@ void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8
     ENSURE(out->truncate_from == 0 && out->append_count == 0);
     raft->term = term;
     raft->vote = vote;
+    raft->vote_incarnation = vote == raft->id ? raft->incarnation : 0;
     if (out->hard)
         return;
     out->hard = true;
@@ -97,6 +99,7 @@ void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
     out->truncate_lsn = raft->next_lsn++;
     uint64_t durable = raft_own_durable(raft);
     raft_log_truncate(&raft->log, index);
+    raft_config_truncated(raft);
     rebase(raft, out->truncate_lsn);
     raft->durable_floor = durable < index ? durable : index - 1;
 }
@@ -137,6 +140,7 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
         raft->quorum_age_at_ns = raft->now_ns;
         raft->leader = 0;
         raft->agreed = raft->commit;
+        raft->leaving = 0;
         raft_reset_timeout(raft, in);
         out->deposed = true;
     }
@@ -154,14 +158,38 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
     raft->dispute_index = 0;
 }
 
-/* Bad input from an authenticated peer changes nothing: who is no member has no say (4.1 lets such
- * a server vote while it catches up on the configuration; genesis and joint change leave no such
- * gap here), and numbers near the end of their range are nonsense. */
-HOT static bool well_formed(const struct raft *raft, const struct raft_msg *msg)
+/* 4.1, 4.2.3: who asks for a vote or sends entries need not be a member of this replica's
+ * configuration, which may be the older one; what it may do to the term, stickiness and the logs
+ * decide. An answer counts only from a member, by incarnation (pitfall 4); one that was removed and
+ * is being told so has no say about terms either. */
+HOT static bool may_speak(const struct raft *raft, const struct raft_in *in)
 {
-    if (msg->from == 0 || msg->from > RAFT_ID_MAX || msg->to != raft->id)
+    const struct raft_msg *msg = &in->msg;
+    switch ((enum raft_msg_kind)msg->kind) {
+    case RAFT_PREVOTE:
+    case RAFT_VOTE:
+    case RAFT_APPEND:
+        return true;
+    case RAFT_PREVOTE_REPLY:
+    case RAFT_VOTE_REPLY:
+    case RAFT_CHAIN_ASK:
+    case RAFT_CHAIN_TELL:
+        return raft_is_member(raft, msg->from, in->incarnation);
+    case RAFT_APPEND_REPLY:
+        return raft_is_member(raft, msg->from, in->incarnation) ||
+               ((raft->leaving & raft_bit(msg->from)) != 0 && msg->term <= raft->term);
+    }
+    return false;
+}
+
+/* Bad input from an authenticated peer changes nothing: numbers near the end of their range are
+ * nonsense. */
+HOT static bool well_formed(const struct raft *raft, const struct raft_in *in)
+{
+    const struct raft_msg *msg = &in->msg;
+    if (msg->from == 0 || msg->from > RAFT_ID_MAX || msg->to != raft->id || msg->from == msg->to)
         return false;
-    if ((raft_others(raft) & raft_bit(msg->from)) == 0)
+    if (!may_speak(raft, in))
         return false;
     if (msg->term == 0 || msg->term > RAFT_NUMBER_MAX || msg->prev_index > RAFT_NUMBER_MAX ||
         msg->match > RAFT_NUMBER_MAX || msg->hint_index > RAFT_NUMBER_MAX)
@@ -174,7 +202,7 @@ HOT static bool well_formed(const struct raft *raft, const struct raft_msg *msg)
 
 HOT static void recv(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
-    if (!well_formed(raft, &in->msg))
+    if (!well_formed(raft, in))
         return;
     switch ((enum raft_msg_kind)in->msg.kind) {
     case RAFT_PREVOTE:
@@ -236,6 +264,8 @@ HOT static void reset(struct raft_out *out)
     out->append_count = 0;
     out->append_lsn = 0;
     out->noop = false;
+    out->config = false;
+    out->refusal = RAFT_CHANGED;
     out->send_count = 0;
     out->append_to = 0;
     out->elected = false;
@@ -269,6 +299,9 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
         break;
     case RAFT_EV_SENT:
         raft_sent(raft, in, out);
+        break;
+    case RAFT_EV_CONFIG:
+        raft_change(raft, in, out);
         break;
     case RAFT_EV_NO_SPACE:
         raft_refused_for_space(raft);

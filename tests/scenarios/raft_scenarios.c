@@ -190,7 +190,7 @@ static void preset(struct runner *r)
     uint64_t last = 0;
     for (uint32_t w = 7; w < r->count; w++) {
         last++;
-        world_set_entry(&node->disk, last, number(r, w), number(r, w) * 1000 + last);
+        world_set_entry(&node->disk, last, number(r, w), number(r, w) * 1000 + last, 0);
     }
     node->disk_lsn = last + 1;
     node->up = false;
@@ -211,7 +211,8 @@ static void inject(struct runner *r)
 {
     ENSURE(r->world->bag_count < WORLD_BAG_MAX);
     r->world->bag[r->world->bag_count++] =
-        (struct world_packet){.msg = {.kind = RAFT_VOTE,
+        (struct world_packet){.incarnation = r->world->node[node_id(r, 1)].incarnation,
+                              .msg = {.kind = RAFT_VOTE,
                                       .from = node_id(r, 1),
                                       .to = node_id(r, 2),
                                       .term = number(r, 4),
@@ -277,7 +278,54 @@ static void print_age(struct runner *r)
         fprintf(r->out, "%u knows of a quorum %lu ms ago\n", raft->id, age / MS);
 }
 
-/* cluster N [learner ID] [flights N] [bytes N] [stall MS] */
+static uint32_t mask_of(const char *list)
+{
+    uint32_t mask = 0;
+    char *end = (char *)(uintptr_t)list;
+    for (int i = 0; i <= RAFT_ID_MAX && *list != '\0' && strcmp(list, "-") != 0; i++) {
+        mask |= UINT32_C(1) << (strtoul(list, &end, 10) & 7);
+        list = *end == ',' ? end + 1 : end;
+    }
+    return mask;
+}
+
+/* members ID voters A,B,C [learners D] [was INDEX]: asks for a change; members ID|all shows. */
+static void members(struct runner *r)
+{
+    struct world *world = r->world;
+    if (r->count == 2) {
+        for (uint8_t id = 1; id <= world->count; id++) {
+            const struct raft *raft = &world->node[id].raft;
+            if (!world->node[id].up || (!word_is(r, 1, "all") && number(r, 1) != id))
+                continue;
+            fprintf(r->out, "%u ", id);
+            world_print_config(r->out, &raft->config);
+            fprintf(r->out, " (index %lu%s)%s\n", raft->config.index,
+                    raft->config.index > raft->commit ? ", not committed" : "",
+                    raft_is_voter(raft) ? "" : ": no voter");
+        }
+        return;
+    }
+    uint8_t id = node_id(r, 1);
+    uint64_t was = world->node[id].raft.config.index;
+    uint32_t voters = 0;
+    uint32_t learners = world->node[id].raft.config.learners;
+    for (uint32_t w = 2; w + 1 < r->count; w += 2) {
+        if (word_is(r, w, "voters"))
+            voters = mask_of(r->words[w + 1]);
+        else if (word_is(r, w, "learners"))
+            learners = mask_of(r->words[w + 1]);
+        else if (word_is(r, w, "was"))
+            was = number(r, w + 1);
+    }
+    if (voters == 0)
+        voters = world->node[id].raft.config.voters;
+    enum raft_refusal refusal = world_change(world, id, voters, learners & ~voters, was);
+    if (refusal != RAFT_CHANGED)
+        fprintf(r->out, "%u refuses: %s\n", id, raft_refusal_name(refusal));
+}
+
+/* cluster N [voters A,B] [learner ID] [flights N] [bytes N] [stall MS] */
 static void cluster(struct runner *r)
 {
     struct raft_options options = {.election_min_ns = 100 * MS,
@@ -286,9 +334,12 @@ static void cluster(struct runner *r)
                                    .flights = 8,
                                    .flight_bytes = 1 << 20};
     uint32_t learners = 0;
+    uint32_t voters = ((UINT32_C(1) << number(r, 1)) - 1) << 1;
     for (uint32_t w = 2; w + 1 < r->count; w += 2) {
         if (word_is(r, w, "learner"))
             learners |= UINT32_C(1) << number(r, w + 1);
+        else if (word_is(r, w, "voters"))
+            voters = mask_of(r->words[w + 1]);
         else if (word_is(r, w, "flights"))
             options.flights = (uint32_t)number(r, w + 1);
         else if (word_is(r, w, "bytes"))
@@ -298,7 +349,7 @@ static void cluster(struct runner *r)
     }
     uint32_t count = (uint32_t)number(r, 1);
     FILE *trace = r->world->trace;
-    world_init(r->world, count, learners, &options, 0);
+    world_init(r->world, count, voters & ~learners, learners, &options, 0);
     r->world->trace = trace;
     r->world->now_ns += options.election_min_ns; /* nobody's start is recent */
     r->started = true;
@@ -351,6 +402,8 @@ static void act_on_node(struct runner *r)
         world_crash(world, id, r->count > 2 ? number(r, 2) : node->raft.durable_lsn);
     } else if (word_is(r, 0, "restart")) {
         world_restart(world, id);
+    } else if (word_is(r, 0, "wipe")) {
+        world_wipe(world, id);
     } else if (word_is(r, 0, "flip")) {
         node->flipped = number(r, 2);
         world->judge_chain = false;
@@ -414,6 +467,8 @@ static void act(struct runner *r)
         world->cut[node_id(r, 1)][node_id(r, 2)] = true;
     } else if (word_is(r, 0, "heal")) {
         memset(world->cut, 0, sizeof(world->cut));
+    } else if (word_is(r, 0, "members")) {
+        members(r);
     } else if (word_is(r, 0, "preset")) {
         preset(r);
     } else if (word_is(r, 0, "hard")) {

@@ -131,7 +131,7 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
             if (world->node[i].disk.last >= commit &&
                 world->node[i].disk.entry[commit].chain == node->log.entry[commit].chain)
                 holders |= UINT32_C(1) << i;
-        if (!quorum_has(&world->config, holders))
+        if (!quorum_has(world_config(world, node), holders))
             violate(world, "leader %u commits %lu, no quorum of drives holds it", id, commit);
     }
     for (uint64_t i = node->commit_seen + 1; i <= commit; i++) {
@@ -157,6 +157,10 @@ void judge_books(struct world *world, const struct world_node *node)
                 raft->durable_lsn < raft->next_lsn && raft->commit + 1 >= raft->log.first &&
                 raft_durable_index(raft) <= node->disk.last &&
                 raft_log_term(&raft->log, raft->commit, &term);
+    const struct raft_config *config = world_config(world, node);
+    good = good && raft->config.voters == config->voters &&
+           raft->config.voters_new == config->voters_new &&
+           raft->config.learners == config->learners;
     if (raft->role == RAFT_FOLLOWER)
         good = good && raft->agreed >= raft->commit && raft->agreed <= raft->log.last;
     for (uint8_t id = 1; raft->role == RAFT_LEADER && id <= world->count; id++) {

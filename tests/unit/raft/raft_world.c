@@ -17,14 +17,41 @@ uint64_t world_random(struct world *world)
     return world->random * UINT64_C(2685821657736338717);
 }
 
-void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value)
+void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value,
+                     uint64_t config)
 {
     ENSURE(index >= 1 && index <= log->last + 1 && index < WORLD_LOG_MAX);
-    uint64_t chain = log->entry[index - 1].chain + term * 31 + value;
+    uint64_t chain = log->entry[index - 1].chain + term * 31 + value + (config << 32);
     chain = (chain ^ chain >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
     chain ^= chain >> 32;
-    log->entry[index] = (struct world_entry){.term = term, .value = value, .chain = chain};
+    log->entry[index] =
+        (struct world_entry){.term = term, .value = value, .chain = chain, .config = config};
     log->last = index;
+}
+
+const struct raft_config *world_config(const struct world *world, const struct world_node *node)
+{
+    uint64_t index = node->log.last;
+    while (index > 0 && node->log.entry[index].config == 0)
+        index--;
+    return &world->config[index == 0 ? 0 : node->log.entry[index].config];
+}
+
+static void print_mask(FILE *out, const char *what, uint32_t mask)
+{
+    if (mask == 0)
+        return;
+    fputs(what, out);
+    for (unsigned id = 1; id <= RAFT_ID_MAX; id++)
+        if ((mask >> id & 1) != 0)
+            fprintf(out, " %u", id);
+}
+
+void world_print_config(FILE *out, const struct raft_config *config)
+{
+    print_mask(out, "voters", config->voters);
+    print_mask(out, " >", config->voters_new);
+    print_mask(out, " learners", config->learners);
 }
 
 static void push(struct world *world, const struct world_packet *packet)
@@ -40,7 +67,7 @@ static void push(struct world *world, const struct world_packet *packet)
 static void leave(struct world *world, struct world_node *node, const struct raft_send *send)
 {
     judge_message(world, node, &send->msg);
-    struct world_packet packet = {.msg = send->msg};
+    struct world_packet packet = {.msg = send->msg, .incarnation = node->incarnation};
     if (send->msg.kind == RAFT_APPEND && send->msg.prev_index > 0)
         packet.msg.prev_chain = world_chain(node, send->msg.prev_index);
     if (world->trace != NULL) {
@@ -79,6 +106,17 @@ static void record(struct world *world, struct world_node *node, const struct wo
     node->record[node->record_count++] = *r;
 }
 
+static uint64_t new_config(struct world *world, const struct raft_config *config)
+{
+    ENSURE(world->config_count < WORLD_CONFIGS_MAX);
+    if (config->voters_new != 0)
+        world->joints++;
+    else
+        world->completed++;
+    world->config[world->config_count] = *config;
+    return world->config_count++;
+}
+
 static void persist(struct world *world, struct world_node *node, const struct raft_out *out,
                     const struct world_packet *packet)
 {
@@ -108,14 +146,16 @@ static void persist(struct world *world, struct world_node *node, const struct r
         uint64_t index = out->append_first + i;
         uint64_t term = node->raft.term;
         uint64_t value = out->noop ? 0 : world->value_next;
+        uint64_t config = out->config ? new_config(world, &node->raft.config) : 0;
         if (packet != NULL && !out->noop) {
             const struct world_entry *e = &packet->entry[index - packet->msg.prev_index - 1];
             term = e->term;
             value = e->value;
+            config = e->config;
         } else if (!out->noop) {
             world->value_next++;
         }
-        world_set_entry(&node->log, index, term, value);
+        world_set_entry(&node->log, index, term, value, config);
         judge_entry(world, node, index);
         record(world, node,
                &(struct world_record){.lsn = out->append_lsn + i,
@@ -124,9 +164,18 @@ static void persist(struct world *world, struct world_node *node, const struct r
                                       .entry = node->log.entry[index]});
     }
     if (t != NULL && out->append_count > 0)
-        fprintf(t, "%u appends %lu..%lu term %lu (lsn %lu)%s\n", id, out->append_first,
+        fprintf(t, "%u appends %lu..%lu term %lu (lsn %lu)%s", id, out->append_first,
                 out->append_first + out->append_count - 1, node->log.entry[node->log.last].term,
                 out->append_lsn, out->noop ? ": its no-op" : "");
+    for (uint32_t i = 0; t != NULL && i < out->append_count; i++) {
+        uint64_t config = node->log.entry[out->append_first + i].config;
+        if (config == 0)
+            continue;
+        fputs(": ", t);
+        world_print_config(t, &world->config[config]);
+    }
+    if (t != NULL && out->append_count > 0)
+        fputs("\n", t);
 }
 
 static void absorb(struct world *world, struct world_node *node, const struct raft_out *out,
@@ -177,7 +226,7 @@ static void step(struct world *world, struct world_node *node, struct raft_in *i
 /* Packs one AppendEntries for a peer; reports what went. Returns the step's append_to. */
 static uint32_t send_entries(struct world *world, struct world_node *node, uint8_t peer)
 {
-    struct world_packet packet = {0};
+    struct world_packet packet = {.incarnation = node->incarnation};
     if (!raft_append_next(&node->raft, peer, &packet.msg))
         return 0;
     struct raft_msg *msg = &packet.msg;
@@ -213,14 +262,15 @@ static uint32_t send_entries(struct world *world, struct world_node *node, uint8
     return out.append_to;
 }
 
-static void run(struct world *world, uint8_t id, struct raft_in *in,
-                const struct world_packet *packet)
+static enum raft_refusal run(struct world *world, uint8_t id, struct raft_in *in,
+                             const struct world_packet *packet)
 {
     struct world_node *node = &world->node[id];
     if (!node->up)
-        return;
+        return RAFT_REFUSED_NOT_LEADER;
     struct raft_out out;
     step(world, node, in, packet, &out);
+    enum raft_refusal refusal = out.refusal;
     uint32_t to = out.append_to;
     while (to != 0) { /* ends when the flights of all peers are taken */
         uint8_t peer = (uint8_t)__builtin_ctz(to);
@@ -229,11 +279,13 @@ static void run(struct world *world, uint8_t id, struct raft_in *in,
     }
     if (!node->slow && !node->raft.failed && in->event != RAFT_EV_DURABLE)
         world_durable(world, id, node->raft.next_lsn - 1);
+    return refusal;
 }
 
 void world_tick(struct world *world, uint8_t id)
 {
-    run(world, id, &(struct raft_in){.event = RAFT_EV_TICK}, NULL);
+    bool space = !world->node[id].no_space;
+    run(world, id, &(struct raft_in){.event = RAFT_EV_TICK, .space = space}, NULL);
 }
 
 void world_propose(struct world *world, uint8_t id, uint32_t count)
@@ -241,6 +293,23 @@ void world_propose(struct world *world, uint8_t id, uint32_t count)
     if (!world->node[id].up || world->node[id].raft.role != RAFT_LEADER)
         return;
     run(world, id, &(struct raft_in){.event = RAFT_EV_PROPOSE, .count = count}, NULL);
+}
+
+enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
+                               uint64_t was)
+{
+    struct world_node *node = &world->node[id];
+    if (!node->up)
+        return RAFT_REFUSED_NOT_LEADER;
+    struct raft_config config = {.voters = voters, .learners = learners, .index = was};
+    for (uint8_t i = 1; i <= RAFT_ID_MAX; i++) {
+        uint64_t held = node->raft.config.incarnation[i];
+        if (((voters | learners) >> i & 1) != 0)
+            config.incarnation[i] = held != 0 ? held : world->node[i].incarnation;
+    }
+    struct raft_in in = {
+        .event = RAFT_EV_CONFIG, .config = &config, .config_count = 1, .space = !node->no_space};
+    return run(world, id, &in, NULL);
 }
 
 void world_no_space(struct world *world, uint8_t id)
@@ -267,7 +336,7 @@ static void write_records(struct world_node *node, uint64_t lsn)
             node->disk.last = r->index - 1;
             break;
         case WORLD_ENTRY:
-            world_set_entry(&node->disk, r->index, r->entry.term, r->entry.value);
+            world_set_entry(&node->disk, r->index, r->entry.term, r->entry.value, r->entry.config);
             break;
         }
         node->disk_lsn = r->lsn;
@@ -312,7 +381,18 @@ void world_deliver(struct world *world, uint32_t slot)
     struct world_node *node = &world->node[msg->to];
     if (!node->up || world->cut[msg->from][msg->to])
         return;
-    struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg, .space = !node->no_space};
+    struct raft_in in = {.event = RAFT_EV_RECV,
+                         .msg = *msg,
+                         .space = !node->no_space,
+                         .incarnation = packet.incarnation};
+    struct raft_config config[WORLD_PACKET_ENTRIES];
+    for (uint32_t i = 0; msg->kind == RAFT_APPEND && i < msg->count; i++) {
+        if (packet.entry[i].config == 0)
+            continue;
+        config[in.config_count] = world->config[packet.entry[i].config];
+        config[in.config_count++].index = msg->prev_index + 1 + i;
+    }
+    in.config = config;
     bool asks = msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK;
     if (asks && msg->prev_index > 0 && msg->prev_index <= node->log.last)
         in.chain_mine = world_chain(node, msg->prev_index);
@@ -330,6 +410,42 @@ void world_crash(struct world *world, uint8_t id, uint64_t lsn)
     world->crashes++;
 }
 
+/* The configurations of the log, from the newest that a page's commit index covers; where a node
+ * was never told of a commit, all of them. */
+static void boot_configs(const struct world *world, struct world_node *node, struct raft_boot *boot)
+{
+    uint32_t total = 0;
+    for (uint64_t i = 1; i <= node->disk.last; i++)
+        total += node->disk.entry[i].config != 0;
+    boot->config[boot->config_count++] = world->config[0];
+    for (uint64_t i = 1; i <= node->disk.last; i++) {
+        if (node->disk.entry[i].config == 0)
+            continue;
+        if (total-- >= RAFT_CONFIGS_MAX) {
+            ENSURE(i <= node->commit_seen); /* the core bounds those that are not committed */
+            boot->config_count = 0;
+            boot->commit = i;
+        }
+        boot->config[boot->config_count] = world->config[node->disk.entry[i].config];
+        boot->config[boot->config_count++].index = i;
+    }
+}
+
+void world_wipe(struct world *world, uint8_t id)
+{
+    struct world_node *node = &world->node[id];
+    if (node->up)
+        world_crash(world, id, node->raft.durable_lsn);
+    node->incarnation += RAFT_ID_MAX + 1;
+    node->disk.last = 0;
+    node->disk_term = 0;
+    node->disk_vote = 0;
+    node->disk_lsn = 0;
+    node->commit_seen = 0;
+    memset(world->voted[id], 0, sizeof(world->voted[id])); /* it is another voter, if one at all */
+    world_restart(world, id);
+}
+
 void world_restart(struct world *world, uint8_t id)
 {
     struct world_node *node = &world->node[id];
@@ -343,19 +459,20 @@ void world_restart(struct world *world, uint8_t id)
                              .durable_lsn = node->disk_lsn,
                              .now_ns = world->now_ns,
                              .random = world->random != 0 ? world_random(world) : id * 10 * MS,
-                             .config = world->config,
+                             .incarnation = node->incarnation,
                              .options = world->options};
     raft_log_init(&boot.log, 1, 0);
     for (uint64_t i = 1; i <= node->disk.last; i++)
         raft_log_append(&boot.log, node->disk.entry[i].term, 1);
     boot.commit = boot.log.first - 1;
+    boot_configs(world, node, &boot);
     raft_init(&node->raft, &boot);
     node->commit_seen = boot.commit;
     node->up = true;
     judge_books(world, node);
 }
 
-void world_init(struct world *world, uint32_t count, uint32_t learners,
+void world_init(struct world *world, uint32_t count, uint32_t voters, uint32_t learners,
                 const struct raft_options *options, uint64_t seed)
 {
     memset(world, 0, sizeof(*world));
@@ -365,8 +482,13 @@ void world_init(struct world *world, uint32_t count, uint32_t learners,
     world->value_next = 1;
     world->options = *options;
     world->judge_chain = true;
-    uint32_t all = ((UINT32_C(1) << count) - 1) << 1;
-    world->config = (struct raft_config){.voters = all & ~learners, .learners = learners};
+    world->config_count = 1;
+    world->config[0] = (struct raft_config){.voters = voters, .learners = learners};
+    for (uint8_t id = 1; id <= count; id++) {
+        world->node[id].incarnation = id;
+        if (((voters | learners) >> id & 1) != 0)
+            world->config[0].incarnation[id] = id;
+    }
     for (uint8_t id = 1; id <= count; id++)
         world_restart(world, id);
 }

@@ -25,13 +25,15 @@ enum {
     WORLD_RECORDS_MAX = 4096, /* records not durable yet */
     WORLD_LOG_MAX = 8192,
     WORLD_TERMS_MAX = 2048,
+    WORLD_CONFIGS_MAX = 4096,
     WORLD_TABLE_SIZE = 1 << 16
 };
 
 struct world_entry {
     uint64_t term;
     uint64_t value;
-    uint64_t chain; /* running hash over (term, value): equal chains, equal logs */
+    uint64_t chain;  /* running hash over (term, value): equal chains, equal logs */
+    uint64_t config; /* number of the configuration that it sets; 0: none */
 };
 
 struct world_log { /* entry[index], from 1; entry[0] is genesis */
@@ -52,7 +54,8 @@ struct world_record {
 
 struct world_packet {
     struct raft_msg msg;
-    bool held; /* the transcript keeps it back */
+    uint64_t incarnation; /* of the sender */
+    bool held;            /* the transcript keeps it back */
     struct world_entry entry[WORLD_PACKET_ENTRIES];
 };
 
@@ -63,6 +66,7 @@ struct world_node {
     uint64_t flipped; /* from this index on its chain is damaged; 0: intact */
     uint64_t window;  /* entries below this index have to be fetched first: one refusal each */
     uint64_t fetched; /* last index that was refused once */
+    uint64_t incarnation;
     struct raft raft;
     struct world_log log;  /* what the replica believes */
     struct world_log disk; /* what would survive */
@@ -87,7 +91,8 @@ struct world {
     uint64_t now_ns;
     uint64_t random; /* state of the generator; 0: election timeouts grow with the id */
     uint64_t value_next;
-    struct raft_config config;
+    struct raft_config config[WORLD_CONFIGS_MAX]; /* [0]: genesis; the others by number */
+    uint32_t config_count;
     struct raft_options options;
     bool cut[RAFT_ID_MAX + 1][RAFT_ID_MAX + 1]; /* [from][to] */
     bool judge_chain;                           /* false once a chain was damaged on purpose */
@@ -103,24 +108,31 @@ struct world {
     uint64_t truncations;
     uint64_t crashes;
     uint64_t gate_drops;
+    uint64_t joints, completed; /* configurations appended: joint, and the new one alone */
     char violation[256];
     FILE *trace; /* NULL: silent */
 };
 
-/* Starts count nodes with empty logs. Zeroes *world first; `seed` 0 makes timeouts predictable. */
-void world_init(struct world *world, uint32_t count, uint32_t learners,
+/* Starts count nodes with empty logs; the masks name the members, other nodes are spare. Zeroes
+ * *world first; `seed` 0 makes timeouts predictable. */
+void world_init(struct world *world, uint32_t count, uint32_t voters, uint32_t learners,
                 const struct raft_options *options, uint64_t seed);
 
 /* The next number of the world's generator (xorshift64*). */
 uint64_t world_random(struct world *world);
 
 /* Puts an entry at index <= last + 1; the log ends there. */
-void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value);
+void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint64_t value,
+                     uint64_t config);
 
 /* One event at one node, and everything that follows from it there: records, packets, commits. */
 void world_tick(struct world *world, uint8_t id);
 void world_propose(struct world *world, uint8_t id, uint32_t count);
 void world_no_space(struct world *world, uint8_t id);
+/* The leader is asked for these members instead of those of the configuration at index `was`; new
+ * ones in the incarnation that they have. */
+enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
+                               uint64_t was);
 void world_fail(struct world *world, uint8_t id);
 
 /* All records up to lsn are on the drive; then the gate opens for them. */
@@ -134,6 +146,15 @@ void world_duplicate(struct world *world, uint32_t slot);
 /* A crash keeps the records up to lsn (at least what was reported durable) and nothing else. */
 void world_crash(struct world *world, uint8_t id, uint64_t lsn);
 void world_restart(struct world *world, uint8_t id);
+
+/* The drive is lost: an empty one, formatted as another incarnation. */
+void world_wipe(struct world *world, uint8_t id);
+
+/* The last configuration in a node's log. */
+const struct raft_config *world_config(const struct world *world, const struct world_node *node);
+
+/* "voters 1 2 3 > 1 2 4 learners 5" without end of line. */
+void world_print_config(FILE *out, const struct raft_config *config);
 
 /* One line about a message, without end of line. */
 void world_print_msg(FILE *out, const struct raft_msg *msg);

@@ -15,11 +15,11 @@ enum { SEEDS = 400, STEPS = 6000, HEAL_ROUNDS = 4000 };
 static const uint64_t US = 1000;
 
 struct knobs { /* per mille of packets, or of ten thousand steps; drawn for each seed */
-    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal;
+    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal, change;
 };
 
 static struct totals {
-    uint64_t elections, truncations, crashes, gate_drops, committed, worlds;
+    uint64_t elections, truncations, crashes, gate_drops, committed, worlds, joints, completed;
 } totals;
 
 static uint32_t below(struct world *world, uint32_t limit)
@@ -96,6 +96,41 @@ static void isolate(struct world *world, uint8_t id)
     }
 }
 
+/* A change at whoever leads (or, now and then, at anybody): somebody learns, a learner is promoted,
+ * somebody leaves, or any other set. Many are refused, as they should be. */
+static void change(struct world *world)
+{
+    uint8_t id = any_node(world);
+    for (uint8_t i = 1; below(world, 16) > 0 && i <= world->count; i++)
+        if (world->node[i].up && world->node[i].raft.role == RAFT_LEADER)
+            id = i;
+    uint32_t all = ((UINT32_C(1) << world->count) - 1) << 1;
+    const struct raft_config *now = &world->node[id].raft.config;
+    uint32_t voters = now->voters;
+    uint32_t learners = now->learners;
+    switch (below(world, 8)) {
+    case 0:
+    case 1:
+    case 2:
+        learners |= UINT32_C(1) << any_node(world);
+        break;
+    case 3:
+    case 4:
+        voters |= learners;
+        break;
+    case 5:
+    case 6:
+        voters &= ~(UINT32_C(1) << any_node(world));
+        break;
+    default:
+        voters = (uint32_t)world_random(world) & all;
+        learners = (uint32_t)world_random(world) & all;
+        break;
+    }
+    uint64_t was = below(world, 16) == 0 ? world_random(world) % 64 : now->index;
+    world_change(world, id, voters, learners & ~voters, was);
+}
+
 static void disturb(struct world *world, const struct knobs *knobs)
 {
     uint32_t what = below(world, 10000);
@@ -111,8 +146,10 @@ static void disturb(struct world *world, const struct knobs *knobs)
         world->node[any_node(world)].no_space ^= true;
     else if ((what -= knobs->space) < knobs->heal)
         memset(world->cut, 0, sizeof(world->cut));
-    else if (what - knobs->heal < 100)
+    else if ((what -= knobs->heal) < 100)
         restart(world, any_node(world));
+    else if (what - 100 < knobs->change)
+        change(world);
 }
 
 static void advance(struct world *world, const struct knobs *knobs)
@@ -135,6 +172,14 @@ static void advance(struct world *world, const struct knobs *knobs)
     }
 }
 
+static const struct raft_config *newest_config(const struct world *world)
+{
+    uint64_t index = world->committed.last;
+    while (index > 0 && world->committed.entry[index].config == 0)
+        index--;
+    return &world->config[index == 0 ? 0 : world->committed.entry[index].config];
+}
+
 /* Pitfall 6: after everything healed, a commit follows. */
 static bool heals(struct world *world)
 {
@@ -146,6 +191,7 @@ static bool heals(struct world *world)
         world->node[id].no_space = false;
         world_durable(world, id, world->node[id].raft.next_lsn - 1);
     }
+    /* Whoever is a member by the last committed configuration has to get there. */
     uint64_t goal = world->committed.last + 10;
     uint64_t until = world->now_ns + 20 * world->options.election_min_ns;
     while (world->now_ns < until && world->violation[0] == '\0') {
@@ -156,9 +202,11 @@ static bool heals(struct world *world)
         }
         for (uint32_t i = 0; i < HEAL_ROUNDS && world->bag_count > 0; i++)
             world_deliver(world, 0);
-        bool all = true;
+        const struct raft_config *config = newest_config(world);
+        uint32_t members = config->voters | config->learners;
+        bool all = config->voters_new == 0;
         for (uint8_t id = 1; id <= world->count; id++)
-            all = all && world->node[id].raft.commit >= goal;
+            all = all && ((members >> id & 1) == 0 || world->node[id].raft.commit >= goal);
         if (all)
             return true;
     }
@@ -173,7 +221,12 @@ static bool run_seed(struct world *world, uint64_t seed)
                                                 .stall_ns = 60000000,
                                                 .flights = 4,
                                                 .flight_bytes = 2000};
-    world_init(world, sizes[seed % 8], 0, &options, seed * UINT64_C(0x9e3779b97f4a7c15) | 1);
+    /* Half of the worlds change their members; they have spare nodes, some of which learn. */
+    bool changes = seed % 2 == 0;
+    uint32_t voters = ((UINT32_C(1) << sizes[seed / 2 % 8]) - 1) << 1;
+    uint32_t count =
+        changes && sizes[seed / 2 % 8] < 6 ? sizes[seed / 2 % 8] + 2 : sizes[seed / 2 % 8];
+    world_init(world, count, voters, 0, &options, seed * UINT64_C(0x9e3779b97f4a7c15) | 1);
     struct knobs knobs = {.loss = below(world, 2) * below(world, 300),
                           .duplicate = below(world, 2) * below(world, 500),
                           .fifo = below(world, 2) * 1000,
@@ -182,7 +235,8 @@ static bool run_seed(struct world *world, uint64_t seed)
                           .isolate = below(world, 2) * below(world, 100),
                           .slow = below(world, 2) * below(world, 200),
                           .space = below(world, 4) == 0 ? 20 : 0,
-                          .heal = 20 + below(world, 100)};
+                          .heal = 20 + below(world, 100),
+                          .change = changes ? 50 + below(world, 800) : 0};
     for (uint8_t id = 1; id <= world->count; id++)
         world->node[id].slow = below(world, 2) == 0;
     for (uint32_t i = 0; i < STEPS && world->violation[0] == '\0'; i++)
@@ -193,6 +247,8 @@ static bool run_seed(struct world *world, uint64_t seed)
     totals.crashes += world->crashes;
     totals.gate_drops += world->gate_drops;
     totals.committed += world->committed.last;
+    totals.joints += world->joints;
+    totals.completed += world->completed;
     totals.worlds++;
     if (world->violation[0] != '\0')
         printf("# seed %lu: %s\n", seed, world->violation);
@@ -218,15 +274,17 @@ static void random_worlds(void)
         failed += !run_seed(world, seed);
     CU_ASSERT_EQUAL(failed, 0);
     printf("# %lu worlds: %lu elections, %lu truncations, %lu crashes, %lu gate drops, %lu "
-           "entries committed\n",
+           "entries committed, %lu joint configurations, %lu others\n",
            totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
-           totals.committed);
+           totals.committed, totals.joints, totals.completed);
     if (count >= SEEDS) { /* pitfall 14: a generator that never makes the bad input */
         CU_ASSERT(totals.elections > 2 * count);
         CU_ASSERT(totals.truncations > count / 4);
         CU_ASSERT(totals.crashes > count);
         CU_ASSERT(totals.gate_drops > count / 4);
         CU_ASSERT(totals.committed > 20 * count);
+        CU_ASSERT(totals.joints > count / 4);
+        CU_ASSERT(totals.completed > count / 2);
     }
     free(world);
 }

@@ -18,7 +18,9 @@ static void start(uint64_t term, uint8_t vote, uint64_t entries, uint64_t entry_
                              .vote = vote,
                              .durable_lsn = 100,
                              .now_ns = now_ns = 1000 * MS,
-                             .config = {.voters = 0x0e},
+                             .incarnation = 11,
+                             .config_count = 1,
+                             .config = {{.voters = 0x0e, .incarnation = {0, 11, 12, 13}}},
                              .options = {.election_min_ns = 100 * MS,
                                          .heartbeat_ns = 10 * MS,
                                          .stall_ns = 300 * MS,
@@ -39,7 +41,8 @@ static void step(struct raft_in in)
 static void receive(struct raft_msg msg)
 {
     msg.to = 1;
-    step((struct raft_in){.event = RAFT_EV_RECV, .msg = msg, .space = true});
+    step((struct raft_in){
+        .event = RAFT_EV_RECV, .msg = msg, .space = true, .incarnation = 10u + msg.from});
 }
 
 static void durable(void)
@@ -109,8 +112,8 @@ static void bad_input_changes_nothing(void)
     const struct raft_msg good = append(4, 5, 3, 1);
     struct raft_msg bad[] = {good, good, good, good, good, good, good, good, good, good};
     bad[0].from = 0;
-    bad[1].from = 1; /* itself */
-    bad[2].from = 7; /* no member */
+    bad[1].from = 1;                                                             /* itself */
+    bad[2] = (struct raft_msg){.kind = RAFT_APPEND_REPLY, .from = 7, .term = 4}; /* no member */
     bad[3].from = 200;
     bad[4].kind = 0;
     bad[5].kind = 99;
@@ -129,6 +132,10 @@ static void bad_input_changes_nothing(void)
     in.msg.to = 3; /* addressed to another */
     raft_step(&raft, &in, &out);
     CU_ASSERT(nothing_happened());
+    in.msg = (struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = 2, .to = 1, .term = 4};
+    in.incarnation = 99; /* a member's id, and somebody else */
+    raft_step(&raft, &in, &out);
+    CU_ASSERT(nothing_happened());
     receive(good);
     CU_ASSERT_EQUAL(out.append_count, 1);
 }
@@ -143,11 +150,34 @@ static uint64_t draw(uint64_t limit)
     return random_state % limit;
 }
 
+/* Any configuration, good or bad. */
+static struct raft_config random_config(uint64_t index)
+{
+    struct raft_config config = raft.config;
+    config.index = index;
+    if (draw(2) == 0)
+        config.voters = (uint32_t)draw(256);
+    if (draw(3) == 0)
+        config.voters_new = (uint32_t)draw(256);
+    if (draw(2) == 0)
+        config.learners = (uint32_t)draw(256);
+    uint32_t all = config.voters | config.voters_new | config.learners;
+    for (uint8_t id = 0; id <= RAFT_ID_MAX && draw(8) > 0; id++)
+        config.incarnation[id] = (all >> id & 1) != 0 ? 10u + id : 0;
+    return config;
+}
+
 static struct raft_in random_event(void)
 {
+    static struct raft_config config;
     struct raft_in in = {.event = RAFT_EV_RECV, .random = draw(1000 * MS), .space = draw(4) > 0};
     in.chain_mine = draw(3);
-    switch (draw(8)) {
+    in.config = &config;
+    switch (draw(9)) {
+    case 8:
+        in.event = RAFT_EV_CONFIG;
+        config = random_config(draw(4) > 0 ? raft.config.index : draw(100));
+        break;
     case 0:
         in.event = RAFT_EV_TICK;
         now_ns += draw(60) * MS;
@@ -181,7 +211,12 @@ static struct raft_in random_event(void)
                                    .probe = raft.probe_next + 2 - draw(6)};
         if (in.msg.kind == RAFT_PREVOTE_REPLY && raft.role == RAFT_PRECANDIDATE)
             in.msg.term = raft.term + draw(2);
-        if (draw(50) == 0)
+        in.incarnation = draw(20) > 0 ? 10u + in.msg.from : draw(30);
+        if (in.msg.kind == RAFT_APPEND && in.msg.count > 0 && draw(8) == 0) {
+            config = random_config(in.msg.prev_index + 1 + draw(in.msg.count));
+            in.config_count = 1;
+        }
+        if (draw(50) == 0 && in.config_count == 0)
             in.msg.prev_index = in.msg.match = in.msg.hint_index = draw(UINT64_MAX);
     }
     return in;
