@@ -26,7 +26,8 @@ enum {
     RAFT_ID_MAX = 7,       /* replica ids are 1..7 */
     RAFT_FLIGHTS_MAX = 64, /* AppendEntries packets in flight to one peer */
     RAFT_SENDS_MAX = 16,   /* messages that one step can emit */
-    RAFT_CONFIGS_MAX = 8   /* configurations kept: the newest committed one and those above it */
+    RAFT_CONFIGS_MAX = 8   /* configurations kept beside the one in force: what a truncation brings
+                              back, the newest committed one at the bottom */
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -282,8 +283,8 @@ struct raft_boot {
     uint64_t random;
     uint64_t incarnation;
     /* The newest configuration at or below commit, then those above it, ascending. */
-    uint32_t config_count; /* 1..RAFT_CONFIGS_MAX */
-    struct raft_config config[RAFT_CONFIGS_MAX];
+    uint32_t config_count; /* 1..RAFT_CONFIGS_MAX + 1 */
+    struct raft_config config[RAFT_CONFIGS_MAX + 1];
     struct raft_options options;
     struct raft_log log;
 };

@@ -299,7 +299,7 @@ static void fingerprint_sees_the_whole_state(void)
                          &m->boot[2],
                          &m->boot_id[2],
                          &m->boot_incarnation[2],
-                         &m->config.incarnation[1],
+                         &m->config.member[1].incarnation,
                          &m->config_index,
                          &s->epoch,
                          &s->process,

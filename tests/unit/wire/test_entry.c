@@ -74,7 +74,10 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
     const struct entry_config config = {.voters = 0x6,
                                         .voters_new = 0xc,
                                         .learners = 0x80,
-                                        .incarnation = {0, 1, 2, 3, 0, 0, 0, 4}};
+                                        .member = {[1] = {1, 1, 7400, 0},
+                                                   [2] = {2, 2, 7400, 0},
+                                                   [3] = {3, 3, 7400, 0},
+                                                   [7] = {4, 4, 7400, 0}}};
     switch (kind) {
     case ENTRY_NOOP:
         return put_entry(bytes, kind, &noop, sizeof(noop));
