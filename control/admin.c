@@ -212,8 +212,7 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
 }
 
 /* Changes the members; NULL: control has it. Members that stay keep address and incarnation. */
-static char *ask_configure(struct admin *a, struct connection *c,
-                           const struct admin_request *request)
+static char *ask_member(struct admin *a, struct connection *c, const struct admin_request *request)
 {
     struct replica_status s;
     replica_status(a->node->start.replica, &s);
@@ -278,8 +277,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
                             0);
     if (request.command == ADMIN_DAY)
         return ask_day(a, &a->connection[place], &request);
-    if (request.command == ADMIN_CONFIGURE)
-        return ask_configure(a, &a->connection[place], &request);
+    if (request.command == ADMIN_MEMBER)
+        return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
     return answer_result(admin_report(a->node, &request));

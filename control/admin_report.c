@@ -359,7 +359,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_version(node);
     case ADMIN_DAY:
     case ADMIN_RELOAD:
-    case ADMIN_CONFIGURE:
+    case ADMIN_MEMBER:
     case ADMIN_COMMAND_COUNT:
         break;
     }

@@ -8,16 +8,11 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},
-    [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false},
-    [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},
-    [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},
-    [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_CONFIGURE] = {"configure", true},
-    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_MEMBER] = {"member", true},    [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -115,21 +110,20 @@ static bool parse_new(const json_t *object, struct entry_config *wanted)
            address_ip_port(address, &m->ip, &m->port) && m->ip != 0 && m->port != 0;
 }
 
-static enum admin_error parse_configure(const json_t *object, struct admin_request *request,
-                                        char *why)
+static enum admin_error parse_member(const json_t *object, struct admin_request *request, char *why)
 {
     const json_t *was = json_object_get(object, "was");
     const json_t *list = json_object_get(object, "new");
     struct entry_config *wanted = &request->wanted;
     if (!json_is_integer(was) || json_integer_value(was) < 0)
         return bad(why, ADMIN_BAD_REQUEST,
-                   "configure wants \"was\": the index of the configuration that it replaces");
+                   "member wants \"was\": the index of the configuration that it replaces");
     request->was = (uint64_t)json_integer_value(was);
     if (!parse_ids(json_object_get(object, "voters"), &wanted->voters) ||
         !parse_ids(json_object_get(object, "learners"), &wanted->learners) || wanted->voters == 0 ||
         (wanted->voters & wanted->learners) != 0)
         return bad(why, ADMIN_BAD_REQUEST,
-                   "configure wants \"voters\" and \"learners\": replica ids from 1 to 7, "
+                   "member wants \"voters\" and \"learners\": replica ids from 1 to 7, "
                    "at least one voter, none twice");
     if (list != NULL && !json_is_array(list))
         return bad(why, ADMIN_BAD_REQUEST, "\"new\" is an array of members");
@@ -151,10 +145,10 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool common = strcmp(key, "v") == 0 || strcmp(key, "cmd") == 0;
         bool day = command == ADMIN_DAY && (strcmp(key, "action") == 0 || strcmp(key, "name") == 0);
         bool metrics = command == ADMIN_METRICS && strcmp(key, "format") == 0;
-        bool configure =
-            command == ADMIN_CONFIGURE && (strcmp(key, "was") == 0 || strcmp(key, "voters") == 0 ||
-                                           strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
-        if (!common && !day && !metrics && !configure)
+        bool member =
+            command == ADMIN_MEMBER && (strcmp(key, "was") == 0 || strcmp(key, "voters") == 0 ||
+                                        strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
+        if (!common && !day && !metrics && !member)
             return false;
     }
     return true;
@@ -178,8 +172,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return bad(why, ADMIN_BAD_REQUEST, "a key that this command does not take");
     if (request->command == ADMIN_DAY)
         return parse_day(object, request, why);
-    if (request->command == ADMIN_CONFIGURE)
-        return parse_configure(object, request, why);
+    if (request->command == ADMIN_MEMBER)
+        return parse_member(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

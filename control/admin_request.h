@@ -20,7 +20,7 @@ enum admin_command {
     ADMIN_DROPS,
     ADMIN_DAY,
     ADMIN_RELOAD,
-    ADMIN_CONFIGURE,
+    ADMIN_MEMBER,
     ADMIN_VERSION_SHOW,
     ADMIN_COMMAND_COUNT
 };
@@ -36,7 +36,7 @@ struct admin_request {
     bool day_begin;               /* DAY: begin, else end */
     char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
-    /* CONFIGURE: voters, learners, and addresses and incarnations of those that are new; `was` is
+    /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
     struct entry_config wanted;
     uint64_t was;

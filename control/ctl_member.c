@@ -147,7 +147,7 @@ static int step(struct change *c, uint32_t voters, uint32_t learners, json_t *ad
                                   ids(voters), "learners", ids(learners));
         if (added != NULL)
             json_object_set(extra, "new", added);
-        code = ctl_exchange(c->ctl, "configure", extra, &answer);
+        code = ctl_exchange(c->ctl, "member", extra, &answer);
         if (code != CTL_DONE)
             break;
         if (json_is_true(json_object_get(answer, "ok")) || !mends(answer) || !wait_on(c)) {

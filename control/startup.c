@@ -111,15 +111,6 @@ static enum startup_result agree(const struct startup *s, char *problem)
             "[network] address and udp_port differ from the genesis record's address of "
             "replica %u: correct the configuration",
             o->id);
-    for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
-        const struct genesis_founder *m = &o->member[id], *f = &g->founder[id];
-        if (f->incarnation != 0 && (m->ip != f->ip || m->port != f->port))
-            return refuse_start(
-                problem, STARTUP_CONFIG,
-                "[members] %u differs from the genesis record (see `keelctl genesis "
-                "show`): correct the configuration",
-                id);
-    }
     return STARTUP_OK;
 }
 
@@ -264,6 +255,29 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
                         (unsigned long long)s->machine->applied, (unsigned long long)at, why);
 }
 
+/* H3: whom a file names has to be whom genesis or the log names. */
+static enum startup_result agree_on_members(const struct startup *s, char *problem)
+{
+    const struct startup_options *o = &s->options;
+    const struct members *tail = &s->tail_configs;
+    const struct entry_config *config =
+        tail->count > 0 ? &tail->at[tail->count - 1].body : &s->machine->config;
+    for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
+        const struct genesis_founder *m = &o->member[id], *f = &s->genesis.founder[id];
+        const struct entry_member *now = &config->member[id];
+        bool named = m->port != 0;
+        bool founder = named && m->ip == f->ip && m->port == f->port;
+        bool member = named && m->ip == now->ip && m->port == now->port;
+        if (named ? !founder && !member : now->incarnation != 0)
+            return refuse_start(
+                problem, STARTUP_CONFIG,
+                "[members] %u differs from the genesis record and from the members in the log "
+                "(see `keelctl genesis show`, `keelctl members`): correct the configuration",
+                id);
+    }
+    return STARTUP_OK;
+}
+
 /* --- assembly
  * -------------------------------------------------------------------------------------- */
 
@@ -400,6 +414,9 @@ static enum startup_result assemble(struct startup *s, char *problem)
     result = load_checkpoint(s, &chain, &page, problem);
     if (result == STARTUP_OK)
         result = replay(s, &chain, &page, problem);
+    if (result == STARTUP_OK &&
+        s->genesis.founder[s->options.id].incarnation == s->super.incarnation)
+        result = agree_on_members(s, problem);
     if (result != STARTUP_OK)
         return result;
     s->boot = s->found.boot + 1;

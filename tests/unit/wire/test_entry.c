@@ -244,8 +244,11 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 1, 1},
         {ENTRY_CONFIG, 12, 1},
         {ENTRY_CONFIG, 16, 1},   /* id 0 has no incarnation */
-        {ENTRY_CONFIG, 24, 255}, /* a named id has one */
-        {ENTRY_CONFIG, 48, 1},   /* another has none */
+        {ENTRY_CONFIG, 32, 255}, /* a named id has one, */
+        {ENTRY_CONFIG, 40, 255}, /* an address, */
+        {ENTRY_CONFIG, 46, 1},   /* and nothing reserved */
+        {ENTRY_CONFIG, 80, 1},   /* another has none */
+        {ENTRY_CONFIG, 88, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t count = taken(cases[i].kind, cases[i].offset);
