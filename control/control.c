@@ -177,6 +177,9 @@ static uint32_t take_notices(struct control *c)
         case NOTICE_DIGESTS:
             digests_told(c, notice);
             break;
+        case NOTICE_MEMBERS:
+            members_told(c, notice);
+            break;
         case NOTICE_PROPOSED:
             requests_proposed(c, notice);
             break;
@@ -223,6 +226,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += sessions_turn(c);
     work += boots_turn(c);
     work += digests_turn(c);
+    work += members_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;

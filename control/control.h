@@ -30,6 +30,7 @@ enum {
     CONTROL_EXPIRE_SCAN_MS = 20,    /* how often sessions are looked over */
     CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
     CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
+    CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */

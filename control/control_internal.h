@@ -98,6 +98,10 @@ struct control {
 
     struct control_digests digests;
 
+    /* members */
+    struct packet_members told; /* the newest that another replica told; voters 0: none yet */
+    uint64_t tell_members_at_ns;
+
     /* requests */
     uint64_t ask_serial;
     struct control_ask ask[CONTROL_REQUESTS];
@@ -170,6 +174,12 @@ void sessions_applied(struct control *c, const struct entry *entry);
 
 /* boots.c: the leader logs each replica's boot. */
 uint32_t boots_turn(struct control *c);
+
+/* members.c: where the others are, also for who lags or joins. */
+/* The member to talk to under that id, as far as is known; NULL: nobody. */
+const struct entry_member *members_at(const struct control *c, uint32_t id);
+void members_told(struct control *c, const struct notice *notice);
+uint32_t members_turn(struct control *c);
 
 /* digests.c: the odd one out stops. */
 void digests_applied(struct control *c);

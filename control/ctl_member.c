@@ -27,6 +27,7 @@ struct change {
     const struct ctl *ctl;
     const char *name;
     uint64_t until_ms, told_ms;
+    bool leaves; /* the replica that is asked is the one that goes */
     struct members now;
     json_t *result; /* of the last step */
 };
@@ -81,8 +82,8 @@ static int look(struct change *c)
                           json_is_true(json_object_get(row, "leader")));
     }
     json_int_t leader = json_integer_value(json_object_get(answer, "leader"));
-    if (leads)
-        return CTL_DONE;
+    if (leads || (c->leaves && c->now.settled && json_is_false(json_object_get(answer, "member"))))
+        return CTL_DONE; /* who has removed itself leads no more: the end that was wanted */
     if (leader == 0)
         return ctl_fail(CTL_NO_QUORUM, "%s: no leader is known here: wait for an election",
                         c->name);
@@ -177,7 +178,6 @@ static int step(struct change *c, uint32_t voters, uint32_t learners, json_t *ad
     return code;
 }
 
-/* A leader that has removed itself answers no more as one: that is the end that was wanted. */
 static int end(struct change *c, int code)
 {
     if (code == CTL_DONE && c->ctl->json && c->result != NULL)
@@ -292,10 +292,8 @@ static int take_out(struct change *c, uint32_t id)
     if (c->now.voters == bit)
         return ctl_fail(CTL_REFUSED, "%s: replica %u is the only voter: nobody would be left",
                         c->name, id);
-    bool self = json_is_true(json_object_get(member(&c->now, id), "self"));
-    int code = step(c, c->now.voters & ~bit, c->now.learners & ~bit, NULL, 0);
-    /* A leader that has removed itself leads no more: that it answers so is the end wanted. */
-    return self && code == CTL_NOT_LEADER && c->result != NULL ? CTL_DONE : code;
+    c->leaves = json_is_true(json_object_get(member(&c->now, id), "self"));
+    return step(c, c->now.voters & ~bit, c->now.learners & ~bit, NULL, 0);
 }
 
 int ctl_member_remove(struct ctl *ctl)

@@ -164,7 +164,7 @@ void peers_datagram(struct control *c, const struct notice *notice)
 static uint32_t begin(struct control *c, uint32_t id)
 {
     struct control_peer *peer = &c->peer[id];
-    const struct entry_member *member = &control_config(c)->member[id];
+    const struct entry_member *member = members_at(c, id);
     struct handshake_address address = {.ip = member->ip, .port = member->port};
     uint8_t out[HANDSHAKE_PACKET_MAX];
     size_t size = 0;
@@ -206,7 +206,7 @@ uint32_t peers_turn(struct control *c)
     if (c->seen.started_ns == 0) /* seq has not published yet: nothing is known of the peers */
         return work;
     for (uint32_t id = c->replica->id + 1; id <= KEEL_REPLICA_MAX; id++) {
-        if (control_member(c, id) == 0)
+        if (members_at(c, id) == NULL)
             continue;
         if (c->seen.handshake_wanted & 1u << id)
             work += begin(c, id);

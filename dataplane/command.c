@@ -57,6 +57,16 @@ bool notice_digests(struct replica *r, uint32_t from, const void *body)
     return true;
 }
 
+bool notice_members(struct replica *r, const void *body)
+{
+    struct notice *notice = notice_begin(r, NOTICE_MEMBERS);
+    if (notice == NULL)
+        return false;
+    memcpy(&notice->u.members, body, sizeof(notice->u.members));
+    spsc_push(&r->notices);
+    return true;
+}
+
 /* Where the committed, locally durable entries from `index` on lie on the drive. */
 static void spans(struct replica *r, uint64_t index)
 {

@@ -23,6 +23,7 @@ enum notice_kind {
     NOTICE_KEEPALIVE, /* an authenticated KEEPALIVE; only the leader passes it on */
     NOTICE_SPANS_ARE, /* answer to COMMAND_SPANS */
     NOTICE_DIGESTS,   /* what another replica tells of its state */
+    NOTICE_MEMBERS,   /* the members as another replica knows them */
     NOTICE_PROPOSED   /* answer to COMMAND_PROPOSE */
 };
 
@@ -54,6 +55,7 @@ struct notice {
             uint32_t from; /* replica id */
             struct packet_digests body;
         } digests;
+        struct packet_members members;
     } u;
 };
 

@@ -93,6 +93,19 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     step_peer(r, &msg, from->incarnation, entries, entries_size);
 }
 
+static void members_told(struct replica *r, const void *body, size_t size)
+{
+    struct packet_members members;
+    if (size == sizeof(members)) {
+        memcpy(&members, body, sizeof(members));
+        if (entry_config_ok(&members.config)) {
+            notice_members(r, &members);
+            return;
+        }
+    }
+    metric_add(&r->metrics.drop[DROP_BODY], 1);
+}
+
 static void authenticated(struct replica *r, const struct auth_peer *from, uint8_t kind,
                           const void *body, size_t size)
 {
@@ -120,6 +133,9 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
             metric_add(&r->metrics.drop[DROP_BODY], 1);
         else
             notice_digests(r, from->principal, body);
+        return;
+    case PACKET_MEMBERS_TELL:
+        members_told(r, body, size);
         return;
     case PACKET_SUBMIT:
     case PACKET_OPEN:

@@ -183,8 +183,7 @@ static void fill_peers(struct replica *r, struct replica_status *s)
         s->peer_boot[id] = r->peer_boot[id];
         s->peer_boot_id[id] = r->peer_boot_id[id];
         s->witness[id] = r->witness[id];
-        if (id > r->id && (members_mask(&s->config) >> id & 1) != 0 &&
-            auth_wants_handshake(r->auth, id, r->now_ns, silent_ns))
+        if (id > r->id && auth_wants_handshake(r->auth, id, r->now_ns, silent_ns))
             s->handshake_wanted |= 1u << id;
     }
 }

@@ -278,5 +278,7 @@ bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
 bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);
 /* body: a struct packet_digests of replica `from`. */
 bool notice_digests(struct replica *r, uint32_t from, const void *body);
+/* body: a struct packet_members in form. */
+bool notice_members(struct replica *r, const void *body);
 
 #endif

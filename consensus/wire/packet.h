@@ -34,6 +34,7 @@ enum packet_kind {
     PACKET_CHAIN_ASK = 22,
     PACKET_CHAIN_TELL = 23,
     PACKET_DIGESTS_TELL = 28,
+    PACKET_MEMBERS_TELL = 31,
     /* client to replica */
     PACKET_SUBMIT = 32,
     PACKET_OPEN = 33,
@@ -129,6 +130,12 @@ struct packet_digests { /* 64 bytes: DIGESTS_TELL, the newest at each of four st
     } mark[PACKET_DIGESTS];
 };
 _Static_assert(sizeof(struct packet_digests) == 64, "digests");
+
+struct packet_members { /* 152 bytes: MEMBERS_TELL, the newest configuration known as committed */
+    uint64_t index;     /* of its entry, 0: genesis */
+    struct entry_config config;
+};
+_Static_assert(sizeof(struct packet_members) == 152, "members");
 
 /* --- client to replica -------------------------------------------------------------------------
  */

@@ -166,6 +166,7 @@ static uint32_t overstep(struct stranger *s)
         uint8_t kind;
         size_t size;
     } others[] = {{PACKET_DIGESTS_TELL, sizeof(struct packet_digests)},
+                  {PACKET_MEMBERS_TELL, sizeof(struct packet_members)},
                   {PACKET_RESULT, sizeof(struct packet_result)},
                   {PACKET_SESSION, sizeof(struct packet_session)},
                   {PACKET_REDIRECT, sizeof(struct packet_redirect)}};

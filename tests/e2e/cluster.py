@@ -39,9 +39,10 @@ def run(*words, check=True, timeout=30, **options):
 class Cluster:
     def __init__(self, build, size=3, ring='64M', checkpoint='4M', framing='envelope', idle='yield',
                  port='af_packet', roles='', genesis=(), directory=None, day='20261124', feed='',
-                 ring_section='', rings=None, pages='auto'):
+                 ring_section='', rings=None, pages='auto', founders=None):
         self.build = os.path.abspath(build)
         self.size, self.ring, self.checkpoint = size, ring, checkpoint
+        self.founders = founders or size  # replicas above are formatted, and join later
         self.framing, self.idle, self.port_kind, self.roles = framing, idle, port, roles
         self.genesis_options, self.day = list(genesis), day
         self.feed, self.ring_section = feed, ring_section
@@ -152,18 +153,24 @@ class Cluster:
             '[admin]', 'socket = %s' % self.path('admin-%d.sock' % i),
             '[keys]', 'file = %s' % self.path('replica-%d.key' % i), ''])
 
+    def format_one(self, i, *more):
+        """The identity that was printed."""
+        done = run(self.program('keeld'), 'format', '--data', self.ring_path(i), '--replica', i,
+                   '--address', '%s:%d' % (self.ip(i), PORT), '--size', self.ring,
+                   '--checkpoint-size', self.checkpoint, *more, timeout=120)
+        return [line for line in done.stdout.splitlines() if 'incarnation=' in line][0].strip()
+
+    def install(self, i, *more, check=True):
+        return run(self.program('keelctl'), 'genesis', 'install', '--data', self.ring_path(i),
+                   self.path('genesis'), *more, check=check)
+
     def format(self):
-        identities = []
-        for i in self.ids():
-            done = run(self.program('keeld'), 'format', '--data', self.ring_path(i),
-                       '--replica', i, '--address', '%s:%d' % (self.ip(i), PORT), '--size', self.ring,
-                       '--checkpoint-size', self.checkpoint, timeout=120)
-            identities.append([line for line in done.stdout.splitlines() if 'incarnation=' in line][0])
+        self.identity = {i: self.format_one(i) for i in self.ids()}
         run(self.program('keelctl'), 'genesis', 'create', '--out', self.path('genesis'), '--day',
-            self.day, *self.genesis_options, *identities)
+            self.day, *self.genesis_options,
+            *[self.identity[i] for i in self.ids() if i <= self.founders])
         for i in self.ids():
-            run(self.program('keelctl'), 'genesis', 'install', '--data', self.ring_path(i),
-                self.path('genesis'))
+            self.install(i, *([] if i <= self.founders else ['--join']))
             self._write('keeld-%d.conf' % i, self.config(i))
         self._keys()
 
@@ -329,9 +336,9 @@ class Cluster:
                 if int(dropped) > 0:
                     raise Failure('the capture itself lost %s packets: evidence incomplete' % dropped)
 
-    def judge_words(self, gateways=('gateway',), captures=('feed.pcap',)):
+    def judge_words(self, gateways=('gateway',), captures=('feed.pcap',), ids=None):
         words = [self.program('keel-judge')]
-        for i in self.ids():
+        for i in ids or self.ids():
             words += ['--ring', '%d=%s' % (i, self.ring_path(i)),
                       '--line', '%d=%s' % (i, self.ip(i))]
         for name in gateways:
@@ -341,8 +348,8 @@ class Cluster:
         return words + ['--feed-port', LINE_PORT, '--framing', self.framing, '--starts', self.starts,
                         '--complete-gateways']
 
-    def judge(self, gateways=('gateway',), captures=('feed.pcap',), timeout=120):
-        return run(*self.judge_words(gateways, captures), check=False, timeout=timeout)
+    def judge(self, gateways=('gateway',), captures=('feed.pcap',), timeout=120, ids=None):
+        return run(*self.judge_words(gateways, captures, ids), check=False, timeout=timeout)
 
     # --- losses of the client host ----------------------------------------------------------------
 

@@ -123,9 +123,10 @@ def wait_end(cluster, process, name, timeout, code=0):
         name, process.returncode, code, said))
 
 
-def proven(parts, cluster, what, gateways=('gateway',), captures=('feed.pcap',), timeout=240):
+def proven(parts, cluster, what, gateways=('gateway',), captures=('feed.pcap',), timeout=240,
+           ids=None):
     """The judge's word over everything that a cluster left behind."""
-    done = cluster.judge(gateways, captures, timeout=timeout)
+    done = cluster.judge(gateways, captures, timeout=timeout, ids=ids)
     for line in done.stdout.splitlines()[:-1]:
         parts.say(line)
     lines = (done.stdout + done.stderr).strip().splitlines() or ['nothing']
