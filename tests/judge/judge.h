@@ -8,7 +8,7 @@
  * THE EVIDENCE (written by the demo, the simulator's exports and the end-to-end tests)
  *
  * 1. Ring files, --ring ID=FILE, one for each replica: the ring as it lies on its drive, replica
- *    stopped or killed. More than half of the founders' rings are needed.
+ *    stopped or killed. Those of more than half of the voters are needed.
  *
  * 2. Gateway logs, --gateway FILE, one for each gateway; a restarted gateway appends to its own.
  *    Text, one record a line, fields parted by one space, each line ended by a newline and written
@@ -222,7 +222,6 @@ const char *entry_problem(const uint8_t *at, size_t room);
 struct rings {
     struct ring ring[REPLICAS + 1]; /* by id; usable or not */
     int given;
-    uint32_t quorum;
     /* the log that a majority holds: the longest */
     const struct ring *reference;
     uint64_t first, held; /* indexes first..held of it */

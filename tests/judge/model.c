@@ -372,14 +372,15 @@ void model_run(struct model *model, const struct rings *rings, struct report *re
              rings->first);
     }
     struct run run = {.model = model, .report = report, .rings = rings};
-    bool configured = false;
+    uint64_t changes = 0;
     for (run.index = rings->first; run.index <= rings->held; run.index++) {
         const uint8_t *entry = rings_entry(rings, run.index);
         apply(&run, entry);
-        configured = configured || entry[6] == CONFIG;
+        changes += entry[6] == CONFIG;
     }
-    if (configured)
-        note(report, "the configuration changed; majorities were counted among the founders");
+    if (changes > 0)
+        note(report, "%" PRIu64 " changes of the members: majorities were counted by the log",
+             changes);
     if (model->day_count == DAYS_MAX)
         fail(report, "days: more than %d", DAYS_MAX);
     report->counts.days = model->day_count;

@@ -12,16 +12,62 @@ static const struct live *live_at(const struct ring *ring, uint64_t index)
     return &ring->live[index - ring->first];
 }
 
-/* How many rings hold exactly the log of `ring` up to index; the chain stands for all before it. */
-static uint32_t holders(const struct rings *rings, const struct ring *ring, uint64_t index)
+/* Who votes, by (id, incarnation): the founders, or as a CONFIG entry says. */
+struct voters {
+    uint32_t now, then; /* then: of a joint configuration, else 0 */
+    uint64_t incarnation[REPLICAS + 1];
+};
+
+static void founders(const struct ring *ring, struct voters *voters)
+{
+    *voters = (struct voters){.now = ring->genesis.founders};
+    memcpy(voters->incarnation, ring->genesis.incarnation, sizeof(voters->incarnation));
+}
+
+static bool is_config(const struct ring *ring, uint64_t index)
+{
+    return live_at(ring, index)->entry[6] == CONFIG;
+}
+
+/* As the log of `ring` has it at index, committed or not. Lowers *from to the entry that says so.
+ */
+static void voters_at(const struct ring *ring, uint64_t index, uint64_t *from,
+                      struct voters *voters)
+{
+    if (index >= *from)
+        return;
+    while (index >= ring->first && !is_config(ring, index))
+        index--;
+    *from = index < ring->first ? 0 : index;
+    if (index < ring->first) {
+        founders(ring, voters);
+        return;
+    }
+    const uint8_t *body = live_at(ring, index)->entry + ENTRY_HEAD;
+    *voters = (struct voters){.now = le32(body), .then = le32(body + 4)};
+    for (int id = 1; id <= REPLICAS; id++)
+        voters->incarnation[id] = le64(body + 16 + 16 * id);
+}
+
+static bool majority(uint32_t set, uint32_t mask)
+{
+    return 2 * __builtin_popcount(set & mask) > __builtin_popcount(set);
+}
+
+/* Do rings of a majority (of both, while two are in force) hold exactly the log of `ring` up to
+ * index? The chain stands for all before it. */
+static bool held(const struct rings *rings, const struct ring *ring, uint64_t index,
+                 const struct voters *voters)
 {
     uint64_t chain = live_at(ring, index)->chain;
-    uint32_t count = 0;
+    uint32_t mask = 0;
     for (int id = 1; id <= REPLICAS; id++) {
         const struct live *live = live_at(&rings->ring[id], index);
-        count += live != NULL && live->chain == chain;
+        if (live != NULL && live->chain == chain &&
+            rings->ring[id].incarnation == voters->incarnation[id])
+            mask |= 1u << id;
     }
-    return count;
+    return majority(voters->now, mask) && (voters->then == 0 || majority(voters->then, mask));
 }
 
 /* Highest index of this ring that a quorum holds too, 0: none. Chains that are equal at an index
@@ -29,10 +75,41 @@ static uint32_t holders(const struct rings *rings, const struct ring *ring, uint
  */
 static uint64_t held_by_quorum(const struct rings *rings, const struct ring *ring)
 {
-    for (size_t i = ring->count; i-- > 0;)
-        if (holders(rings, ring, ring->first + i) >= rings->quorum)
-            return ring->first + i;
+    struct voters voters = {0};
+    uint64_t from = UINT64_MAX;
+    for (size_t i = ring->count; i-- > 0;) {
+        uint64_t index = ring->first + i;
+        voters_at(ring, index, &from, &voters);
+        if (held(rings, ring, index, &voters))
+            return index;
+    }
     return 0;
+}
+
+/* A ring of an incarnation that neither genesis nor the log names is somebody else's. */
+static void known_members(const struct rings *rings, struct report *report)
+{
+    bool named[REPLICAS + 1];
+    const struct ring *reference = rings->reference;
+    for (int id = 1; id <= REPLICAS; id++)
+        named[id] = rings->ring[id].incarnation == reference->genesis.incarnation[id];
+    for (uint64_t index = rings->first; index <= rings->held; index++)
+        for (int id = 1; id <= REPLICAS && is_config(reference, index); id++)
+            named[id] =
+                named[id] || rings->ring[id].incarnation ==
+                                 le64(live_at(reference, index)->entry + ENTRY_HEAD + 16 + 16 * id);
+    for (int id = 1; id <= REPLICAS; id++)
+        if (rings->ring[id].usable && !named[id])
+            fail(report, "ring %d: neither genesis nor the log names its incarnation", id);
+}
+
+static bool configured(const struct rings *rings)
+{
+    for (int id = 1; id <= REPLICAS; id++)
+        for (size_t i = 0; rings->ring[id].usable && i < rings->ring[id].count; i++)
+            if (is_config(&rings->ring[id], rings->ring[id].first + i))
+                return true;
+    return false;
 }
 
 static bool genesis_compare(struct rings *rings, struct report *report)
@@ -49,15 +126,17 @@ static bool genesis_compare(struct rings *rings, struct report *report)
     }
     if (base == NULL)
         return false;
-    uint32_t founders = (uint32_t)__builtin_popcount(base->genesis.founders);
-    rings->quorum = founders / 2 + 1;
+    if (configured(rings))
+        return true; /* whose rings are needed, the log says */
+    uint32_t founder_count = (uint32_t)__builtin_popcount(base->genesis.founders);
+    uint32_t quorum = founder_count / 2 + 1;
     uint32_t usable = 0;
     for (int id = 1; id <= REPLICAS; id++)
         usable += rings->ring[id].usable && (base->genesis.founders >> id & 1) != 0;
-    if (usable < rings->quorum)
-        fail(report, "rings: %u of %u founders can be read, a majority is %u", usable, founders,
-             rings->quorum);
-    return usable >= rings->quorum;
+    if (usable < quorum)
+        fail(report, "rings: %u of %u founders can be read, a majority is %u", usable,
+             founder_count, quorum);
+    return usable >= quorum;
 }
 
 /* Two rings, entry by entry: equal index and term means equal bytes, wherever. */
@@ -115,10 +194,10 @@ void rings_compare(struct rings *rings, struct report *report)
     }
     for (int id = 1; id <= REPLICAS; id++) {
         const struct ring *ring = &rings->ring[id];
-        uint64_t held = ring->usable ? held_by_quorum(rings, ring) : 0;
-        if (held > rings->held ||
-            (held != 0 && held == rings->held && ring->first < rings->first)) {
-            rings->held = held;
+        uint64_t up_to = ring->usable ? held_by_quorum(rings, ring) : 0;
+        if (up_to > rings->held ||
+            (up_to != 0 && up_to == rings->held && ring->first < rings->first)) {
+            rings->held = up_to;
             rings->first = ring->first;
             rings->reference = ring;
         }
@@ -129,6 +208,7 @@ void rings_compare(struct rings *rings, struct report *report)
         return;
     }
     report->counts.entries = rings->held - rings->first + 1;
+    known_members(rings, report);
     for (int id = 1; id <= REPLICAS; id++) {
         const struct ring *ring = &rings->ring[id];
         if (!ring->usable)
