@@ -123,8 +123,12 @@ void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *ent
     struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg};
     if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
-    if (msg->kind == RAFT_APPEND)
+    if (msg->kind == RAFT_APPEND) {
         in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
+        in.unable = !ring_room_to_lead(r->ring);
+    }
+    if (msg->kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
+        step_no_space(r); /* H8: raft declines */
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, msg, entries);
 }

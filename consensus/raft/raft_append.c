@@ -150,6 +150,8 @@ HOT void raft_recv_append(struct raft *raft, const struct raft_in *in, struct ra
     }
     struct raft_msg *reply = raft_emit(raft, out, raft->hard_lsn, RAFT_APPEND_REPLY, msg->from);
     reply->probe = msg->probe;
+    if (in->unable || !raft_has_room_to_lead(raft))
+        reply->flags = RAFT_UNABLE;
     if (status != RAFT_APPEND_OK) {
         reply_refusal(raft, in, reply, status);
         if (status == RAFT_APPEND_CHAIN)

@@ -83,6 +83,7 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
         raft->peer[id].next = raft->log.last + 1;
         rewind_peer(raft, &raft->peer[id], raft->log.last + 1);
     }
+    raft_transfer_elected(raft);
     raft_append(raft, out, raft->term, 1);
     raft->noop_index = raft->log.last;
     out->noop = true;
@@ -143,6 +144,7 @@ void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_o
         raft_become_follower(raft, in, out, raft->term);
         return;
     }
+    raft_watch_drive(raft);
     if (!waits(raft))
         raft->progress_ns = raft->now_ns;
     bool beat = raft->now_ns >= raft->heartbeat_at_ns;
@@ -347,6 +349,7 @@ HOT void raft_recv_append_reply(struct raft *raft, const struct raft_in *in, str
         return;
     struct raft_peer *peer = &raft->peer[msg->from];
     note_echo(raft, peer, msg->probe);
+    raft_note_able(raft, msg);
     if (msg->status == RAFT_APPEND_OK)
         acknowledged(raft, msg, peer);
     else if (msg->probe >= peer->rewound) /* one rewind for each window: older refusals are stale */

@@ -59,7 +59,7 @@ struct world_packet {
 struct world_node {
     bool up;
     bool slow;        /* nothing becomes durable by itself */
-    bool no_space;    /* refuses entries */
+    bool no_space;    /* refuses entries, has no room to lead */
     uint64_t flipped; /* from this index on its chain is damaged; 0: intact */
     uint64_t window;  /* entries below this index have to be fetched first: one refusal each */
     uint64_t fetched; /* last index that was refused once */
@@ -103,6 +103,8 @@ struct world {
     uint64_t truncations;
     uint64_t crashes;
     uint64_t gate_drops;
+    uint64_t words;                    /* TIMEOUT_NOW that left */
+    enum raft_transfer_reason refused; /* the last transfer asked for */
     char violation[256];
     FILE *trace; /* NULL: silent */
 };
@@ -122,6 +124,8 @@ void world_tick(struct world *world, uint8_t id);
 void world_propose(struct world *world, uint8_t id, uint32_t count);
 void world_no_space(struct world *world, uint8_t id);
 void world_fail(struct world *world, uint8_t id);
+/* to 0: the most caught-up. Returns why it was refused. */
+enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_t to);
 
 /* All records up to lsn are on the drive; then the gate opens for them. */
 void world_durable(struct world *world, uint8_t id, uint64_t lsn);
