@@ -104,6 +104,7 @@ int ctl_version(struct ctl *ctl);
 int ctl_day_end(struct ctl *ctl);
 int ctl_day_begin(struct ctl *ctl);
 int ctl_reload(struct ctl *ctl);
+int ctl_transfer(struct ctl *ctl);
 int ctl_ring_verify(struct ctl *ctl);
 int ctl_ring_dump(struct ctl *ctl);
 int ctl_genesis_create(struct ctl *ctl);

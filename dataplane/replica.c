@@ -200,6 +200,10 @@ static void fill_status(struct replica *r)
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;
     s->noop_index = raft->noop_index;
+    s->transfer = raft->transfer;
+    s->drive_lag_ns = raft->role == RAFT_LEADER && s->durable_index < raft->quorum_index
+                          ? r->now_ns - raft->transfer.drive_moved_ns
+                          : 0;
     fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;

@@ -211,6 +211,14 @@ void step_no_space(struct replica *r)
     step(r, &in, NULL, NULL);
 }
 
+enum raft_transfer_reason step_transfer(struct replica *r, uint8_t to)
+{
+    step_propose(r);
+    struct raft_in in = {.event = RAFT_EV_TRANSFER, .peer = to};
+    step(r, &in, NULL, NULL);
+    return r->raft.failed || r->stopped ? RAFT_TRANSFER_NOT_LEADER : r->out.refused;
+}
+
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes)
 {
     struct raft_in in = {.event = RAFT_EV_SENT, .peer = peer, .index = index, .bytes = bytes};

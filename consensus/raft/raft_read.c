@@ -2,8 +2,9 @@
  *
  * The proof is a quorum's echo of copies that were sent after the question, told apart by their
  * numbers: each copy of a heartbeat or AppendEntries has its own (H21), numbers only grow and none
- * is used twice. A comparison of times would have to tell a contact of the same instant from a later
- * one, and an answer to a copy that was sent before the question is worthless however late it comes.
+ * is used twice. A comparison of times would have to tell a contact of the same instant from a
+ * later one, and an answer to a copy that was sent before the question is worthless however late it
+ * comes.
  */
 #include "consensus/raft/quorum.h"
 #include "consensus/raft/raft.h"
@@ -11,12 +12,13 @@
 
 bool raft_read_begin(struct raft *raft, struct raft_read *read)
 {
-    /* 6.4: until an entry of its own term is committed, a leader does not know the newest commit. */
+    /* 6.4: until an entry of its own term is committed, a leader does not know the newest commit.
+     */
     if (raft->role != RAFT_LEADER || raft->failed || raft->stopped ||
         raft->commit < raft->noop_index)
         return false;
-    *read = (struct raft_read){
-        .term = raft->term, .index = raft->commit, .probe = raft->probe_next};
+    *read =
+        (struct raft_read){.term = raft->term, .index = raft->commit, .probe = raft->probe_next};
     raft->heartbeat_at_ns = raft->now_ns;
     return true;
 }

@@ -1,4 +1,5 @@
-/* Transfer of leadership (dissertation 3.10), and a leader whose own drive lags (design: section 3).
+/* Transfer of leadership (dissertation 3.10), and a leader whose own drive lags (design: section
+ * 3).
  *
  * The leader takes no proposals, brings the target up to its log's end, ends its lease for the rest
  * of the term, and only then says TIMEOUT_NOW (H19): the target campaigns at once, and its votes
@@ -7,8 +8,8 @@
  * takes the office within an election timeout it steps down. Until the word is out, giving up is
  * free.
  *
- * How a transfer ends shows after the office is gone: it stays `open` until a leader of a later term
- * is known.
+ * How a transfer ends shows after the office is gone: it stays `open` until a leader of a later
+ * term is known.
  */
 #include "consensus/ensure.h"
 #include "consensus/raft/quorum.h"
@@ -112,7 +113,8 @@ void raft_transfer(struct raft *raft, const struct raft_in *in, struct raft_out 
         begin(raft, to);
 }
 
-/* --- the leader's word ------------------------------------------------------------------------- */
+/* --- the leader's word -------------------------------------------------------------------------
+ */
 
 /* H19: the lease ends first. It stays ended, so a word that is late can hurt no lease. */
 static void say(struct raft *raft, struct raft_out *out)
@@ -182,7 +184,8 @@ void raft_watch_transfer(struct raft *raft, const struct raft_in *in, struct raf
         t->open = 0;
 }
 
-/* --- the target -------------------------------------------------------------------------------- */
+/* --- the target --------------------------------------------------------------------------------
+ */
 
 /* 3.10: as if the election timeout had passed, and without asking first: the voters hear their
  * leader and would refuse a pre-vote. Who could not campaign by itself does not when told (H8). */
@@ -196,7 +199,8 @@ void raft_recv_timeout_now(struct raft *raft, const struct raft_in *in, struct r
     raft_campaign(raft, in, out);
 }
 
-/* --- the own drive ----------------------------------------------------------------------------- */
+/* --- the own drive -----------------------------------------------------------------------------
+ */
 
 static uint64_t rest_ns(const struct raft *raft)
 {

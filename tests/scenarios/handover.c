@@ -1,10 +1,9 @@
 #include "tests/scenarios/handover.h"
 
 static const char *const reasons[RAFT_TRANSFER_REASONS] = {
-    "none",        "not the leader", "it leads already", "another is under way",
-    "unknown",     "a learner",      "leaving",          "silent",
-    "far behind",  "unable",         "nobody is fit",    "late",
-    "not taken",   "office lost"};
+    "none",          "not the leader", "it leads already", "another is under way", "unknown",
+    "a learner",     "leaving",        "silent",           "far behind",           "unable",
+    "nobody is fit", "late",           "not taken",        "office lost"};
 
 void handover_show(FILE *out, const struct world_node *node)
 {

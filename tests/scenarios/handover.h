@@ -1,5 +1,5 @@
-/* Commands of the transcripts about transfer of leadership and reads (tests/scenarios/raft/README.md).
- * One world, one thread; `out` is the block's output.
+/* Commands of the transcripts about transfer of leadership and reads
+ * (tests/scenarios/raft/README.md). One world, one thread; `out` is the block's output.
  */
 #ifndef KEEL_TESTS_SCENARIOS_HANDOVER_H
 #define KEEL_TESTS_SCENARIOS_HANDOVER_H
