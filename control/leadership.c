@@ -81,8 +81,7 @@ static void read_told(struct control *c, struct control_ask *ask, const struct n
 void leadership_told(struct control *c, const struct notice *notice)
 {
     bool read = notice->kind == NOTICE_READ;
-    struct control_ask *ask =
-        requests_find(c, read ? notice->u.read.tag : notice->u.transfer.tag);
+    struct control_ask *ask = requests_find(c, read ? notice->u.read.tag : notice->u.transfer.tag);
     if (ask == NULL)
         return;
     if (read)

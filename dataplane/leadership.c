@@ -1,4 +1,5 @@
-/* What people ask of a leader through control: to hand its office over, and to prove that it holds it. */
+/* What people ask of a leader through control: to hand its office over, and to prove that it holds
+ * it. */
 #include "dataplane/replica.h"
 
 #include <string.h>
@@ -77,6 +78,5 @@ void leadership_transfer(struct replica *r, uint64_t tag, uint8_t to)
 
 bool leadership_lease(const struct replica *r, uint64_t term)
 {
-    return r->raft.role == RAFT_LEADER && r->raft.term == term &&
-           r->raft.transfer.lease_ended == 0;
+    return r->raft.role == RAFT_LEADER && r->raft.term == term && r->raft.transfer.lease_ended == 0;
 }
