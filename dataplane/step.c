@@ -125,7 +125,7 @@ void step_peer(struct replica *r, const struct raft_msg *msg, const uint8_t *ent
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
     if (msg->kind == RAFT_APPEND) {
         in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
-        in.unable = !ring_room_to_lead(r->ring);
+        in.unable = msg->count == 0 && !ring_room_to_lead(r->ring);
     }
     if (msg->kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
         step_no_space(r); /* H8: raft declines */

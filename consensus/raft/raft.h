@@ -125,13 +125,13 @@ struct raft_in {
     struct raft_msg msg; /* RECV */
     uint64_t chain_mine; /* RECV of APPEND, CHAIN_ASK: own log chain at msg.prev_index, 0 unknown */
     bool space;          /* RECV of APPEND: ring and window have room for its entries */
-    bool unable;        /* RECV of APPEND: ring and window have no room for a leader's start (H8) */
-    uint32_t count;     /* PROPOSE */
-    uint64_t lsn;       /* DURABLE */
-    uint8_t peer;       /* SENT, TRANSFER */
-    uint64_t index;     /* SENT: last index sent; first - 1 if nothing could be sent now */
-    uint32_t bytes;     /* SENT */
-    uint64_t prev_term; /* reserved, 0 */
+    bool unable;         /* RECV of a heartbeat: no room for a leader's start (H8) */
+    uint32_t count;      /* PROPOSE */
+    uint64_t lsn;        /* DURABLE */
+    uint8_t peer;        /* SENT, TRANSFER */
+    uint64_t index;      /* SENT: last index sent; first - 1 if nothing could be sent now */
+    uint32_t bytes;      /* SENT */
+    uint64_t prev_term;  /* reserved, 0 */
 };
 
 /* One message to send. `lsn` is what it waits for: the gate holds it until the durable LSN is at
@@ -207,7 +207,8 @@ struct raft_transfer {
     uint8_t lease_ended;     /* leader: 1 from the first word on, to the end of the term (H19) */
     uint8_t drive_tried;     /* leader: 1 once the drive's lag has begun one in this term */
     uint8_t drive_rests;     /* doublings of the rest */
-    uint8_t reserved[5];
+    uint8_t short_of_room;   /* follower: 1: it would not lead, as of the last heartbeat (H8) */
+    uint8_t reserved[4];
 };
 
 enum raft_stop {
@@ -377,7 +378,7 @@ enum raft_read_state {
 };
 
 /* Begins a read: false unless this is a leader that has committed an entry of its own term (6.4,
- * pitfall 7). Makes the next heartbeat due now. */
+ * pitfall 7). Makes the next heartbeat due within a quarter of its interval. */
 bool raft_read_begin(struct raft *raft, struct raft_read *read);
 
 /* What became of it, at any later time. Nothing is kept here of reads: any number may wait. */

@@ -93,11 +93,10 @@ void raft_watch_transfer(struct raft *raft, const struct raft_in *in, struct raf
 /* A peer's newest answer says whether it would lead. */
 static inline void raft_note_able(struct raft *raft, const struct raft_msg *msg)
 {
-    if (msg->probe < raft->peer[msg->from].probe_echoed)
-        return;
-    raft->transfer.unable &= ~raft_bit(msg->from);
-    if ((msg->flags & RAFT_UNABLE) != 0)
-        raft->transfer.unable |= raft_bit(msg->from);
+    bool said = (msg->flags & RAFT_UNABLE) != 0;
+    bool known = (raft->transfer.unable & raft_bit(msg->from)) != 0;
+    if (said != known && msg->probe >= raft->peer[msg->from].probe_echoed)
+        raft->transfer.unable ^= raft_bit(msg->from);
 }
 
 /* --- raft_append.c: follower --- */

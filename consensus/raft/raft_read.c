@@ -19,7 +19,10 @@ bool raft_read_begin(struct raft *raft, struct raft_read *read)
         return false;
     *read =
         (struct raft_read){.term = raft->term, .index = raft->commit, .probe = raft->probe_next};
-    raft->heartbeat_at_ns = raft->now_ns;
+    /* Not at once: however many ask, copies stay so few that each is remembered until its echo. */
+    uint64_t soon_ns = raft->now_ns + raft->options.heartbeat_ns / 4;
+    if (raft->heartbeat_at_ns > soon_ns)
+        raft->heartbeat_at_ns = soon_ns;
     return true;
 }
 

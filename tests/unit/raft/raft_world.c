@@ -322,8 +322,10 @@ void world_deliver(struct world *world, uint32_t slot)
     struct world_node *node = &world->node[msg->to];
     if (!node->up || world->cut[msg->from][msg->to])
         return;
-    struct raft_in in = {
-        .event = RAFT_EV_RECV, .msg = *msg, .space = !node->no_space, .unable = node->no_space};
+    struct raft_in in = {.event = RAFT_EV_RECV,
+                         .msg = *msg,
+                         .space = !node->no_space,
+                         .unable = node->no_space && msg->count == 0};
     if (msg->kind == RAFT_TIMEOUT_NOW && node->no_space && node->raft.role != RAFT_LEADER)
         world_no_space(world, msg->to); /* H8: as the caller in the product does */
     bool asks = msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK;
