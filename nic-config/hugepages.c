@@ -70,9 +70,10 @@ static void say_pool(const struct host *host, const struct look *look, struct fi
         report_text(f->found, "the kernel has no pages of 2 MiB%s", node);
         return;
     }
-    if (host->need.known && host->need.by_option)
+    bool counted = host->need.known && !host->need.ordinary;
+    if (counted && host->need.by_option)
         snprintf(want, sizeof(want), "%" PRIu64 " pages of 2 MiB are needed, ", needed(host));
-    else if (host->need.known)
+    else if (counted)
         snprintf(want, sizeof(want),
                  "%" PRIu64 " pages of 2 MiB are needed (%" PRIu64
                  " for the ring's window, %u MB for DPDK), ",
@@ -80,8 +81,8 @@ static void say_pool(const struct host *host, const struct look *look, struct fi
     report_text(f->found,
                 "%s%" PRIu64 "%s can be had%s: %" PRIu64 " reserved, %" PRIu64 " free, %" PRIu64
                 " of them promised, %" PRIu64 " surplus",
-                want, look->usable, host->need.known ? "" : " pages of 2 MiB", node,
-                huge_pool_reserved(p), p->free, p->promised, p->surplus);
+                want, look->usable, counted ? "" : " pages of 2 MiB", node, huge_pool_reserved(p),
+                p->free, p->promised, p->surplus);
 }
 
 static void mend_pool(const struct host *host, const struct look *look, struct finding *f)
@@ -112,15 +113,15 @@ static void check_pool(const struct host *host, const struct look *look, struct 
     } else if (look->missing == 0) {
         report_text(f->means, "a start of keeld finds what it needs");
     } else {
-        f->verdict =
-            need->by_option || (need->insists && !look->dpdk_fits) ? VERDICT_FAIL : VERDICT_WARN;
+        bool refused = need->insists && !look->dpdk_fits;
+        f->verdict = need->by_option || refused ? VERDICT_FAIL : VERDICT_WARN;
         report_text(f->means, "%s: %" PRIu64 " pages are missing",
                     need->by_option ? "less than asked for"
-                    : f->verdict == VERDICT_FAIL
-                        ? "keeld refuses to start ([memory] hugepages = yes)"
-                        : "keeld starts on ordinary pages: more TLB misses, "
-                          "memory that the kernel may move; a PCI device "
-                          "may refuse it",
+                    : refused       ? "keeld refuses to start ([memory] hugepages = yes)"
+                    : look->dpdk_fits
+                        ? "the ring's window goes to ordinary pages: more TLB misses"
+                        : "keeld starts on ordinary pages: more TLB misses, memory that the kernel "
+                          "may move; a PCI device may refuse it",
                     look->missing);
         mend_pool(host, look, f);
     }

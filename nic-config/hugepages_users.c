@@ -148,7 +148,8 @@ static void check_files(const struct host *host, uint64_t missing, struct report
         if (sscanf(line, "%*s %199s %31s", point, kind) != 2 || strcmp(kind, "hugetlbfs") != 0)
             continue;
         uint32_t here = count_files(host, point);
-        report_more(list, "%s%s: %u files", list[0] != 0 ? ", " : "", point, here);
+        report_more(list, "%s%s: %u file%s", list[0] != 0 ? ", " : "", point, here,
+                    here == 1 ? "" : "s");
         if (here > 0 && first[0] == '\0')
             snprintf(first, sizeof(first), "%s", point);
         files += here;
