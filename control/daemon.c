@@ -128,11 +128,11 @@ static int open_disks(struct daemon *d)
     return STARTUP_OK;
 }
 
-/* Enough hugepages were free when they were counted, and others took them before EAL could. */
-static bool pages_gone(const struct daemon *d, enum eal_pages pages)
+/* Enough hugepages were free when they were counted, and EAL could not have them: others took them
+ * in between, or a control group's limit stands in the way, which the count does not know. */
+static bool pages_gone(const struct daemon *d, enum eal_pages pages, int error)
 {
-    return pages == EAL_PAGES_AUTO && d->node.eal.huge &&
-           eal_huge_free_mb() < d->node.eal.memory_mb;
+    return pages == EAL_PAGES_AUTO && d->node.eal.huge && error == -ENOMEM;
 }
 
 static int open_port(struct daemon *d)
@@ -155,8 +155,10 @@ static int open_port(struct daemon *d)
                               .extra = c->eal_extra[0] != '\0' ? c->eal_extra : NULL,
                               .say = say,
                               .say_context = "eal"};
-    if (eal_init(&eal, &d->node.eal, why, sizeof(why)) != 0)
-        return fail(d, pages_gone(d, eal.pages) ? DAEMON_PAGES_GONE : STARTUP_FAILED, "%s", why);
+    int error = eal_init(&eal, &d->node.eal, why, sizeof(why));
+    if (error != 0)
+        return fail(d, pages_gone(d, eal.pages, error) ? DAEMON_PAGES_GONE : STARTUP_FAILED, "%s",
+                    why);
     d->eal_up = true;
     log_event(LOG_LEVEL_INFO, "eal", "line=\"%s\" hugepages=%s memory_mb=%u", d->node.eal.line,
               d->node.eal.huge ? "yes" : "no", d->node.eal.memory_mb);
@@ -454,8 +456,10 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
     if (result == STARTUP_OK)
         run(d, &wanted);
     else if (result == DAEMON_PAGES_GONE)
-        log_event(LOG_LEVEL_WARNING, "pages-gone",
-                  "why=\"others took the hugepages meanwhile: starting again on ordinary pages\"");
+        log_event(
+            LOG_LEVEL_WARNING, "pages-gone",
+            "why=\"hugepages that count as free cannot be had (others took them, or a control "
+            "group's limit): starting again on ordinary pages\"");
     else
         log_event(result == STARTUP_REFUSED ? LOG_LEVEL_CRITICAL : LOG_LEVEL_ERROR, "start-failed",
                   "exit=%d why=\"%s\"", result, d->problem);

@@ -333,23 +333,34 @@ void eal_thread_unregister(void)
     rte_thread_unregister();
 }
 
+/* Hugepages that are there: populated at once, since a page that a control group refuses later ends
+ * the process with SIGBUS. MAP_FAILED: not to be had. */
+static void *map_huge(size_t room)
+{
+    struct huge_pool pool;
+    huge_pool_read("", HUGE_POOL_ALL_NODES, HUGE_POOL_2M, &pool);
+    if (room / HUGE_2M > huge_pool_usable(&pool))
+        return MAP_FAILED;
+    /* The size is named: a host's default may be 1 GiB. */
+    void *base = mmap(NULL, room, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (int)MAP_HUGE_2MB, -1, 0);
+    if (base == MAP_FAILED || madvise(base, room, MADV_POPULATE_WRITE) == 0)
+        return base;
+    munmap(base, room);
+    return MAP_FAILED;
+}
+
 int eal_memory_take(struct eal_memory *memory, size_t size, size_t align)
 {
     ENSURE(size > 0 && align > 0 && align <= HUGE_2M && (align & (align - 1)) == 0);
     memset(memory, 0, sizeof(*memory));
-    const int protection = PROT_READ | PROT_WRITE;
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
     size_t room = (size + HUGE_2M - 1) & ~(size_t)(HUGE_2M - 1);
-    void *base = MAP_FAILED;
-    struct huge_pool pool;
-    huge_pool_read("", HUGE_POOL_ALL_NODES, HUGE_POOL_2M, &pool);
-    /* Says which size: a host's default may be 1 GiB. */
-    if (room / HUGE_2M <= huge_pool_usable(&pool))
-        base = mmap(NULL, room, protection, flags | MAP_HUGETLB | (int)MAP_HUGE_2MB, -1, 0);
+    void *base = map_huge(room);
     memory->huge = base != MAP_FAILED;
     if (!memory->huge) {
         room = size + align;
-        base = mmap(NULL, room, protection, flags, -1, 0);
+        base = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                    -1, 0);
         if (base == MAP_FAILED)
             return -ENOMEM;
     }

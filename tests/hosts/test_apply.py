@@ -244,6 +244,22 @@ def keeld_starts_on_what_was_reserved(where):
     check(code == 0 and state() == before, code, out, err, before, state())
 
 
+@test(root=True)
+def the_demo_gives_back_what_it_reserved(where):
+    """Its own runs may overlap on one host, so it counts for itself what it added."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'e2e'))
+    from cluster import Cluster
+    before = state()
+    cluster = Cluster(where, size=1, directory=where)
+    try:
+        said = cluster.hugepages()
+        check('reserved' in said and state() == (before[0] + cluster.hugepages_added, before[1]), said,
+              before, state())
+    finally:
+        cluster.close()
+    check(state() == before, before, state())
+
+
 def attempt(function, where):
     """The problem that is left, or None. Whatever happened, what was changed is put back."""
     problem = None
