@@ -19,12 +19,21 @@ struct finding *report_add(struct report *report, enum verdict verdict, const ch
     return finding;
 }
 
+/* Names of processes and mounts are anybody's bytes; these texts go to terminals and into JSON. */
+static void make_printable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
 void report_text(char text[REPORT_TEXT_MAX], const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(text, REPORT_TEXT_MAX, format, args);
     va_end(args);
+    make_printable(text);
 }
 
 void report_more(char text[REPORT_TEXT_MAX], const char *format, ...)
@@ -34,6 +43,7 @@ void report_more(char text[REPORT_TEXT_MAX], const char *format, ...)
     va_start(args, format);
     vsnprintf(text + used, REPORT_TEXT_MAX - used, format, args);
     va_end(args);
+    make_printable(text + used);
 }
 
 const char *verdict_name(enum verdict verdict)

@@ -26,7 +26,9 @@ struct report {
 /* The next finding, empty; the report's own. */
 struct finding *report_add(struct report *report, enum verdict verdict, const char *stage,
                            const char *check);
-/* Sets one text of a finding; what does not fit is cut off. */
+/* Sets one text of a finding; what does not fit is cut off, what is not printable ASCII becomes
+ * '?'.
+ */
 void report_text(char text[REPORT_TEXT_MAX], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -173,6 +173,13 @@ def the_undo_file(where):
     code, out, err = run(HOST, 'undo', '--state', undo)
     check(code == 0 and 'started anew' in out and not os.path.exists(undo), code, out, err)
     check(state() == before, before, state())
+    with open(undo, 'w') as file:
+        file.write('keel-host undo 1\n'
+                   'hugepages all an-older-boot size_kb=2048 before=0 added=9999 overcommit=77\n')
+    code, out, err = run(HOST, 'apply', '--pages', pages, '--state', undo)
+    check(code == 0 and state() == (before[0] + ADD, before[1]), code, out, err, before, state())
+    code, out, err = run(HOST, 'undo', '--state', undo)
+    check(code == 0 and state() == before, code, out, err, before, state())
     for text in ('', 'keel-host undo 1\nhugepages all\n'):
         with open(undo, 'w') as file:
             file.write(text)

@@ -134,6 +134,29 @@ static void test_undo_file(void)
     rmdir(folder);
 }
 
+static void test_report(void)
+{
+    static struct report report;
+    struct finding *f = report_add(&report, VERDICT_PASS, "stage", "check");
+    CU_ASSERT_EQUAL(report_code(&report), 0);
+    report_text(f->found, "%s", "a\x1b[31m\xff\n");
+    report_more(f->found, "%s", ", b\t");
+    CU_ASSERT_STRING_EQUAL(f->found, "a?[31m??, b?");
+    char large[2 * REPORT_TEXT_MAX];
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    report_more(f->found, "%s", large);
+    report_more(f->found, "%s", large);
+    CU_ASSERT_EQUAL(strlen(f->found), REPORT_TEXT_MAX - 1);
+    report_add(&report, VERDICT_SKIP, "stage", "skipped");
+    CU_ASSERT_EQUAL(report_code(&report), 0);
+    report_add(&report, VERDICT_WARN, "stage", "warned");
+    CU_ASSERT_EQUAL(report_code(&report), 1);
+    report_add(&report, VERDICT_FAIL, "stage", "failed");
+    report_add(&report, VERDICT_PASS, "stage", "passed");
+    CU_ASSERT_EQUAL(report_code(&report), 2);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -144,6 +167,7 @@ int main(void)
         {"missing pages are counted as keeld takes them", test_missing},
         {"the undo file's text", test_undo_text},
         {"the undo file: replaced whole, locked, gone with its last line", test_undo_file},
+        {"findings: printable, bounded, the worst decides", test_report},
         {0}};
     return unit_main("nic_hugepages", tests);
 }
