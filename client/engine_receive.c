@@ -445,7 +445,12 @@ static void on_redirect(struct engine *e, uint32_t member, const uint8_t *body, 
             e->term = redirect.term;
         if (redirect.term < e->term || e->hold_ns != 0)
             return;
+        uint32_t named = member_of(e, redirect.leader);
         e->target = member;
+        if (named != NO_MEMBER && named != member && worth_asking(e, named)) {
+            e->target = named; /* that one is taking over: after the shortest pause */
+            e->busy_ns = ENGINE_BUSY_MIN;
+        }
         engine_back_off(e, ENGINE_BUSY_MIN);
     } else {
         e->stats.rejected++;

@@ -1,5 +1,6 @@
 #include "control/admin.h"
 
+#include "control/admin_leadership.h"
 #include "control/admin_report.h"
 #include "control/log.h"
 
@@ -24,6 +25,7 @@ struct connection {
     bool reloading; /* ... with the worker */
     bool closing;   /* after its answer has gone */
     uint64_t tag;   /* of that request */
+    struct admin_request request;
     uint64_t heard_ms;
     size_t size; /* bytes in line */
     char *out;   /* being sent */
@@ -125,6 +127,8 @@ static char *answer_reply(const struct control_reply *reply)
     switch ((enum control_result)reply->result) {
     case CONTROL_APPLIED:
         break;
+    case CONTROL_NO_QUORUM:
+        return answer_error(ADMIN_NO_QUORUM, "no majority confirmed that this replica leads", 0);
     case CONTROL_NOT_LEADER:
         return answer_error(ADMIN_NOT_LEADER, "this replica does not lead", reply->leader);
     case CONTROL_BUSY:
@@ -136,6 +140,7 @@ static char *answer_reply(const struct control_reply *reply)
                             "another leader took over before it was committed: it was not "
                             "done, ask again",
                             0);
+    case CONTROL_REFUSED: /* a transfer's: leadership_reply() */
     case CONTROL_TIMED_OUT:
         return answer_error(ADMIN_TIMED_OUT,
                             "not committed in time: whether it will be is unknown, "
@@ -154,6 +159,39 @@ static char *answer_reply(const struct control_reply *reply)
     json_object_set_new(result, "term", json_integer((json_int_t)reply->term));
     json_object_set_new(result, "changed", json_true());
     return answer_result(result);
+}
+
+static char *answer_transfer(const struct control_reply *reply)
+{
+    char why[ADMIN_WHY_MAX];
+    json_t *result = NULL;
+    enum admin_error error = leadership_reply(reply, &result, why);
+    return error == ADMIN_OK ? answer_result(result) : answer_error(error, why, 0);
+}
+
+/* What was read is at least as new as the question; it must not be newer than the leadership. */
+static char *answer_read(const struct admin *a, const struct admin_request *request,
+                         const struct control_reply *reply)
+{
+    struct replica_status s;
+    replica_status(a->node->start.replica, &s);
+    if (s.role != RAFT_LEADER || s.term != reply->term)
+        return answer_error(ADMIN_NOT_LEADER, "this replica does not lead any more", s.leader);
+    json_t *result = admin_report(a->node, request);
+    json_object_set_new(result, "read_index", json_integer((json_int_t)reply->index));
+    json_object_set_new(result, "read_term", json_integer((json_int_t)reply->term));
+    return answer_result(result);
+}
+
+static char *answer_asked(const struct admin *a, const struct admin_request *request,
+                          const struct control_reply *reply)
+{
+    bool common = reply->result == CONTROL_NOT_LEADER || reply->result == CONTROL_BUSY;
+    if (request->command == ADMIN_TRANSFER && !common)
+        return answer_transfer(reply);
+    if (request->command == ADMIN_STATUS && reply->result == CONTROL_APPLIED)
+        return answer_read(a, request, reply);
+    return answer_reply(reply);
 }
 
 static char *answer_reload(const struct reload_report *report)
@@ -182,6 +220,18 @@ static char *answer_reload(const struct reload_report *report)
 /* --- requests
  * -------------------------------------------------------------------------------------- */
 
+/* NULL: control has it. */
+static char *ask_control(struct admin *a, struct connection *c, const struct admin_request *request,
+                         const struct control_request *ask)
+{
+    if (!control_ask(a->node->start.control, ask))
+        return answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
+    c->waiting = true;
+    c->tag = ask->tag;
+    c->request = *request;
+    return NULL;
+}
+
 /* Ends or begins a day; NULL: control has it. A day that stands as wished is answered at once, so
  * that a request whose answer was lost can be repeated. */
 static char *ask_day(struct admin *a, struct connection *c, const struct admin_request *request)
@@ -204,11 +254,17 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
                                       request->day_begin ? ENTRY_DAY_BEGIN : ENTRY_DAY_END,
                                   .size = sizeof(body)};
     memcpy(ask.body, &body, sizeof(body));
-    if (!control_ask(a->node->start.control, &ask))
-        return answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
-    c->waiting = true;
-    c->tag = ask.tag;
-    return NULL;
+    return ask_control(a, c, request, &ask);
+}
+
+/* A transfer, or a status that must be true. */
+static char *ask_leadership(struct admin *a, struct connection *c,
+                            const struct admin_request *request)
+{
+    bool read = request->command == ADMIN_STATUS;
+    struct control_request ask = {
+        .tag = ++a->next_tag, .kind = read ? CONTROL_READ : CONTROL_TRANSFER, .to = request->to};
+    return ask_control(a, c, request, &ask);
 }
 
 /* Changes the members; NULL: control has it. Members that stay keep address and incarnation. */
@@ -281,6 +337,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
+    if (request.command == ADMIN_TRANSFER || request.read)
+        return ask_leadership(a, &a->connection[place], &request);
     return answer_result(admin_report(a->node, &request));
 }
 
@@ -422,7 +480,7 @@ static void take_replies(struct admin *a)
             if (c->fd < 0 || !c->waiting || c->reloading || c->tag != reply.tag)
                 continue;
             c->waiting = false;
-            put_answer(c, answer_reply(&reply));
+            put_answer(c, answer_asked(a, &c->request, &reply));
             take_lines(a, c);
         }
 }

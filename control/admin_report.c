@@ -1,6 +1,7 @@
 #include "control/admin_report.h"
 
 #include "control/address.h"
+#include "control/admin_leadership.h"
 #include "control/openmetrics.h"
 #include "dataplane/frame.h"
 
@@ -116,6 +117,7 @@ static json_t *report_status(const struct node *n)
     put(to, "boot", n->start.boot);
     put(to, "uptime_ms", (s.now_ns - s.started_ns) / 1000000);
     put_text(to, "version", KEEL_VERSION);
+    leadership_put(to, &s);
     put_control(to, n);
     put_turns(to, &n->start.replica->metrics);
     put_sources(to, n);
@@ -360,6 +362,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
+    case ADMIN_TRANSFER:
     case ADMIN_COMMAND_COUNT:
         break;
     }

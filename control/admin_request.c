@@ -8,11 +8,17 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_MEMBER] = {"member", true},    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},
+    [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false},
+    [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},
+    [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},
+    [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_MEMBER] = {"member", true},
+    [ADMIN_TRANSFER] = {"transfer", true},
+    [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -40,6 +46,8 @@ const char *admin_error_name(enum admin_error error)
         return "behind";
     case ADMIN_UNSAFE:
         return "unsafe";
+    case ADMIN_NO_QUORUM:
+        return "no-quorum";
     case ADMIN_CONFIGURATION:
         return "configuration";
     case ADMIN_FAILED:
@@ -135,6 +143,26 @@ static enum admin_error parse_member(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+static enum admin_error parse_transfer(const json_t *object, struct admin_request *request,
+                                       char *why)
+{
+    const json_t *to = json_object_get(object, "to");
+    json_int_t id = json_integer_value(to);
+    if (to != NULL && (!json_is_integer(to) || id < 1 || id > KEEL_REPLICA_MAX))
+        return bad(why, ADMIN_BAD_REQUEST, "transfer wants \"to\": a replica's id, 1 to 7");
+    request->to = (uint8_t)id;
+    return ADMIN_OK;
+}
+
+static enum admin_error parse_status(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *read = json_object_get(object, "read");
+    if (read != NULL && !json_is_boolean(read))
+        return bad(why, ADMIN_BAD_REQUEST, "status wants \"read\": true or false");
+    request->read = json_is_true(read);
+    return ADMIN_OK;
+}
+
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
 static bool keys_known(json_t *object, enum admin_command command)
 {
@@ -148,7 +176,9 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool member =
             command == ADMIN_MEMBER && (strcmp(key, "was") == 0 || strcmp(key, "voters") == 0 ||
                                         strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
-        if (!common && !day && !metrics && !member)
+        bool transfer = command == ADMIN_TRANSFER && strcmp(key, "to") == 0;
+        bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
+        if (!common && !day && !metrics && !member && !transfer && !status)
             return false;
     }
     return true;
@@ -174,6 +204,10 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_day(object, request, why);
     if (request->command == ADMIN_MEMBER)
         return parse_member(object, request, why);
+    if (request->command == ADMIN_TRANSFER)
+        return parse_transfer(object, request, why);
+    if (request->command == ADMIN_STATUS)
+        return parse_status(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

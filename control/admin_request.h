@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { ADMIN_VERSION = 1, ADMIN_LINE_MAX = 4096, ADMIN_NAME_MAX = 24, ADMIN_WHY_MAX = 160 };
 
@@ -21,6 +22,7 @@ enum admin_command {
     ADMIN_DAY,
     ADMIN_RELOAD,
     ADMIN_MEMBER,
+    ADMIN_TRANSFER,
     ADMIN_VERSION_SHOW,
     ADMIN_COMMAND_COUNT
 };
@@ -35,6 +37,8 @@ struct admin_request {
     enum admin_command command;
     bool day_begin;               /* DAY: begin, else end */
     char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
+    bool read;                    /* STATUS: proven by a quorum first */
+    uint8_t to;                   /* TRANSFER: replica id, 0: the most caught-up */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
@@ -54,7 +58,8 @@ enum admin_error {
     ADMIN_TIMED_OUT,
     ADMIN_REFUSED,
     ADMIN_BEHIND,        /* a learner that is to vote has not caught up: wait, and ask again */
-    ADMIN_UNSAFE,        /* a change of members that was not begun: it could cost the quorum */
+    ADMIN_UNSAFE,        /* refused for safety; nothing was changed */
+    ADMIN_NO_QUORUM,     /* no majority confirmed it */
     ADMIN_CONFIGURATION, /* reload: the files say what cannot be; nothing was changed */
     ADMIN_FAILED,
     ADMIN_ERROR_COUNT

@@ -151,6 +151,7 @@ bool control_leads(const struct control *c)
 {
     const struct replica_status *s = &c->seen;
     return s->role == RAFT_LEADER && !s->stopped && !s->failed && s->applied >= s->noop_index &&
+           s->transfer.lease_ended == 0 && /* H19 */
            s->quorum_age_ns < c->options.genesis->election_min_ms * 1000000ull;
 }
 
@@ -179,6 +180,10 @@ static uint32_t take_notices(struct control *c)
             break;
         case NOTICE_MEMBERS:
             members_told(c, notice);
+            break;
+        case NOTICE_TRANSFER:
+        case NOTICE_READ:
+            leadership_told(c, notice);
             break;
         case NOTICE_PROPOSED:
             requests_proposed(c, notice);

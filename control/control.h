@@ -58,22 +58,36 @@ struct control_options {
 /* --- requests of people, from another thread ---------------------------------------------------
  */
 
+enum control_request_kind {
+    CONTROL_PROPOSE, /* an entry */
+    CONTROL_TRANSFER,
+    CONTROL_READ
+};
+
 struct control_request {
     uint64_t tag; /* the asker's, comes back in the reply */
     uint64_t was; /* ENTRY_CONFIG: index of the configuration that it is to replace */
     uint8_t entry_kind;
     uint8_t size;
-    uint8_t reserved[6];
+    uint8_t kind; /* enum control_request_kind */
+    uint8_t to;   /* TRANSFER: replica id, 0: the most caught-up */
+    uint8_t reserved[4];
     uint8_t body[CONTROL_BODY_MAX];
 };
 
 enum control_result {
-    CONTROL_APPLIED,    /* committed and applied here; `status` says what the machine decided */
+    CONTROL_APPLIED,    /* PROPOSE: committed and applied here; `status` says what the machine
+                           decided. TRANSFER: `leader` leads `term`, `index` is committed as far as
+                           this replica knows. READ: what is published from now on shows at least
+                           `index`, at a leader of `term` */
     CONTROL_NOT_LEADER, /* definitely not proposed; `leader` names the one to ask, 0 unknown */
     CONTROL_BUSY,       /* definitely not proposed: no room, or the leader is not open yet */
     CONTROL_UNCHANGED,  /* members: definitely not proposed; `status` is the enum raft_refusal */
     CONTROL_LOST,       /* another leader's entry took its place: definitely not done */
-    CONTROL_TIMED_OUT   /* outcome unknown: it may still be committed */
+    CONTROL_TIMED_OUT,  /* outcome unknown: it may still be committed. TRANSFER: not done in time;
+                           `status` is an enum raft_transfer_reason */
+    CONTROL_REFUSED,    /* TRANSFER: nothing was begun; `status` is an enum raft_transfer_reason */
+    CONTROL_NO_QUORUM   /* READ: no quorum confirmed the leadership in time */
 };
 
 struct control_reply {
@@ -81,7 +95,7 @@ struct control_reply {
     uint64_t index, term;
     uint32_t leader;
     uint8_t result; /* enum control_result */
-    uint8_t status; /* enum machine_status; UNCHANGED: enum raft_refusal */
+    uint8_t status; /* enum machine_status, or as the result says */
     uint8_t reserved[2];
 };
 

@@ -29,7 +29,14 @@ struct control_session { /* beside each slot of the machine */
 
 enum part { PART_CURSOR, PART_CHECKPOINT, PART_COUNT }; /* that can be unwell */
 
-enum ask_state { ASK_FREE, ASK_PROPOSED, ASK_APPENDED };
+enum ask_state {
+    ASK_FREE,
+    ASK_PROPOSED,
+    ASK_APPENDED,
+    ASK_HANDING_OVER, /* told to seq; index: the transfer's number once it is known */
+    ASK_READING,
+    ASK_READ /* proven: index; done when a status of read_ns is seen */
+};
 
 struct control_ask {
     enum ask_state state;
@@ -38,6 +45,7 @@ struct control_ask {
     uint64_t serial; /* low bits of the proposal's tag: an old notice finds another one here */
     uint64_t index, term;
     uint64_t deadline_ns;
+    uint64_t read_ns;
 };
 
 struct digest_mark {
@@ -190,5 +198,16 @@ uint32_t digests_turn(struct control *c);
 uint32_t requests_turn(struct control *c);
 void requests_proposed(struct control *c, const struct notice *notice);
 void requests_applied(struct control *c, const struct entry *entry);
+/* The answer; the place is free then. */
+void requests_finish(struct control *c, struct control_ask *ask, enum control_result result,
+                     uint8_t status);
+/* The place whose question has that serial; NULL: it was answered meanwhile. */
+struct control_ask *requests_find(struct control *c, uint64_t serial);
+
+/* leadership.c: transfers and reads that people ask for. */
+void leadership_begin(struct control *c, struct control_ask *ask,
+                      const struct control_request *request);
+void leadership_told(struct control *c, const struct notice *notice);
+void leadership_follow(struct control *c, struct control_ask *ask);
 
 #endif

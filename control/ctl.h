@@ -112,6 +112,7 @@ int ctl_member_add(struct ctl *ctl);
 int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);
 int ctl_member_replace(struct ctl *ctl);
+int ctl_transfer(struct ctl *ctl);
 int ctl_ring_verify(struct ctl *ctl);
 int ctl_ring_dump(struct ctl *ctl);
 int ctl_genesis_create(struct ctl *ctl);

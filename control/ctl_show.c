@@ -1,14 +1,15 @@
 /* Commands that only look at a running daemon, the trading day, and reload. */
+#include "control/address.h"
 #include "control/admin_request.h"
 #include "control/ctl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static int show(struct ctl *ctl, const char *name)
+static int show_with(struct ctl *ctl, const char *name, json_t *extra)
 {
     json_t *result = NULL;
-    int code = ctl_ask(ctl, name, NULL, &result);
+    int code = ctl_ask(ctl, name, extra, &result);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)
@@ -19,9 +20,38 @@ static int show(struct ctl *ctl, const char *name)
     return code;
 }
 
+static int show(struct ctl *ctl, const char *name)
+{
+    return show_with(ctl, name, NULL);
+}
+
 int ctl_status(struct ctl *ctl)
 {
-    return show(ctl, "status");
+    bool read = ctl->value[0] != NULL;
+    return show_with(ctl, "status", read ? json_pack("{s:b}", "read", 1) : NULL);
+}
+
+int ctl_transfer(struct ctl *ctl)
+{
+    uint64_t to = 0;
+    json_t *result = NULL;
+    if (ctl->value[0] != NULL && !address_number(ctl->value[0], 1, KEEL_REPLICA_MAX, &to))
+        return ctl_fail(CTL_USAGE, "transfer: --to %s: give a replica's id, 1 to %d", ctl->value[0],
+                        KEEL_REPLICA_MAX);
+    json_t *extra = to != 0 ? json_pack("{s:I}", "to", (json_int_t)to) : NULL;
+    int code = ctl_ask(ctl, "transfer", extra, &result);
+    if (code != CTL_DONE)
+        return code;
+    if (ctl->json)
+        code = ctl_print_json(result);
+    else
+        printf("replica %lld %s, term %lld, index %lld\n",
+               (long long)json_integer_value(json_object_get(result, "leader")),
+               json_is_true(json_object_get(result, "changed")) ? "leads" : "had led before",
+               (long long)json_integer_value(json_object_get(result, "term")),
+               (long long)json_integer_value(json_object_get(result, "index")));
+    json_decref(result);
+    return code;
 }
 
 int ctl_drops(struct ctl *ctl)

@@ -33,6 +33,22 @@ static void counter(FILE *out, const char *name, const char *help, uint64_t valu
     fprintf(out, "%s_total %" PRIu64 "\n", name, value);
 }
 
+static void transfers(FILE *out, const struct replica_status *s)
+{
+    const struct raft_transfer *t = &s->transfer;
+    bool under_way = t->state == RAFT_TRANSFER_WAITING || t->state == RAFT_TRANSFER_TOLD;
+    gauge(out, "keel_transfer_under_way", "1 while leadership is being handed over.", under_way);
+    head(out, "keel_transfers", "counter", "Transfers of leadership, by outcome.");
+    fprintf(out, "keel_transfers_total{outcome=\"done\"} %" PRIu64 "\n", t->done);
+    fprintf(out, "keel_transfers_total{outcome=\"given-up\"} %" PRIu64 "\n", t->given_up);
+    counter(out, "keel_transfers_by_drive", "Begun because the own drive lagged.", t->by_drive);
+    gauge(out, "keel_drive_lag_entries", "Entries that the own drive does not hold yet.",
+          s->last_index - s->durable_index);
+    head(out, "keel_drive_lag_seconds", "gauge",
+         "At a leader: for how long a quorum's drives are ahead of its own, which stood.");
+    fprintf(out, "keel_drive_lag_seconds %.9f\n", (double)s->drive_lag_ns / 1e9);
+}
+
 static void from_status(FILE *out, const struct node *node)
 {
     struct replica_status s;
@@ -60,6 +76,7 @@ static void from_status(FILE *out, const struct node *node)
     gauge(out, "keel_ring_slots", "Pages that the ring holds.", s.ring.slots);
     gauge(out, "keel_ring_used_pages", "Pages from head to tail.",
           s.ring.tail_page - s.ring.head_page);
+    transfers(out, &s);
 }
 
 static void from_metrics(FILE *out, const struct metrics *m)

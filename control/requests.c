@@ -35,8 +35,8 @@ bool control_answer(struct control *c, struct control_reply *reply)
 /* --- control's thread
  * ------------------------------------------------------------------------------ */
 
-static void finish(struct control *c, struct control_ask *ask, enum control_result result,
-                   uint8_t status)
+void requests_finish(struct control *c, struct control_ask *ask, enum control_result result,
+                     uint8_t status)
 {
     struct control_reply *reply = spsc_reserve(&c->replies);
     ENSURE(reply != NULL); /* control_ask() lets no more in than there are places */
@@ -64,15 +64,25 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
     ask->tag = request->tag;
     ask->serial = ++c->ask_serial;
     ask->deadline_ns = c->now_ns + CONTROL_REQUEST_MS * 1000000ull;
-    if (c->seen.role != RAFT_LEADER)
-        finish(c, ask, CONTROL_NOT_LEADER, 0);
+    if (request->kind != CONTROL_PROPOSE)
+        leadership_begin(c, ask, request);
+    else if (c->seen.role != RAFT_LEADER)
+        requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
     else if (!(request->entry_kind == ENTRY_CONFIG
                    ? control_propose_members(c, ask->serial, request->body, request->was)
                    : control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind,
                                      request->body, request->size)))
-        finish(c, ask, CONTROL_BUSY, 0);
+        requests_finish(c, ask, CONTROL_BUSY, 0);
     else
         ask->state = ASK_PROPOSED;
+}
+
+struct control_ask *requests_find(struct control *c, uint64_t serial)
+{
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++)
+        if (c->ask[i].state != ASK_FREE && c->ask[i].serial == serial)
+            return &c->ask[i];
+    return NULL;
 }
 
 void requests_proposed(struct control *c, const struct notice *notice)
@@ -89,9 +99,10 @@ void requests_proposed(struct control *c, const struct notice *notice)
         ask->term = notice->u.proposed.term;
         if (notice->u.proposed.refusal != RAFT_CHANGED &&
             notice->u.proposed.refusal != RAFT_REFUSED_NOT_LEADER)
-            finish(c, ask, CONTROL_UNCHANGED, (uint8_t)notice->u.proposed.refusal);
+            requests_finish(c, ask, CONTROL_UNCHANGED, (uint8_t)notice->u.proposed.refusal);
         else if (ask->index == 0)
-            finish(c, ask, c->seen.role == RAFT_LEADER ? CONTROL_BUSY : CONTROL_NOT_LEADER, 0);
+            requests_finish(c, ask, c->seen.role == RAFT_LEADER ? CONTROL_BUSY : CONTROL_NOT_LEADER,
+                            0);
         else
             ask->state = ASK_APPENDED;
         return;
@@ -105,9 +116,9 @@ void requests_applied(struct control *c, const struct entry *entry)
         if (ask->state != ASK_APPENDED || ask->index != entry->index)
             continue;
         if (ask->term == entry->term)
-            finish(c, ask, CONTROL_APPLIED, c->outcome.status);
+            requests_finish(c, ask, CONTROL_APPLIED, c->outcome.status);
         else
-            finish(c, ask, CONTROL_LOST, 0);
+            requests_finish(c, ask, CONTROL_LOST, 0);
     }
 }
 
@@ -122,8 +133,14 @@ uint32_t requests_turn(struct control *c)
         begin(c, ask, request);
         spsc_drop(&c->requests);
     }
-    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++)
-        if (c->ask[i].state != ASK_FREE && c->now_ns >= c->ask[i].deadline_ns)
-            finish(c, &c->ask[i], CONTROL_TIMED_OUT, 0);
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++) {
+        struct control_ask *ask = &c->ask[i];
+        if (ask->state >= ASK_HANDING_OVER)
+            leadership_follow(c, ask);
+        if (ask->state == ASK_READING && c->now_ns >= ask->deadline_ns)
+            requests_finish(c, ask, CONTROL_NO_QUORUM, 0);
+        else if (ask->state != ASK_FREE && c->now_ns >= ask->deadline_ns)
+            requests_finish(c, ask, CONTROL_TIMED_OUT, 0);
+    }
     return work;
 }

@@ -59,6 +59,7 @@ static void reply(struct control *c, const struct notice *notice,
         memcpy(body.name, session->name, sizeof(body.name));
     }
     command->principal = notice->u.keepalive.principal;
+    command->tag = c->seen.term; /* seq lets it go only while that term's lease holds (H19) */
     command->packet_kind = PACKET_SESSION;
     command->size = sizeof(body);
     memcpy(command->u.bytes, &body, sizeof(body));

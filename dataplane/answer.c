@@ -161,7 +161,9 @@ void answer_redirect(struct replica *r, uint32_t principal, uint64_t request, ui
     struct packet_redirect *body = send_body(&frame);
     memset(body, 0, sizeof(*body));
     body->request = request;
-    body->leader = r->raft.leader;
+    /* who was told to take over is the one to ask next */
+    bool told = raft_hands_over(&r->raft) && r->raft.transfer.state == RAFT_TRANSFER_TOLD;
+    body->leader = told ? r->raft.transfer.to : r->raft.leader;
     body->reason = reason;
     body->answers = answers;
     body->term = r->raft.term;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct notice *notice_begin(struct replica *r, enum notice_kind kind)
+struct notice *notice_begin(struct replica *r, enum notice_kind kind)
 {
     struct notice *notice = spsc_reserve(&r->notices);
     if (notice == NULL)
@@ -115,6 +115,10 @@ static void propose(struct replica *r, const struct command *command)
 static void answer(struct replica *r, const struct command *command)
 {
     struct port_frame frame;
+    if (command->tag != 0 && !leadership_lease(r, command->tag)) {
+        metric_add(&r->metrics.drop[DROP_LEASE_OVER], 1);
+        return;
+    }
     if (!send_begin(r, &frame))
         return;
     memcpy(send_body(&frame), command->u.bytes, command->size);
@@ -175,6 +179,12 @@ static void obey(struct replica *r, const struct command *command)
     case COMMAND_SPANS:
         spans(r, command->index);
         break;
+    case COMMAND_TRANSFER:
+        leadership_transfer(r, command->tag, (uint8_t)command->principal);
+        break;
+    case COMMAND_READ:
+        leadership_read(r, command->tag);
+        break;
     case COMMAND_STOP:
         replica_stop(r, (const char *)command->u.bytes);
         break;
@@ -191,5 +201,6 @@ uint32_t command_turn(struct replica *r)
         obey(r, command);
         spsc_drop(&r->commands);
     }
-    return work + step_propose(r);
+    work += step_propose(r);
+    return r->read_count > 0 ? work + leadership_turn(r) : work;
 }

@@ -1,9 +1,11 @@
 #include "dataplane/eal.h"
 
 #include "consensus/ensure.h"
+#include "dataplane/huge_pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -210,35 +212,9 @@ static void print_arguments(char line[EAL_LINE_MAX])
     }
 }
 
-static uint64_t read_number(const char *path)
-{
-    unsigned long long value = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%llu", &value) != 1)
-        value = 0;
-    fclose(file);
-    return value;
-}
-
-/* Pages of one size that a new mapping could have: some of the free ones are promised to mappings
- * whose owners have not touched them yet. */
-static uint64_t huge_free(uint32_t kilobytes)
-{
-    char path[96];
-    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/free_hugepages",
-             kilobytes);
-    uint64_t free = read_number(path);
-    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/resv_hugepages",
-             kilobytes);
-    uint64_t promised = read_number(path);
-    return free > promised ? free - promised : 0;
-}
-
 uint64_t eal_huge_free_mb(void)
 {
-    return huge_free(2048) * 2 + huge_free(1048576) * 1024;
+    return huge_pool_usable_mb("", HUGE_POOL_ALL_NODES);
 }
 
 /* 0, with *huge set; or a negative errno. */
@@ -361,10 +337,13 @@ void eal_thread_unregister(void)
  * the process with SIGBUS. MAP_FAILED: not to be had. */
 static void *map_huge(size_t room)
 {
-    if (room / HUGE_2M > read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"))
+    struct huge_pool pool;
+    huge_pool_read("", HUGE_POOL_ALL_NODES, HUGE_POOL_2M, &pool);
+    if (room / HUGE_2M > huge_pool_usable(&pool))
         return MAP_FAILED;
-    void *base =
-        mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    /* The size is named: a host's default may be 1 GiB. */
+    void *base = mmap(NULL, room, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (int)MAP_HUGE_2MB, -1, 0);
     if (base == MAP_FAILED || madvise(base, room, MADV_POPULATE_WRITE) == 0)
         return base;
     munmap(base, room);

@@ -38,6 +38,8 @@ static struct intake_slot *overlay(struct replica *r, const struct machine_sessi
  * (H8). */
 static bool room(struct replica *r, uint32_t size)
 {
+    if (raft_hands_over(&r->raft))
+        return false; /* 3.10: the next leader takes it */
     if (ring_room(r->ring, 1, size) == RING_ROOM)
         return true;
     if (!r->space_told) {

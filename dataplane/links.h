@@ -24,7 +24,15 @@ enum notice_kind {
     NOTICE_SPANS_ARE, /* answer to COMMAND_SPANS */
     NOTICE_DIGESTS,   /* what another replica tells of its state */
     NOTICE_MEMBERS,   /* the members as another replica knows them */
-    NOTICE_PROPOSED   /* answer to COMMAND_PROPOSE */
+    NOTICE_PROPOSED,  /* answer to COMMAND_PROPOSE */
+    NOTICE_TRANSFER,  /* answer to COMMAND_TRANSFER: begun or refused */
+    NOTICE_READ       /* answer to COMMAND_READ */
+};
+
+enum read_outcome {
+    READ_PROVEN, /* this replica led, index was committed and is applied, after the question */
+    READ_LOST,   /* it does not lead, or not any more */
+    READ_BUSY    /* too many wait */
 };
 
 /* Where a stretch of the committed, durable log lies on the drive. */
@@ -48,6 +56,16 @@ struct notice {
             uint32_t refusal;          /* enum raft_refusal; CONFIG with index 0 */
         } proposed;
         struct {
+            uint64_t tag;
+            uint64_t number; /* of the transfer that was begun */
+            uint8_t reason;  /* enum raft_transfer_reason: why none was */
+        } transfer;
+        struct {
+            uint64_t tag, index, term;
+            uint64_t now_ns; /* what is published of this moment shows what was read */
+            enum read_outcome outcome;
+        } read;
+        struct {
             uint32_t principal;
             struct packet_session_end body;
         } keepalive;
@@ -61,22 +79,24 @@ struct notice {
 
 /* --- control -> seq --- */
 enum command_kind {
-    COMMAND_SEND,    /* a handshake packet to send */
-    COMMAND_ANSWER,  /* a packet to seal and send to a principal: body in bytes */
-    COMMAND_INSTALL, /* an association */
-    COMMAND_FORGET,  /* a principal's associations */
-    COMMAND_PROPOSE, /* an entry: kind and body; leader only. ENTRY_CONFIG: a change of members,
-                        where the configuration of `index` is in force */
-    COMMAND_SPANS,   /* where do the entries from index on lie? */
-    COMMAND_STOP     /* a fault that must not be survived: text in bytes */
+    COMMAND_SEND,     /* a handshake packet to send */
+    COMMAND_ANSWER,   /* a packet to seal and send to a principal: body in bytes */
+    COMMAND_INSTALL,  /* an association */
+    COMMAND_FORGET,   /* a principal's associations */
+    COMMAND_PROPOSE,  /* an entry: kind and body; leader only. ENTRY_CONFIG: a change of members,
+                         where the configuration of `index` is in force */
+    COMMAND_SPANS,    /* where do the entries from index on lie? */
+    COMMAND_TRANSFER, /* hand the office to replica `principal`, 0: the most caught-up */
+    COMMAND_READ,     /* prove leadership */
+    COMMAND_STOP      /* a fault that must not be survived: text in bytes */
 };
 
 struct command {
     uint32_t kind;           /* enum command_kind */
     uint32_t size;           /* bytes in u.bytes */
     uint64_t index;          /* SPANS, PROPOSE */
-    uint64_t tag;            /* PROPOSE */
-    uint32_t principal;      /* ANSWER, FORGET */
+    uint64_t tag;            /* PROPOSE, TRANSFER, READ; ANSWER: the term whose lease it rests on */
+    uint32_t principal;      /* ANSWER, FORGET, TRANSFER */
     uint8_t entry_kind;      /* PROPOSE: enum entry_kind */
     uint8_t packet_kind;     /* ANSWER */
     struct frame_address to; /* SEND */

@@ -33,6 +33,8 @@ const char *drop_name(enum drop drop)
         return "number-gap";
     case DROP_IN_FLIGHT:
         return "in-flight";
+    case DROP_LEASE_OVER:
+        return "lease-over";
     case DROP_ANSWERS_FULL:
         return "answers-full";
     case DROP_COUNT:

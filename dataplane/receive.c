@@ -15,7 +15,7 @@ static void note_witness(struct replica *r, uint32_t id, uint64_t incarnation,
         return;
     if (msg->term > w->term)
         *w = (struct witness){.incarnation = incarnation, .term = msg->term};
-    if (msg->kind == RAFT_VOTE || msg->kind == RAFT_APPEND)
+    if (msg->kind == RAFT_VOTE || msg->kind == RAFT_APPEND || msg->kind == RAFT_TIMEOUT_NOW)
         w->vote = (uint8_t)id;
     else if (msg->kind == RAFT_VOTE_REPLY && msg->status == 1)
         w->vote = (uint8_t)r->id;
@@ -126,6 +126,7 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_APPEND_REPLY:
     case PACKET_CHAIN_ASK:
     case PACKET_CHAIN_TELL:
+    case PACKET_TIMEOUT_NOW:
         peer_message(r, from, kind, body, size);
         return;
     case PACKET_DIGESTS_TELL:

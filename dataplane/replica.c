@@ -213,6 +213,10 @@ static void fill_status(struct replica *r)
     s->noop_index = raft->noop_index;
     s->config = members_now(&r->members)->body;
     s->config_index = members_now(&r->members)->index;
+    s->transfer = raft->transfer;
+    s->drive_lag_ns = raft->role == RAFT_LEADER && s->durable_index < raft->quorum_index
+                          ? r->now_ns - raft->transfer.drive_moved_ns
+                          : 0;
     fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;

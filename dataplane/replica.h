@@ -35,8 +35,11 @@ enum {
     REPLICA_OUTBOX = 64,           /* frames gathered before they go to the port */
     REPLICA_MARK = 16,             /* the machine's digest is noted at its multiples, for control */
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
-    REPLICA_ANSWERS = 32           /* sessions answered in one turn */
+    REPLICA_ANSWERS = 32,          /* sessions answered in one turn */
+    REPLICA_READS = 16             /* reads that wait for proof */
 };
+
+#define REPLICA_READ_NS UINT64_C(5000000000) /* a read that was not proven is forgotten then */
 
 struct replica_options {
     uint32_t id;
@@ -81,6 +84,13 @@ struct catch_up {
     struct catch_up_page page[CATCH_UP_PAGES];
 };
 
+struct replica_read { /* a question that waits for proof of leadership */
+    uint64_t tag;
+    uint64_t until_ns;
+    bool begun;
+    struct raft_read raft;
+};
+
 struct outbox {
     uint32_t count;
     uint32_t reserved;
@@ -113,7 +123,9 @@ struct replica_status {
     /* The configuration in force at its log index, committed or not. */
     struct entry_config config;
     uint64_t config_index;
-    uint64_t noop_index;       /* leader: of this term's no-op */
+    uint64_t noop_index;   /* leader: of this term's no-op */
+    uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
+    struct raft_transfer transfer;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
     char day[KEEL_DAY_NAME_SIZE];
@@ -162,6 +174,9 @@ struct replica {
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
+
+    uint32_t read_count;
+    struct replica_read read[REPLICA_READS];
 
     uint64_t mark_index, mark_digest; /* as in the status */
     uint64_t noted_done;              /* index up to which window pages were given back */
@@ -226,6 +241,7 @@ void step_no_space(struct replica *r); /* intake or follower had no room: someth
  * index of the entry, 0 when refused. */
 uint64_t step_change(struct replica *r, const struct entry_config *wanted, uint64_t was,
                      enum raft_refusal *refusal);
+enum raft_transfer_reason step_transfer(struct replica *r, uint8_t to);
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
 /* Stamps and takes an entry of this leader whose head and body are framed at `entry`. */
 HOT void step_append(struct replica *r, struct entry *entry);
@@ -271,8 +287,17 @@ HOT void send_peer(void *replica, const struct raft_msg *msg); /* a gate_release
 HOT uint32_t send_flush(struct replica *r);
 HOT void send_frame(struct replica *r, struct port_frame *frame);
 
+/* leadership.c: transfers and reads. */
+void leadership_transfer(struct replica *r, uint64_t tag, uint8_t to);
+void leadership_read(struct replica *r, uint64_t tag);
+uint32_t leadership_turn(struct replica *r);
+/* May what rests on this replica's lease of that term still leave? (H19) */
+bool leadership_lease(const struct replica *r, uint64_t term);
+
 /* command.c: what control asks for. */
 uint32_t command_turn(struct replica *r);
+/* A record to fill and push; NULL (counted) when the link is full. */
+struct notice *notice_begin(struct replica *r, enum notice_kind kind);
 /* A handshake or keepalive goes to control; false (counted) when the link is full. */
 bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
 bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);

@@ -171,8 +171,12 @@ void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnati
     in.config_count = gather_configs(msg, entries, config);
     if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
-    if (msg->kind == RAFT_APPEND)
+    if (msg->kind == RAFT_APPEND) {
         in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
+        in.unable = msg->count == 0 && !ring_room_to_lead(r->ring);
+    }
+    if (msg->kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
+        step_no_space(r); /* H8: raft declines */
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, msg, entries);
 }
@@ -276,6 +280,14 @@ void step_no_space(struct replica *r)
     step_propose(r);
     struct raft_in in = {.event = RAFT_EV_NO_SPACE};
     step(r, &in, NULL, NULL);
+}
+
+enum raft_transfer_reason step_transfer(struct replica *r, uint8_t to)
+{
+    step_propose(r);
+    struct raft_in in = {.event = RAFT_EV_TRANSFER, .peer = to};
+    step(r, &in, NULL, NULL);
+    return r->raft.failed || r->stopped ? RAFT_TRANSFER_NOT_LEADER : r->out.refused;
 }
 
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes)

@@ -60,7 +60,13 @@ enum raft_msg_kind {
     RAFT_APPEND, /* count 0: heartbeat or probe */
     RAFT_APPEND_REPLY,
     RAFT_CHAIN_ASK, /* which log chain do you hold at (prev_index, prev_term)? (H6) */
-    RAFT_CHAIN_TELL
+    RAFT_CHAIN_TELL,
+    RAFT_TIMEOUT_NOW /* 3.10: campaign at once, this leader stands back */
+};
+
+enum raft_msg_flags {
+    RAFT_TOLD = 1,  /* VOTE: the leader of the term before asked for this campaign (3.10) */
+    RAFT_UNABLE = 2 /* APPEND_REPLY: short of room, would not lead now (H8) */
 };
 
 enum raft_append_status {
@@ -82,8 +88,9 @@ struct raft_msg {
     uint8_t status;      /* APPEND_REPLY: enum raft_append_status; *_REPLY: 1 granted, 0 not */
     uint32_t count;      /* APPEND: entries carried, all of term entry_term, from prev_index + 1 */
     uint64_t term;       /* PREVOTE: the term that would be campaigned for */
-    uint64_t prev_index; /* APPEND; VOTE and PREVOTE: the candidate's last index */
-    uint64_t prev_term;  /* APPEND; VOTE and PREVOTE: the candidate's last term */
+    uint64_t prev_index; /* APPEND; VOTE and PREVOTE: the candidate's last index; TIMEOUT_NOW: the
+                            leader's */
+    uint64_t prev_term;  /* APPEND; VOTE, PREVOTE and TIMEOUT_NOW: the last term */
     uint64_t prev_chain; /* APPEND: log chain at prev_index (filled in by the caller), 0 unknown;
                             APPEND_REPLY with RAFT_APPEND_CHAIN: the replier's own value;
                             CHAIN_ASK, CHAIN_TELL: the sender's own value */
@@ -96,6 +103,7 @@ struct raft_msg {
     uint64_t hint_term;  /* APPEND_REPLY CONFLICT: the term that stands at prev_index */
     uint64_t probe;      /* APPEND: number of exactly this copy, echoed in its reply (H21) */
     uint64_t quorum_age_ns; /* APPEND: age of the leader's last quorum acknowledgement (H22) */
+    uint64_t flags;         /* enum raft_msg_flags */
 };
 
 enum raft_event {
@@ -110,7 +118,9 @@ enum raft_event {
                          something that waits until the next PROPOSE or commit (H8). A replica that
                          is no leader repeats it while it is short: it does not campaign within
                          twice the minimum election timeout of the last one */
-    RAFT_EV_FAILED    /* a write failed: stop voting and acknowledging for good */
+    RAFT_EV_FAILED,   /* a write failed: stop voting and acknowledging for good */
+    RAFT_EV_TRANSFER  /* hand the office to `peer`, 0: to the most caught-up voter; out->refused
+                         says why not */
 };
 
 struct raft_in {
@@ -121,13 +131,14 @@ struct raft_in {
     uint64_t chain_mine; /* RECV of APPEND, CHAIN_ASK: own log chain at msg.prev_index, 0 unknown */
     uint64_t incarnation; /* RECV: of the sender */
     bool space;           /* RECV of APPEND: ring and window have room for its entries */
+    bool unable;          /* RECV of a heartbeat: no room for a leader's start (H8) */
     /* CONFIG: the one that is wanted. RECV of APPEND: those among its entries, in order; index is
      * the entry's. */
     const struct raft_config *config;
     uint32_t config_count;
     uint32_t count;     /* PROPOSE */
     uint64_t lsn;       /* DURABLE */
-    uint8_t peer;       /* SENT */
+    uint8_t peer;       /* SENT, TRANSFER */
     uint64_t index;     /* SENT: last index sent; first - 1 if nothing could be sent now */
     uint32_t bytes;     /* SENT */
     uint64_t prev_term; /* reserved, 0 */
@@ -138,6 +149,76 @@ struct raft_in {
 struct raft_send {
     uint64_t lsn;
     struct raft_msg msg;
+};
+
+enum raft_transfer_state {
+    RAFT_TRANSFER_NONE,
+    RAFT_TRANSFER_WAITING, /* for the target to hold the whole log; no proposals meanwhile */
+    RAFT_TRANSFER_TOLD,    /* the word is out: no lease any more in this term (H19) */
+    RAFT_TRANSFER_DONE,    /* the target leads */
+    RAFT_TRANSFER_GIVEN_UP
+};
+
+enum raft_transfer_reason {
+    RAFT_TRANSFER_TAKEN, /* no reason to the contrary */
+    /* refused at once, nothing has changed */
+    RAFT_TRANSFER_NOT_LEADER,
+    RAFT_TRANSFER_SELF,      /* it leads already */
+    RAFT_TRANSFER_UNDER_WAY, /* another one is */
+    RAFT_TRANSFER_UNKNOWN,   /* no member of that id */
+    RAFT_TRANSFER_LEARNER,   /* no voter */
+    RAFT_TRANSFER_LEAVING,   /* no voter of the configuration that is to come */
+    RAFT_TRANSFER_SILENT,    /* not heard within the election timeout */
+    RAFT_TRANSFER_BEHIND,    /* lacks more than RAFT_TRANSFER_BEHIND_MAX entries */
+    RAFT_TRANSFER_UNABLE,    /* short of room (H8) */
+    RAFT_TRANSFER_NOBODY,    /* no voter is fit */
+    /* given up */
+    RAFT_TRANSFER_LATE,        /* not caught up in time: nothing was said, this leader goes on */
+    RAFT_TRANSFER_NOT_TAKEN,   /* told and not elected in time: this leader stepped down (H19) */
+    RAFT_TRANSFER_OFFICE_LOST, /* this leader was deposed meanwhile */
+    RAFT_TRANSFER_REASONS
+};
+
+enum {
+    /* Log entries that a target may lack: it has one election timeout to get them. */
+    RAFT_TRANSFER_BEHIND_MAX = 4096,
+    /* The own drive lags when a quorum's are ahead of it by more entries than this, or ahead of it
+     * at all while it does not move, for as long as the patience: stall_ns, at least so many
+     * heartbeats. */
+    RAFT_DRIVE_LAG_MAX = 1024,
+    RAFT_DRIVE_PATIENCE_HEARTBEATS = 4,
+    /* A drive hands no office over within so many minimum election timeouts, or the other bound, of
+     * winning it; twice as long each time that it does, up to 2^RAFT_DRIVE_RESTS_MAX times: slow
+     * drives everywhere must not pass the office round for ever, and each new term gives every
+     * session its time to live anew. */
+    RAFT_DRIVE_REST_ELECTIONS = 10,
+    RAFT_DRIVE_REST_MS = 1000,
+    RAFT_DRIVE_RESTS_MAX = 6
+};
+
+/* Transfer of leadership, at the leader that hands over (raft_transfer.c); times as now_ns. */
+struct raft_transfer {
+    uint64_t number;         /* of the newest, from 1; counts since the start */
+    uint64_t term;           /* in which it began */
+    uint64_t until_ns;       /* its deadline */
+    uint64_t say_at_ns;      /* the word goes out again */
+    uint64_t done, given_up; /* since the start; one that was given up may yet be done */
+    uint64_t by_drive;       /* begun because the own drive lags */
+    uint64_t told_term;      /* as a target: the term that it was told to campaign for */
+    uint64_t drive_index;    /* own durable index at the last tick ... */
+    uint64_t drive_moved_ns; /* ... which last rose, or was all there is */
+    uint64_t drive_level_ns; /* the own drive was last within RAFT_DRIVE_LAG_MAX of a quorum's */
+    uint64_t ticked_ns;      /* the last tick as leader */
+    uint32_t unable;         /* mask: peers that say they would not lead (H8) */
+    uint8_t to;              /* the newest's target */
+    uint8_t state;           /* enum raft_transfer_state */
+    uint8_t reason;          /* enum raft_transfer_reason */
+    uint8_t open;            /* 1: what becomes of it is not settled yet */
+    uint8_t lease_ended;     /* leader: 1 from the first word on, to the end of the term (H19) */
+    uint8_t drive_tried;     /* leader: 1 once the drive's lag has begun one in this term */
+    uint8_t drive_rests;     /* doublings of the rest */
+    uint8_t short_of_room;   /* follower: 1: it would not lead, as of the last heartbeat (H8) */
+    uint8_t reserved[4];
 };
 
 enum raft_stop {
@@ -190,6 +271,7 @@ struct raft_out {
     bool elected;    /* became leader in this step */
     bool deposed;    /* was leader before this step and is not now */
     enum raft_stop stop;
+    enum raft_transfer_reason refused; /* TRANSFER: RAFT_TRANSFER_TAKEN, or why nothing was begun */
 };
 
 struct raft_flight {
@@ -268,6 +350,7 @@ struct raft {
     uint64_t dispute_chain;   /* the leader's value */
     uint32_t dispute_against; /* mask: voters that hold the leader's value */
     uint32_t reserved_2;
+    struct raft_transfer transfer;
     struct raft_peer peer[RAFT_ID_MAX + 1];
 };
 
@@ -321,6 +404,33 @@ uint64_t raft_durable_index(const struct raft *raft);
  * sending of the newest probe that a quorum echoed, at a follower what the leader said plus own
  * time since. UINT64_MAX: never. */
 uint64_t raft_quorum_age_ns(const struct raft *raft, uint64_t now_ns);
+
+/* Is this a leader that is handing over? Then it takes no proposals. */
+static inline bool raft_hands_over(const struct raft *raft)
+{
+    return raft->role == RAFT_LEADER && (raft->transfer.state == RAFT_TRANSFER_WAITING ||
+                                         raft->transfer.state == RAFT_TRANSFER_TOLD);
+}
+
+/* A question whose answer needs proof of leadership after it was asked (6.4). */
+struct raft_read {
+    uint64_t term;
+    uint64_t index; /* the answer must have been applied up to here */
+    uint64_t probe; /* proof is a quorum's echo of copies from this number on */
+};
+
+enum raft_read_state {
+    RAFT_READ_WAITS,
+    RAFT_READ_PROVEN, /* this replica led, and index was the newest commit, after the question */
+    RAFT_READ_LOST    /* the term is over: ask the next leader */
+};
+
+/* Begins a read: false unless this is a leader that has committed an entry of its own term (6.4,
+ * pitfall 7). Makes the next heartbeat due within a quarter of its interval. */
+bool raft_read_begin(struct raft *raft, struct raft_read *read);
+
+/* What became of it, at any later time. Nothing is kept here of reads: any number may wait. */
+enum raft_read_state raft_read_state(const struct raft *raft, const struct raft_read *read);
 
 /* When the next TICK is due at the latest; UINT64_MAX: a failed or stopped replica waits for none.
  */

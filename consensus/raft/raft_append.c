@@ -154,6 +154,9 @@ HOT void raft_recv_append(struct raft *raft, const struct raft_in *in, struct ra
     }
     struct raft_msg *reply = raft_emit(raft, out, raft->hard_lsn, RAFT_APPEND_REPLY, msg->from);
     reply->probe = msg->probe;
+    if (msg->count == 0 || status == RAFT_APPEND_NO_SPACE) /* not with each packet of a stream */
+        raft->transfer.short_of_room = in->unable || !raft_has_room_to_lead(raft);
+    reply->flags = raft->transfer.short_of_room ? RAFT_UNABLE : 0;
     if (status != RAFT_APPEND_OK) {
         reply_refusal(raft, in, reply, status);
         if (status == RAFT_APPEND_CHAIN)

@@ -219,7 +219,7 @@ static enum raft_refusal refuse(const struct raft *raft, const struct raft_in *i
     if (raft->commit < raft->noop_index)
         return RAFT_REFUSED_UNSETTLED;
     /* 4.1: no change before the last one is committed. */
-    if (now->index > raft->commit || now->voters_new != 0)
+    if (now->index > raft->commit || now->voters_new != 0 || raft_hands_over(raft))
         return RAFT_REFUSED_PENDING;
     if (wanted->index != now->index)
         return RAFT_REFUSED_OUTDATED;
@@ -268,16 +268,19 @@ static void complete(struct raft *raft, struct raft_out *out)
 
 void raft_tick_config(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
-    if (raft->config.index > raft->commit || raft->commit < raft->noop_index)
+    if (raft->config.index > raft->commit || raft->commit < raft->noop_index ||
+        raft_hands_over(raft))
         return;
     if (raft->config.voters_new != 0) {
         if (in->space && raft_log_has_room(&raft->log, raft->term, raft->commit))
             complete(raft, out);
         return;
     }
-    /* 4.2.2: a leader that is not in the new configuration steps down once that is committed. */
+    /* 4.2.2: a leader that is not in the new configuration steps down once that is committed; it
+     * hands its office over first, so that nobody has to wait for a timeout. */
     if (!raft_is_voter(raft)) {
-        raft_become_follower(raft, in, out, raft->term);
+        if (raft->transfer.term == raft->term || !raft_transfer_away(raft))
+            raft_become_follower(raft, in, out, raft->term);
         return;
     }
     if (raft->leaving == 0)

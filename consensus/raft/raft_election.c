@@ -33,10 +33,14 @@ static bool has_own_vote(const struct raft *raft, const struct raft_in *in)
 
 /* Own entries waiting for space, an own term that is not durable yet, or a full run list: another
  * replica would lead better (H8: who is short of space does not campaign until that ends). */
-static bool may_campaign(const struct raft *raft)
+bool raft_may_campaign(const struct raft *raft)
 {
-    if (!raft_may_vote(raft) || raft->durable_lsn < raft->hard_lsn)
-        return false;
+    return raft_may_vote(raft) && raft->durable_lsn >= raft->hard_lsn &&
+           raft_has_room_to_lead(raft);
+}
+
+HOT bool raft_has_room_to_lead(const struct raft *raft)
+{
     if (raft->no_space_ns != 0 &&
         raft->now_ns - raft->no_space_ns < 2 * raft->options.election_min_ns)
         return false;
@@ -53,13 +57,15 @@ static void solicit(struct raft *raft, struct raft_out *out, uint32_t to, enum r
         msg->term = term;
         msg->prev_index = raft->log.last;
         msg->prev_term = raft_log_last_term(&raft->log);
+        if (kind == RAFT_VOTE && term == raft->transfer.told_term)
+            msg->flags = RAFT_TOLD;
     }
     raft->heartbeat_at_ns = raft->now_ns + raft->options.heartbeat_ns;
 }
 
 /* 3.4: to begin an election, the term grows by one and the candidate votes for itself. Its own vote
  * counts, like any other, only once it is durable. */
-static void campaign(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     raft->role = RAFT_CANDIDATE;
     raft->granted = 0;
@@ -82,7 +88,7 @@ static void precampaign(struct raft *raft, const struct raft_in *in, struct raft
     raft->leader = 0;
     raft_reset_timeout(raft, in);
     if (quorum_has(&raft->config, raft->granted))
-        campaign(raft, in, out);
+        raft_campaign(raft, in, out);
     else
         solicit(raft, out, raft_voters(raft) & ~raft->granted, RAFT_PREVOTE);
 }
@@ -90,7 +96,7 @@ static void precampaign(struct raft *raft, const struct raft_in *in, struct raft
 void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     if (raft->now_ns >= raft->timeout_at_ns) {
-        if (may_campaign(raft)) {
+        if (raft_may_campaign(raft)) {
             precampaign(raft, in, out);
             return;
         }
@@ -139,15 +145,17 @@ void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct
         return;
     /* 9.6: only who learns that a majority would vote for it raises its term. */
     raft->granted |= raft_bit(msg->from);
-    if (quorum_has(&raft->config, raft->granted) && may_campaign(raft))
-        campaign(raft, in, out);
+    if (quorum_has(&raft->config, raft->granted) && raft_may_campaign(raft))
+        raft_campaign(raft, in, out);
 }
 
 void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
     if (msg->term >= raft->term) {
-        if (sticky(raft)) /* 4.2.3: the request is ignored: no vote, no new term, no answer */
+        /* 4.2.3: the request is ignored: no vote, no new term, no answer. But 3.10: a leader that
+         * stands back has ended its lease, and asked for this very campaign (H19). */
+        if (sticky(raft) && (msg->flags & RAFT_TOLD) == 0)
             return;
         if (msg->term > raft->term)
             raft_become_follower(raft, in, out, msg->term);

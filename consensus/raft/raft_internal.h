@@ -88,6 +88,39 @@ void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct ra
 /* A candidate's own vote counts from here on, if it is durable. */
 void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 
+/* Whether this replica has room to lead: H8, and terms that its log can still tell apart. */
+bool raft_has_room_to_lead(const struct raft *raft);
+
+/* A voter with room to lead whose own term is durable. */
+bool raft_may_campaign(const struct raft *raft);
+
+/* Raises the term and asks for votes, without asking first whether it could win. */
+void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+
+/* --- raft_transfer.c --- */
+void raft_transfer(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+void raft_recv_timeout_now(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+
+/* A new term as leader begins: what belongs to the last one is forgotten. */
+/* Begins one to the most caught-up voter, if one is fit: a leader that is no voter any more. */
+bool raft_transfer_away(struct raft *raft);
+void raft_transfer_elected(struct raft *raft);
+
+/* A tick at a leader: does its own drive lag? */
+void raft_watch_drive(struct raft *raft);
+
+/* The end of a step, while raft->transfer.open: what it means for the transfer. */
+void raft_watch_transfer(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+
+/* A peer's newest answer says whether it would lead. */
+static inline void raft_note_able(struct raft *raft, const struct raft_msg *msg)
+{
+    bool said = (msg->flags & RAFT_UNABLE) != 0;
+    bool known = (raft->transfer.unable & raft_bit(msg->from)) != 0;
+    if (said != known && msg->probe >= raft->peer[msg->from].probe_echoed)
+        raft->transfer.unable ^= raft_bit(msg->from);
+}
+
 /* --- raft_append.c: follower --- */
 void raft_recv_append(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 

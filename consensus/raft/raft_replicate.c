@@ -89,6 +89,7 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
     raft->leaving = 0;
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
         raft_peer_begin(raft, id);
+    raft_transfer_elected(raft);
     raft_append(raft, out, raft->term, 1);
     raft->noop_index = raft->log.last;
     out->noop = true;
@@ -153,6 +154,7 @@ void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_o
     raft_tick_config(raft, in, out);
     if (raft->role != RAFT_LEADER)
         return;
+    raft_watch_drive(raft);
     if (!waits(raft))
         raft->progress_ns = raft->now_ns;
     bool beat = raft->now_ns >= raft->heartbeat_at_ns;
@@ -357,6 +359,7 @@ HOT void raft_recv_append_reply(struct raft *raft, const struct raft_in *in, str
         return;
     struct raft_peer *peer = &raft->peer[msg->from];
     note_echo(raft, peer, msg->probe);
+    raft_note_able(raft, msg);
     if (msg->status == RAFT_APPEND_OK)
         acknowledged(raft, msg, peer);
     else if (msg->probe >= peer->rewound) /* one rewind for each window: older refusals are stale */

@@ -10,7 +10,8 @@ _Static_assert(sizeof(struct raft_run) == 16, "no padding: a fingerprint hashes 
 _Static_assert(sizeof(struct raft_log) == 32 + 16 * RAFT_RUNS_MAX, "no padding in the log");
 _Static_assert(sizeof(struct raft_config) == 24 + 8 * (RAFT_ID_MAX + 1), "no padding there");
 _Static_assert(sizeof(struct raft_peer) == 80 + 16 * RAFT_FLIGHTS_MAX, "no padding in a peer");
-_Static_assert(sizeof(struct raft_msg) == 8 + 11 * 8, "no padding in a message");
+_Static_assert(sizeof(struct raft_msg) == 8 + 12 * 8, "no padding in a message");
+_Static_assert(sizeof(struct raft_transfer) == 13 * 8 + 8, "no padding in a transfer");
 _Static_assert((RAFT_PROBES_KEPT & (RAFT_PROBES_KEPT - 1)) == 0, "probe numbers are masked");
 _Static_assert(RAFT_PROBES_KEPT > RAFT_ID_MAX * RAFT_FLIGHTS_MAX, "every flight's probe is kept");
 _Static_assert(RAFT_SENDS_MAX >= 2 * RAFT_ID_MAX, "a broadcast and a reply fit one step");
@@ -169,6 +170,7 @@ HOT static bool may_speak(const struct raft *raft, const struct raft_in *in)
     case RAFT_PREVOTE:
     case RAFT_VOTE:
     case RAFT_APPEND:
+    case RAFT_TIMEOUT_NOW: /* from whom it hears as its leader, or it is nothing */
         return true;
     case RAFT_PREVOTE_REPLY:
     case RAFT_VOTE_REPLY:
@@ -229,6 +231,9 @@ HOT static void recv(struct raft *raft, const struct raft_in *in, struct raft_ou
     case RAFT_CHAIN_TELL:
         raft_recv_chain_tell(raft, in, out);
         break;
+    case RAFT_TIMEOUT_NOW:
+        raft_recv_timeout_now(raft, in, out);
+        break;
     }
 }
 
@@ -271,6 +276,7 @@ HOT static void reset(struct raft_out *out)
     out->elected = false;
     out->deposed = false;
     out->stop = RAFT_RUN;
+    out->refused = RAFT_TRANSFER_TAKEN;
 }
 
 HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -309,7 +315,12 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
     case RAFT_EV_FAILED:
         fail(raft, in, out);
         break;
+    case RAFT_EV_TRANSFER:
+        raft_transfer(raft, in, out);
+        break;
     }
+    if (raft->transfer.open)
+        raft_watch_transfer(raft, in, out);
     out->commit = raft->commit;
 }
 

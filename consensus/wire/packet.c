@@ -61,7 +61,8 @@ static bool append_reply_decode(const void *body, size_t size, struct raft_msg *
     if (size != sizeof(r))
         return false;
     memcpy(&r, body, sizeof(r));
-    if (r.status > RAFT_APPEND_NO_SPACE || memcmp(r.reserved, zeros, sizeof(r.reserved)) != 0)
+    if (r.status > RAFT_APPEND_NO_SPACE || r.unable > 1 ||
+        memcmp(r.reserved, zeros, sizeof(r.reserved)) != 0)
         return false;
     msg->kind = RAFT_APPEND_REPLY;
     msg->status = r.status;
@@ -72,25 +73,26 @@ static bool append_reply_decode(const void *body, size_t size, struct raft_msg *
     msg->hint_index = r.hint_index;
     msg->hint_term = r.hint_term;
     msg->probe = r.probe;
+    msg->flags = r.unable != 0 ? RAFT_UNABLE : 0;
     return true;
 }
 
 static bool vote_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg)
 {
-    static const uint8_t raft_kind[] = {RAFT_PREVOTE, RAFT_PREVOTE_REPLY, RAFT_VOTE,
-                                        RAFT_VOTE_REPLY};
     bool reply = kind == PACKET_PREVOTE_REPLY || kind == PACKET_VOTE_REPLY;
     struct packet_vote v;
     if (size != sizeof(v))
         return false;
     memcpy(&v, body, sizeof(v));
-    if (v.granted > (reply ? 1 : 0) || memcmp(v.reserved, zeros, sizeof(v.reserved)) != 0)
+    if (v.granted > (reply ? 1 : 0) || v.told > (kind == PACKET_VOTE ? 1 : 0) ||
+        memcmp(v.reserved, zeros, sizeof(v.reserved)) != 0)
         return false;
-    msg->kind = raft_kind[kind - PACKET_PREVOTE];
+    msg->kind = (uint8_t)(kind - PACKET_PREVOTE + RAFT_PREVOTE);
     msg->status = v.granted;
     msg->term = v.term;
     msg->prev_index = v.last_index;
     msg->prev_term = v.last_term;
+    msg->flags = v.told != 0 ? RAFT_TOLD : 0;
     return true;
 }
 
@@ -120,7 +122,7 @@ bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft
         return append_decode(body, size, msg, entries, entries_size);
     if (kind == PACKET_APPEND_REPLY)
         return append_reply_decode(body, size, msg);
-    if (kind >= PACKET_PREVOTE && kind <= PACKET_VOTE_REPLY)
+    if ((kind >= PACKET_PREVOTE && kind <= PACKET_VOTE_REPLY) || kind == PACKET_TIMEOUT_NOW)
         return vote_decode(kind, body, size, msg);
     if (kind == PACKET_CHAIN_ASK || kind == PACKET_CHAIN_TELL)
         return chain_decode(kind, body, size, msg);
@@ -165,6 +167,7 @@ static size_t append_reply_encode(const struct raft_msg *msg, void *body)
         .chain = msg->prev_chain,
         .probe = msg->probe,
         .status = msg->status,
+        .unable = (msg->flags & RAFT_UNABLE) != 0,
     };
     memcpy(body, &r, sizeof(r));
     return sizeof(r);
@@ -177,6 +180,7 @@ static size_t vote_encode(const struct raft_msg *msg, void *body)
         .last_index = msg->prev_index,
         .last_term = msg->prev_term,
         .granted = msg->status,
+        .told = (msg->flags & RAFT_TOLD) != 0,
     };
     memcpy(body, &v, sizeof(v));
     return sizeof(v);
@@ -195,7 +199,7 @@ static size_t chain_encode(const struct raft_msg *msg, void *body)
 size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                           uint8_t *kind)
 {
-    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_CHAIN_TELL);
+    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_TIMEOUT_NOW);
     ENSURE(msg->kind == RAFT_APPEND || entries_size == 0);
     *kind = (uint8_t)(PACKET_PREVOTE + msg->kind - RAFT_PREVOTE);
     if (msg->kind == RAFT_APPEND)
@@ -206,7 +210,7 @@ size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void 
         return chain_encode(msg, body);
     return vote_encode(msg, body);
 }
-_Static_assert(PACKET_CHAIN_TELL - PACKET_PREVOTE == RAFT_CHAIN_TELL - RAFT_PREVOTE,
+_Static_assert(PACKET_TIMEOUT_NOW - PACKET_PREVOTE == RAFT_TIMEOUT_NOW - RAFT_PREVOTE,
                "packet kinds follow the order of raft_msg_kind");
 
 bool packet_submit_check(const void *body, size_t size)

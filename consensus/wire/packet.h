@@ -33,6 +33,7 @@ enum packet_kind {
     PACKET_APPEND_REPLY = 21,
     PACKET_CHAIN_ASK = 22,
     PACKET_CHAIN_TELL = 23,
+    PACKET_TIMEOUT_NOW = 24,
     PACKET_DIGESTS_TELL = 28,
     PACKET_MEMBERS_TELL = 31,
     /* client to replica */
@@ -60,7 +61,7 @@ struct packet { /* 32 bytes */
 };
 _Static_assert(sizeof(struct packet) == KEEL_PACKET_HEAD_SIZE, "packet head");
 
-/* --- replica to replica: bodies of PREVOTE .. CHAIN_TELL -------------------------------------- */
+/* --- replica to replica: bodies of PREVOTE .. TIMEOUT_NOW ------------------------------------- */
 
 struct packet_append { /* 64 bytes, then `bytes` bytes of entries */
     uint64_t term;
@@ -85,16 +86,18 @@ struct packet_append_reply { /* 64 bytes */
     uint64_t chain;
     uint64_t probe;
     uint8_t status; /* enum raft_append_status */
-    uint8_t reserved[7];
+    uint8_t unable; /* 1: the sender would not lead now (H8) */
+    uint8_t reserved[6];
 };
 _Static_assert(sizeof(struct packet_append_reply) == 64, "append reply");
 
-struct packet_vote { /* 32 bytes: the four kinds of vote messages */
+struct packet_vote { /* 32 bytes: the four kinds of vote messages, TIMEOUT_NOW */
     uint64_t term;
     uint64_t last_index;
     uint64_t last_term;
-    uint8_t granted;
-    uint8_t reserved[7];
+    uint8_t granted; /* replies only */
+    uint8_t told;    /* VOTE only: 1: the term's last leader asked for this campaign */
+    uint8_t reserved[6];
 };
 _Static_assert(sizeof(struct packet_vote) == 32, "vote");
 

@@ -20,6 +20,7 @@ import storm_device  # noqa: E402
 import storm_input  # noqa: E402
 import storm_member  # noqa: E402
 import storm_pages  # noqa: E402
+import storm_transfer  # noqa: E402
 
 COUNT = 60000         # messages of each gateway
 RATE = 350            # a second, while the storm lasts
@@ -187,6 +188,7 @@ PARTS = {
     'input': storm_input.part_input,
     'usage': storm_admin.part_usage,
     'admin': storm_admin.part_admin,
+    'transfer': storm_transfer.part_transfer,
 }
 
 

@@ -9,6 +9,7 @@
  * in tests/scenarios/raft/README.md.
  */
 #include "consensus/ensure.h"
+#include "tests/scenarios/handover.h"
 #include "tests/unit/raft/raft_judge.h"
 #include "tests/unit/raft/raft_world.h"
 
@@ -30,6 +31,7 @@ struct runner {
     struct world *world;
     FILE *out; /* the block's output */
     bool started;
+    struct handover_read read[HANDOVER_READS_MAX];
     char words[WORDS_MAX][64];
     uint32_t count;
 };
@@ -60,9 +62,9 @@ static uint8_t node_id(struct runner *r, uint32_t word)
 /* Words [word] and [word + 1] are FROM and TO (or *), [word + 2] perhaps the kind of message. */
 static bool matches(const struct runner *r, const struct raft_msg *msg, uint32_t word)
 {
-    static const char *const kinds[] = {"",      "prevote",    "prevote-reply",
-                                        "vote",  "vote-reply", "append",
-                                        "reply", "chain-ask",  "chain-tell"};
+    static const char *const kinds[] = {"",           "prevote",    "prevote-reply", "vote",
+                                        "vote-reply", "append",     "reply",         "chain-ask",
+                                        "chain-tell", "timeout-now"};
     if (!word_is(r, word, "*") && strtoul(r->words[word], NULL, 10) != msg->from)
         return false;
     if (!word_is(r, word + 1, "*") && strtoul(r->words[word + 1], NULL, 10) != msg->to)
@@ -206,18 +208,19 @@ static void hard(struct runner *r)
     node->disk_lsn++;
 }
 
-/* inject FROM TO vote TERM LAST LAST-TERM: a vote from somewhere in the past or in a bad mind. */
+/* inject FROM TO vote|told|timeout-now TERM LAST LAST-TERM: from the past or a bad mind. */
 static void inject(struct runner *r)
 {
     ENSURE(r->world->bag_count < WORLD_BAG_MAX);
-    r->world->bag[r->world->bag_count++] =
-        (struct world_packet){.incarnation = r->world->node[node_id(r, 1)].incarnation,
-                              .msg = {.kind = RAFT_VOTE,
-                                      .from = node_id(r, 1),
-                                      .to = node_id(r, 2),
-                                      .term = number(r, 4),
-                                      .prev_index = number(r, 5),
-                                      .prev_term = number(r, 6)}};
+    r->world->bag[r->world->bag_count++] = (struct world_packet){
+        .incarnation = r->world->node[node_id(r, 1)].incarnation,
+        .msg = {.kind = word_is(r, 3, "timeout-now") ? RAFT_TIMEOUT_NOW : RAFT_VOTE,
+                .flags = word_is(r, 3, "told") ? RAFT_TOLD : 0,
+                .from = node_id(r, 1),
+                .to = node_id(r, 2),
+                .term = number(r, 4),
+                .prev_index = number(r, 5),
+                .prev_term = number(r, 6)}};
 }
 
 static void print_log(struct runner *r, uint8_t id)
@@ -392,6 +395,10 @@ static void act_on_node(struct runner *r)
             world_durable(world, id, node->raft.next_lsn - 1);
     } else if (word_is(r, 0, "durable")) {
         world_durable(world, id, r->count > 2 ? number(r, 2) : node->raft.next_lsn - 1);
+    } else if (word_is(r, 0, "transfer")) {
+        handover_transfer(r->out, world, id, r->count > 2 ? (uint8_t)number(r, 2) : 0);
+    } else if (word_is(r, 0, "read")) {
+        handover_read(r->out, world, &r->read[number(r, 2) % HANDOVER_READS_MAX], id);
     } else if (word_is(r, 0, "fail")) {
         world_fail(world, id);
     } else if (word_is(r, 0, "no-space")) {
@@ -431,6 +438,10 @@ static bool print_command(struct runner *r)
         print_bag(r);
     else if (word_is(r, 0, "age"))
         print_age(r);
+    else if (word_is(r, 0, "handover"))
+        handover_show(r->out, &r->world->node[node_id(r, 1)]);
+    else if (word_is(r, 0, "proof"))
+        handover_proof(r->out, r->world, &r->read[number(r, 1) % HANDOVER_READS_MAX]);
     else
         return false;
     return true;

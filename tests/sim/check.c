@@ -256,6 +256,7 @@ static void check_leader(struct world *world, struct node *node)
         world_fail(world, "two leaders in term %lu: %u and %u", (unsigned long)raft->term, *known,
                    node->id);
     *known = (uint8_t)node->id;
+    check_lead_elected(world, node);
     /* Leader completeness (figure 3.2): a new leader holds all that was committed in earlier terms.
      * (Who was paused may learn late that it had won an old term.) */
     uint64_t index = c->committed;

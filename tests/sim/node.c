@@ -13,7 +13,8 @@ enum {
     NODE_CONTROL_NS = 1000000,
     NODE_LOOK_NS = 100000000,
     NODE_CHECKPOINT_MS = 200,
-    NODE_CHECKPOINT_BLOCKS = 128
+    NODE_CHECKPOINT_BLOCKS = 128,
+    NODE_READS = CONTROL_REQUESTS
 };
 
 struct sim_process {
@@ -22,6 +23,10 @@ struct sim_process {
     struct keyring *keys;
     uint64_t control_at_ns;
     bool ready;
+    struct {
+        uint64_t tag, asked;
+    } read[NODE_READS]; /* by tag, the newest */
+    uint64_t read_tag;
 };
 
 /* Root keys are a function of the seed: everybody's file agrees. */
@@ -166,6 +171,7 @@ void node_start(struct world *world, struct node *node)
     node->checked_commit = node->replica->raft.commit;
     node->checked_applied = node->checked_control = 0;
     node->led_term = 0;
+    node->seen_done = node->seen_given_up = node->seen_by_drive = 0;
     export_start(world, node->id, true);
     node_wake(world, node, world->now_ns);
 }
@@ -199,6 +205,29 @@ void node_wake(struct world *world, struct node *node, uint64_t at_ns)
     world_event(world, at_ns, EVENT_TURN, node->id, 0);
 }
 
+/* The answers of reads are checked, the others' effects are seen elsewhere. */
+static void take_replies(struct world *world, struct node *node)
+{
+    struct sim_process *p = node->process;
+    struct control_reply reply;
+    while (control_answer(p->startup.control, &reply)) { /* at most CONTROL_REQUESTS */
+        uint32_t place = (uint32_t)(reply.tag % NODE_READS);
+        if (reply.tag != 0 && p->read[place].tag == reply.tag && reply.result == CONTROL_APPLIED)
+            check_lead_read(world, node, p->read[place].asked, reply.index);
+    }
+}
+
+static void note_transfers(struct world *world, struct node *node)
+{
+    const struct raft_transfer *t = &node->replica->raft.transfer;
+    world->transfers_done += t->done - node->seen_done;
+    world->transfers_given_up += t->given_up - node->seen_given_up;
+    world->transfers_by_drive += t->by_drive - node->seen_by_drive;
+    node->seen_done = t->done;
+    node->seen_given_up = t->given_up;
+    node->seen_by_drive = t->by_drive;
+}
+
 static uint32_t roles(struct world *world, struct node *node)
 {
     struct sim_process *p = node->process;
@@ -206,11 +235,13 @@ static uint32_t roles(struct world *world, struct node *node)
     uint64_t now = clock_now_ns(node->clock);
     uint32_t work = loop_turn(r);
     check_turn(world, node);
+    note_transfers(world, node);
     work += ring_disk_turn(r->ring);
     work += feed_turn(r->feed, now);
     work += ring_aux_turn(r->ring);
     if (now >= p->control_at_ns || spsc_room(&r->notices) < LINK_CONTROL_NOTICES) {
         work += control_turn(p->startup.control, now);
+        take_replies(world, node);
         p->control_at_ns = now + NODE_CONTROL_NS;
         check_control(world, node, control_machine(p->startup.control));
     }
@@ -219,13 +250,26 @@ static uint32_t roles(struct world *world, struct node *node)
 
 void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size)
 {
-    struct control *control = node->process->startup.control;
-    struct control_reply reply;
-    struct control_request request = {.tag = 1, .entry_kind = kind, .size = size};
-    while (control_answer(control, &reply)) { /* at most CONTROL_REQUESTS */
-    }
+    struct control_request request = {.entry_kind = kind, .size = size};
     memcpy(request.body, body, size);
-    control_ask(control, &request);
+    control_ask(node->process->startup.control, &request);
+}
+
+void node_transfer(struct node *node, uint8_t to)
+{
+    struct control_request request = {.kind = CONTROL_TRANSFER, .to = to};
+    control_ask(node->process->startup.control, &request);
+}
+
+void node_read(struct world *world, struct node *node)
+{
+    struct sim_process *p = node->process;
+    if (!p->ready)
+        return;
+    struct control_request request = {.tag = ++p->read_tag, .kind = CONTROL_READ};
+    p->read[request.tag % NODE_READS].tag = request.tag;
+    p->read[request.tag % NODE_READS].asked = check_lead_asks(world);
+    control_ask(p->startup.control, &request);
 }
 
 /* Associations are many, so they are looked at ten times a second. */

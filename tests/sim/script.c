@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { SCRIPT_MS = 1000000, SCRIPT_DAY_MS = 300 };
+enum { SCRIPT_MS = 1000000, SCRIPT_DAY_MS = 300, SCRIPT_READ_MS = 40, SCRIPT_KINDS = 8 };
 
 static bool wanted(const struct world *world, enum fault fault)
 {
@@ -91,6 +91,34 @@ static void node_fault(struct world *world, enum fault fault)
     world_fault(world, fault);
 }
 
+/* An operator, or two: half of the requests are followed by another before the first can be done.
+ */
+static void transfer(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        if ((leader_mask(world) >> id & 1) == 0)
+            continue;
+        for (uint64_t asks = random_between(rng, 1, 2); asks > 0; asks--)
+            node_transfer(&world->node[id],
+                          (uint8_t)(random_below(rng, 3) == 0
+                                        ? 0
+                                        : random_between(rng, 1, world->knobs.nodes)));
+        world_fault(world, FAULT_TRANSFER);
+    }
+}
+
+/* Somebody asks any replica for a status that must be true, also one that is paused. */
+void script_read(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    world_event(world, world->now_ns + random_between(rng, 1, SCRIPT_READ_MS) * SCRIPT_MS,
+                EVENT_READ, 0, 0);
+    struct node *node = &world->node[random_between(rng, 1, world->knobs.nodes)];
+    if (node->up)
+        node_read(world, node);
+}
+
 void script_turn(struct world *world)
 {
     uint64_t *rng = &world->rng_fault;
@@ -101,10 +129,10 @@ void script_turn(struct world *world)
                 world->now_ns +
                     random_between(rng, k->fault_every_ns / 4, k->fault_every_ns * 7 / 4),
                 EVENT_SCRIPT, 0, 0);
-    static const enum fault kinds[] = {FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY,
-                                       FAULT_PAUSE,      FAULT_CLOCK_STEP, FAULT_GUEST_KILL,
-                                       FAULT_GUEST_SLEEP};
-    enum fault fault = kinds[random_below(rng, 7)];
+    static const enum fault kinds[SCRIPT_KINDS] = {
+        FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY, FAULT_PAUSE,
+        FAULT_CLOCK_STEP, FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_TRANSFER};
+    enum fault fault = kinds[random_below(rng, SCRIPT_KINDS)];
     if (!wanted(world, fault))
         return;
     if (fault == FAULT_CRASH)
@@ -113,6 +141,8 @@ void script_turn(struct world *world)
         cut(world, fault == FAULT_CUT_ONE_WAY);
     else if (fault == FAULT_GUEST_KILL || fault == FAULT_GUEST_SLEEP)
         guest_fault(world, fault);
+    else if (fault == FAULT_TRANSFER)
+        transfer(world);
     else
         node_fault(world, fault);
 }

@@ -32,12 +32,28 @@ enum event_count { /* beside the faults: a check that never had anything to look
                    COUNT_REPLAYS,
                    COUNT_HEARTBEATS,
                    COUNT_ANSWERS,
-                   COUNT_LEFT_BEHIND, /* replicas that need more than any ring still holds */
+                   COUNT_TRANSFERS_DONE,
+                   COUNT_TRANSFERS_GIVEN_UP,
+                   COUNT_TRANSFERS_BY_DRIVE, /* because the leader's own lags */
+                   COUNT_READS,              /* proven by a quorum */
+                   COUNT_LEFT_BEHIND,        /* replicas that need more than any ring still holds */
                    COUNT_KINDS
 };
-static const char *const count_name[COUNT_KINDS] = {
-    "leaders",        "votes",   "checkpoints", "days",         "session-ends", "expiries",
-    "sealed-packets", "replays", "heartbeats",  "feed-answers", "left-behind"};
+static const char *const count_name[COUNT_KINDS] = {"leaders",
+                                                    "votes",
+                                                    "checkpoints",
+                                                    "days",
+                                                    "session-ends",
+                                                    "expiries",
+                                                    "sealed-packets",
+                                                    "replays",
+                                                    "heartbeats",
+                                                    "feed-answers",
+                                                    "transfers-done",
+                                                    "transfers-given-up",
+                                                    "transfers-by-drive",
+                                                    "reads",
+                                                    "left-behind"};
 
 struct result { /* what a seed's process says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns;
@@ -97,11 +113,21 @@ static double wall_s(void)
 
 static void fill(const struct world *world, struct result *result)
 {
-    const uint64_t counts[COUNT_KINDS] = {
-        world->leaders, world->votes,          world->checkpoints,
-        world->days,    world->sessions_ended, world->sessions_expired,
-        world->sealed,  world->replays,        world->heartbeats,
-        world->answers, world->left_behind};
+    const uint64_t counts[COUNT_KINDS] = {world->leaders,
+                                          world->votes,
+                                          world->checkpoints,
+                                          world->days,
+                                          world->sessions_ended,
+                                          world->sessions_expired,
+                                          world->sealed,
+                                          world->replays,
+                                          world->heartbeats,
+                                          world->answers,
+                                          world->transfers_done,
+                                          world->transfers_given_up,
+                                          world->transfers_by_drive,
+                                          world->reads,
+                                          world->left_behind};
     result->trace = world->trace;
     result->steps = world->steps;
     result->committed = check_committed(world);

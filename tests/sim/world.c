@@ -15,9 +15,10 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 const char *fault_name(enum fault fault)
 {
     static const char *const names[FAULT_COUNT] = {
-        "loss",  "duplicate",   "reorder",     "delay",      "cut",          "cut-one-way",
-        "crash", "crash-all",   "torn-sector", "lost-write", "failed-write", "slow-drive",
-        "pause", "clock-drift", "clock-step",  "guest-kill", "guest-sleep",  "rot"};
+        "loss",         "duplicate",   "reorder",   "delay",       "cut",
+        "cut-one-way",  "crash",       "crash-all", "torn-sector", "lost-write",
+        "failed-write", "slow-drive",  "pause",     "clock-drift", "clock-step",
+        "guest-kill",   "guest-sleep", "rot",       "transfer"};
     return names[fault];
 }
 
@@ -268,6 +269,9 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_DAY:
         script_day(world);
         break;
+    case EVENT_READ:
+        script_read(world);
+        break;
     case EVENT_QUIET:
         world->quiet = true;
         break;
@@ -301,6 +305,7 @@ static void begin(struct world *world)
     for (uint32_t i = 0; i < k->guests; i++)
         guest_init(world, i);
     world_event(world, 1000000000ull, EVENT_SCRIPT, 0, 0);
+    world_event(world, 1000000000ull, EVENT_READ, 0, 0);
     world_event(world, k->faults_until_ns, EVENT_CALM, 0, 0);
     world_event(world, k->blackout_ns, EVENT_BLACKOUT, 0, 0);
     world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);

@@ -46,6 +46,7 @@ enum fault {
     FAULT_GUEST_KILL,
     FAULT_GUEST_SLEEP, /* longer than a short time to live */
     FAULT_ROT,         /* a durable page changes on a resting drive; recovery must refuse it */
+    FAULT_TRANSFER,    /* a leader is told to hand its office over */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);
@@ -82,6 +83,7 @@ enum event_kind {
     EVENT_CALM,
     EVENT_BLACKOUT,
     EVENT_DAY,
+    EVENT_READ,
     EVENT_QUIET
 };
 
@@ -129,9 +131,10 @@ struct node {
     bool crash_on_write; /* lose power while the next write is in flight */
     uint64_t looked_ns;  /* associations were looked at */
     uint64_t checked_commit, checked_applied, checked_control;
-    uint64_t led_term, led_commit; /* leading since; commit at that time */
-    uint64_t line_next;            /* number that this start's line must carry next, 0: not begun */
-    uint32_t line_day;             /* day that it showed last, from 1; 0: none */
+    uint64_t led_term, led_commit;                    /* leading since; commit at that time */
+    uint64_t seen_done, seen_given_up, seen_by_drive; /* transfers of this start */
+    uint64_t line_next; /* number that this start's line must carry next, 0: not begun */
+    uint32_t line_day;  /* day that it showed last, from 1; 0: none */
 };
 
 struct world {
@@ -155,6 +158,7 @@ struct world {
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, left_behind;
+    uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
     uint64_t day_number;
     bool quiet;
     bool verbose;
@@ -211,6 +215,9 @@ void node_wake(struct world *world, struct node *node, uint64_t at_ns);
 void node_free(struct node *node);
 /* Asks the node's control for an entry; lost if it does not lead. */
 void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size);
+/* Asks it to hand over to a node (0: it chooses); to prove that it leads. */
+void node_transfer(struct node *node, uint8_t to);
+void node_read(struct world *world, struct node *node);
 /* The keys that a principal's file holds; malloc'd. */
 struct keyring *sim_keys(const struct world *world, uint32_t principal);
 
@@ -236,6 +243,7 @@ void script_heal(struct world *world);
 void script_calm(struct world *world);
 void script_blackout(struct world *world);
 void script_day(struct world *world);
+void script_read(struct world *world);
 
 /* check.c: the order. */
 void check_init(struct world *world);
@@ -259,6 +267,12 @@ void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found);
 void check_drive_crashed(struct node *node);
 bool check_drive_rot(struct world *world, struct node *node); /* false: nothing could be spoilt */
+
+/* check_lead.c: what only a leader may say. */
+void check_lead_elected(struct world *world, const struct node *winner);
+/* What a read that is asked now must see at least; what it saw. */
+uint64_t check_lead_asks(const struct world *world);
+void check_lead_read(struct world *world, const struct node *node, uint64_t asked, uint64_t index);
 
 /* check_net.c: what packets say. */
 void check_net_sent(struct world *world, uint32_t from, const uint8_t *frame, uint32_t size);

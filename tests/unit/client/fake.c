@@ -201,7 +201,7 @@ static void answer(struct fake *fake, uint32_t member, uint32_t principal, uint8
 static void redirect(struct fake *fake, uint32_t member, uint32_t principal, uint64_t request,
                      uint8_t kind, uint8_t reason)
 {
-    uint32_t named = reason == PACKET_BUSY ? member
+    uint32_t named = reason == PACKET_BUSY ? (fake->successor != 0 ? fake->successor - 1 : member)
                      : fake->circle        ? (member + 1) % FAKE_MEMBERS
                                            : fake->named;
     const struct packet_redirect body = {.request = request,

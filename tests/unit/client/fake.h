@@ -46,12 +46,13 @@ struct fake {
     uint64_t cluster;
     uint64_t now_ns;
     uint64_t term;
-    uint32_t leader; /* index of a member, FAKE_NOBODY: none */
-    uint32_t named;  /* whom followers name: index, FAKE_NOBODY: unknown */
-    bool circle;     /* each follower names the next one */
-    bool busy;       /* the leader takes nothing and says so */
-    bool deaf;       /* the leader takes nothing and says nothing */
-    bool mute;       /* the leader takes everything and says nothing */
+    uint32_t leader;    /* index of a member, FAKE_NOBODY: none */
+    uint32_t named;     /* whom followers name: index, FAKE_NOBODY: unknown */
+    bool circle;        /* each follower names the next one */
+    bool busy;          /* the leader takes nothing and says so ... */
+    uint32_t successor; /* ... and names: index + 1, 0: itself */
+    bool deaf;          /* the leader takes nothing and says nothing */
+    bool mute;          /* the leader takes everything and says nothing */
     uint32_t busy_said, redirected, packets, submits, opens, keepalives;
     struct genesis genesis;
     struct machine *machine;

@@ -168,6 +168,30 @@ static void busy_backs_off(void)
     world_free(w);
 }
 
+/* A leader that hands over is busy and names its successor: that one is asked next, at once, also
+ * by who had backed off before. */
+static void follows_the_successor(void)
+{
+    struct world *w = world_new(41);
+    struct engine *e = world_started(w, "successor");
+    CU_ASSERT(world_publish(w, 0, 100, SECOND));
+    w->fake.busy = true;
+    CU_ASSERT(!world_publish(w, 0, 110, 300 * ENGINE_MS)); /* its pauses have grown long */
+    w->fake.successor = 3;
+    w->fake.named = 0; /* the others name the old one, still: it goes to and fro */
+    world_run(w, ENGINE_BUSY_MAX, NULL);
+    uint32_t redirected = w->fake.redirected;
+    CU_ASSERT(redirected > 0 && redirected < 100);
+    fake_lead(&w->fake, 2);
+    w->fake.busy = false;
+    uint64_t elected_ns = w->now_ns;
+    CU_ASSERT(world_publish(w, 0, 110, SECOND));
+    CU_ASSERT(w->now_ns - elected_ns <= 20 * ENGINE_MS);
+    CU_ASSERT(e->target == 2);
+    CU_ASSERT(world_results_ok(w, 0, 1, 110));
+    world_free(w);
+}
+
 /* A window of packets meets a busy leader: that is one "busy", not one for each packet. */
 static void one_busy_for_a_window(void)
 {
@@ -413,6 +437,7 @@ int main(void)
         {"does not storm when redirected in a circle", redirect_loop_is_bounded},
         {"backs off while busy", busy_backs_off},
         {"takes a window's busy answers for one", one_busy_for_a_window},
+        {"follows whom a busy leader names", follows_the_successor},
         {"repeats a lost window at once", window_is_repeated_at_once},
         {"makes new associations when replicas restart", replica_restarts},
         {"keeps associations warm", keeps_associations_warm},

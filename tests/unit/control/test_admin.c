@@ -130,7 +130,8 @@ static void each_command_is_answered(void)
         char line[128];
         if (i == ADMIN_DAY || i == ADMIN_RELOAD || i == ADMIN_MEMBER)
             continue; /* they change things: see below, and test_reload.c */
-        snprintf(line, sizeof(line), "{\"v\":1,\"cmd\":\"%s\"}\n", admin_commands[i].name);
+        snprintf(line, sizeof(line), "{\"v\":1,\"cmd\":\"%s\"%s}\n", admin_commands[i].name,
+                 i == ADMIN_TRANSFER ? ",\"to\":1" : "");
         say(fd, line);
         json_t *answer = listen_to(d, fd);
         CU_ASSERT_TRUE(json_object_size(json_object_get(answer, "result")) > 0);
@@ -144,6 +145,36 @@ static void each_command_is_answered(void)
             CU_ASSERT_STRING_EQUAL(text + strlen(text) - 6, "# EOF\n");
         }
         CU_ASSERT_TRUE(is_ok(answer));
+    }
+    close(fd);
+    desk_close(d);
+}
+
+static void leadership_of_one(void)
+{
+    struct desk *d = desk_open();
+    int fd = dial(d);
+    say(fd, "{\"v\":1,\"cmd\":\"status\",\"read\":true}\n");
+    json_t *answer = listen_to(d, fd);
+    json_t *result = json_object_get(answer, "result");
+    CU_ASSERT_TRUE(json_integer_value(json_object_get(result, "read_index")) > 0);
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "read_term")),
+                    json_integer_value(json_object_get(result, "term")));
+    CU_ASSERT_TRUE(is_ok(answer));
+    say(fd, "{\"v\":1,\"cmd\":\"transfer\",\"to\":1}\n");
+    answer = listen_to(d, fd);
+    result = json_object_get(answer, "result");
+    CU_ASSERT_TRUE(json_is_false(json_object_get(result, "changed")));
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "leader")), 1);
+    CU_ASSERT_TRUE(is_ok(answer));
+    static const char *const unsafe[] = {"", ",\"to\":2"};
+    for (int i = 0; i < 2; i++) {
+        char line[64];
+        snprintf(line, sizeof(line), "{\"v\":1,\"cmd\":\"transfer\"%s}\n", unsafe[i]);
+        say(fd, line);
+        answer = listen_to(d, fd);
+        CU_ASSERT_STRING_EQUAL(code(answer), "unsafe");
+        json_decref(answer);
     }
     close(fd);
     desk_close(d);
@@ -304,6 +335,7 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"each command is answered", each_command_is_answered},
+        {"a leader of one: proven status, transfer to itself", leadership_of_one},
         {"lines in pieces and in heaps", lines_in_pieces_and_in_heaps},
         {"an oversize line ends the connection", an_oversize_line_ends_the_connection},
         {"a day is answered when applied, and again", a_day_is_answered_when_applied},

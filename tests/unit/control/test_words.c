@@ -152,6 +152,11 @@ static void admin_garbage(void)
         "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"01234567890\"}",
         "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"a b\"}",
         "{\"v\":1,\"cmd\":\"metrics\",\"format\":\"xml\"}",
+        "{\"v\":1,\"cmd\":\"transfer\",\"to\":0}",
+        "{\"v\":1,\"cmd\":\"transfer\",\"to\":8}",
+        "{\"v\":1,\"cmd\":\"transfer\",\"to\":\"2\"}",
+        "{\"v\":1,\"cmd\":\"status\",\"to\":2}",
+        "{\"v\":1,\"cmd\":\"status\",\"read\":1}",
         "\xff\xfe",
         "{\"v\":1,\"cmd\":\"\\u0000\"}"};
     struct admin_request r;
@@ -301,7 +306,8 @@ static void exit_codes_are_pinned(void)
     } list[] = {{"bad-request", 0, 2},   {"unknown-command", 0, 2}, {"denied", 0, 1},
                 {"not-leader", 2, 5},    {"not-leader", 0, 7},      {"busy", 0, 1},
                 {"lost", 0, 1},          {"timed-out", 0, 4},       {"refused", 0, 1},
-                {"configuration", 0, 6}, {"failed", 0, 1}};
+                {"configuration", 0, 6}, {"failed", 0, 1},          {"unsafe", 0, 6},
+                {"no-quorum", 0, 7}};
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
         json_t *error = json_pack("{s:s,s:s,s:i}", "code", list[i].code, "why", "because", "leader",
                                   list[i].leader);

@@ -400,6 +400,33 @@ static void a_new_leader_answers_for_the_old_ones_entries(void)
     gateway_free(g);
 }
 
+static void a_leader_that_hands_over_names_its_successor(void)
+{
+    struct gateway *g = opened(3);
+    struct replica *r = g->leader;
+    gateway_submit(g, 1, 1, 0, 0);
+    gateway_run(g, 20);
+    uint8_t to = (uint8_t)(r->id % 3 + 1);
+    g->bench->node[to].cut =
+        true; /* the word is lost: the leader is told apart from the successor */
+    CU_ASSERT_EQUAL(step_transfer(r, to), RAFT_TRANSFER_TAKEN);
+    CU_ASSERT_EQUAL(r->raft.transfer.state, RAFT_TRANSFER_TOLD);
+    uint64_t last = ring_last_index(r->ring);
+    gateway_forget(g);
+    gateway_submit(g, 2, 1, 1, 0);
+    gateway_run(g, 2);
+    const struct packet_redirect *said = gateway_redirect(g);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(said);
+    CU_ASSERT_EQUAL(said->reason, PACKET_BUSY);
+    CU_ASSERT_EQUAL(said->leader, to);
+    CU_ASSERT_EQUAL(said->request, 2);
+    CU_ASSERT_EQUAL(ring_last_index(r->ring), last);
+    gateway_submit(g, 1, 1, 0, 0); /* what was decided before is answered all the same */
+    gateway_run(g, 2);
+    CU_ASSERT_PTR_NOT_NULL(gateway_result(g, 1));
+    gateway_free(g);
+}
+
 static void h8_no_room_is_said_and_counts_as_waiting(void)
 {
     /* H8: the window is full because the feed stands still; what was in flight commits. From then
@@ -547,6 +574,8 @@ int main(void)
         {"the overlay ends with its term", the_overlay_ends_with_its_term},
         {"a new leader answers for the old one's entries",
          a_new_leader_answers_for_the_old_ones_entries},
+        {"a leader that hands over names its successor",
+         a_leader_that_hands_over_names_its_successor},
         {"H8: no room is said and counts as waiting", h8_no_room_is_said_and_counts_as_waiting},
         {"a life that is over keeps nothing alive", a_life_that_is_over_keeps_nothing_alive},
         {"a flood of handshakes leaves room for keepalives",

@@ -55,6 +55,22 @@ void judge_entry(struct world *world, const struct world_node *node, uint64_t in
     }
 }
 
+/* 4.2.3, 6.4.1: a leader that a quorum heard within the minimum election timeout holds a lease, as
+ * long as it has not ended it (H19): nobody else wins an election meanwhile. */
+static void judge_leases(struct world *world, const struct world_node *winner)
+{
+    for (uint8_t id = 1; id <= world->count; id++) {
+        const struct world_node *node = &world->node[id];
+        const struct raft *raft = &node->raft;
+        if (node == winner || !node->up || raft->role != RAFT_LEADER || raft->failed ||
+            raft->stopped || raft->transfer.lease_ended)
+            continue;
+        if (raft_quorum_age_ns(raft, world->now_ns) < world->options.election_min_ns)
+            violate(world, "lease: %u is elected in term %lu, %u holds a lease in term %lu",
+                    winner->raft.id, winner->raft.term, id, raft->term);
+    }
+}
+
 /* Election safety: one leader a term. Leader completeness: it holds whatever was committed. */
 void judge_elected(struct world *world, const struct world_node *node)
 {
@@ -66,6 +82,7 @@ void judge_elected(struct world *world, const struct world_node *node)
         violate(world, "election safety: %u and %u lead term %lu", world->leader_of[term], id,
                 term);
     world->leader_of[term] = (uint8_t)id;
+    judge_leases(world, node);
     uint64_t last = world->committed.last;
     if (node->log.last < last || node->log.entry[last].chain != world->committed.entry[last].chain)
         violate(world, "leader completeness: %u leads term %lu without entry %lu", id, term, last);
@@ -99,6 +116,11 @@ void judge_message(struct world *world, const struct world_node *node, const str
                 msg->term, node->disk_term);
     if (msg->kind == RAFT_VOTE)
         judge_vote(world, node, msg->term, node->raft.id);
+    if (msg->kind == RAFT_TIMEOUT_NOW) {
+        world->words++;
+        if (!node->raft.transfer.lease_ended || node->raft.role != RAFT_LEADER)
+            violate(world, "node %u says timeout-now and has not ended its lease", id);
+    }
     if (msg->kind == RAFT_VOTE_REPLY && msg->status != 0)
         judge_vote(world, node, msg->term, msg->to);
     if (msg->kind != RAFT_APPEND_REPLY || msg->status != RAFT_APPEND_OK)

@@ -220,6 +220,8 @@ static void step(struct world *world, struct world_node *node, struct raft_in *i
     in->now_ns = world->now_ns;
     in->random = world->random != 0 ? world_random(world) : node->raft.id * 10 * MS;
     raft_step(&node->raft, in, out);
+    if (in->event == RAFT_EV_TRANSFER)
+        world->refused = out->refused;
     absorb(world, node, out, packet, role, term);
 }
 
@@ -290,7 +292,8 @@ void world_tick(struct world *world, uint8_t id)
 
 void world_propose(struct world *world, uint8_t id, uint32_t count)
 {
-    if (!world->node[id].up || world->node[id].raft.role != RAFT_LEADER)
+    if (!world->node[id].up || world->node[id].raft.role != RAFT_LEADER ||
+        raft_hands_over(&world->node[id].raft))
         return;
     run(world, id, &(struct raft_in){.event = RAFT_EV_PROPOSE, .count = count}, NULL);
 }
@@ -315,6 +318,13 @@ enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters,
 void world_no_space(struct world *world, uint8_t id)
 {
     run(world, id, &(struct raft_in){.event = RAFT_EV_NO_SPACE}, NULL);
+}
+
+enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_t to)
+{
+    world->refused = RAFT_TRANSFER_NOT_LEADER;
+    run(world, id, &(struct raft_in){.event = RAFT_EV_TRANSFER, .peer = to}, NULL);
+    return world->refused;
 }
 
 void world_fail(struct world *world, uint8_t id)
@@ -384,7 +394,8 @@ void world_deliver(struct world *world, uint32_t slot)
     struct raft_in in = {.event = RAFT_EV_RECV,
                          .msg = *msg,
                          .space = !node->no_space,
-                         .incarnation = packet.incarnation};
+                         .incarnation = packet.incarnation,
+                         .unable = node->no_space && msg->count == 0};
     struct raft_config config[WORLD_PACKET_ENTRIES];
     for (uint32_t i = 0; msg->kind == RAFT_APPEND && i < msg->count; i++) {
         if (packet.entry[i].config == 0)
@@ -393,6 +404,8 @@ void world_deliver(struct world *world, uint32_t slot)
         config[in.config_count++].index = msg->prev_index + 1 + i;
     }
     in.config = config;
+    if (msg->kind == RAFT_TIMEOUT_NOW && node->no_space && node->raft.role != RAFT_LEADER)
+        world_no_space(world, msg->to); /* H8: as the caller in the product does */
     bool asks = msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK;
     if (asks && msg->prev_index > 0 && msg->prev_index <= node->log.last)
         in.chain_mine = world_chain(node, msg->prev_index);
@@ -495,15 +508,16 @@ void world_init(struct world *world, uint32_t count, uint32_t voters, uint32_t l
 
 void world_print_msg(FILE *out, const struct raft_msg *m)
 {
-    static const char *const kinds[] = {"",           "prevote", "prevote-reply", "vote",
-                                        "vote-reply", "append",  "append-reply",  "chain-ask",
-                                        "chain-tell"};
+    static const char *const kinds[] = {"",           "prevote",    "prevote-reply", "vote",
+                                        "vote-reply", "append",     "append-reply",  "chain-ask",
+                                        "chain-tell", "timeout-now"};
     fprintf(out, "%u>%u ", m->from, m->to);
     switch ((enum raft_msg_kind)m->kind) {
     case RAFT_PREVOTE:
     case RAFT_VOTE:
-        fprintf(out, "%s term %lu last %lu/%lu", kinds[m->kind], m->term, m->prev_index,
-                m->prev_term);
+    case RAFT_TIMEOUT_NOW:
+        fprintf(out, "%s term %lu last %lu/%lu%s", kinds[m->kind], m->term, m->prev_index,
+                m->prev_term, m->flags & RAFT_TOLD ? " told" : "");
         return;
     case RAFT_PREVOTE_REPLY:
     case RAFT_VOTE_REPLY:
@@ -526,7 +540,7 @@ void world_print_msg(FILE *out, const struct raft_msg *m)
     case RAFT_APPEND_REPLY:
         break;
     }
-    fprintf(out, "reply term %lu ", m->term);
+    fprintf(out, "reply term %lu %s", m->term, m->flags & RAFT_UNABLE ? "unable " : "");
     switch ((enum raft_append_status)m->status) {
     case RAFT_APPEND_OK:
         fprintf(out, "ok match %lu held %lu", m->match, m->hint_index);

@@ -62,7 +62,7 @@ struct world_packet {
 struct world_node {
     bool up;
     bool slow;        /* nothing becomes durable by itself */
-    bool no_space;    /* refuses entries */
+    bool no_space;    /* refuses entries, has no room to lead */
     uint64_t flipped; /* from this index on its chain is damaged; 0: intact */
     uint64_t window;  /* entries below this index have to be fetched first: one refusal each */
     uint64_t fetched; /* last index that was refused once */
@@ -108,7 +108,9 @@ struct world {
     uint64_t truncations;
     uint64_t crashes;
     uint64_t gate_drops;
-    uint64_t joints, completed; /* configurations appended: joint, and the new one alone */
+    uint64_t joints, completed;        /* configurations appended: joint, and the new one alone */
+    uint64_t words;                    /* TIMEOUT_NOW that left */
+    enum raft_transfer_reason refused; /* the last transfer asked for */
     char violation[256];
     FILE *trace; /* NULL: silent */
 };
@@ -134,6 +136,8 @@ void world_no_space(struct world *world, uint8_t id);
 enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
                                uint64_t was);
 void world_fail(struct world *world, uint8_t id);
+/* to 0: the most caught-up. Returns why it was refused. */
+enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_t to);
 
 /* All records up to lsn are on the drive; then the gate opens for them. */
 void world_durable(struct world *world, uint8_t id, uint64_t lsn);

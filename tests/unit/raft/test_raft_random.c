@@ -15,11 +15,12 @@ enum { SEEDS = 400, STEPS = 6000, HEAL_ROUNDS = 4000 };
 static const uint64_t US = 1000;
 
 struct knobs { /* per mille of packets, or of ten thousand steps; drawn for each seed */
-    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal, change;
+    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal, change, transfer;
 };
 
 static struct totals {
     uint64_t elections, truncations, crashes, gate_drops, committed, worlds, joints, completed;
+    uint64_t words;
 } totals;
 
 static uint32_t below(struct world *world, uint32_t limit)
@@ -165,7 +166,9 @@ static void advance(struct world *world, const struct knobs *knobs)
     } else if (what < 90) {
         write_some(world, id);
     } else if (world->node[id].raft.role == RAFT_LEADER && world->node[id].log.last < 4000) {
-        if (below(world, 8) == 0)
+        if (below(world, 1000) < knobs->transfer)
+            world_transfer(world, id, below(world, 2) == 0 ? 0 : any_node(world));
+        else if (below(world, 8) == 0)
             world_no_space(world, id);
         else
             world_propose(world, id, 1 + below(world, 20));
@@ -236,7 +239,8 @@ static bool run_seed(struct world *world, uint64_t seed)
                           .slow = below(world, 2) * below(world, 200),
                           .space = below(world, 4) == 0 ? 20 : 0,
                           .heal = 20 + below(world, 100),
-                          .change = changes ? 50 + below(world, 800) : 0};
+                          .change = changes ? 50 + below(world, 800) : 0,
+                          .transfer = below(world, 2) * below(world, 600)};
     for (uint8_t id = 1; id <= world->count; id++)
         world->node[id].slow = below(world, 2) == 0;
     for (uint32_t i = 0; i < STEPS && world->violation[0] == '\0'; i++)
@@ -246,6 +250,7 @@ static bool run_seed(struct world *world, uint64_t seed)
     totals.truncations += world->truncations;
     totals.crashes += world->crashes;
     totals.gate_drops += world->gate_drops;
+    totals.words += world->words;
     totals.committed += world->committed.last;
     totals.joints += world->joints;
     totals.completed += world->completed;
@@ -273,10 +278,11 @@ static void random_worlds(void)
     for (uint64_t seed = first; seed < first + count && failed < 5; seed++)
         failed += !run_seed(world, seed);
     CU_ASSERT_EQUAL(failed, 0);
-    printf("# %lu worlds: %lu elections, %lu truncations, %lu crashes, %lu gate drops, %lu "
-           "entries committed, %lu joint configurations, %lu others\n",
-           totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
-           totals.committed, totals.joints, totals.completed);
+    printf(
+        "# %lu worlds: %lu elections, %lu truncations, %lu crashes, %lu gate drops, %lu words of "
+        "transfers, %lu entries committed, %lu joint configurations, %lu others\n",
+        totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
+        totals.words, totals.committed, totals.joints, totals.completed);
     if (count >= SEEDS) { /* pitfall 14: a generator that never makes the bad input */
         CU_ASSERT(totals.elections > 2 * count);
         CU_ASSERT(totals.truncations > count / 4);
@@ -285,6 +291,7 @@ static void random_worlds(void)
         CU_ASSERT(totals.committed > 20 * count);
         CU_ASSERT(totals.joints > count / 4);
         CU_ASSERT(totals.completed > count / 2);
+        CU_ASSERT(totals.words > count);
     }
     free(world);
 }

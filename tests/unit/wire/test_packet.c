@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 8 };
+enum { KINDS = 9 };
 
 static const uint8_t kinds[KINDS] = {PACKET_PREVOTE,    PACKET_PREVOTE_REPLY, PACKET_VOTE,
                                      PACKET_VOTE_REPLY, PACKET_APPEND,        PACKET_APPEND_REPLY,
-                                     PACKET_CHAIN_ASK,  PACKET_CHAIN_TELL};
+                                     PACKET_CHAIN_ASK,  PACKET_CHAIN_TELL,    PACKET_TIMEOUT_NOW};
 
 static size_t put_noop(uint8_t *bytes, uint64_t index, uint64_t term)
 {
@@ -65,7 +65,10 @@ static struct raft_msg message(uint8_t kind)
         msg.hint_index = 37;
         msg.hint_term = 6;
         msg.probe = 12345;
+        msg.flags = RAFT_UNABLE;
     }
+    if (kind == RAFT_VOTE)
+        msg.flags = RAFT_TOLD;
     if (kind == RAFT_CHAIN_ASK || kind == RAFT_CHAIN_TELL)
         msg.prev_chain = 0x1122334455667788;
     return msg;
@@ -85,7 +88,7 @@ static size_t sample(uint8_t body[KEEL_BODY_MAX], uint8_t raft_kind, uint8_t *ki
 
 static void round_trips(void)
 {
-    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_CHAIN_TELL; raft_kind++) {
+    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_TIMEOUT_NOW; raft_kind++) {
         uint8_t body[KEEL_BODY_MAX], kind;
         struct raft_msg wanted = message(raft_kind), msg;
         size_t size = sample(body, raft_kind, &kind);
@@ -97,7 +100,7 @@ static void round_trips(void)
         body[size] = 0;
         CU_ASSERT_FALSE(decode(kind, body, size + 1, &msg));
         for (uint32_t other = 0; other < 256; other++) {
-            bool peer = other >= PACKET_PREVOTE && other <= PACKET_CHAIN_TELL;
+            bool peer = other >= PACKET_PREVOTE && other <= PACKET_TIMEOUT_NOW;
             CU_ASSERT(peer || !decode((uint8_t)other, body, size, &msg));
         }
     }
@@ -121,6 +124,14 @@ static void layouts(void)
     CU_ASSERT_EQUAL(sample(body, RAFT_APPEND_REPLY, &kind), 64);
     CU_ASSERT_EQUAL(body[16], 38);
     CU_ASSERT_EQUAL(body[56], RAFT_APPEND_CONFLICT);
+    CU_ASSERT_EQUAL(body[57], 1);
+    CU_ASSERT_EQUAL(sample(body, RAFT_VOTE, &kind), 32);
+    CU_ASSERT_EQUAL(body[24], 0);
+    CU_ASSERT_EQUAL(body[25], 1);
+    CU_ASSERT_EQUAL(sample(body, RAFT_TIMEOUT_NOW, &kind), 32);
+    CU_ASSERT_EQUAL(kind, 24);
+    CU_ASSERT_EQUAL(body[8], 41);
+    CU_ASSERT_EQUAL(body[25], 0);
     CU_ASSERT_EQUAL(sample(body, RAFT_CHAIN_TELL, &kind), 32);
     CU_ASSERT_EQUAL(body[8], 41);
     memcpy(&word, body + 24, 8);
@@ -176,8 +187,18 @@ static void replies_out_of_form(void)
     CU_ASSERT_FALSE(decode(kind, body, size, &msg));
     body[56] = RAFT_APPEND_NO_SPACE;
     CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+    body[57] = 2;
+    CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    body[57] = 0;
     body[63] = 1;
     CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+    size = sample(body, RAFT_TIMEOUT_NOW, &kind);
+    for (size_t at = 24; at < 32; at++) {
+        body[at] = 1;
+        CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+        body[at] = 0;
+    }
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
     for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_VOTE_REPLY; raft_kind++) {
         bool reply = raft_kind == RAFT_PREVOTE_REPLY || raft_kind == RAFT_VOTE_REPLY;
         size = sample(body, raft_kind, &kind);
@@ -186,7 +207,13 @@ static void replies_out_of_form(void)
             CU_ASSERT_EQUAL(decode(kind, body, size, &msg), granted <= (reply ? 1u : 0u));
         }
         body[24] = 0;
-        body[25] = 1;
+        for (uint32_t told = 0; told < 256; told++) {
+            body[25] = (uint8_t)told;
+            CU_ASSERT_EQUAL(decode(kind, body, size, &msg),
+                            told <= (raft_kind == RAFT_VOTE ? 1u : 0u));
+        }
+        body[25] = 0;
+        body[26] = 1;
         CU_ASSERT_FALSE(decode(kind, body, size, &msg));
     }
 }

@@ -1,0 +1,206 @@
+/* Transfers of leadership and proven reads, as people ask for them: three replicas. */
+#include "tests/unit/control/bench.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+static struct bench *three(uint32_t *leader)
+{
+    struct bench *b = bench_new(3);
+    for (uint32_t id = 1; id <= 3; id++)
+        CU_ASSERT_EQUAL_FATAL(bench_start(b, id), STARTUP_OK);
+    *leader = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(*leader, 0);
+    bench_run(b, 200);
+    return b;
+}
+
+static struct control_reply ask(struct bench *b, uint32_t id, enum control_request_kind kind,
+                                uint8_t to)
+{
+    struct control *control = b->node[id].start.control;
+    struct control_request request = {.tag = b->now_ns, .kind = (uint8_t)kind, .to = to};
+    struct control_reply reply = {.result = CONTROL_LOST};
+    CU_ASSERT_TRUE_FATAL(control_ask(control, &request));
+    for (uint32_t ms = 0; ms < 2 * CONTROL_REQUEST_MS; ms++) {
+        bench_run(b, 1);
+        if (!control_answer(control, &reply))
+            continue;
+        CU_ASSERT_EQUAL(reply.tag, request.tag);
+        return reply;
+    }
+    CU_FAIL("no reply");
+    return reply;
+}
+
+static void a_transfer_is_answered_when_the_target_leads(void)
+{
+    uint32_t from;
+    struct bench *b = three(&from);
+    for (uint32_t round = 0; round < 4; round++) {
+        uint8_t to = (uint8_t)(from % 3 + 1);
+        uint64_t term = bench_status(b, from).term;
+        struct control_reply reply = ask(b, from, CONTROL_TRANSFER, round < 2 ? to : 0);
+        CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+        CU_ASSERT_EQUAL(reply.leader, to);
+        CU_ASSERT_EQUAL(reply.term, term + 1);
+        CU_ASSERT_EQUAL(bench_status(b, to).role, RAFT_LEADER);
+        CU_ASSERT_EQUAL(bench_status(b, from).transfer.done, 1 + round / 3);
+        bench_run(b, 200);
+        from = to;
+    }
+    /* to whom leads already: done, and nothing has changed */
+    uint64_t term = bench_status(b, from).term;
+    struct control_reply reply = ask(b, from, CONTROL_TRANSFER, (uint8_t)from);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_SELF);
+    CU_ASSERT_EQUAL(bench_status(b, from).term, term);
+    bench_free(b);
+}
+
+static void what_is_refused_changes_nothing(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint32_t other = leader % 3 + 1;
+    uint64_t term = bench_status(b, leader).term;
+    struct control_reply reply = ask(b, other, CONTROL_TRANSFER, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_NOT_LEADER);
+    CU_ASSERT_EQUAL(reply.leader, leader);
+    reply = ask(b, leader, CONTROL_TRANSFER, 7);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_REFUSED);
+    CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_UNKNOWN);
+    b->node[other].cut = true;
+    bench_run(b, 500);
+    reply = ask(b, leader, CONTROL_TRANSFER, (uint8_t)other);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_REFUSED);
+    CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_SILENT);
+    CU_ASSERT_EQUAL(bench_status(b, leader).role, RAFT_LEADER);
+    CU_ASSERT_EQUAL(bench_status(b, leader).term, term);
+    bench_free(b);
+}
+
+static void a_target_that_vanishes_is_answered_with_time_out(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint8_t to = (uint8_t)(leader % 3 + 1);
+    b->node[to].cut = true; /* a moment ago it was heard: the word goes out and is lost */
+    struct control_reply reply = ask(b, leader, CONTROL_TRANSFER, to);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_TIMED_OUT);
+    CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_NOT_TAKEN);
+    CU_ASSERT_EQUAL(bench_status(b, leader).transfer.given_up, 1);
+    CU_ASSERT_NOT_EQUAL(bench_settle(b), 0);
+    bench_free(b);
+}
+
+static void h19_no_lease_behind_the_word(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint8_t to = (uint8_t)(leader % 3 + 1);
+    struct replica *r = b->node[leader].start.replica;
+    CU_ASSERT_TRUE(leadership_lease(r, r->raft.term));
+    b->node[to].cut = true;
+    struct control_request request = {.tag = 1, .kind = CONTROL_TRANSFER, .to = to};
+    CU_ASSERT_TRUE(control_ask(b->node[leader].start.control, &request));
+    bench_run(b, 5);
+    CU_ASSERT_EQUAL(r->raft.transfer.state, RAFT_TRANSFER_TOLD);
+    CU_ASSERT_EQUAL(r->raft.role, RAFT_LEADER);
+    CU_ASSERT_FALSE(leadership_lease(r, r->raft.term));
+    /* an answer that control had decided before is not sent any more */
+    uint64_t before = metric_get(&r->metrics.drop[DROP_LEASE_OVER]);
+    struct command *command = spsc_reserve(&r->commands);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(command);
+    if (command == NULL)
+        return;
+    memset(command, 0, offsetof(struct command, u));
+    command->kind = COMMAND_ANSWER;
+    command->tag = r->raft.term;
+    command->principal = BENCH_CLIENT;
+    command->packet_kind = PACKET_SESSION;
+    command->size = sizeof(struct packet_session);
+    spsc_push(&r->commands);
+    bench_run(b, 1);
+    CU_ASSERT_EQUAL(metric_get(&r->metrics.drop[DROP_LEASE_OVER]), before + 1);
+    bench_free(b);
+}
+
+static void proposals_wait_for_the_next_leader(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint8_t to = (uint8_t)(leader % 3 + 1);
+    b->node[to].cut = true;
+    struct control_request request = {.tag = 1, .kind = CONTROL_TRANSFER, .to = to};
+    CU_ASSERT_TRUE(control_ask(b->node[leader].start.control, &request));
+    bench_run(b, 5);
+    uint64_t last = bench_status(b, leader).last_index;
+    struct entry_day body;
+    memset(&body, 0, sizeof(body));
+    memcpy(body.name, "DAY1      ", sizeof(body.name));
+    struct control_request day = {.tag = 2, .entry_kind = ENTRY_DAY_END, .size = sizeof(body)};
+    memcpy(day.body, &body, sizeof(body));
+    CU_ASSERT_TRUE(control_ask(b->node[leader].start.control, &day));
+    bench_run(b, 5);
+    struct control_reply reply;
+    CU_ASSERT_TRUE_FATAL(control_answer(b->node[leader].start.control, &reply));
+    CU_ASSERT_EQUAL(reply.tag, 2);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_BUSY);
+    CU_ASSERT_EQUAL(bench_status(b, leader).last_index, last);
+    bench_free(b);
+}
+
+static void a_read_is_proven_by_a_quorum(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint32_t other = leader % 3 + 1;
+    struct control_reply day = bench_day_end(b, leader, "DAY1      ");
+    CU_ASSERT_EQUAL(day.result, CONTROL_APPLIED);
+    struct control_reply reply = ask(b, leader, CONTROL_READ, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    CU_ASSERT_TRUE(reply.index >= day.index);
+    CU_ASSERT_TRUE(bench_status(b, leader).applied >= reply.index);
+    reply = ask(b, other, CONTROL_READ, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_NOT_LEADER);
+    CU_ASSERT_EQUAL(reply.leader, leader);
+    /* cut off: it still leads, and cannot prove it; then it does not lead, and knows nobody */
+    b->node[leader].cut = true;
+    reply = ask(b, leader, CONTROL_READ, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_NOT_LEADER);
+    CU_ASSERT_EQUAL(reply.leader, 0);
+    bench_free(b);
+}
+
+static void more_reads_than_places_are_busy(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    struct replica *r = b->node[leader].start.replica;
+    b->node[1].cut = b->node[2].cut = b->node[3].cut = true;
+    for (uint64_t tag = 1; tag <= REPLICA_READS; tag++)
+        leadership_read(r, tag);
+    CU_ASSERT_EQUAL(r->read_count, REPLICA_READS);
+    leadership_read(r, REPLICA_READS + 1);
+    CU_ASSERT_EQUAL(r->read_count, REPLICA_READS);
+    bench_run(b, 1000); /* deposed: all are answered, none stays */
+    CU_ASSERT_EQUAL(r->read_count, 0);
+    bench_free(b);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"a transfer is answered when the target leads",
+         a_transfer_is_answered_when_the_target_leads},
+        {"what is refused changes nothing", what_is_refused_changes_nothing},
+        {"a target that vanishes is answered with time-out",
+         a_target_that_vanishes_is_answered_with_time_out},
+        {"H19: no lease behind the word", h19_no_lease_behind_the_word},
+        {"proposals wait for the next leader", proposals_wait_for_the_next_leader},
+        {"a read is proven by a quorum", a_read_is_proven_by_a_quorum},
+        {"more reads than places are busy", more_reads_than_places_are_busy},
+        {0}};
+    return unit_main("control_leadership", tests);
+}
