@@ -7,7 +7,7 @@ The tree is copied once, configured once and built once; each mutant replaces a 
 compiled, and is hunted by the simulator (seeds 1, 2, ... in order, never chosen), then by keel-judge on
 exported evidence of the first seeds, then by scenarios and unit tests. The unchanged tree goes first and
 must pass them all. Ends with a table and 'N passed, N failed'; exit 1 if a mutant survives, or fewer than
-9 (set a) or 2 (set transfer) are found by simulator or judge.
+9 (set a) or 1 (set transfer) are found by simulator or judge.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import set_a
 import set_transfer
 
 SETS = {"a": set_a.MUTANTS, "transfer": set_transfer.MUTANTS}
-LEAST_BY_SIMULATOR = {"a": 9, "transfer": 2}
+LEAST_BY_SIMULATOR = {"a": 9, "transfer": 1}
 JUDGED_SEEDS = 4
 BUILD_S, SIMULATE_S, TEST_S = 900, 900, 900
 
