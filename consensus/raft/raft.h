@@ -224,11 +224,11 @@ struct raft {
     uint64_t commit;
     struct raft_log log;
     struct raft_config config; /* the last in the log: in force, committed or not (4.1) */
-    /* Those that a truncation would bring back, ascending, from the newest committed one on; none
-     * while config is committed itself. */
-    struct raft_config earlier[RAFT_CONFIGS_MAX];
-    uint32_t earlier_count;
-    uint32_t leaving;          /* leader: removed, and told so for a while */
+    /* The one before it, committed, which a truncation would bring back; all zero while config is
+     * committed itself. */
+    struct raft_config previous;
+    uint32_t leaving; /* leader: removed, and told so for a while */
+    uint32_t reserved_3;
     uint64_t leaving_ns;       /* since when */
     uint64_t incarnation;      /* own */
     uint64_t vote_incarnation; /* of the candidate voted for in this life; 0: not known */
@@ -281,7 +281,8 @@ struct raft_boot {
     uint64_t now_ns;
     uint64_t random;
     uint64_t incarnation;
-    /* The newest configuration at or below commit, then those above it, ascending. */
+    /* The last configurations of the log, ascending: the newest at or below commit alone, or at
+     * least the last two. Each proves that the one before it is committed. */
     uint32_t config_count; /* 1..RAFT_CONFIGS_MAX */
     struct raft_config config[RAFT_CONFIGS_MAX];
     struct raft_options options;

@@ -12,6 +12,7 @@ uint64_t world_chain(const struct world_node *node, uint64_t index);
 void judge_lsn(struct world *world, const struct world_node *node, uint64_t lsn);
 void judge_entry(struct world *world, const struct world_node *node, uint64_t index);
 void judge_elected(struct world *world, const struct world_node *node);
+void judge_grant(struct world *world, struct world_node *node, uint64_t term, uint64_t incarnation);
 void judge_message(struct world *world, const struct world_node *node, const struct raft_msg *msg);
 void judge_commit(struct world *world, struct world_node *node, uint64_t commit);
 void judge_books(struct world *world, const struct world_node *node);
