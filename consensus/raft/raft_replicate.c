@@ -65,7 +65,6 @@ void raft_peer_begin(struct raft *raft, uint8_t id)
 {
     struct raft_peer *peer = &raft->peer[id];
     memset(peer, 0, sizeof(*peer));
-    raft->contradicted &= ~raft_bit(id);
     peer->next = raft->log.last + 1;
     rewind_peer(raft, peer, raft->log.last + 1);
 }

@@ -304,7 +304,7 @@ void world_propose(struct world *world, uint8_t id, uint32_t count)
 }
 
 enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
-                               uint64_t was)
+                               uint64_t was, uint32_t as)
 {
     struct world_node *node = &world->node[id];
     if (!node->up)
@@ -313,7 +313,8 @@ enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters,
     for (uint8_t i = 1; i <= RAFT_ID_MAX; i++) {
         uint64_t held = node->raft.config.incarnation[i];
         if (((voters | learners) >> i & 1) != 0)
-            config.incarnation[i] = held != 0 ? held : world->node[i].incarnation;
+            config.incarnation[i] =
+                held != 0 && (as >> i & 1) == 0 ? held : world->node[i].incarnation;
     }
     struct raft_in in = {
         .event = RAFT_EV_CONFIG, .config = &config, .config_count = 1, .space = !node->no_space};

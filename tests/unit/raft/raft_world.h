@@ -136,9 +136,9 @@ void world_tick(struct world *world, uint8_t id);
 void world_propose(struct world *world, uint8_t id, uint32_t count);
 void world_no_space(struct world *world, uint8_t id);
 /* The leader is asked for these members instead of those of the configuration at index `was`; new
- * ones in the incarnation that they have. */
+ * ones, and those of the mask `as`, in the incarnation that they have now. */
 enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
-                               uint64_t was);
+                               uint64_t was, uint32_t as);
 void world_fail(struct world *world, uint8_t id);
 
 /* All records up to lsn are on the drive; then the gate opens for them. */

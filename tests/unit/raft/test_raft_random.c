@@ -176,7 +176,7 @@ static void change(struct world *world)
         break;
     }
     uint64_t was = below(world, 16) == 0 ? world_random(world) % 64 : now->index;
-    world_change(world, id, voters, learners & ~voters, was);
+    world_change(world, id, voters, learners & ~voters, was, below(world, 16) == 0 ? all : 0);
 }
 
 static void disturb(struct world *world, const struct knobs *knobs)
