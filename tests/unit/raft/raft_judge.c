@@ -185,6 +185,33 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
     node->commit_seen = commit;
 }
 
+/* 4.1: compare-and-set on the configuration in force; one change at a time. 4.3: voters change by a
+ * joint configuration. A configuration is told from the one before by its incarnations, too. */
+void judge_change(struct world *world, const struct world_node *node, bool current, bool changed)
+{
+    const struct raft *raft = &node->raft;
+    if (!changed)
+        return;
+    const struct raft_config *before = raft->previous.voters != 0 ? &raft->previous : &raft->config;
+    if (!current)
+        violate(world, "node %u changes another configuration than was named", raft->id);
+    if (raft->config.voters != before->voters)
+        violate(world, "node %u changes voters at once", raft->id);
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
+        if (before->incarnation[id] != 0 && raft->config.incarnation[id] != 0 &&
+            before->incarnation[id] != raft->config.incarnation[id])
+            violate(world, "node %u makes member %u another one in place", raft->id, id);
+}
+
+/* 4.2.2: a leader whose committed configuration does not name it has stepped down. */
+void judge_office(struct world *world, const struct world_node *node)
+{
+    const struct raft *raft = &node->raft;
+    if (node->up && raft->role == RAFT_LEADER && raft->config.index <= raft->commit &&
+        raft->commit >= raft->noop_index && !raft_is_voter(raft))
+        violate(world, "node %u leads, and is no voter", raft->id);
+}
+
 /* The core's own bookkeeping. */
 void judge_books(struct world *world, const struct world_node *node)
 {

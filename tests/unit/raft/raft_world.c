@@ -294,6 +294,7 @@ void world_tick(struct world *world, uint8_t id)
 {
     bool space = !world->node[id].no_space;
     run(world, id, &(struct raft_in){.event = RAFT_EV_TICK, .space = space}, NULL);
+    judge_office(world, &world->node[id]);
 }
 
 void world_propose(struct world *world, uint8_t id, uint32_t count)
@@ -318,7 +319,10 @@ enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters,
     }
     struct raft_in in = {
         .event = RAFT_EV_CONFIG, .config = &config, .config_count = 1, .space = !node->no_space};
-    return run(world, id, &in, NULL);
+    uint64_t held = node->raft.config.index;
+    enum raft_refusal refusal = run(world, id, &in, NULL);
+    judge_change(world, node, was == held, refusal == RAFT_CHANGED);
+    return refusal;
 }
 
 void world_no_space(struct world *world, uint8_t id)
