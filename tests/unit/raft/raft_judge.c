@@ -185,8 +185,10 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
     node->commit_seen = commit;
 }
 
-/* 4.1: compare-and-set on the configuration in force; one change at a time. 4.3: voters change by a
- * joint configuration. A configuration is told from the one before by its incarnations, too. */
+/* 4.1: compare-and-set on the configuration in force, by a leader that knows what is
+ * committed. 4.3: voters change by a joint configuration. 4.2.1: they learnt before. Pitfall 4:
+ * they stay themselves.
+ */
 void judge_change(struct world *world, const struct world_node *node, bool current, bool changed)
 {
     const struct raft *raft = &node->raft;
@@ -197,10 +199,23 @@ void judge_change(struct world *world, const struct world_node *node, bool curre
         violate(world, "node %u changes another configuration than was named", raft->id);
     if (raft->config.voters != before->voters)
         violate(world, "node %u changes voters at once", raft->id);
+    if ((raft->config.voters_new & ~before->voters & ~before->learners) != 0 &&
+        before != &raft->config)
+        violate(world, "node %u makes a stranger a voter", raft->id);
+    if (raft->commit < raft->noop_index)
+        violate(world, "node %u changes members before its no-op is committed", raft->id);
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
         if (before->incarnation[id] != 0 && raft->config.incarnation[id] != 0 &&
             before->incarnation[id] != raft->config.incarnation[id])
             violate(world, "node %u makes member %u another one in place", raft->id, id);
+}
+
+/* 4.2.3: a removed replica, or another under its id, deposes nobody by its answers. */
+void judge_deposed(struct world *world, const struct world_node *node, uint8_t from,
+                   uint64_t incarnation)
+{
+    if (node->raft.config.incarnation[from] != incarnation)
+        violate(world, "node %u is deposed by the answer of %u, no member", node->raft.id, from);
 }
 
 /* 4.2.2: a leader whose committed configuration does not name it has stepped down. */

@@ -17,6 +17,9 @@ void judge_message(struct world *world, const struct world_node *node, const str
 void judge_commit(struct world *world, struct world_node *node, uint64_t commit);
 /* After a change was asked for: `current` if the configuration in force was named. */
 void judge_change(struct world *world, const struct world_node *node, bool current, bool changed);
+/* After an answer that took a leader's office: only a member's may. */
+void judge_deposed(struct world *world, const struct world_node *node, uint8_t from,
+                   uint64_t incarnation);
 /* After a tick: who leads may. */
 void judge_office(struct world *world, const struct world_node *node);
 void judge_books(struct world *world, const struct world_node *node);

@@ -409,7 +409,10 @@ void world_deliver(struct world *world, uint32_t slot)
     bool asks = msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK;
     if (asks && msg->prev_index > 0 && msg->prev_index <= node->log.last)
         in.chain_mine = world_chain(node, msg->prev_index);
+    bool led = node->raft.role == RAFT_LEADER;
     run(world, msg->to, &in, &packet);
+    if (led && node->raft.role != RAFT_LEADER && msg->kind == RAFT_APPEND_REPLY)
+        judge_deposed(world, node, msg->from, packet.incarnation);
 }
 
 void world_crash(struct world *world, uint8_t id, uint64_t lsn)

@@ -35,6 +35,18 @@ static uint8_t any_node(struct world *world)
     return (uint8_t)(1 + below(world, world->count));
 }
 
+/* A vote that was asked for before the drive was lost is asked for once more after it. */
+static void ask_again(struct world *world, uint32_t slot)
+{
+    const struct raft_msg *msg = &world->bag[slot].msg;
+    uint64_t incarnation = world->node[msg->from].incarnation;
+    if (msg->kind != RAFT_VOTE || world->bag[slot].incarnation == incarnation ||
+        world->cut[msg->from][msg->to])
+        return;
+    world_duplicate(world, slot);
+    world->bag[world->bag_count - 1].incarnation = incarnation;
+}
+
 static void deliver_one(struct world *world, const struct knobs *knobs)
 {
     if (world->bag_count == 0)
@@ -47,6 +59,8 @@ static void deliver_one(struct world *world, const struct knobs *knobs)
     }
     if (fate < knobs->loss + knobs->duplicate)
         world_duplicate(world, slot);
+    else if (fate < knobs->loss + knobs->duplicate + 300 && world->bag_count < WORLD_BAG_MAX / 2)
+        ask_again(world, slot);
     world_deliver(world, slot);
 }
 
