@@ -92,6 +92,33 @@ static char *answer_result(json_t *result)
     return dump(object);
 }
 
+/* What cannot be now, and what should not be at all. */
+static char *answer_unchanged(enum raft_refusal refusal)
+{
+    enum admin_error error = ADMIN_UNSAFE;
+    switch (refusal) {
+    case RAFT_CHANGED:
+    case RAFT_REFUSED_NOT_LEADER:
+    case RAFT_REFUSED_UNSETTLED:
+    case RAFT_REFUSED_PENDING:
+    case RAFT_REFUSED_NO_ROOM:
+        error = ADMIN_BUSY;
+        break;
+    case RAFT_REFUSED_INVALID:
+        error = ADMIN_BAD_REQUEST;
+        break;
+    case RAFT_REFUSED_BEHIND:
+        error = ADMIN_BEHIND;
+        break;
+    case RAFT_REFUSED_OUTDATED:
+    case RAFT_REFUSED_SAME:
+    case RAFT_REFUSED_IN_PLACE:
+    case RAFT_REFUSED_NO_QUORUM:
+        break;
+    }
+    return answer_error(error, raft_refusal_name(refusal), 0);
+}
+
 static char *answer_reply(const struct control_reply *reply)
 {
     char why[ADMIN_WHY_MAX];
@@ -102,6 +129,8 @@ static char *answer_reply(const struct control_reply *reply)
         return answer_error(ADMIN_NOT_LEADER, "this replica does not lead", reply->leader);
     case CONTROL_BUSY:
         return answer_error(ADMIN_BUSY, "the leader has no room at the moment: ask again", 0);
+    case CONTROL_UNCHANGED:
+        return answer_unchanged((enum raft_refusal)reply->status);
     case CONTROL_LOST:
         return answer_error(ADMIN_LOST,
                             "another leader took over before it was committed: it was not "
@@ -182,6 +211,43 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     return NULL;
 }
 
+/* Changes the members; NULL: control has it. Members that stay keep address and incarnation. */
+static char *ask_member(struct admin *a, struct connection *c, const struct admin_request *request)
+{
+    struct replica_status s;
+    replica_status(a->node->start.replica, &s);
+    struct entry_config body = request->wanted;
+    uint32_t mask = members_mask(&body);
+    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
+        struct entry_member *m = &body.member[id];
+        if ((mask >> id & 1) == 0)
+            memset(m, 0, sizeof(*m));
+        else if (m->incarnation == 0)
+            *m = s.config.member[id];
+    }
+    if (!entry_config_ok(&body))
+        return answer_error(ADMIN_BAD_REQUEST,
+                            "a member that is not there yet is to be described in \"new\"", 0);
+    if (s.role == RAFT_LEADER && memcmp(&body, &s.config, sizeof(body)) == 0 &&
+        s.config_index <= s.commit) {
+        json_t *result = json_object();
+        json_object_set_new(result, "index", json_integer((json_int_t)s.config_index));
+        json_object_set_new(result, "term", json_integer((json_int_t)s.term));
+        json_object_set_new(result, "changed", json_false());
+        return answer_result(result);
+    }
+    struct control_request ask = {.tag = ++a->next_tag,
+                                  .was = request->was,
+                                  .entry_kind = ENTRY_CONFIG,
+                                  .size = sizeof(body)};
+    memcpy(ask.body, &body, sizeof(body));
+    if (!control_ask(a->node->start.control, &ask))
+        return answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
+    c->waiting = true;
+    c->tag = ask.tag;
+    return NULL;
+}
+
 static char *ask_reload(struct admin *a, struct connection *c)
 {
     uint64_t ticket;
@@ -211,6 +277,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
                             0);
     if (request.command == ADMIN_DAY)
         return ask_day(a, &a->connection[place], &request);
+    if (request.command == ADMIN_MEMBER)
+        return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
     return answer_result(admin_report(a->node, &request));

@@ -141,16 +141,28 @@ static json_t *report_health(const struct node *n)
     return to;
 }
 
+/* In a joint configuration a voter may be on its way in or out. */
+static const char *member_role(const struct entry_config *config, uint32_t id)
+{
+    bool now = (config->voters >> id & 1) != 0, then = (config->voters_new >> id & 1) != 0;
+    if (config->voters_new == 0)
+        return now ? "voter" : "learner";
+    if (now)
+        return then ? "voter" : "leaving";
+    return then ? "joining" : "learner";
+}
+
 static json_t *report_member(const struct node *n, const struct replica_status *s, uint32_t id)
 {
-    const struct genesis_founder *f = &n->start.genesis.founder[id];
+    const struct entry_member *f = &s->config.member[id];
     char text[ADDRESS_TEXT_MAX];
     json_t *to = json_object();
     bool self = id == n->config->id, leads = s->role == RAFT_LEADER;
     put(to, "replica", id);
     put_text(to, "address", address_text(text, f->ip, f->port));
     put_hex(to, "incarnation", f->incarnation);
-    put_bool(to, "self", self);
+    put_text(to, "role", member_role(&s->config, id));
+    put_bool(to, "self", self && f->incarnation == n->start.super.incarnation);
     put_bool(to, "leader", s->leader == id);
     put(to, "boot", self ? n->start.boot : s->peer_boot[id]);
     if (self)
@@ -178,8 +190,13 @@ static json_t *report_members(const struct node *n)
     put_hex(to, "cluster_id", n->start.genesis.cluster_id);
     put(to, "term", s.term);
     put(to, "leader", s.leader);
+    put(to, "config_index", s.config_index);
+    put_bool(to, "config_committed", s.config_index <= s.commit);
+    put_bool(to, "config_joint", s.config.voters_new != 0);
+    put_bool(to, "member",
+             s.config.member[n->config->id].incarnation == n->start.super.incarnation);
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
-        if (n->start.genesis.founder[id].incarnation != 0)
+        if (s.config.member[id].incarnation != 0)
             json_array_append_new(list, report_member(n, &s, id));
     json_object_set_new(to, "members", list);
     return to;
@@ -342,6 +359,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_version(node);
     case ADMIN_DAY:
     case ADMIN_RELOAD:
+    case ADMIN_MEMBER:
     case ADMIN_COMMAND_COUNT:
         break;
     }

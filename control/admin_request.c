@@ -1,19 +1,18 @@
 #include "control/admin_request.h"
 
+#include "control/address.h"
+#include "control/identity.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},
-    [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false},
-    [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},
-    [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},
-    [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_MEMBER] = {"member", true},    [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -37,6 +36,10 @@ const char *admin_error_name(enum admin_error error)
         return "timed-out";
     case ADMIN_REFUSED:
         return "refused";
+    case ADMIN_BEHIND:
+        return "behind";
+    case ADMIN_UNSAFE:
+        return "unsafe";
     case ADMIN_CONFIGURATION:
         return "configuration";
     case ADMIN_FAILED:
@@ -79,6 +82,59 @@ static enum admin_error parse_day(const json_t *object, struct admin_request *re
     return ADMIN_OK;
 }
 
+/* An array of replica ids as a mask; false: it is none. */
+static bool parse_ids(const json_t *list, uint32_t *mask)
+{
+    *mask = 0;
+    if (!json_is_array(list))
+        return false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_int_t id = json_integer_value(json_array_get(list, i));
+        if (id < 1 || id > KEEL_REPLICA_MAX || (*mask >> id & 1) != 0)
+            return false;
+        *mask |= UINT32_C(1) << id;
+    }
+    return true;
+}
+
+/* {"replica":4,"address":"10.0.0.4:7400","incarnation":"..16 hex digits.."} */
+static bool parse_new(const json_t *object, struct entry_config *wanted)
+{
+    json_int_t id = json_integer_value(json_object_get(object, "replica"));
+    const char *address = json_string_value(json_object_get(object, "address"));
+    const char *incarnation = json_string_value(json_object_get(object, "incarnation"));
+    if (id < 1 || id > KEEL_REPLICA_MAX || address == NULL || incarnation == NULL)
+        return false;
+    struct entry_member *m = &wanted->member[id];
+    return identity_hex(incarnation, &m->incarnation) &&
+           address_ip_port(address, &m->ip, &m->port) && m->ip != 0 && m->port != 0;
+}
+
+static enum admin_error parse_member(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *was = json_object_get(object, "was");
+    const json_t *list = json_object_get(object, "new");
+    struct entry_config *wanted = &request->wanted;
+    if (!json_is_integer(was) || json_integer_value(was) < 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "member wants \"was\": the index of the configuration that it replaces");
+    request->was = (uint64_t)json_integer_value(was);
+    if (!parse_ids(json_object_get(object, "voters"), &wanted->voters) ||
+        !parse_ids(json_object_get(object, "learners"), &wanted->learners) || wanted->voters == 0 ||
+        (wanted->voters & wanted->learners) != 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "member wants \"voters\" and \"learners\": replica ids from 1 to 7, "
+                   "at least one voter, none twice");
+    if (list != NULL && !json_is_array(list))
+        return bad(why, ADMIN_BAD_REQUEST, "\"new\" is an array of members");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!parse_new(json_array_get(list, i), wanted))
+            return bad(why, ADMIN_BAD_REQUEST,
+                       "a new member has \"replica\", \"address\" (IP:PORT) and "
+                       "\"incarnation\" (hex digits, as `keeld format` printed it)");
+    return ADMIN_OK;
+}
+
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
 static bool keys_known(json_t *object, enum admin_command command)
 {
@@ -89,7 +145,10 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool common = strcmp(key, "v") == 0 || strcmp(key, "cmd") == 0;
         bool day = command == ADMIN_DAY && (strcmp(key, "action") == 0 || strcmp(key, "name") == 0);
         bool metrics = command == ADMIN_METRICS && strcmp(key, "format") == 0;
-        if (!common && !day && !metrics)
+        bool member =
+            command == ADMIN_MEMBER && (strcmp(key, "was") == 0 || strcmp(key, "voters") == 0 ||
+                                        strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
+        if (!common && !day && !metrics && !member)
             return false;
     }
     return true;
@@ -113,6 +172,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return bad(why, ADMIN_BAD_REQUEST, "a key that this command does not take");
     if (request->command == ADMIN_DAY)
         return parse_day(object, request, why);
+    if (request->command == ADMIN_MEMBER)
+        return parse_member(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

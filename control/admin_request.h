@@ -4,7 +4,7 @@
 #ifndef KEEL_ADMIN_REQUEST_H
 #define KEEL_ADMIN_REQUEST_H
 
-#include "consensus/wire/limits.h"
+#include "consensus/wire/entry.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +20,7 @@ enum admin_command {
     ADMIN_DROPS,
     ADMIN_DAY,
     ADMIN_RELOAD,
+    ADMIN_MEMBER,
     ADMIN_VERSION_SHOW,
     ADMIN_COMMAND_COUNT
 };
@@ -35,6 +36,10 @@ struct admin_request {
     bool day_begin;               /* DAY: begin, else end */
     char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
+    /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
+     * the index of the configuration that this replaces. */
+    struct entry_config wanted;
+    uint64_t was;
 };
 
 /* Stable words for programs: stand in error.code. */
@@ -48,6 +53,8 @@ enum admin_error {
     ADMIN_LOST,
     ADMIN_TIMED_OUT,
     ADMIN_REFUSED,
+    ADMIN_BEHIND,        /* a learner that is to vote has not caught up: wait, and ask again */
+    ADMIN_UNSAFE,        /* a change of members that was not begun: it could cost the quorum */
     ADMIN_CONFIGURATION, /* reload: the files say what cannot be; nothing was changed */
     ADMIN_FAILED,
     ADMIN_ERROR_COUNT

@@ -7,7 +7,7 @@
 static uint32_t log_boot(struct control *c, uint32_t id, uint64_t boot, uint64_t boot_id)
 {
     const struct machine *m = c->machine;
-    uint64_t incarnation = c->options.genesis->founder[id].incarnation;
+    uint64_t incarnation = control_member(c, id);
     bool same = m->boot_incarnation[id] == incarnation;
     if (boot == 0 || (same && m->boot[id] >= boot))
         return 0;
@@ -30,11 +30,12 @@ uint32_t boots_turn(struct control *c)
     if (!control_leads(c) || c->machine->applied < c->seen.noop_index)
         return 0;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        if (c->options.genesis->founder[id].incarnation == 0)
+        uint64_t incarnation = control_member(c, id);
+        if (incarnation == 0)
             continue;
         if (id == c->replica->id)
             work += log_boot(c, id, c->options.boot, c->options.boot_id);
-        else
+        else if (c->seen.peer_incarnation[id] == incarnation)
             work += log_boot(c, id, c->seen.peer_boot[id], c->seen.peer_boot_id[id]);
     }
     return work;

@@ -120,6 +120,20 @@ bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8
     return true;
 }
 
+bool control_propose_members(struct control *c, uint64_t serial, const void *body, uint64_t was)
+{
+    struct command *command = control_command(c, COMMAND_PROPOSE);
+    if (command == NULL)
+        return false;
+    command->tag = (uint64_t)PROPOSER_REQUEST << CONTROL_TAG_SHIFT | serial;
+    command->entry_kind = ENTRY_CONFIG;
+    command->index = was;
+    command->size = sizeof(struct entry_config);
+    memcpy(command->u.bytes, body, sizeof(struct entry_config));
+    control_command_send(c);
+    return true;
+}
+
 void control_unwell(struct control *c, enum part part, const char *format, ...)
 {
     va_list args;

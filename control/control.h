@@ -33,7 +33,7 @@ enum {
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
-    CONTROL_BODY_MAX = 56,          /* bytes of a proposed entry's body */
+    CONTROL_BODY_MAX = 144,         /* bytes of a proposed entry's body */
     CONTROL_PROBLEM_SIZE = 200
 };
 
@@ -59,6 +59,7 @@ struct control_options {
 
 struct control_request {
     uint64_t tag; /* the asker's, comes back in the reply */
+    uint64_t was; /* ENTRY_CONFIG: index of the configuration that it is to replace */
     uint8_t entry_kind;
     uint8_t size;
     uint8_t reserved[6];
@@ -69,6 +70,7 @@ enum control_result {
     CONTROL_APPLIED,    /* committed and applied here; `status` says what the machine decided */
     CONTROL_NOT_LEADER, /* definitely not proposed; `leader` names the one to ask, 0 unknown */
     CONTROL_BUSY,       /* definitely not proposed: no room, or the leader is not open yet */
+    CONTROL_UNCHANGED,  /* members: definitely not proposed; `status` is the enum raft_refusal */
     CONTROL_LOST,       /* another leader's entry took its place: definitely not done */
     CONTROL_TIMED_OUT   /* outcome unknown: it may still be committed */
 };
@@ -78,7 +80,7 @@ struct control_reply {
     uint64_t index, term;
     uint32_t leader;
     uint8_t result; /* enum control_result */
-    uint8_t status; /* enum machine_status */
+    uint8_t status; /* enum machine_status; UNCHANGED: enum raft_refusal */
     uint8_t reserved[2];
 };
 

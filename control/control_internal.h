@@ -15,10 +15,9 @@ enum {
 
 enum proposer { PROPOSER_BOOT = 1, PROPOSER_EXPIRY = 2, PROPOSER_REQUEST = 3 };
 
-struct control_peer {       /* another founder */
+struct control_peer {       /* another replica */
     uint64_t next_begin_ns; /* no new handshake before this */
     uint64_t next_ping_ns;
-    struct handshake_address address;
 };
 
 struct control_session { /* beside each slot of the machine */
@@ -126,6 +125,18 @@ void control_command_send(struct control *c);
 /* Proposes an entry; false if the link is full. serial < 2^56. */
 bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8_t entry_kind,
                      const void *body, uint32_t size);
+/* The same for a change of members, where the configuration of index `was` is in force. */
+bool control_propose_members(struct control *c, uint64_t serial, const void *body, uint64_t was);
+/* The configuration in force at seq; until it has published, that of control's own machine. */
+static inline const struct entry_config *control_config(const struct control *c)
+{
+    return c->seen.started_ns != 0 ? &c->seen.config : &c->machine->config;
+}
+/* The incarnation of a member by it; 0: no member. */
+static inline uint64_t control_member(const struct control *c, uint32_t id)
+{
+    return id >= 1 && id <= KEEL_REPLICA_MAX ? control_config(c)->member[id].incarnation : 0;
+}
 /* Says what goes wrong with a part, until control_well() takes it back. */
 __attribute__((format(printf, 3, 4))) void control_unwell(struct control *c, enum part part,
                                                           const char *format, ...);

@@ -79,6 +79,10 @@ __attribute__((format(printf, 2, 3))) int ctl_fail(int code, const char *format,
 /* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the
  * caller's), or an exit code after saying why. `extra` is taken over; NULL: none. */
 int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **result);
+/* The two halves of it: the whole answer, NULL if it is no JSON; and what it says, for the exit
+ * code and stderr (takes the answer over). */
+int ctl_exchange(const struct ctl *ctl, const char *name, json_t *extra, json_t **answer);
+int ctl_judge(const struct ctl *ctl, const char *name, json_t *answer, json_t **result);
 /* The exit code for an answer's error object, said on stderr. */
 int ctl_error(const char *name, const json_t *error);
 
@@ -104,6 +108,10 @@ int ctl_version(struct ctl *ctl);
 int ctl_day_end(struct ctl *ctl);
 int ctl_day_begin(struct ctl *ctl);
 int ctl_reload(struct ctl *ctl);
+int ctl_member_add(struct ctl *ctl);
+int ctl_member_promote(struct ctl *ctl);
+int ctl_member_remove(struct ctl *ctl);
+int ctl_member_replace(struct ctl *ctl);
 int ctl_ring_verify(struct ctl *ctl);
 int ctl_ring_dump(struct ctl *ctl);
 int ctl_genesis_create(struct ctl *ctl);

@@ -105,6 +105,9 @@ int ctl_error(const char *name, const json_t *error)
     }
     if (strcmp(code, admin_error_name(ADMIN_TIMED_OUT)) == 0)
         return ctl_fail(CTL_TIMED_OUT, "%s: %s", name, why);
+    if (strcmp(code, admin_error_name(ADMIN_UNSAFE)) == 0 ||
+        strcmp(code, admin_error_name(ADMIN_BEHIND)) == 0)
+        return ctl_fail(CTL_REFUSED, "%s: nothing was changed: %s", name, why);
     if (strcmp(code, admin_error_name(ADMIN_CONFIGURATION)) == 0)
         return ctl_fail(CTL_REFUSED, "%s: nothing was changed: %s", name, why);
     if (strcmp(code, admin_error_name(ADMIN_BAD_REQUEST)) == 0 ||
@@ -114,10 +117,8 @@ int ctl_error(const char *name, const json_t *error)
 }
 
 /* With --json an error is an object on stdout, too: {"error": {"code", "why", "leader"?}}. */
-static int judge(const struct ctl *ctl, const char *name, const char *text, json_t **result)
+int ctl_judge(const struct ctl *ctl, const char *name, json_t *answer, json_t **result)
 {
-    json_error_t error;
-    json_t *answer = json_loads(text, JSON_REJECT_DUPLICATES, &error);
     json_t *inner = json_object_get(answer, "result");
     int code = CTL_DONE;
     if (json_is_true(json_object_get(answer, "ok")) && inner != NULL)
@@ -133,7 +134,7 @@ static int judge(const struct ctl *ctl, const char *name, const char *text, json
     return code;
 }
 
-int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **result)
+int ctl_exchange(const struct ctl *ctl, const char *name, json_t *extra, json_t **parsed)
 {
     json_t *request = extra != NULL ? extra : json_object();
     json_object_set_new(request, "v", json_integer(ADMIN_VERSION));
@@ -153,8 +154,16 @@ int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **res
         close(fd);
     }
     free(line);
+    json_error_t error;
     if (code == CTL_DONE)
-        code = judge(ctl, name, answer, result);
+        *parsed = json_loads(answer, JSON_REJECT_DUPLICATES, &error);
     free(answer);
     return code;
+}
+
+int ctl_ask(const struct ctl *ctl, const char *name, json_t *extra, json_t **result)
+{
+    json_t *answer = NULL;
+    int code = ctl_exchange(ctl, name, extra, &answer);
+    return code == CTL_DONE ? ctl_judge(ctl, name, answer, result) : code;
 }

@@ -195,7 +195,7 @@ int ctl_genesis_install(struct ctl *ctl)
     if (rc != 0)
         return ctl_fail(rc == -EWOULDBLOCK ? CTL_REFUSED : CTL_FAILED, "genesis install: %s",
                         why[0] != '\0' ? why : strerror(-rc));
-    rc = ring_genesis_install(disk, &genesis, why);
+    rc = ring_genesis_install(disk, &genesis, ctl->value[1] != NULL, why);
     disk_close(disk);
     if (rc != 0)
         return ctl_fail(rc == -EEXIST || rc == -EPERM ? CTL_REFUSED : CTL_FAILED,

@@ -63,6 +63,7 @@ int ctl_members(struct ctl *ctl)
 {
     static const char *const columns[] = {"replica=ID",
                                           "address=ADDRESS",
+                                          "role=ROLE",
                                           "leader=LEADER",
                                           "self=SELF",
                                           "boot=BOOT",

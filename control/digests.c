@@ -1,5 +1,5 @@
 /* The same log must make the same state everywhere. Each replica tells the others its machine's
- * digest at round indexes; whoever finds that a majority of the founders agrees on another value
+ * digest at round indexes; whoever finds that a majority of the voters agrees on another value
  * than its own is the odd one out, and stops. Compared by majority, never against the leader: it
  * may be the wrong one. Its own second instance is compared too: control's machine with seq's,
  * which answers.
@@ -40,22 +40,22 @@ static __attribute__((format(printf, 2, 3))) void stop(struct control *c, const 
     c->digests.stopped = true;
 }
 
-/* Founders that tell `digest` for that index, this one among them. */
-static uint32_t count_telling(struct control *c, uint32_t level, uint64_t index, uint64_t digest)
+static uint32_t voters(const struct control *c)
 {
-    uint32_t count = own_digest(c, level, index) == digest;
-    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        const struct digest_mark *told = &c->digests.told[id][level];
-        count += id != c->replica->id && told->index == index && told->digest == digest;
-    }
-    return count;
+    const struct entry_config *config = control_config(c);
+    return config->voters | config->voters_new;
 }
 
-static uint32_t founders(const struct control *c)
+/* Voters that tell `digest` for that index, perhaps this one among them. */
+static uint32_t count_telling(struct control *c, uint32_t level, uint64_t index, uint64_t digest)
 {
     uint32_t count = 0;
-    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
-        count += c->options.genesis->founder[id].incarnation != 0;
+    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
+        const struct digest_mark *told = &c->digests.told[id][level];
+        bool tells = id == c->replica->id ? own_digest(c, level, index) == digest
+                                          : told->index == index && told->digest == digest;
+        count += tells && (voters(c) >> id & 1) != 0;
+    }
     return count;
 }
 
@@ -72,7 +72,8 @@ static void compare(struct control *c, uint32_t level, uint32_t from)
         return;
     }
     c->status.digest_differs |= 1u << from;
-    if (count_telling(c, level, told->index, told->digest) > founders(c) / 2)
+    if (count_telling(c, level, told->index, told->digest) >
+        (uint32_t)__builtin_popcount(voters(c)) / 2)
         stop(c,
              "a majority's state at index %llu has digest %016llx, this replica's %016llx: its log "
              "or memory is damaged; keep the ring, replace the replica",
@@ -149,7 +150,7 @@ uint32_t digests_turn(struct control *c)
         return 0;
     c->digests.tell_at_ns = c->now_ns + CONTROL_DIGESTS_MS * 1000000ull;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
-        if (id != c->replica->id && c->options.genesis->founder[id].incarnation != 0)
+        if (id != c->replica->id && control_member(c, id) != 0)
             work += tell(c, id);
     return work;
 }

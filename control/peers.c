@@ -27,22 +27,33 @@ static void highest(uint64_t *boot, uint64_t *boot_id, uint64_t other, uint64_t 
 
 void peers_boot(const struct control *c, uint32_t id, uint64_t *boot, uint64_t *boot_id)
 {
-    *boot = c->found_boot[id];
-    *boot_id = c->found_boot_id[id];
-    highest(boot, boot_id, c->seen.peer_boot[id], c->seen.peer_boot_id[id]);
-    if (c->machine->boot_incarnation[id] == c->options.genesis->founder[id].incarnation)
+    uint64_t incarnation = control_member(c, id);
+    *boot = 0;
+    *boot_id = 0;
+    /* Pages tell boots by id alone: those of a founder. */
+    if (incarnation == c->options.genesis->founder[id].incarnation)
+        highest(boot, boot_id, c->found_boot[id], c->found_boot_id[id]);
+    if (c->seen.peer_incarnation[id] == incarnation)
+        highest(boot, boot_id, c->seen.peer_boot[id], c->seen.peer_boot_id[id]);
+    if (c->machine->boot_incarnation[id] == incarnation)
         highest(boot, boot_id, c->machine->boot[id], c->machine->boot_id[id]);
 }
 
-/* H2: an image of a server restored while the original runs, or after it ran, is refused. */
+/* H2: an image of a server restored while the original runs, or after it ran, is refused. Who is no
+ * member here may be ahead of this replica's log: it is let in, and Raft takes no testimony from
+ * it. So is another incarnation than the one named, but only while that one is silent: it cannot
+ * push a member aside. */
 static bool boot_allowed(void *context, uint32_t principal, uint64_t incarnation, uint64_t boot,
                          uint64_t boot_id)
 {
     const struct control *c = context;
     uint64_t known, known_id;
-    if (principal > KEEL_REPLICA_MAX ||
-        c->options.genesis->founder[principal].incarnation != incarnation)
+    uint64_t named = control_member(c, principal);
+    if (principal > KEEL_REPLICA_MAX)
         return false;
+    if (named != incarnation)
+        return named == 0 ||
+               c->now_ns >= c->seen.assoc_heard_ns[principal] + c->options.silent_ms * 1000000ull;
     peers_boot(c, principal, &known, &known_id);
     return boot > known || (boot == known && boot_id == known_id);
 }
@@ -52,8 +63,7 @@ static void witness(void *context, uint32_t principal, uint64_t incarnation,
                     struct auth_install *told)
 {
     const struct control *c = context;
-    if (principal > KEEL_REPLICA_MAX ||
-        c->options.genesis->founder[principal].incarnation != incarnation)
+    if (principal > KEEL_REPLICA_MAX || c->seen.witness[principal].incarnation != incarnation)
         return;
     const struct witness *w = &c->seen.witness[principal];
     told->witness_index = w->index;
@@ -63,24 +73,20 @@ static void witness(void *context, uint32_t principal, uint64_t incarnation,
 
 void peers_init(struct control *c, void *handshake_memory)
 {
-    const struct genesis *g = c->options.genesis;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        c->peer[id].address.ip = g->founder[id].ip;
-        c->peer[id].address.port = g->founder[id].port;
         c->found_boot[id] = c->options.found->seen_boot[id];
         c->found_boot_id[id] = c->options.found->seen_boot_id[id];
     }
-    struct handshake_options options = {
-        .self = {.principal = c->replica->id,
-                 .cluster = c->options.cluster_id,
-                 .incarnation = g->founder[c->replica->id].incarnation,
-                 .boot = c->options.boot,
-                 .boot_id = c->options.boot_id},
-        .keys = c->options.keys,
-        .random = random_bytes,
-        .witness = witness,
-        .boot_allowed = boot_allowed,
-        .context = c};
+    struct handshake_options options = {.self = {.principal = c->replica->id,
+                                                 .cluster = c->options.cluster_id,
+                                                 .incarnation = c->replica->options.incarnation,
+                                                 .boot = c->options.boot,
+                                                 .boot_id = c->options.boot_id},
+                                        .keys = c->options.keys,
+                                        .random = random_bytes,
+                                        .witness = witness,
+                                        .boot_allowed = boot_allowed,
+                                        .context = c};
     c->handshake = handshake_init(handshake_memory, &options);
 }
 
@@ -158,15 +164,17 @@ void peers_datagram(struct control *c, const struct notice *notice)
 static uint32_t begin(struct control *c, uint32_t id)
 {
     struct control_peer *peer = &c->peer[id];
+    const struct entry_member *member = &control_config(c)->member[id];
+    struct handshake_address address = {.ip = member->ip, .port = member->port};
     uint8_t out[HANDSHAKE_PACKET_MAX];
     size_t size = 0;
     if (c->now_ns < peer->next_begin_ns || handshake_under_way(c->handshake, id))
         return 0;
     peer->next_begin_ns = c->now_ns + c->options.silent_ms * 500000ull;
-    if (!handshake_begin(c->handshake, id, &peer->address, now_ms(c), out, &size))
+    if (!handshake_begin(c->handshake, id, &address, now_ms(c), out, &size))
         return 0;
     c->status.handshakes_begun++;
-    send(c, &peer->address, out, size);
+    send(c, &address, out, size);
     return 1;
 }
 
@@ -198,7 +206,7 @@ uint32_t peers_turn(struct control *c)
     if (c->seen.started_ns == 0) /* seq has not published yet: nothing is known of the peers */
         return work;
     for (uint32_t id = c->replica->id + 1; id <= KEEL_REPLICA_MAX; id++) {
-        if (c->options.genesis->founder[id].incarnation == 0)
+        if (control_member(c, id) == 0)
             continue;
         if (c->seen.handshake_wanted & 1u << id)
             work += begin(c, id);

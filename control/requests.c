@@ -66,8 +66,10 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
     ask->deadline_ns = c->now_ns + CONTROL_REQUEST_MS * 1000000ull;
     if (c->seen.role != RAFT_LEADER)
         finish(c, ask, CONTROL_NOT_LEADER, 0);
-    else if (!control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind, request->body,
-                              request->size))
+    else if (!(request->entry_kind == ENTRY_CONFIG
+                   ? control_propose_members(c, ask->serial, request->body, request->was)
+                   : control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind,
+                                     request->body, request->size)))
         finish(c, ask, CONTROL_BUSY, 0);
     else
         ask->state = ASK_PROPOSED;
@@ -85,7 +87,10 @@ void requests_proposed(struct control *c, const struct notice *notice)
             continue;
         ask->index = notice->u.proposed.index;
         ask->term = notice->u.proposed.term;
-        if (ask->index == 0)
+        if (notice->u.proposed.refusal != RAFT_CHANGED &&
+            notice->u.proposed.refusal != RAFT_REFUSED_NOT_LEADER)
+            finish(c, ask, CONTROL_UNCHANGED, (uint8_t)notice->u.proposed.refusal);
+        else if (ask->index == 0)
             finish(c, ask, c->seen.role == RAFT_LEADER ? CONTROL_BUSY : CONTROL_NOT_LEADER, 0);
         else
             ask->state = ASK_APPENDED;

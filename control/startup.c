@@ -100,28 +100,17 @@ static enum startup_result agree(const struct startup *s, char *problem)
     const char *why = genesis_problem(g);
     if (why != NULL)
         return refuse_start(problem, STARTUP_REFUSED, "the genesis record is not sound: %s", why);
-    if (g->founder[o->id].incarnation != s->super.incarnation)
-        return refuse_start(
-            problem, STARTUP_REFUSED,
-            "the genesis record names another incarnation of replica %u than this ring "
-            "was formatted with: this is not the disk that the cluster knows",
-            o->id);
+    /* Who is no founder joins: it has no vote and no acknowledgement before a committed change
+     * names this very incarnation. Its record was installed as such (`genesis install --join`). */
+    bool founder = g->founder[o->id].incarnation == s->super.incarnation;
+    if (!founder)
+        return STARTUP_OK;
     if (g->founder[o->id].ip != o->ip || g->founder[o->id].port != o->udp_port)
         return refuse_start(
             problem, STARTUP_CONFIG,
             "[network] address and udp_port differ from the genesis record's address of "
             "replica %u: correct the configuration",
             o->id);
-    for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
-        const struct genesis_founder *m = &o->member[id], *f = &g->founder[id];
-        bool named = m->port != 0, founder = f->incarnation != 0;
-        if (named != founder || (named && (m->ip != f->ip || m->port != f->port)))
-            return refuse_start(
-                problem, STARTUP_CONFIG,
-                "[members] %u differs from the genesis record (see `keelctl genesis "
-                "show`): correct the configuration",
-                id);
-    }
     return STARTUP_OK;
 }
 
@@ -185,15 +174,22 @@ static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, u
         why);
 }
 
+struct live_page {
+    uint64_t page;
+    uint64_t last; /* its last live entry */
+};
+
 /* One page of the log, judged; its live entries up to `end` that the machine has not seen are
- * applied. */
-static const char *replay_page(struct startup *s, uint64_t page, uint64_t end, uint8_t *bytes,
-                               uint64_t *chain, struct machine_outcome *outcome)
+ * applied, and configurations behind that are noted: Raft follows them from the moment they are in
+ * the log. */
+static const char *replay_page(struct startup *s, const struct live_page *live, uint64_t end,
+                               uint8_t *bytes, uint64_t *chain, struct machine_outcome *outcome)
 {
     struct ring_owner owner = {.cluster_id = s->genesis.cluster_id,
                                .incarnation = s->super.incarnation,
                                .slots = s->super.slots,
                                .replica = (uint8_t)s->super.replica};
+    uint64_t page = live->page;
     uint32_t bad;
     int rc =
         disk_pread(s->options.writer, ring_slot_offset(&s->super, page), bytes, RING_PAGE_SIZE);
@@ -208,6 +204,8 @@ static const char *replay_page(struct startup *s, uint64_t page, uint64_t end, u
     for (uint32_t i = 0; i < head->self.count; i++) {
         const struct entry *entry = (const struct entry *)at;
         at += entry->size;
+        if (entry->index > end && entry->index <= live->last && entry->kind == ENTRY_CONFIG)
+            members_take(&s->tail_configs, entry_body(entry), entry->index);
         if (entry->index > end || entry->index != s->machine->applied + 1)
             continue;
         if (i == 0 && head->self.chain_before != *chain)
@@ -238,11 +236,13 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
     for (uint64_t i = 0; i < found->map_count && why == NULL; i++) {
         uint64_t next =
             i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
-        if (next <= s->machine->applied + 1 || found->map[i].first_index > end)
+        if (next <= s->machine->applied + 1)
             continue;
-        at = found->map[i].page;
-        why = replay_page(s, at, end < next - 1 ? end : next - 1, bytes, chain, outcome);
-        *page = at;
+        struct live_page live = {.page = found->map[i].page, .last = next - 1};
+        at = live.page;
+        why = replay_page(s, &live, end < live.last ? end : live.last, bytes, chain, outcome);
+        if (found->map[i].first_index <= end)
+            *page = at;
     }
     free(outcome);
     give_back(&s->options, bytes, RING_PAGE_SIZE);
@@ -253,6 +253,29 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
     return refuse_start(problem, STARTUP_REFUSED,
                         "replay of the log stopped at index %llu, page %llu: %s",
                         (unsigned long long)s->machine->applied, (unsigned long long)at, why);
+}
+
+/* H3: whom a file names has to be whom genesis or the log names. */
+static enum startup_result agree_on_members(const struct startup *s, char *problem)
+{
+    const struct startup_options *o = &s->options;
+    const struct members *tail = &s->tail_configs;
+    const struct entry_config *config =
+        tail->count > 0 ? &tail->at[tail->count - 1].body : &s->machine->config;
+    for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
+        const struct genesis_founder *m = &o->member[id], *f = &s->genesis.founder[id];
+        const struct entry_member *now = &config->member[id];
+        bool named = m->port != 0;
+        bool founder = named && m->ip == f->ip && m->port == f->port;
+        bool member = named && m->ip == now->ip && m->port == now->port;
+        if (named ? !founder && !member : now->incarnation != 0)
+            return refuse_start(
+                problem, STARTUP_CONFIG,
+                "[members] %u differs from the genesis record and from the members in the log "
+                "(see `keelctl genesis show`, `keelctl members`): correct the configuration",
+                id);
+    }
+    return STARTUP_OK;
 }
 
 /* --- assembly
@@ -296,7 +319,8 @@ static void fill_replica_options(const struct startup *s, struct replica_options
                                   .prefix = o->prefix,
                                   .gateway = o->gateway,
                                   .found = &s->found,
-                                  .machine = s->machine};
+                                  .machine = s->machine,
+                                  .tail_configs = &s->tail_configs};
 }
 
 static enum startup_result make_replica(struct startup *s, uint64_t page, char *problem)
@@ -390,6 +414,9 @@ static enum startup_result assemble(struct startup *s, char *problem)
     result = load_checkpoint(s, &chain, &page, problem);
     if (result == STARTUP_OK)
         result = replay(s, &chain, &page, problem);
+    if (result == STARTUP_OK &&
+        s->genesis.founder[s->options.id].incarnation == s->super.incarnation)
+        result = agree_on_members(s, problem);
     if (result != STARTUP_OK)
         return result;
     s->boot = s->found.boot + 1;

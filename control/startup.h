@@ -66,7 +66,8 @@ struct startup { /* what was made; read-only for the caller */
     struct startup_options options;
     struct genesis genesis;
     struct ring_super super;
-    struct replica *replica; /* feed attached */
+    struct members tail_configs; /* of entries that may not be committed */
+    struct replica *replica;     /* feed attached */
     struct ring *ring;
     struct control *control;
     uint64_t boot, boot_id;

@@ -83,13 +83,22 @@ static void spans(struct replica *r, uint64_t index)
 
 static void propose(struct replica *r, const struct command *command)
 {
-    uint64_t index = intake_own(r, command->entry_kind, command->u.bytes, (uint16_t)command->size);
+    enum raft_refusal refusal = RAFT_CHANGED;
+    uint64_t index;
+    if (command->entry_kind == ENTRY_CONFIG) {
+        struct entry_config wanted;
+        memcpy(&wanted, command->u.bytes, sizeof(wanted));
+        index = step_change(r, &wanted, command->index, &refusal);
+    } else {
+        index = intake_own(r, command->entry_kind, command->u.bytes, (uint16_t)command->size);
+    }
     struct notice *notice = notice_begin(r, NOTICE_PROPOSED);
     if (notice == NULL)
         return;
     notice->u.proposed.tag = command->tag;
     notice->u.proposed.index = index;
     notice->u.proposed.term = r->raft.term;
+    notice->u.proposed.refusal = refusal;
     spsc_push(&r->notices);
 }
 

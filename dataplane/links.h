@@ -44,6 +44,7 @@ struct notice {
         } spans;
         struct {
             uint64_t tag, index, term; /* index 0: not leader, or no room */
+            uint32_t refusal;          /* enum raft_refusal; CONFIG with index 0 */
         } proposed;
         struct {
             uint32_t principal;
@@ -62,7 +63,8 @@ enum command_kind {
     COMMAND_ANSWER,  /* a packet to seal and send to a principal: body in bytes */
     COMMAND_INSTALL, /* an association */
     COMMAND_FORGET,  /* a principal's associations */
-    COMMAND_PROPOSE, /* an entry: kind and body; leader only */
+    COMMAND_PROPOSE, /* an entry: kind and body; leader only. ENTRY_CONFIG: a change of members,
+                        where the configuration of `index` is in force */
     COMMAND_SPANS,   /* where do the entries from index on lie? */
     COMMAND_STOP     /* a fault that must not be survived: text in bytes */
 };
@@ -70,7 +72,7 @@ enum command_kind {
 struct command {
     uint32_t kind;           /* enum command_kind */
     uint32_t size;           /* bytes in u.bytes */
-    uint64_t index;          /* SPANS */
+    uint64_t index;          /* SPANS, PROPOSE */
     uint64_t tag;            /* PROPOSE */
     uint32_t principal;      /* ANSWER, FORGET */
     uint8_t entry_kind;      /* PROPOSE: enum entry_kind */

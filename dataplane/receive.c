@@ -5,13 +5,16 @@
 
 /* What this message proves of its sender's drive (H13): a pre-vote and its answer prove nothing.
  * Whoever leads or campaigns has voted for itself. */
-static void note_witness(struct replica *r, uint32_t id, const struct raft_msg *msg)
+static void note_witness(struct replica *r, uint32_t id, uint64_t incarnation,
+                         const struct raft_msg *msg)
 {
     struct witness *w = &r->witness[id];
+    if (w->incarnation != incarnation)
+        *w = (struct witness){.incarnation = incarnation};
     if (msg->kind == RAFT_PREVOTE || msg->kind == RAFT_PREVOTE_REPLY || msg->term < w->term)
         return;
     if (msg->term > w->term)
-        *w = (struct witness){.term = msg->term};
+        *w = (struct witness){.incarnation = incarnation, .term = msg->term};
     if (msg->kind == RAFT_VOTE || msg->kind == RAFT_APPEND)
         w->vote = (uint8_t)id;
     else if (msg->kind == RAFT_VOTE_REPLY && msg->status == 1)
@@ -24,11 +27,25 @@ static void note_witness(struct replica *r, uint32_t id, const struct raft_msg *
 /* The highest boot heard from a replica; only ever higher (H2). */
 static void note_boot(struct replica *r, uint32_t id, const struct auth_peer *from)
 {
-    if (from->boot < r->peer_boot[id])
+    if (from->incarnation == r->peer_incarnation[id] && from->boot < r->peer_boot[id])
         return;
+    r->peer_incarnation[id] = from->incarnation;
     r->peer_boot[id] = from->boot;
     r->peer_boot_id[id] = from->boot_id;
     ring_note_boot(r->ring, (uint8_t)id, from->boot, from->boot_id);
+}
+
+/* By the configuration in force. */
+HOT static bool is_member(const struct replica *r, const struct auth_peer *from)
+{
+    return from->principal <= KEEL_REPLICA_MAX &&
+           from->incarnation == r->raft.config.incarnation[from->principal];
+}
+
+/* Who asks or sends entries may be ahead of this replica's configuration: raft decides. */
+HOT static bool asks(uint8_t kind)
+{
+    return kind == PACKET_PREVOTE || kind == PACKET_VOTE || kind == PACKET_APPEND;
 }
 
 static void pong(struct replica *r, uint32_t principal)
@@ -50,7 +67,8 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
         metric_add(&r->metrics.drop[DROP_BODY], 1);
         return;
     }
-    if (from->incarnation != r->options.genesis->founder[id].incarnation) {
+    bool member = is_member(r, from);
+    if (!member && !asks(kind)) { /* another incarnation's word counts for nothing (pitfall 4) */
         metric_add(&r->metrics.drop[DROP_INCARNATION], 1);
         return;
     }
@@ -69,15 +87,10 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     uint64_t lain_ns = r->now_ns - r->drained_ns;
     msg.quorum_age_ns =
         msg.quorum_age_ns > UINT64_MAX - lain_ns ? UINT64_MAX : msg.quorum_age_ns + lain_ns;
-    note_boot(r, id, from);
-    note_witness(r, id, &msg);
+    if (member)
+        note_boot(r, id, from);
+    note_witness(r, id, from->incarnation, &msg);
     step_peer(r, &msg, from->incarnation, entries, entries_size);
-}
-
-static bool is_founder(const struct replica *r, const struct auth_peer *from)
-{
-    return from->principal <= KEEL_REPLICA_MAX &&
-           from->incarnation == r->options.genesis->founder[from->principal].incarnation;
 }
 
 static void authenticated(struct replica *r, const struct auth_peer *from, uint8_t kind,
@@ -85,7 +98,7 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
 {
     if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
         uint32_t id = from->principal;
-        if (is_founder(r, from))
+        if (is_member(r, from))
             note_boot(r, id, from); /* followers hear nothing else of each other */
         if (kind == AUTH_KIND_PING)
             pong(r, id);
@@ -103,7 +116,7 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
         peer_message(r, from, kind, body, size);
         return;
     case PACKET_DIGESTS_TELL:
-        if (size != sizeof(struct packet_digests) || !is_founder(r, from))
+        if (size != sizeof(struct packet_digests) || !is_member(r, from))
             metric_add(&r->metrics.drop[DROP_BODY], 1);
         else
             notice_digests(r, from->principal, body);

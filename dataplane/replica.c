@@ -40,10 +40,12 @@ static void boot_raft(struct replica *r)
                              .random = clock_random(r->clock, &r->random_state),
                              .log = found->log};
     boot.incarnation = o->incarnation;
-    boot.config_count = 1;
-    boot.config[0].voters = genesis_voters(g);
-    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++)
-        boot.config[0].incarnation[id] = g->founder[id].incarnation;
+    members_take(&r->members, &r->machine->config, r->machine->config_index);
+    for (uint32_t i = 0; i < o->tail_configs->count; i++)
+        members_take(&r->members, &o->tail_configs->at[i].body, o->tail_configs->at[i].index);
+    for (uint32_t i = 0; i < r->members.count; i++)
+        members_to_raft(&r->members.at[i].body, r->members.at[i].index,
+                        &boot.config[boot.config_count++]);
     boot.options.election_min_ns = g->election_min_ms * 1000000ull;
     boot.options.heartbeat_ns = g->heartbeat_ms * 1000000ull;
     boot.options.stall_ns = g->stall_ms * 1000000ull;
@@ -115,6 +117,11 @@ struct replica *replica_init(void *memory, const struct replica_options *options
     spsc_init(&r->commands, take(&at, spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))),
               LINK_CONTROL_COMMANDS, sizeof(struct command));
     for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
+        /* Pages tell boots by id alone: those of a founder, as long as it is one. */
+        uint64_t founder = options->genesis->founder[id].incarnation;
+        if (founder == 0 || r->machine->config.member[id].incarnation != founder)
+            continue;
+        r->peer_incarnation[id] = founder;
         r->peer_boot[id] = options->found->seen_boot[id];
         r->peer_boot_id[id] = options->found->seen_boot_id[id];
     }
@@ -172,10 +179,11 @@ static void fill_peers(struct replica *r, struct replica_status *s)
         s->peer_match[id] = r->raft.peer[id].match;
         s->peer_heard_ns[id] = r->raft.peer[id].heard_ns;
         s->assoc_heard_ns[id] = peer != NULL ? peer->heard_ns : 0;
+        s->peer_incarnation[id] = r->peer_incarnation[id];
         s->peer_boot[id] = r->peer_boot[id];
         s->peer_boot_id[id] = r->peer_boot_id[id];
         s->witness[id] = r->witness[id];
-        if (id > r->id && r->options.genesis->founder[id].incarnation != 0 &&
+        if (id > r->id && (members_mask(&s->config) >> id & 1) != 0 &&
             auth_wants_handshake(r->auth, id, r->now_ns, silent_ns))
             s->handshake_wanted |= 1u << id;
     }
@@ -204,6 +212,8 @@ static void fill_status(struct replica *r)
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;
     s->noop_index = raft->noop_index;
+    s->config = members_now(&r->members)->body;
+    s->config_index = members_now(&r->members)->index;
     fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;

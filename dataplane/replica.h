@@ -22,6 +22,7 @@
 #include "dataplane/gate.h"
 #include "dataplane/intake.h"
 #include "dataplane/links.h"
+#include "dataplane/members.h"
 #include "dataplane/metrics.h"
 #include "dataplane/port.h"
 #include "dataplane/ring/ring.h"
@@ -54,6 +55,8 @@ struct replica_options {
     /* A machine that has applied some prefix of the log (checkpoint plus replay), of machine_size()
      * bytes; the replica copies it. */
     const struct machine *machine;
+    /* Configurations of entries that the log holds above that prefix, ascending. */
+    const struct members *tail_configs;
 };
 
 /* A result packet that is being filled in this turn. */
@@ -88,6 +91,7 @@ struct outbox {
  * have made durable, whom it voted for in it (0: not told), and how far it acknowledged in it
  * (H13). */
 struct witness {
+    uint64_t incarnation;
     uint64_t term, index;
     uint8_t vote;
     uint8_t reserved[7];
@@ -103,8 +107,12 @@ struct replica_status {
     uint64_t peer_match[RAFT_ID_MAX + 1], peer_heard_ns[RAFT_ID_MAX + 1];
     /* of each peer: last valid packet under an association (0: none), and what it testified */
     uint64_t assoc_heard_ns[RAFT_ID_MAX + 1];
-    uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
+    uint64_t peer_incarnation[RAFT_ID_MAX + 1];
+    uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1]; /* of that incarnation */
     struct witness witness[RAFT_ID_MAX + 1];
+    /* The configuration in force at its log index, committed or not. */
+    struct entry_config config;
+    uint64_t config_index;
     uint64_t noop_index;       /* leader: of this term's no-op */
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
@@ -129,9 +137,12 @@ struct replica {
     uint64_t started_ns;
 
     /* what peers said of themselves: highest boot (H2), testimony (H13) */
+    uint64_t peer_incarnation[RAFT_ID_MAX + 1]; /* that the boots belong to */
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
     struct witness witness[RAFT_ID_MAX + 1];
 
+    struct members members;            /* as raft has them, with addresses */
+    const struct entry_config *wanted; /* during step_change() */
     struct raft raft;
     struct raft_out out; /* scratch of the current step */
     struct gate gate;
@@ -211,6 +222,10 @@ HOT uint32_t step_propose(struct replica *r); /* tells raft of the entries that 
 HOT uint32_t step_durable(struct replica *r);
 uint32_t step_tick(struct replica *r);
 void step_no_space(struct replica *r); /* intake or follower had no room: something waits (H8) */
+/* Changes the members to *wanted, where the configuration of index `was` is in force. Returns the
+ * index of the entry, 0 when refused. */
+uint64_t step_change(struct replica *r, const struct entry_config *wanted, uint64_t was,
+                     enum raft_refusal *refusal);
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
 /* Stamps and takes an entry of this leader whose head and body are framed at `entry`. */
 HOT void step_append(struct replica *r, struct entry *entry);

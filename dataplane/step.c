@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { STEP_CONFIGS_MAX = KEEL_BODY_MAX / (sizeof(struct entry) + sizeof(struct entry_config)) };
+
 /* A leader begins: log time continues from the last entry, intake starts from nothing appended. */
 static void begin_leadership(struct replica *r)
 {
@@ -25,6 +27,24 @@ static void begin_leadership(struct replica *r)
     metric_add(&r->metrics.elections_won, 1);
 }
 
+/* Raft has numbered a configuration as the log's next entry: by a change, or to complete one. */
+static void append_config(struct replica *r, const struct entry_config *wanted)
+{
+    struct entry_config body;
+    members_body(&r->members, &r->raft.config, wanted, &body);
+    struct entry *entry = ring_reserve(r->ring, sizeof(struct entry) + sizeof(body), r->raft.term);
+    entry->size = sizeof(struct entry) + sizeof(body);
+    entry->kind = ENTRY_CONFIG;
+    entry->version = ENTRY_VERSION;
+    entry->principal = r->id;
+    memcpy(entry + 1, &body, sizeof(body));
+    ENSURE(r->proposing == 0 && entry_check(entry, entry->size));
+    step_append(r, entry);
+    r->proposing = 0; /* raft has counted it already */
+    ENSURE(entry->index == r->raft.config.index);
+    members_take(&r->members, &body, entry->index);
+}
+
 /* Entries of a follower: the very bytes that the leader framed. */
 static void store(struct replica *r, const struct raft_msg *msg, const uint8_t *entries)
 {
@@ -42,6 +62,8 @@ static void store(struct replica *r, const struct raft_msg *msg, const uint8_t *
         r->last_utc_ns = entry->utc_ns;
         r->last_log_ns = entry->log_ns;
         ring_commit(r->ring, out->append_lsn + (index - out->append_first), true);
+        if (entry->kind == ENTRY_CONFIG)
+            members_take(&r->members, entry_body(entry), index);
         metric_add(&r->metrics.appended_entries, 1);
     }
 }
@@ -53,12 +75,16 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
         ring_hard(r->ring, r->raft.term, r->raft.vote, out->hard_lsn);
         metric_add(&r->metrics.terms_seen, 1);
     }
-    if (out->truncate_from != 0)
+    if (out->truncate_from != 0) {
         ring_truncate(r->ring, out->truncate_from, out->truncate_lsn);
+        members_truncate(&r->members, out->truncate_from);
+    }
     if (out->append_count == 0)
         return;
     if (out->noop)
         begin_leadership(r);
+    else if (out->config)
+        append_config(r, r->wanted);
     else if (msg != NULL) /* what a leader proposes is framed in the ring already */
         store(r, msg, entries);
 }
@@ -87,6 +113,7 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     for (uint32_t i = 0; i < out->send_count; i++)
         gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
     ring_note_commit(r->ring, out->commit);
+    ring_note_config(r->ring, r->raft.config.index);
     line_begins(r, msg);
     if (r->sample.index != 0 && r->sample.committed_ns == 0 && out->commit >= r->sample.index)
         r->sample.committed_ns = r->now_ns;
@@ -117,11 +144,31 @@ static void step(struct replica *r, struct raft_in *in, const struct raft_msg *m
     effects(r, msg, entries);
 }
 
+/* The configurations among a packet's entries. */
+HOT static uint32_t gather_configs(const struct raft_msg *msg, const uint8_t *entries,
+                                   struct raft_config config[STEP_CONFIGS_MAX])
+{
+    uint32_t count = 0;
+    const uint8_t *at = entries;
+    for (uint32_t i = 0; i < msg->count; i++) { /* bounded by the packet's size */
+        const struct entry *entry = (const struct entry *)at;
+        at += entry->size;
+        if (entry->kind != ENTRY_CONFIG)
+            continue;
+        ENSURE(count < STEP_CONFIGS_MAX);
+        members_to_raft(entry_body(entry), msg->prev_index + 1 + i, &config[count++]);
+    }
+    return count;
+}
+
 void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnation,
                const uint8_t *entries, size_t size)
 {
     step_propose(r); /* what intake framed in this burst was framed in this term */
     struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg, .incarnation = incarnation};
+    struct raft_config config[STEP_CONFIGS_MAX];
+    in.config = config;
+    in.config_count = gather_configs(msg, entries, config);
     if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
     if (msg->kind == RAFT_APPEND)
@@ -141,9 +188,9 @@ void step_append(struct replica *r, struct entry *entry)
     r->last_log_ns = r->log_base_ns + (r->now_ns - r->log_base_at_ns);
     entry->log_ns = r->last_log_ns;
     /* raft numbers one LSN an entry, so the k-th entry framed since the last PROPOSE takes
-     * next_lsn + k; a no-op's LSN is in r->out */
-    uint64_t lsn = r->out.noop && entry->kind == ENTRY_NOOP ? r->out.append_lsn
-                                                            : r->raft.next_lsn + r->proposing;
+     * next_lsn + k; the LSN of a no-op or a configuration is in r->out */
+    bool numbered = (r->out.noop && entry->kind == ENTRY_NOOP) || entry->kind == ENTRY_CONFIG;
+    uint64_t lsn = numbered ? r->out.append_lsn : r->raft.next_lsn + r->proposing;
     ring_commit(r->ring, lsn, false);
     r->proposing++;
     metric_add(&r->metrics.appended_entries, 1);
@@ -189,13 +236,36 @@ uint32_t step_durable(struct replica *r)
     return 1;
 }
 
+static bool room_for_config(const struct replica *r)
+{
+    return ring_room(r->ring, 1, sizeof(struct entry) + sizeof(struct entry_config)) == RING_ROOM;
+}
+
+uint64_t step_change(struct replica *r, const struct entry_config *wanted, uint64_t was,
+                     enum raft_refusal *refusal)
+{
+    step_propose(r);
+    struct raft_config config;
+    members_to_raft(wanted, was, &config);
+    struct raft_in in = {
+        .event = RAFT_EV_CONFIG, .config = &config, .config_count = 1, .space = room_for_config(r)};
+    r->wanted = wanted;
+    step(r, &in, NULL, NULL);
+    r->wanted = NULL;
+    *refusal = r->out.refusal;
+    return r->out.config ? r->out.append_first : 0;
+}
+
 uint32_t step_tick(struct replica *r)
 {
     if (r->now_ns < raft_next_tick_ns(&r->raft))
         return 0;
+    step_propose(r); /* a leader's tick may append, behind all that was framed */
     if (r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
         step_no_space(r); /* H8: whoever is short of space does not campaign */
     struct raft_in in = {.event = RAFT_EV_TICK};
+    if (r->raft.config.voters_new != 0)
+        in.space = room_for_config(r);
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, NULL, NULL);
     return r->out.send_count;

@@ -79,7 +79,7 @@ static void format(struct cluster *c, uint32_t id, uint32_t slots)
     options.depth = 1;
     ENSURE(disk_open(&n->control_disk, &options, why) == 0);
     ENSURE(ring_format(n->writer, &super, NULL, NULL, why) == 0);
-    ENSURE(ring_genesis_install(n->writer, &c->genesis, why) == 0);
+    ENSURE(ring_genesis_install(n->writer, &c->genesis, false, why) == 0);
 }
 
 static void start(struct cluster *c, uint32_t id)

@@ -86,8 +86,12 @@ void machine_init(struct machine *machine, const struct genesis *genesis)
     machine->day_open = 1;
     memcpy(machine->day, genesis->day, sizeof(machine->day));
     machine->config.voters = genesis_voters(genesis);
-    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
-        machine->config.incarnation[id] = genesis->founder[id].incarnation;
+    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
+        const struct genesis_founder *founder = &genesis->founder[id];
+        if (founder->incarnation != 0)
+            machine->config.member[id] = (struct entry_member){
+                .incarnation = founder->incarnation, .ip = founder->ip, .port = founder->port};
+    }
     machine->sessions_max = genesis->sessions_max;
     machine->sessions_per_principal = genesis->sessions_per_principal;
     machine->window_max = genesis->window_max;

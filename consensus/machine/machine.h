@@ -182,7 +182,7 @@ uint64_t machine_fingerprint(const struct machine *machine);
  * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then
  * the machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded
  * one and decides alike from there on. */
-enum { MACHINE_ENCODING_VERSION = 1 };
+enum { MACHINE_ENCODING_VERSION = 2 }; /* 1: members had no addresses */
 size_t machine_encoded_max(const struct machine *machine);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,

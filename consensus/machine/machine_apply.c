@@ -154,7 +154,7 @@ static enum machine_status apply_day_begin(struct machine *machine, const struct
 static enum machine_status apply_boot(struct machine *machine, const struct entry_boot *boot)
 {
     uint32_t id = boot->replica;
-    if (machine->config.incarnation[id] != boot->incarnation)
+    if (machine->config.member[id].incarnation != boot->incarnation)
         return MACHINE_BOOT_OLD;
     if (machine->boot_incarnation[id] == boot->incarnation) {
         if (boot->boot < machine->boot[id])

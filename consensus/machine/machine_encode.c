@@ -35,7 +35,7 @@ struct machine_head {
     uint32_t limit[7]; /* the genesis numbers that apply reads, in struct machine's order */
     uint32_t reserved2;
 };
-_Static_assert(sizeof(struct machine_head) == 432, "encoded head");
+_Static_assert(sizeof(struct machine_head) == 496, "encoded head");
 
 struct machine_record { /* then kept_count results of numbers last - kept_count + 1 .. last */
     uint32_t slot;

@@ -26,7 +26,8 @@ enum {
     RAFT_ID_MAX = 7,       /* replica ids are 1..7 */
     RAFT_FLIGHTS_MAX = 64, /* AppendEntries packets in flight to one peer */
     RAFT_SENDS_MAX = 16,   /* messages that one step can emit */
-    RAFT_CONFIGS_MAX = 8   /* configurations kept: the newest committed one and those above it */
+    RAFT_CONFIGS_MAX = 1   /* configurations kept beside the one in force: a truncation brings it
+                              back, and no older one (4.1) */
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -281,10 +282,10 @@ struct raft_boot {
     uint64_t now_ns;
     uint64_t random;
     uint64_t incarnation;
-    /* The last configurations of the log, ascending: the newest at or below commit alone, or at
-     * least the last two. Each proves that the one before it is committed. */
-    uint32_t config_count; /* 1..RAFT_CONFIGS_MAX */
-    struct raft_config config[RAFT_CONFIGS_MAX];
+    /* The last configurations of the log, ascending: one at or below commit alone, or the last two,
+     * whose second proves that the first is committed. */
+    uint32_t config_count; /* 1..RAFT_CONFIGS_MAX + 1 */
+    struct raft_config config[RAFT_CONFIGS_MAX + 1];
     struct raft_options options;
     struct raft_log log;
 };

@@ -99,7 +99,7 @@ static void push(struct raft *raft, const struct raft_config *config)
 
 void raft_config_boot(struct raft *raft, const struct raft_boot *boot)
 {
-    ENSURE(boot->config_count >= 1 && boot->config_count <= RAFT_CONFIGS_MAX);
+    ENSURE(boot->config_count >= 1 && boot->config_count <= RAFT_CONFIGS_MAX + 1);
     ENSURE(boot->config_count > 1 || boot->config[0].index <= raft->commit);
     ENSURE(valid(&boot->config[0]));
     raft->config = boot->config[0];

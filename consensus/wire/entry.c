@@ -112,9 +112,16 @@ bool entry_config_ok(const struct entry_config *config)
     if (config->voters == 0 || config->reserved != 0 || (named & 1) != 0 ||
         named >> (KEEL_REPLICA_MAX + 1) != 0)
         return false;
-    for (uint32_t id = 0; id <= KEEL_REPLICA_MAX; id++)
-        if ((config->incarnation[id] != 0) != ((named >> id & 1) != 0))
+    uint32_t to_be = config->voters_new != 0 ? config->voters_new : config->voters;
+    if ((config->learners & to_be) != 0)
+        return false;
+    for (uint32_t id = 0; id <= KEEL_REPLICA_MAX; id++) {
+        const struct entry_member *m = &config->member[id];
+        bool full = m->incarnation != 0 && m->ip != 0 && m->port != 0 && m->reserved == 0;
+        bool empty = m->incarnation == 0 && m->ip == 0 && m->port == 0 && m->reserved == 0;
+        if ((named >> id & 1) != 0 ? !full : !empty)
             return false;
+    }
     return true;
 }
 

@@ -114,14 +114,24 @@ struct entry_boot {
 };
 _Static_assert(sizeof(struct entry_boot) == 32, "boot entry");
 
-struct entry_config { /* bit i of a mask: replica id i */
+struct entry_member { /* all zero exactly where no mask names the id */
+    uint64_t incarnation;
+    uint32_t ip; /* IPv4, host byte order */
+    uint16_t port;
+    uint16_t reserved;
+};
+_Static_assert(sizeof(struct entry_member) == 16, "member of a configuration");
+
+/* Bit i of a mask is replica id i. Learners are in no mask of voters, but for an old voter that a
+ * joint configuration turns into one. */
+struct entry_config {
     uint32_t voters;
     uint32_t voters_new; /* 0 unless joint */
     uint32_t learners;
     uint32_t reserved;
-    uint64_t incarnation[KEEL_REPLICA_MAX + 1]; /* 0 exactly where no mask names the id */
+    struct entry_member member[KEEL_REPLICA_MAX + 1];
 };
-_Static_assert(sizeof(struct entry_config) == 80, "configuration entry");
+_Static_assert(sizeof(struct entry_config) == 144, "configuration entry");
 
 static inline const void *entry_body(const struct entry *e)
 {
@@ -142,7 +152,7 @@ HOT bool entry_messages_check(const void *body, size_t size);
 /* True if name, process, window and reserved are in range; a resume's too. */
 bool entry_session_open_ok(const struct entry_session_open *open);
 
-/* True if masks and incarnations agree, at least one voter stands, and no id is out of range. */
+/* True if masks and members agree, at least one voter stands, and no id is out of range. */
 bool entry_config_ok(const struct entry_config *config);
 
 /* True if the KEEL_NAME_MAX + 1 bytes are a session's name: 1..KEEL_NAME_MAX bytes of printable

@@ -28,9 +28,11 @@ int ring_super_read(struct disk *disk, struct ring_super *super, char *problem);
 int ring_first_data(struct disk *disk, uint64_t *offset);
 
 /* Installs a genesis record once (H1): refused with -EEXIST where one is installed that differs,
- * with -EPERM where its incarnation for this replica is not the formatted one; 0 also if the same
- * is there. */
-int ring_genesis_install(struct disk *disk, const struct genesis *genesis, char *problem);
+ * with -EPERM where its incarnation for this replica is not the formatted one, unless this replica
+ * is to `join`: it is a stranger to the cluster until a committed change names it. 0 also if the
+ * same is there. */
+int ring_genesis_install(struct disk *disk, const struct genesis *genesis, bool join,
+                         char *problem);
 /* -ENOENT: not installed. */
 int ring_genesis_read(struct disk *disk, struct genesis *genesis, char *problem);
 

@@ -233,7 +233,7 @@ int ring_genesis_read(struct disk *disk, struct genesis *genesis, char *problem)
     return ring_genesis_copies(disk, genesis, &bad_copies, problem);
 }
 
-int ring_genesis_install(struct disk *disk, const struct genesis *genesis, char *problem)
+int ring_genesis_install(struct disk *disk, const struct genesis *genesis, bool join, char *problem)
 {
     struct ring_super super;
     int result = ring_super_read(disk, &super, problem);
@@ -245,11 +245,11 @@ int ring_genesis_install(struct disk *disk, const struct genesis *genesis, char 
                  why != NULL ? why : "its checksum is wrong");
         return -EINVAL;
     }
-    if (genesis->founder[super.replica].incarnation != super.incarnation) {
+    if (!join && genesis->founder[super.replica].incarnation != super.incarnation) {
         snprintf(
             problem, DISK_PROBLEM_SIZE,
             "genesis record: it names another incarnation for replica %u than this format drew: "
-            "build the record from the printed identities",
+            "rebuild it, or --join a running cluster",
             super.replica);
         return -EPERM;
     }

@@ -58,15 +58,22 @@ static bool config_good(const uint8_t *body)
     uint32_t named = voters | le32(body + 4) | le32(body + 8);
     if (voters == 0 || le32(body + 12) != 0 || (named & 1) != 0 || named >> (REPLICAS + 1) != 0)
         return false;
-    for (uint32_t id = 0; id <= REPLICAS; id++)
-        if ((le64(body + 16 + 8 * id) != 0) != ((named >> id & 1) != 0))
+    uint32_t to_be = le32(body + 4) != 0 ? le32(body + 4) : voters;
+    if ((le32(body + 8) & to_be) != 0)
+        return false;
+    for (uint32_t id = 0; id <= REPLICAS; id++) {
+        const uint8_t *at = body + 16 + 16 * id;
+        bool member = (named >> id & 1) != 0;
+        if ((le64(at) != 0) != member || (le32(at + 8) != 0) != member ||
+            (le16(at + 12) != 0) != member || le16(at + 14) != 0)
             return false;
+    }
     return true;
 }
 
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
-    static const size_t sizes[CONFIG + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 80};
+    static const size_t sizes[CONFIG + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144};
     if (kind < NOOP || kind > CONFIG)
         return "an entry of unknown kind";
     if (kind == MESSAGES)

@@ -68,7 +68,7 @@ void node_format(struct world *world, struct node *node)
     char problem[DISK_PROBLEM_SIZE];
     int rc = ring_format(disk, &super, NULL, NULL, problem);
     ENSURE(rc == 0);
-    rc = ring_genesis_install(disk, &genesis, problem);
+    rc = ring_genesis_install(disk, &genesis, false, problem);
     ENSURE(rc == 0);
     sim_disk_crash(node);
     node->super = super;

@@ -165,7 +165,7 @@ static void format(struct bench *b, uint32_t id)
     struct disk *disk;
     ENSURE(disk_open(&disk, &options, why) == 0);
     ENSURE(ring_format(disk, &super, NULL, NULL, why) == 0);
-    ENSURE(ring_genesis_install(disk, &b->genesis, why) == 0);
+    ENSURE(ring_genesis_install(disk, &b->genesis, false, why) == 0);
     disk_close(disk);
 }
 

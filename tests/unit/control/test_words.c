@@ -113,7 +113,9 @@ static void admin_requests(void)
     for (int i = 0; i < ADMIN_COMMAND_COUNT; i++) {
         char text[128];
         snprintf(text, sizeof(text), "{\"v\":1,\"cmd\":\"%s\"%s}", admin_commands[i].name,
-                 i == ADMIN_DAY ? ",\"action\":\"end\",\"name\":\"D1\"" : "");
+                 i == ADMIN_DAY      ? ",\"action\":\"end\",\"name\":\"D1\""
+                 : i == ADMIN_MEMBER ? ",\"was\":0,\"voters\":[1,2],\"learners\":[]"
+                                     : "");
         CU_ASSERT_EQUAL(ask(text, &r), ADMIN_OK);
         CU_ASSERT_EQUAL((int)r.command, i);
     }

@@ -39,7 +39,7 @@ static void turns(struct bench *b, uint32_t count)
 static void tell(struct bench *b, struct raft_msg msg)
 {
     msg.to = 1;
-    step_peer(replica_of(b), &msg, 0, NULL, 0);
+    step_peer(replica_of(b), &msg, 0x1000u + msg.from, NULL, 0);
     turns(b, 20);
 }
 
@@ -225,7 +225,7 @@ static void h11_a_vote_leaves_when_it_is_durable(void)
                                  .term = r->raft.term + 7,
                                  .prev_index = 1000,
                                  .prev_term = 1},
-              0, NULL, 0);
+              0x1002, NULL, 0);
     CU_ASSERT_EQUAL_FATAL(r->raft.vote, 2);
     turns(b, 50);
     CU_ASSERT_EQUAL(r->gate.released, released);

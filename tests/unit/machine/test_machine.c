@@ -17,7 +17,7 @@ static void starts_at_genesis(void)
     CU_ASSERT_EQUAL(b.machine->day_open, 1);
     CU_ASSERT_EQUAL(memcmp(b.machine->day, genesis.day, sizeof(genesis.day)), 0);
     CU_ASSERT_EQUAL(b.machine->config.voters, 0xe);
-    CU_ASSERT_EQUAL(b.machine->config.incarnation[3], BENCH_INCARNATION + 3);
+    CU_ASSERT_EQUAL(b.machine->config.member[3].incarnation, BENCH_INCARNATION + 3);
     CU_ASSERT_EQUAL(b.machine->session_count, 0);
     CU_ASSERT_PTR_NULL(machine_session(b.machine, 0));
     CU_ASSERT_PTR_NULL(machine_session_at(b.machine, 0));

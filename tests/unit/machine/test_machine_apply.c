@@ -314,8 +314,9 @@ static void configuration(void)
     bench_boot(&b, 2, BENCH_INCARNATION + 2, 9, 90);
     struct entry_config config = {.voters = 0xe};
     for (uint32_t id = 1; id <= 3; id++)
-        config.incarnation[id] = BENCH_INCARNATION + id;
-    config.incarnation[2] = 4242;
+        config.member[id] = (struct entry_member){
+            .incarnation = BENCH_INCARNATION + id, .ip = 0x0a000000 + id, .port = 7400};
+    config.member[2].incarnation = 4242;
     bench_build(&b, ENTRY_CONFIG, BENCH_REPLICA, &config, sizeof(config));
     CU_ASSERT_EQUAL(bench_apply(&b)->status, MACHINE_SEQUENCED);
     CU_ASSERT_EQUAL(b.machine->config_index, b.machine->applied);
@@ -333,7 +334,7 @@ static void leaders_entries_of_a_client_are_refused(void)
     const enum entry_kind kinds[] = {ENTRY_DAY_END, ENTRY_BOOT, ENTRY_CONFIG};
     struct entry_day day = {.name = "DAY1      "};
     struct entry_boot boot = {.replica = 1, .incarnation = BENCH_INCARNATION + 1, .boot = 1};
-    struct entry_config config = {.voters = 2, .incarnation = {0, 3}};
+    struct entry_config config = {.voters = 2, .member = {{0}, {3, 1, 1, 0}}};
     const void *bodies[] = {&day, &boot, &config};
     const size_t sizes[] = {sizeof(day), sizeof(boot), sizeof(config)};
     for (uint32_t i = 0; i < 3; i++) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_SIZE = 432, RECORD_SIZE = 104, KEPT_SIZE = 32 };
+enum { HEAD_SIZE = 496, RECORD_SIZE = 104, KEPT_SIZE = 32 };
 
 static struct bench b;
 static uint8_t *encoding;
@@ -192,9 +192,9 @@ static const struct {
     {"boot of id 0", 120, &first_id, 8, "a boot without an incarnation"},
     {"boot without incarnation", 120 + 128 + 16, &zero64, 8, "a boot without an incarnation"},
     {"no voters", 312, &zero32, 4, "no sane configuration"},
-    {"configuration ahead", 392, &big64, 8, "no sane configuration"},
-    {"other limits", 400, &seven, 4, "other limits than the genesis record's"},
-    {"reserved at the end", 428, &seven, 4, "reserved bytes are not zero"},
+    {"configuration ahead", 456, &big64, 8, "no sane configuration"},
+    {"other limits", 464, &seven, 4, "other limits than the genesis record's"},
+    {"reserved at the end", 492, &seven, 4, "reserved bytes are not zero"},
     {"slot out of range", R0, &seven, 4, "a slot out of range or used twice"},
     {"slot used twice", R1, &slot0, 4, "sessions out of order"},
     {"slot of an alive one", R2, &slot0, 4, "a slot out of range or used twice"},
@@ -299,7 +299,7 @@ static void fingerprint_sees_the_whole_state(void)
                          &m->boot[2],
                          &m->boot_id[2],
                          &m->boot_incarnation[2],
-                         &m->config.incarnation[1],
+                         &m->config.member[1].incarnation,
                          &m->config_index,
                          &s->epoch,
                          &s->process,

@@ -92,16 +92,15 @@ static void many_changes_in_one_packet(void)
     CU_ASSERT_EQUAL(raft.log.last, CHANGES + 1);
 }
 
-static void a_start_finds_many_changes(void)
+/* The last two of many: the one proves the other, whatever the pages said of commits. */
+static void a_start_finds_two(void)
 {
-    struct raft_config configs[RAFT_CONFIGS_MAX];
-    for (uint32_t i = 0; i < RAFT_CONFIGS_MAX; i++)
-        configs[i] = config_at(10 * i + 10, 0x0e, 0, i % 2 == 0 ? 0x10 : 0);
-    start(10 * RAFT_CONFIGS_MAX, configs, RAFT_CONFIGS_MAX);
-    CU_ASSERT_EQUAL(raft.config.index, 10 * RAFT_CONFIGS_MAX);
-    CU_ASSERT_EQUAL(raft.commit, 10 * RAFT_CONFIGS_MAX - 10);
-    CU_ASSERT_EQUAL(raft.previous.index, 10 * RAFT_CONFIGS_MAX - 10);
-    CU_ASSERT_EQUAL(raft_durable_index(&raft), raft.commit);
+    const struct raft_config configs[] = {config_at(70, 0x0e, 0, 0x10), config_at(80, 0x0e, 0, 0)};
+    start(90, configs, 2);
+    CU_ASSERT_EQUAL(raft.config.index, 80);
+    CU_ASSERT_EQUAL(raft.previous.index, 70);
+    CU_ASSERT_EQUAL(raft.commit, 70);
+    CU_ASSERT_EQUAL(raft_durable_index(&raft), 70);
 }
 
 static void no_valid_configuration_is_stored(void)
@@ -138,7 +137,7 @@ static void a_reused_id_is_somebody_else(void)
                                     config_at(4, 0x0c, 0x0e, 0)};
     configs[3].incarnation[1] = configs[4].incarnation[1] = 99;
     for (uint32_t known = 2; known <= 5; known++) {
-        start(4, configs, known);
+        start(4, &configs[known - 2], 2);
         CU_ASSERT_EQUAL(raft_is_voter(&raft), known == 2);
         now_ns = raft.timeout_at_ns;
         step((struct raft_in){.event = RAFT_EV_TICK});
@@ -180,7 +179,7 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"twenty changes in one packet", many_changes_in_one_packet},
-        {"a start finds many changes", a_start_finds_many_changes},
+        {"a start finds two configurations", a_start_finds_two},
         {"what is no configuration is not stored", no_valid_configuration_is_stored},
         {"a reused id is somebody else (pitfall 4)", a_reused_id_is_somebody_else},
         {"the own vote outside the configuration (4.2.2)", own_vote_outside_the_configuration},

@@ -383,7 +383,7 @@ static void formatted(struct place *place, struct ring_super *super)
     struct genesis genesis;
     make_genesis(&genesis);
     CU_ASSERT_FATAL(ring_format(disk, super, NULL, NULL, problem) == 0);
-    CU_ASSERT_FATAL(ring_genesis_install(disk, &genesis, problem) == 0);
+    CU_ASSERT_FATAL(ring_genesis_install(disk, &genesis, false, problem) == 0);
     disk_close(disk);
 }
 

@@ -165,24 +165,24 @@ static void h1_genesis_once(void)
     struct world world;
     world_init(&world, 256, 64, 4, 1);
     char problem[DISK_PROBLEM_SIZE] = "";
-    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) ==
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) ==
               0); /* the same again */
     struct genesis other = world.genesis;
     other.cluster_id++;
     made_sound(&other);
-    CU_ASSERT(ring_genesis_install(world.writer, &other, problem) == -EEXIST);
+    CU_ASSERT(ring_genesis_install(world.writer, &other, false, problem) == -EEXIST);
     struct ring_super super = world.super;
     super.incarnation = 999; /* wiped, formatted again */
     CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == 0);
-    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) == -EPERM);
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) == -EPERM);
     struct genesis read;
     CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == -ENOENT);
     other = world.genesis;
     other.founder[WORLD_REPLICA].incarnation = 999;
-    CU_ASSERT(ring_genesis_install(world.writer, &other, problem) ==
+    CU_ASSERT(ring_genesis_install(world.writer, &other, false, problem) ==
               -EINVAL); /* its crc is wrong */
     made_sound(&other);
-    CU_ASSERT(ring_genesis_install(world.writer, &other, problem) == 0);
+    CU_ASSERT(ring_genesis_install(world.writer, &other, false, problem) == 0);
     CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == 0);
     CU_ASSERT(memcmp(&read, &other, sizeof(read)) == 0);
     world_free(&world);
@@ -199,12 +199,12 @@ static void install_torn(void)
             memset(world.store.bytes + 2 * 4096, 0, 2 * 4096);
             world.store.power_at = world.store.writes + power;
             world.store.power_sectors = sectors;
-            CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) == -EIO);
+            CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) == -EIO);
             world.store.powerless = false;
             struct genesis read;
             int result = ring_genesis_read(world.writer, &read, problem);
             CU_ASSERT(result == (power == 2 || (sectors & 1) != 0 ? 0 : -ENOENT));
-            CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, problem) == 0);
+            CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) == 0);
             CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == 0);
         }
     world_free(&world);

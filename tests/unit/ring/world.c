@@ -70,7 +70,7 @@ void world_init(struct world *world, uint64_t slots, uint32_t window_pages, uint
     char problem[DISK_PROBLEM_SIZE] = "";
     CU_ASSERT_FATAL(ring_format(world->writer, &world->super, NULL, NULL, problem) == 0);
     CU_ASSERT_FATAL(ring_super_read(world->writer, &world->super, problem) == 0);
-    CU_ASSERT_FATAL(ring_genesis_install(world->writer, &world->genesis, problem) == 0);
+    CU_ASSERT_FATAL(ring_genesis_install(world->writer, &world->genesis, false, problem) == 0);
     world->log[0].chain = ring_chain_genesis(world->genesis.cluster_id);
     world->open_first = 1;
 }

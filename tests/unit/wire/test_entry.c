@@ -74,7 +74,10 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
     const struct entry_config config = {.voters = 0x6,
                                         .voters_new = 0xc,
                                         .learners = 0x80,
-                                        .incarnation = {0, 1, 2, 3, 0, 0, 0, 4}};
+                                        .member = {[1] = {1, 1, 7400, 0},
+                                                   [2] = {2, 2, 7400, 0},
+                                                   [3] = {3, 3, 7400, 0},
+                                                   [7] = {4, 4, 7400, 0}}};
     switch (kind) {
     case ENTRY_NOOP:
         return put_entry(bytes, kind, &noop, sizeof(noop));
@@ -241,8 +244,11 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 1, 1},
         {ENTRY_CONFIG, 12, 1},
         {ENTRY_CONFIG, 16, 1},   /* id 0 has no incarnation */
-        {ENTRY_CONFIG, 24, 255}, /* a named id has one */
-        {ENTRY_CONFIG, 48, 1},   /* another has none */
+        {ENTRY_CONFIG, 32, 255}, /* a named id has one, */
+        {ENTRY_CONFIG, 40, 255}, /* an address, */
+        {ENTRY_CONFIG, 46, 1},   /* and nothing reserved */
+        {ENTRY_CONFIG, 80, 1},   /* another has none */
+        {ENTRY_CONFIG, 88, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t count = taken(cases[i].kind, cases[i].offset);
