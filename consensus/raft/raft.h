@@ -26,8 +26,8 @@ enum {
     RAFT_ID_MAX = 7,       /* replica ids are 1..7 */
     RAFT_FLIGHTS_MAX = 64, /* AppendEntries packets in flight to one peer */
     RAFT_SENDS_MAX = 16,   /* messages that one step can emit */
-    RAFT_CONFIGS_MAX = 8   /* configurations kept beside the one in force: what a truncation brings
-                              back, the newest committed one at the bottom */
+    RAFT_CONFIGS_MAX = 1   /* configurations kept beside the one in force: a truncation brings it
+                              back, and no older one (4.1) */
 };
 
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
@@ -307,11 +307,11 @@ struct raft {
     uint64_t commit;
     struct raft_log log;
     struct raft_config config; /* the last in the log: in force, committed or not (4.1) */
-    /* Those that a truncation would bring back, ascending, from the newest committed one on; none
-     * while config is committed itself. */
-    struct raft_config earlier[RAFT_CONFIGS_MAX];
-    uint32_t earlier_count;
-    uint32_t leaving;          /* leader: removed, and told so for a while */
+    /* The one before it, committed, which a truncation would bring back; all zero while config is
+     * committed itself. */
+    struct raft_config previous;
+    uint32_t leaving; /* leader: removed, and told so for a while */
+    uint32_t reserved_3;
     uint64_t leaving_ns;       /* since when */
     uint64_t incarnation;      /* own */
     uint64_t vote_incarnation; /* of the candidate voted for in this life; 0: not known */
@@ -365,7 +365,8 @@ struct raft_boot {
     uint64_t now_ns;
     uint64_t random;
     uint64_t incarnation;
-    /* The newest configuration at or below commit, then those above it, ascending. */
+    /* The last configurations of the log, ascending: one at or below commit alone, or the last two,
+     * whose second proves that the first is committed. */
     uint32_t config_count; /* 1..RAFT_CONFIGS_MAX + 1 */
     struct raft_config config[RAFT_CONFIGS_MAX + 1];
     struct raft_options options;

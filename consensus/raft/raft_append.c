@@ -77,7 +77,7 @@ HOT static enum raft_append_status store(struct raft *raft, const struct raft_in
     if (raft_log_term(&raft->log, index - 1, &before) && before > msg->entry_term)
         return RAFT_APPEND_CHAIN;
     if (!in->space || !raft_log_has_room(&raft->log, msg->entry_term, raft->commit) ||
-        !raft_config_fits(raft, in, index - 1)) {
+        !raft_config_fits(in)) {
         raft->no_space_ns = raft->now_ns;
         return RAFT_APPEND_NO_SPACE;
     }

@@ -68,10 +68,7 @@ bool raft_is_voter(const struct raft *raft)
  * without it is not committed, its log may be the only one that can win. */
 bool raft_may_vote(const struct raft *raft)
 {
-    bool may = votes_under(raft, &raft->config);
-    for (uint32_t i = 0; i < raft->earlier_count; i++)
-        may = may || votes_under(raft, &raft->earlier[i]);
-    return may;
+    return votes_under(raft, &raft->config) || votes_under(raft, &raft->previous);
 }
 
 static bool valid(const struct raft_config *config)
@@ -86,10 +83,16 @@ static bool valid(const struct raft_config *config)
     return true;
 }
 
+/* 4.1: no leader appends a configuration before the one ahead of it in its log is committed.
+ * Whoever holds this one therefore knows, whatever else it was told, that the one before is
+ * committed: a truncation can bring back that one and no older, however many changes follow each
+ * other. */
 static void push(struct raft *raft, const struct raft_config *config)
 {
-    ENSURE(raft->earlier_count < RAFT_CONFIGS_MAX && config->index > raft->config.index);
-    raft->earlier[raft->earlier_count++] = raft->config;
+    ENSURE(config->index > raft->config.index);
+    if (raft->commit < raft->config.index)
+        raft->commit = raft->config.index;
+    raft->previous = raft->config;
     raft->config = *config;
     raft_config_committed(raft);
 }
@@ -97,54 +100,39 @@ static void push(struct raft *raft, const struct raft_config *config)
 void raft_config_boot(struct raft *raft, const struct raft_boot *boot)
 {
     ENSURE(boot->config_count >= 1 && boot->config_count <= RAFT_CONFIGS_MAX + 1);
-    ENSURE(boot->config[0].index <= raft->commit && valid(&boot->config[0]));
+    ENSURE(boot->config_count > 1 || boot->config[0].index <= raft->commit);
+    ENSURE(valid(&boot->config[0]));
     raft->config = boot->config[0];
     for (uint32_t i = 1; i < boot->config_count; i++) {
-        ENSURE(boot->config[i].index > raft->commit && boot->config[i].index <= raft->log.last);
-        ENSURE(valid(&boot->config[i]));
+        ENSURE(boot->config[i].index <= raft->log.last && valid(&boot->config[i]));
         push(raft, &boot->config[i]);
     }
 }
 
-/* Drops, in front, what no truncation can bring back. */
 HOT void raft_config_committed(struct raft *raft)
 {
-    if (raft->earlier_count == 0)
-        return;
-    uint32_t gone = 0;
-    while (gone < raft->earlier_count) { /* at most RAFT_CONFIGS_MAX */
-        const struct raft_config *next =
-            gone + 1 < raft->earlier_count ? &raft->earlier[gone + 1] : &raft->config;
-        if (next->index > raft->commit)
-            break;
-        gone++;
-    }
-    raft->earlier_count -= gone;
-    memmove(&raft->earlier[0], &raft->earlier[gone],
-            raft->earlier_count * sizeof(raft->earlier[0]));
-    memset(&raft->earlier[raft->earlier_count], 0, gone * sizeof(raft->earlier[0]));
+    if (raft->previous.voters != 0 && raft->config.index <= raft->commit)
+        memset(&raft->previous, 0, sizeof(raft->previous));
 }
 
 /* 4.1: a server falls back to the previous configuration when its log is cut back. */
 void raft_config_truncated(struct raft *raft)
 {
-    while (raft->config.index > raft->log.last) { /* what is committed is never cut off */
-        ENSURE(raft->earlier_count > 0);
-        raft->config = raft->earlier[--raft->earlier_count];
-        memset(&raft->earlier[raft->earlier_count], 0, sizeof(raft->earlier[0]));
-    }
+    if (raft->config.index <= raft->log.last)
+        return;
+    /* What is committed is never cut off. */
+    ENSURE(raft->previous.voters != 0 && raft->previous.index <= raft->log.last);
+    raft->config = raft->previous;
+    memset(&raft->previous, 0, sizeof(raft->previous));
 }
 
 /* What cannot be right is not stored: no correct leader sends it, so it waits like want of room. */
-bool raft_config_fits(const struct raft *raft, const struct raft_in *in, uint64_t held)
+bool raft_config_fits(const struct raft_in *in)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < in->config_count; i++) {
+    for (uint32_t i = 0; i < in->config_count; i++)
         if (!valid(&in->config[i]))
             return false;
-        count += in->config[i].index > held;
-    }
-    return raft->earlier_count + count <= RAFT_CONFIGS_MAX;
+    return true;
 }
 
 /* 4.1: a server uses the latest configuration in its log, as soon as it is there. */
@@ -183,11 +171,12 @@ static bool in_contact(const struct raft *raft, uint8_t id)
            (heard_ns != 0 && raft->now_ns - heard_ns < raft->options.election_min_ns);
 }
 
-/* 4.2.1: a new server first catches up as a learner, so that it does not hold up commitment. */
+/* 4.2.1: a new server first catches up as a learner, so that it does not hold up commitment. It has
+ * shown that it can store: a log of few entries is no excuse for having none. */
 static bool caught_up(const struct raft *raft, uint8_t id)
 {
     return (raft->config.learners & raft_bit(id)) != 0 && in_contact(raft, id) &&
-           raft->peer[id].match + CAUGHT_UP_ENTRIES >= raft->commit;
+           raft->peer[id].match > 0 && raft->peer[id].match + CAUGHT_UP_ENTRIES >= raft->commit;
 }
 
 /* What the new members themselves stand against. */
@@ -218,8 +207,11 @@ static enum raft_refusal refuse(const struct raft *raft, const struct raft_in *i
      * know yet; two changes in one term of two leaders could then share no quorum. */
     if (raft->commit < raft->noop_index)
         return RAFT_REFUSED_UNSETTLED;
-    /* 4.1: no change before the last one is committed. */
-    if (now->index > raft->commit || now->voters_new != 0 || raft_hands_over(raft))
+    /* 4.1: no change before the last one is committed. A leader that is no voter any more has to
+     * step down first: what it took for its own id would be another's. Nor while the office is
+     * being handed over: the log's end has to stand still. */
+    if (now->index > raft->commit || now->voters_new != 0 || !raft_is_voter(raft) ||
+        raft_hands_over(raft))
         return RAFT_REFUSED_PENDING;
     if (wanted->index != now->index)
         return RAFT_REFUSED_OUTDATED;
@@ -242,6 +234,7 @@ void raft_change(struct raft *raft, const struct raft_in *in, struct raft_out *o
     if (out->refusal != RAFT_CHANGED)
         return;
     struct raft_config next = *in->config;
+    next.reserved = 0;
     if (next.voters != raft->config.voters) {
         /* 4.3: the joint configuration names the old voters and the new; learners are those of the
          * new one, an old voter that stays as a learner among them. */

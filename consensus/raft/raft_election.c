@@ -28,7 +28,8 @@ static bool up_to_date(const struct raft *raft, const struct raft_msg *msg)
  * incarnation of it may not, nor anybody whose incarnation a restart has forgotten. */
 static bool has_own_vote(const struct raft *raft, const struct raft_in *in)
 {
-    return raft->vote == in->msg.from && raft->vote_incarnation == in->incarnation;
+    return raft->vote == in->msg.from && in->incarnation != 0 &&
+           raft->vote_incarnation == in->incarnation;
 }
 
 /* Own entries waiting for space, an own term that is not durable yet, or a full run list: another

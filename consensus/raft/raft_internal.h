@@ -69,8 +69,9 @@ void raft_config_boot(struct raft *raft, const struct raft_boot *boot);
 bool raft_is_member(const struct raft *raft, uint8_t id, uint64_t incarnation);
 /* This replica votes under the configuration in force or under one that may come back. */
 bool raft_may_vote(const struct raft *raft);
-/* The configurations that an APPEND brings above `held`; false: more than can be kept. */
-bool raft_config_fits(const struct raft *raft, const struct raft_in *in, uint64_t held);
+/* What an APPEND brings are configurations. */
+bool raft_config_fits(const struct raft_in *in);
+/* Those above `held` are in the log now. */
 void raft_config_take(struct raft *raft, const struct raft_in *in, uint64_t held);
 void raft_config_truncated(struct raft *raft); /* the log's end moved back */
 void raft_config_committed(struct raft *raft); /* commit moved on */

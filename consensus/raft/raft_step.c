@@ -43,7 +43,7 @@ void raft_init(struct raft *raft, const struct raft_boot *boot)
     raft->base_lsn = boot->durable_lsn;
     raft->base_index = boot->log.last;
     raft->durable_floor = boot->log.last;
-    raft->agreed = boot->commit;
+    raft->agreed = raft->commit;
 
     raft->now_ns = boot->now_ns;
     raft->started_ns = boot->now_ns;

@@ -160,6 +160,9 @@ static void pursue(struct raft *raft, const struct raft_in *in, struct raft_out 
         } else if (!fit || (tick && raft->now_ns >= t->until_ns)) {
             give_up(raft, fit ? RAFT_TRANSFER_LATE : RAFT_TRANSFER_LEAVING);
             t->open = 0;
+            /* 4.2.2: who is no voter any more has no office to go on in. */
+            if (!raft_is_voter(raft) && raft->config.index <= raft->commit)
+                raft_become_follower(raft, in, out, raft->term);
         }
     } else if (tick && raft->now_ns >= t->until_ns) {
         /* H19: the word may still be on its way, so no lease can be had any more in this term: a

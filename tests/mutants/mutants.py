@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Plants bugs and shows which tool finds each.
 
-    mutants.py [--set a|transfer] [--only NAME] [--seeds N] [--keep]
+    mutants.py [--set a|members|transfer] [--only NAME] [--seeds N] [--keep]
 
 The tree is copied once, configured once and built once; each mutant replaces a few lines there, is
-compiled, and is hunted by the simulator (seeds 1, 2, ... in order, never chosen), then by keel-judge on
-exported evidence of the first seeds, then by scenarios and unit tests. The unchanged tree goes first and
-must pass them all. Ends with a table and 'N passed, N failed'; exit 1 if a mutant survives, or fewer than
-9 (set a) or 1 (set transfer) are found by simulator or judge.
+compiled, and is hunted by the tools of its set, in this order: those of set a by the simulator (seeds 1, 2,
+... in order, never chosen), then by keel-judge on exported evidence of the first seeds, then by scenarios
+and unit tests; those of set members by the core's random worlds (seeds 1, 2, ...), then by its transcripts,
+then by its unit tests. The unchanged tree goes first and must pass them all. Ends with a table and
+'N passed, N failed'; exit 1 if a mutant survives, or fewer than the set demands are found by its strong
+tools (simulator, judge, random worlds).
 """
 
 import argparse
+import glob
 import os
 import re
 import shutil
@@ -27,11 +30,13 @@ sys.dont_write_bytecode = True
 
 import check_export
 import set_a
+import set_members
 import set_transfer
 
-SETS = {"a": set_a.MUTANTS, "transfer": set_transfer.MUTANTS}
-LEAST_BY_SIMULATOR = {"a": 9, "transfer": 1}
+SETS = {"a": set_a, "members": set_members, "transfer": set_transfer}
+STRONG = ("simulator", "judge", "worlds")
 JUDGED_SEEDS = 4
+SEEDS, WORLDS = 60, 2000 # the most that simulator and random worlds try
 BUILD_S, SIMULATE_S, TEST_S = 900, 900, 900
 
 
@@ -110,22 +115,59 @@ class Workshop:
     # --- the tools, in the order in which they hunt; each returns None or (place, what it says) ---
 
     def simulator(self):
-        done = subprocess.run([self.path("tests/sim/keel-sim"), "--seeds", str(self.seeds),
+        self.build("tests/sim/keel-sim")
+        seeds = self.seeds or SEEDS
+        done = subprocess.run([self.path("tests/sim/keel-sim"), "--seeds", str(seeds),
                                "--quiet", "--stop"],
                               capture_output=True, text=True, timeout=SIMULATE_S)
         found = re.search(r"^FAILED seed (\d+): (.*)$", done.stdout, re.M)
         if found:
             return f"seed {found[1]}", found[2]
         if done.returncode != 0:
-            return f"{self.seeds} seeds", (done.stdout + done.stderr).strip().splitlines()[-2]
+            return f"{seeds} seeds", (done.stdout + done.stderr).strip().splitlines()[-2]
         return None
 
     def judge(self):
+        self.build("tests/sim/keel-sim", "tests/judge/keel-judge")
         for seed in range(1, JUDGED_SEEDS + 1):
             problem = check_export.judge_seed(self.path("tests/sim/keel-sim"),
                                               self.path("tests/judge/keel-judge"), seed)
             if problem is not None:
                 return f"seed {seed}", problem[1]
+        return None
+
+    def worlds(self):
+        """Random worlds over the Raft core alone."""
+        self.build("tests/unit/raft/test_raft_random")
+        count = self.seeds or WORLDS
+        done = subprocess.run([self.path("tests/unit/raft/test_raft_random")],
+                              env=dict(os.environ, KEEL_RAFT_SEEDS=str(count)),
+                              capture_output=True, text=True, timeout=SIMULATE_S)
+        found = re.search(r"^# seed (\d+): (.*)$", done.stdout, re.M)
+        if found:
+            return f"seed {found[1]}", found[2]
+        if done.returncode != 0:
+            lines = (done.stdout + done.stderr).strip().splitlines()
+            return f"{count} worlds", lines[-1] if lines else f"signal {-done.returncode}"
+        return None
+
+    def transcripts(self):
+        self.build("tests/unit/raft/raft_scenarios")
+        files = sorted(glob.glob(os.path.join(self.tree, "tests/scenarios/raft/*.txt")))
+        for name in files: # each alone: one may abort
+            done = subprocess.run([self.path("tests/unit/raft/raft_scenarios"), name],
+                                  capture_output=True, text=True, timeout=TEST_S)
+            if done.returncode != 0:
+                return os.path.basename(name)[:-len(".txt")], "differs"
+        return None
+
+    def core(self):
+        for name in ("test_raft_config", "test_raft_step", "test_quorum"):
+            self.build(f"tests/unit/raft/{name}")
+            done = subprocess.run([self.path(f"tests/unit/raft/{name}")], capture_output=True,
+                                  text=True, timeout=TEST_S)
+            if done.returncode != 0:
+                return name, "fails"
         return None
 
     def tests(self):
@@ -138,21 +180,19 @@ class Workshop:
 
 
 def hunt(shop, tools):
-    for name, tool in tools:
-        found = tool(shop)
+    for name in tools:
+        found = getattr(shop, name)()
         if found is not None:
             return name, found
     return None, None
 
 
-def examine(shop, mutant, rows):
+def examine(shop, mutant, tools, rows):
     """Plants one mutant and hunts it."""
     before = shop.plant(mutant)
     began = time.monotonic()
     try:
-        shop.build("tests/sim/keel-sim")
-        tool, found = hunt(shop, (("simulator", Workshop.simulator), ("judge", Workshop.judge),
-                                  ("tests", Workshop.tests)))
+        tool, found = hunt(shop, tools)
     finally:
         shop.restore(before)
     took_s = time.monotonic() - began
@@ -176,23 +216,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", choices=sorted(SETS), default="a")
     parser.add_argument("--only", help="one mutant, by its name")
-    parser.add_argument("--seeds", type=int, default=60, help="the most that the simulator tries")
+    parser.add_argument("--seeds", type=int, help="the most that simulator or random worlds try")
     options = parser.parse_args()
-    mutants = [m for m in SETS[options.set] if options.only in (None, m["name"])]
+    mutants = [m for m in SETS[options.set].MUTANTS if options.only in (None, m["name"])]
     if not mutants:
         parser.error("no mutant of that name")
+    tools = SETS[options.set].TOOLS
     began = time.monotonic()
     shop = Workshop(options.seeds)
     rows = []
     try:
         say("the unchanged tree: building, then every tool must be content")
-        shop.build("tests/sim/keel-sim", "tests/judge/keel-judge")
-        clean = shop.simulator() or shop.judge()
-        if clean is not None:
-            raise Trouble(f"the unchanged tree fails at {clean[0]}: {clean[1]}")
+        for name in tools if "tests" not in tools else tools[:-1]: # set a: they are run elsewhere
+            _, clean = hunt(shop, (name,))
+            if clean is not None:
+                raise Trouble(f"the unchanged tree fails at {clean[0]}: {clean[1]}")
         for number, mutant in enumerate(mutants):
             progress(f"mutant {number + 1} of {len(mutants)}: {mutant['name']}")
-            examine(shop, mutant, rows)
+            examine(shop, mutant, tools, rows)
     except (Trouble, subprocess.TimeoutExpired) as trouble:
         say(f"mutants: {trouble}")
         return 1
@@ -200,10 +241,10 @@ def main():
         shop.close()
     table(rows)
     found = sum(tool is not None for _, tool, _, _ in rows)
-    strong = sum(tool in ("simulator", "judge") for _, tool, _, _ in rows)
-    say(f"{strong} of {len(rows)} found by simulator or judge, in {time.monotonic() - began:.0f} s")
+    strong = sum(tool in STRONG for _, tool, _, _ in rows)
+    say(f"{strong} of {len(rows)} found by {' or '.join(t for t in tools if t in STRONG)}, in {time.monotonic() - began:.0f} s")
     say(f"{found} passed, {len(rows) - found} failed")
-    enough = options.only is not None or strong >= LEAST_BY_SIMULATOR[options.set]
+    enough = options.only is not None or strong >= SETS[options.set].LEAST_BY_STRONG
     return 0 if found == len(rows) and enough else 1
 
 

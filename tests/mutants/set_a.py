@@ -2,6 +2,9 @@
 the old text, whatever
 its line breaks, stands there exactly once. `breaks` quotes the sentence of the design that is broken."""
 
+TOOLS = ("simulator", "judge", "tests")
+LEAST_BY_STRONG = 9 # by simulator or judge
+
 MUTANTS = [
     {
         "name": "vote before durable",

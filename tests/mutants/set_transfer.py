@@ -1,5 +1,8 @@
 """Set transfer: bugs of leadership transfer and read-index. As set_a.py."""
 
+TOOLS = ("simulator", "judge", "tests")
+LEAST_BY_STRONG = 1  # by simulator or judge
+
 MUTANTS = [
     {
         "name": "lease outlives the word",

@@ -292,7 +292,8 @@ static uint32_t mask_of(const char *list)
     return mask;
 }
 
-/* members ID voters A,B,C [learners D] [was INDEX]: asks for a change; members ID|all shows. */
+/* members ID [voters A,B,C] [learners D|-] [was INDEX] [as E]: asks for a change; members ID|all
+ * shows. */
 static void members(struct runner *r)
 {
     struct world *world = r->world;
@@ -313,6 +314,7 @@ static void members(struct runner *r)
     uint64_t was = world->node[id].raft.config.index;
     uint32_t voters = 0;
     uint32_t learners = world->node[id].raft.config.learners;
+    uint32_t as = 0;
     for (uint32_t w = 2; w + 1 < r->count; w += 2) {
         if (word_is(r, w, "voters"))
             voters = mask_of(r->words[w + 1]);
@@ -320,10 +322,12 @@ static void members(struct runner *r)
             learners = mask_of(r->words[w + 1]);
         else if (word_is(r, w, "was"))
             was = number(r, w + 1);
+        else if (word_is(r, w, "as"))
+            as = mask_of(r->words[w + 1]);
     }
     if (voters == 0)
         voters = world->node[id].raft.config.voters;
-    enum raft_refusal refusal = world_change(world, id, voters, learners & ~voters, was);
+    enum raft_refusal refusal = world_change(world, id, voters, learners & ~voters, was, as);
     if (refusal != RAFT_CHANGED)
         fprintf(r->out, "%u refuses: %s\n", id, raft_refusal_name(refusal));
 }

@@ -11,7 +11,8 @@ from pathlib import Path
 ROW = re.compile(r'^\| "(?P<rule>[^"]+)" \| (?P<source>[^|]+) \| (?P<file>\w+\.c)'
                  r'(?:, `(?P<function>\w+)`)? \| (?P<transcript>\w+) \|$')
 RULES_MIN = 30  # fewer, and the page was not read as it is written
-SECTIONS = ["3.3", "3.4", "3.5", "3.6.1", "3.6.2", "3.8", "4.2.3", "6.2", "6.4", "9.6", "10.2.1"]
+SECTIONS = ["3.3", "3.4", "3.5", "3.6.1", "3.6.2", "3.8", "4.1", "4.2.1", "4.2.2", "4.2.3",
+            "4.3", "6.2", "6.4", "9.6", "10.2.1"]
 
 
 def comments(text):

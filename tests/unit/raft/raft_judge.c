@@ -4,6 +4,7 @@
 #include "consensus/raft/quorum.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 __attribute__((format(printf, 2, 3))) static void violate(struct world *world, const char *format,
                                                           ...)
@@ -102,6 +103,23 @@ static void judge_vote(struct world *world, const struct world_node *node, uint6
     *voted = candidate;
 }
 
+/* Pitfall 4: a voter's one vote of a term goes to one incarnation of a candidate. */
+void judge_grant(struct world *world, struct world_node *node, uint64_t term, uint64_t incarnation)
+{
+    if (node->grant_term == term && node->grant_incarnation != incarnation)
+        violate(world, "node %u grants two incarnations its vote in term %lu", node->raft.id, term);
+    node->grant_term = term;
+    node->grant_incarnation = incarnation;
+}
+
+static void judge_granted(struct world *world, const struct world_node *node, uint64_t term)
+{
+    uint64_t *voted = &world->voted_incarnation[node->raft.id][term];
+    if (*voted != 0 && *voted != node->grant_incarnation)
+        violate(world, "node %u votes for two incarnations in term %lu", node->raft.id, term);
+    *voted = node->grant_incarnation;
+}
+
 /* Nothing leaves before what it testifies to is on the drive (pitfall 1). */
 void judge_message(struct world *world, const struct world_node *node, const struct raft_msg *msg)
 {
@@ -121,8 +139,10 @@ void judge_message(struct world *world, const struct world_node *node, const str
         if (!node->raft.transfer.lease_ended || node->raft.role != RAFT_LEADER)
             violate(world, "node %u says timeout-now and has not ended its lease", id);
     }
-    if (msg->kind == RAFT_VOTE_REPLY && msg->status != 0)
+    if (msg->kind == RAFT_VOTE_REPLY && msg->status != 0) {
         judge_vote(world, node, msg->term, msg->to);
+        judge_granted(world, node, msg->term);
+    }
     if (msg->kind != RAFT_APPEND_REPLY || msg->status != RAFT_APPEND_OK)
         return;
     if (msg->match > node->disk.last) {
@@ -137,6 +157,30 @@ void judge_message(struct world *world, const struct world_node *node, const str
         violate(world, "node %u acknowledges %lu that differs from its leader's", id, msg->match);
 }
 
+static bool holds(const struct world_log *disk, const struct world_entry *entry, uint64_t index)
+{
+    return disk->last >= index && disk->entry[index].chain == entry->chain;
+}
+
+/* Whoever is on the way to commit by these drives. A voter is (id, incarnation): what another
+ * incarnation holds is nobody's; what a drive held that was lost since counts, since its voter
+ * votes for nobody else any more. Of one that was lost longer ago nothing is known here. */
+static uint32_t holders_of(const struct world *world, const struct raft_config *config,
+                           const struct world_entry *entry, uint64_t index)
+{
+    uint32_t holders = 0;
+    for (uint8_t i = 1; i <= world->count; i++) {
+        const struct world_node *node = &world->node[i];
+        bool held = node->incarnation > config->incarnation[i];
+        if (config->incarnation[i] == node->incarnation)
+            held = holds(&node->disk, entry, index);
+        else if (config->incarnation[i] == node->dead_incarnation)
+            held = holds(&node->dead, entry, index);
+        holders |= (uint32_t)held << i;
+    }
+    return holders;
+}
+
 /* State-machine safety, and that a quorum's drives hold what a leader commits. */
 void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
 {
@@ -148,12 +192,8 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
         return;
     }
     if (commit > node->commit_seen && node->raft.role == RAFT_LEADER) {
-        uint32_t holders = 0;
-        for (uint8_t i = 1; i <= world->count; i++)
-            if (world->node[i].disk.last >= commit &&
-                world->node[i].disk.entry[commit].chain == node->log.entry[commit].chain)
-                holders |= UINT32_C(1) << i;
-        if (!quorum_has(world_config(world, node), holders))
+        const struct raft_config *config = world_config(world, node);
+        if (!quorum_has(config, holders_of(world, config, &node->log.entry[commit], commit)))
             violate(world, "leader %u commits %lu, no quorum of drives holds it", id, commit);
     }
     for (uint64_t i = node->commit_seen + 1; i <= commit; i++) {
@@ -165,6 +205,49 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
             violate(world, "state-machine safety: node %u commits another entry %lu", id, i);
     }
     node->commit_seen = commit;
+}
+
+/* 4.1: compare-and-set on the configuration in force, by a leader that knows what is
+ * committed. 4.3: voters change by a joint configuration. 4.2.1: they learnt before. Pitfall 4:
+ * they stay themselves.
+ */
+void judge_change(struct world *world, const struct world_node *node, bool current, bool changed)
+{
+    const struct raft *raft = &node->raft;
+    if (!changed)
+        return;
+    const struct raft_config *before = raft->previous.voters != 0 ? &raft->previous : &raft->config;
+    if (!current)
+        violate(world, "node %u changes another configuration than was named", raft->id);
+    if (raft->config.voters != before->voters)
+        violate(world, "node %u changes voters at once", raft->id);
+    if ((raft->config.voters_new & ~before->voters & ~before->learners) != 0 &&
+        before != &raft->config)
+        violate(world, "node %u makes a stranger a voter", raft->id);
+    if (raft->commit < raft->noop_index)
+        violate(world, "node %u changes members before its no-op is committed", raft->id);
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
+        if (before->incarnation[id] != 0 && raft->config.incarnation[id] != 0 &&
+            before->incarnation[id] != raft->config.incarnation[id])
+            violate(world, "node %u makes member %u another one in place", raft->id, id);
+}
+
+/* 4.2.3: a removed replica, or another under its id, deposes nobody by its answers. */
+void judge_deposed(struct world *world, const struct world_node *node, uint8_t from,
+                   uint64_t incarnation)
+{
+    if (node->raft.config.incarnation[from] != incarnation)
+        violate(world, "node %u is deposed by the answer of %u, no member", node->raft.id, from);
+}
+
+/* 4.2.2: a leader whose committed configuration does not name it has stepped down, or hands its
+ * office over within an election timeout. */
+void judge_office(struct world *world, const struct world_node *node)
+{
+    const struct raft *raft = &node->raft;
+    if (node->up && raft->role == RAFT_LEADER && raft->config.index <= raft->commit &&
+        raft->commit >= raft->noop_index && !raft_is_voter(raft) && !raft_hands_over(raft))
+        violate(world, "node %u leads, and is no voter", raft->id);
 }
 
 /* The core's own bookkeeping. */
@@ -182,7 +265,8 @@ void judge_books(struct world *world, const struct world_node *node)
     const struct raft_config *config = world_config(world, node);
     good = good && raft->config.voters == config->voters &&
            raft->config.voters_new == config->voters_new &&
-           raft->config.learners == config->learners;
+           raft->config.learners == config->learners &&
+           memcmp(raft->config.incarnation, config->incarnation, sizeof(config->incarnation)) == 0;
     if (raft->role == RAFT_FOLLOWER)
         good = good && raft->agreed >= raft->commit && raft->agreed <= raft->log.last;
     for (uint8_t id = 1; raft->role == RAFT_LEADER && id <= world->count; id++) {

@@ -113,6 +113,12 @@ static uint64_t new_config(struct world *world, const struct raft_config *config
         world->joints++;
     else
         world->completed++;
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
+        if (((config->voters | config->voters_new) >> id & 1) != 0 &&
+            config->incarnation[id] > RAFT_ID_MAX) {
+            world->reborn++;
+            break;
+        }
     world->config[world->config_count] = *config;
     return world->config_count++;
 }
@@ -195,6 +201,8 @@ static void absorb(struct world *world, struct world_node *node, const struct ra
     persist(world, node, out, packet);
     for (uint32_t i = 0; i < out->send_count; i++) {
         const struct raft_send *send = &out->send[i];
+        if (send->msg.kind == RAFT_VOTE_REPLY && send->msg.status != 0)
+            judge_grant(world, node, send->msg.term, packet->incarnation);
         if (send->lsn <= raft->durable_lsn) {
             leave(world, node, send);
             continue;
@@ -288,6 +296,7 @@ void world_tick(struct world *world, uint8_t id)
 {
     bool space = !world->node[id].no_space;
     run(world, id, &(struct raft_in){.event = RAFT_EV_TICK, .space = space}, NULL);
+    judge_office(world, &world->node[id]);
 }
 
 void world_propose(struct world *world, uint8_t id, uint32_t count)
@@ -299,7 +308,7 @@ void world_propose(struct world *world, uint8_t id, uint32_t count)
 }
 
 enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
-                               uint64_t was)
+                               uint64_t was, uint32_t as)
 {
     struct world_node *node = &world->node[id];
     if (!node->up)
@@ -308,11 +317,15 @@ enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters,
     for (uint8_t i = 1; i <= RAFT_ID_MAX; i++) {
         uint64_t held = node->raft.config.incarnation[i];
         if (((voters | learners) >> i & 1) != 0)
-            config.incarnation[i] = held != 0 ? held : world->node[i].incarnation;
+            config.incarnation[i] =
+                held != 0 && (as >> i & 1) == 0 ? held : world->node[i].incarnation;
     }
     struct raft_in in = {
         .event = RAFT_EV_CONFIG, .config = &config, .config_count = 1, .space = !node->no_space};
-    return run(world, id, &in, NULL);
+    uint64_t held = node->raft.config.index;
+    enum raft_refusal refusal = run(world, id, &in, NULL);
+    judge_change(world, node, was == held, refusal == RAFT_CHANGED);
+    return refusal;
 }
 
 void world_no_space(struct world *world, uint8_t id)
@@ -409,7 +422,10 @@ void world_deliver(struct world *world, uint32_t slot)
     bool asks = msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK;
     if (asks && msg->prev_index > 0 && msg->prev_index <= node->log.last)
         in.chain_mine = world_chain(node, msg->prev_index);
+    bool led = node->raft.role == RAFT_LEADER;
     run(world, msg->to, &in, &packet);
+    if (led && node->raft.role != RAFT_LEADER && msg->kind == RAFT_APPEND_REPLY)
+        judge_deposed(world, node, msg->from, packet.incarnation);
 }
 
 void world_crash(struct world *world, uint8_t id, uint64_t lsn)
@@ -419,28 +435,23 @@ void world_crash(struct world *world, uint8_t id, uint64_t lsn)
     write_records(node, lsn);
     node->record_count = 0;
     node->gate_count = 0;
+    node->grant_term = 0;
     node->up = false;
     world->crashes++;
 }
 
-/* The configurations of the log, from the newest that a page's commit index covers; where a node
- * was never told of a commit, all of them. */
-static void boot_configs(const struct world *world, struct world_node *node, struct raft_boot *boot)
+/* The last two configurations of the log: the last proves that the other is committed. */
+static void boot_configs(const struct world *world, const struct world_node *node,
+                         struct raft_boot *boot)
 {
-    uint32_t total = 0;
-    for (uint64_t i = 1; i <= node->disk.last; i++)
-        total += node->disk.entry[i].config != 0;
     boot->config[boot->config_count++] = world->config[0];
     for (uint64_t i = 1; i <= node->disk.last; i++) {
         if (node->disk.entry[i].config == 0)
             continue;
-        if (total-- >= RAFT_CONFIGS_MAX) {
-            ENSURE(i <= node->commit_seen); /* the core bounds those that are not committed */
-            boot->config_count = 0;
-            boot->commit = i;
-        }
-        boot->config[boot->config_count] = world->config[node->disk.entry[i].config];
-        boot->config[boot->config_count++].index = i;
+        boot->config[0] = boot->config[boot->config_count - 1];
+        boot->config[1] = world->config[node->disk.entry[i].config];
+        boot->config[1].index = i;
+        boot->config_count = 2;
     }
 }
 
@@ -449,13 +460,17 @@ void world_wipe(struct world *world, uint8_t id)
     struct world_node *node = &world->node[id];
     if (node->up)
         world_crash(world, id, node->raft.durable_lsn);
+    node->dead_incarnation = node->incarnation;
+    node->dead = node->disk;
     node->incarnation += RAFT_ID_MAX + 1;
+    world->wipes++;
     node->disk.last = 0;
     node->disk_term = 0;
     node->disk_vote = 0;
     node->disk_lsn = 0;
     node->commit_seen = 0;
     memset(world->voted[id], 0, sizeof(world->voted[id])); /* it is another voter, if one at all */
+    memset(world->voted_incarnation[id], 0, sizeof(world->voted_incarnation[id]));
     world_restart(world, id);
 }
 

@@ -68,12 +68,15 @@ struct world_node {
     uint64_t fetched; /* last index that was refused once */
     uint64_t incarnation;
     struct raft raft;
-    struct world_log log;  /* what the replica believes */
-    struct world_log disk; /* what would survive */
+    uint64_t dead_incarnation; /* the last one whose drive was lost; 0: none ... */
+    struct world_log dead;     /* ... and what that held */
+    struct world_log log;      /* what the replica believes */
+    struct world_log disk;     /* what would survive */
     uint64_t disk_term;
     uint8_t disk_vote;
     uint64_t disk_lsn;
-    uint64_t commit_seen; /* since its start */
+    uint64_t commit_seen;                   /* since its start */
+    uint64_t grant_term, grant_incarnation; /* its last grant since its start: to whom */
     uint32_t record_count;
     struct world_record record[WORLD_RECORDS_MAX];
     uint32_t gate_count;
@@ -102,14 +105,17 @@ struct world {
     struct world_log committed;
     uint8_t leader_of[WORLD_TERMS_MAX];
     uint8_t voted[RAFT_ID_MAX + 1][WORLD_TERMS_MAX];
+    uint64_t voted_incarnation[RAFT_ID_MAX + 1][WORLD_TERMS_MAX]; /* of the candidate */
     uint32_t known_count;
     struct world_known known[WORLD_TABLE_SIZE];
     uint64_t elections;
     uint64_t truncations;
     uint64_t crashes;
     uint64_t gate_drops;
-    uint64_t joints, completed;        /* configurations appended: joint, and the new one alone */
-    uint64_t words;                    /* TIMEOUT_NOW that left */
+    uint64_t wipes;
+    uint64_t reborn;            /* configurations appended with a voter that came back as another */
+    uint64_t joints, completed; /* configurations appended: joint, and the new one alone */
+    uint64_t words;             /* TIMEOUT_NOW that left */
     enum raft_transfer_reason refused; /* the last transfer asked for */
     char violation[256];
     FILE *trace; /* NULL: silent */
@@ -132,9 +138,9 @@ void world_tick(struct world *world, uint8_t id);
 void world_propose(struct world *world, uint8_t id, uint32_t count);
 void world_no_space(struct world *world, uint8_t id);
 /* The leader is asked for these members instead of those of the configuration at index `was`; new
- * ones in the incarnation that they have. */
+ * ones, and those of the mask `as`, in the incarnation that they have now. */
 enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters, uint32_t learners,
-                               uint64_t was);
+                               uint64_t was, uint32_t as);
 void world_fail(struct world *world, uint8_t id);
 /* to 0: the most caught-up. Returns why it was refused. */
 enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_t to);
