@@ -199,15 +199,17 @@ static void try_packet(struct core *core, struct state *copy, message packet)
 {
     struct state *state = core->state;
     FILE *trace = core->trace;
-    bool outside = core->outside;
+    bool outside = core->outside, delay = core->delay;
     *copy = *state;
     copy->net_count = 0;
     core->state = copy;
     core->trace = NULL;
+    core->delay = false;
     core_receive(core, packet, ELAPSED_NONE);
     core->state = state;
     core->trace = trace;
     core->outside = outside;
+    core->delay = delay;
 }
 
 static void violate_with(struct core *core, message packet, const char *what)

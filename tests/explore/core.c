@@ -421,17 +421,32 @@ static void replicate(struct core *core, uint64_t now_ns)
     }
 }
 
+/* Whether what is in flight now stays there: always behind something that does. */
+static bool stays_in_flight(struct core *core, uint8_t before)
+{
+    const struct scope *scope = core->scope;
+    if (scope->delays == SCOPE_ANY || before > 0)
+        return true;
+    if (!core->delay || core->state->delays >= scope->delays)
+        return false;
+    core->state->delays++;
+    return true;
+}
+
 void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
                 const struct raft_msg *msg)
 {
     struct raft_in in = {
         .event = event, .now_ns = now_after(core, elapsed), .space = true, .count = 1};
+    const struct replica_state *r = &core->state->replica[core->id];
+    uint8_t before = r->record_count;
     if (msg != NULL)
         in.msg = *msg;
     step(core, &in, msg);
     replicate(core, in.now_ns);
-    const struct replica_state *r = &core->state->replica[core->id];
-    while (!core->scope->slow_disk && !core->outside && r->record_count > 0)
+    if (r->record_count == 0 || stays_in_flight(core, before))
+        return;
+    while (!core->outside && r->record_count > 0) /* a vote that became durable may have won */
         core_durable(core, r->record_count);
 }
 

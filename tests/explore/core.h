@@ -29,6 +29,7 @@ struct core {
     const struct scope *scope;
     struct state *state;
     uint8_t id;
+    bool delay;   /* what this move writes stays in flight */
     bool outside; /* the scope's limits were passed: the state is not to be followed */
     char violation[CORE_VIOLATION_SIZE];
     struct raft_out out;
@@ -49,8 +50,8 @@ void core_genesis(struct core *core);
 void core_open(struct core *core, uint8_t id);
 void core_close(struct core *core);
 
-/* One event and all that follows from it at once: persist, send, entries to peers; with an instant
- * disk also what becomes durable. msg is the RECV's, or NULL. */
+/* One event and all that follows from it at once: persist, send, entries to peers, and, unless
+ * they stay in flight, the writes' completion. msg is the RECV's, or NULL. */
 void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
                 const struct raft_msg *msg);
 

@@ -55,7 +55,7 @@ static void usage(FILE *out)
           "Searches every run of the real raft_step() within a scope, breadth first.\n"
           "\n"
           "  --scope NAME      a scope by name, then changed by the options after it:\n"
-          "                    small (the default), drive, votes, replication, full\n"
+          "                    small (the default), drive, links, votes, terms, full\n"
           "  --replicas N      2 to 5\n"
           "  --terms N         up to 7: nobody campaigns for a higher term\n"
           "  --log N           up to 6 entries, no-ops included\n"
@@ -64,9 +64,10 @@ static void usage(FILE *out)
           "                    under way for ever is lost)\n"
           "  --duplicates N    packets delivered twice\n"
           "  --overtakes N|any deliveries past an older packet of the same link\n"
+          "  --ticks N|any     heartbeats, repeated requests, leaders that give up\n"
           "  --link N          packets under way in one link; what is sent to a full one is lost\n"
           "  --flights N       AppendEntries in flight to one peer, up to 4\n"
-          "  --disk KIND       slow: every write waits for the explorer; instant\n"
+          "  --delays N|any    writes that stay in flight until the explorer completes them\n"
           "  --prevote on|off  off: one voter is asked and answers at once\n"
           "  --sticky on|off   on: voters may also refuse for having heard a leader\n"
           "  --symmetry on|off states that differ by the replicas' names are one\n"
@@ -98,9 +99,10 @@ static bool named_scope(struct scope *scope, const char *name)
                       .losses = 2,
                       .duplicates = 1,
                       .overtakes = SCOPE_ANY,
+                      .ticks = SCOPE_ANY,
                       .link = SCOPE_LINK_MAX,
                       .flights = 2,
-                      .slow_disk = true,
+                      .delays = SCOPE_ANY,
                       .prevote = true,
                       .symmetry = true};
     if (strcmp(name, "full") == 0) {
@@ -108,25 +110,38 @@ static bool named_scope(struct scope *scope, const char *name)
         return true;
     }
     s.prevote = false;
-    s.overtakes = 1;
-    s.link = 2;
+    s.overtakes = 0;
+    s.losses = 0;
+    s.duplicates = 0;
+    s.crashes = 0;
+    s.link = 1;
     s.flights = 1;
+    s.ticks = 1;
+    s.delays = 0;
     if (strcmp(name, "small") == 0) {
         s.terms = 2;
         s.log = 2;
         s.crashes = 1;
-        s.losses = 0;
+        s.delays = 2;
     } else if (strcmp(name, "drive") == 0) {
-        s.losses = 0;
-        s.duplicates = 0;
+        s.terms = 2;
+        s.log = 2;
+        s.crashes = 2;
+        s.delays = SCOPE_ANY;
+    } else if (strcmp(name, "links") == 0) {
+        s.terms = 2;
+        s.log = 2;
+        s.losses = 2;
+        s.duplicates = 1;
+        s.overtakes = 1;
+        s.link = 2;
     } else if (strcmp(name, "votes") == 0) {
         s.prevote = true;
         s.sticky = true;
         s.terms = 2;
+        s.log = 1;
+    } else if (strcmp(name, "terms") == 0) {
         s.log = 2;
-    } else if (strcmp(name, "replication") == 0) {
-        s.slow_disk = false;
-        s.flights = 2;
     } else {
         return false;
     }
@@ -180,19 +195,20 @@ static bool scope_option(struct scope *s, const char *name, const char *text)
         return small_number(text, 1, SCOPE_LINK_MAX, &s->link);
     if (strcmp(name, "flights") == 0)
         return small_number(text, 1, SCOPE_FLIGHTS_MAX, &s->flights);
-    if (strcmp(name, "disk") == 0)
-        return choice(text, "slow", "instant", &s->slow_disk);
     if (strcmp(name, "prevote") == 0)
         return choice(text, "on", "off", &s->prevote);
     if (strcmp(name, "sticky") == 0)
         return choice(text, "on", "off", &s->sticky);
     if (strcmp(name, "symmetry") == 0)
         return choice(text, "on", "off", &s->symmetry);
+    uint8_t *count = strcmp(name, "ticks") == 0    ? &s->ticks
+                     : strcmp(name, "delays") == 0 ? &s->delays
+                                                   : &s->overtakes;
     if (strcmp(text, "any") == 0) {
-        s->overtakes = SCOPE_ANY;
+        *count = SCOPE_ANY;
         return true;
     }
-    return small_number(text, 0, 15, &s->overtakes);
+    return small_number(text, 0, 15, count);
 }
 
 static bool limit_option(struct limits *l, const char *name, const char *text)
@@ -215,10 +231,10 @@ static bool limit_option(struct limits *l, const char *name, const char *text)
 static int parse(int argc, char **argv, struct explorer *e)
 {
     static const char *const names[] = {
-        "scope",      "replicas", "terms",   "log",        "crashes", "losses", "duplicates",
-        "overtakes",  "link",     "flights", "disk",       "prevote", "sticky", "symmetry",
-        "states-max", "seconds",  "memory",  "transcript", "help"};
-    enum { COUNT = sizeof(names) / sizeof(names[0]), LIMITS = 14, HELP = COUNT - 1 };
+        "scope",     "replicas",   "terms",   "log",     "crashes",    "losses",  "duplicates",
+        "overtakes", "ticks",      "link",    "flights", "delays",     "prevote", "sticky",
+        "symmetry",  "states-max", "seconds", "memory",  "transcript", "help"};
+    enum { COUNT = sizeof(names) / sizeof(names[0]), LIMITS = 15, HELP = COUNT - 1 };
     struct option options[COUNT + 1] = {{0}};
     for (int i = 0; i < COUNT; i++)
         options[i] =
@@ -318,17 +334,29 @@ static void search(struct explorer *e)
     }
 }
 
+static void print_count(const char *name, uint8_t count)
+{
+    if (count == SCOPE_ANY)
+        printf(", %s any", name);
+    else
+        printf(", %s %u", name, count);
+}
+
 static void print_scope(const struct scope *s)
 {
-    char overtakes[8] = "any";
-    if (s->overtakes != SCOPE_ANY)
-        snprintf(overtakes, sizeof(overtakes), "%u", s->overtakes);
-    printf(
-        "# scope: replicas %u, terms %u, log %u, crashes %u, losses %u, duplicates %u, overtakes "
-        "%s, link %u, flights %u, disk %s, prevote %s, sticky %s, symmetry %s\n",
-        s->replicas, s->terms, s->log, s->crashes, s->losses, s->duplicates, overtakes, s->link,
-        s->flights, s->slow_disk ? "slow" : "instant", s->prevote ? "on" : "off",
-        s->sticky ? "on" : "off", s->symmetry ? "on" : "off");
+    printf("# scope: replicas %u", s->replicas);
+    print_count("terms", s->terms);
+    print_count("log", s->log);
+    print_count("crashes", s->crashes);
+    print_count("losses", s->losses);
+    print_count("duplicates", s->duplicates);
+    print_count("overtakes", s->overtakes);
+    print_count("delays", s->delays);
+    print_count("ticks", s->ticks);
+    print_count("link", s->link);
+    print_count("flights", s->flights);
+    printf(", prevote %s, sticky %s, symmetry %s\n", s->prevote ? "on" : "off",
+           s->sticky ? "on" : "off", s->symmetry ? "on" : "off");
 }
 
 static int report(struct explorer *e)

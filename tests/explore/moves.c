@@ -21,6 +21,16 @@ static void add(struct list *l, struct move move)
     l->moves[l->count++] = move;
 }
 
+/* A move that may write: as it is, and with the write left in flight. */
+static void add_writer(struct list *l, struct move move, uint8_t id)
+{
+    add(l, move);
+    move.delay = true;
+    if (l->scope->delays != SCOPE_ANY && l->s->delays < l->scope->delays &&
+        l->s->replica[id].record_count == 0)
+        add(l, move);
+}
+
 static bool tries_again(const struct list *l, const struct replica_state *r)
 {
     return r->role == RAFT_CANDIDATE || (r->role == RAFT_PRECANDIDATE && l->scope->prevote);
@@ -29,19 +39,22 @@ static bool tries_again(const struct list *l, const struct replica_state *r)
 static void list_clock(struct list *l, uint8_t id)
 {
     const struct replica_state *r = &l->s->replica[id];
+    bool ticks = l->scope->ticks == SCOPE_ANY || l->s->ticks < l->scope->ticks;
     if (r->role == RAFT_LEADER) {
         bool flies = false;
         for (uint32_t peer = 1; peer <= l->scope->replicas; peer++)
             flies = flies || (peer != id && r->peer[peer].flights > 0);
-        add(l, (struct move){.kind = MOVE_BEAT, .id = id});
-        if (flies)
+        if (ticks)
+            add(l, (struct move){.kind = MOVE_BEAT, .id = id});
+        if (ticks && flies)
             add(l, (struct move){.kind = MOVE_PATIENCE, .id = id});
-        add(l, (struct move){.kind = MOVE_LOST, .id = id});
+        if (ticks)
+            add(l, (struct move){.kind = MOVE_LOST, .id = id});
         if (r->last < l->scope->log)
-            add(l, (struct move){.kind = MOVE_PROPOSE, .id = id});
+            add_writer(l, (struct move){.kind = MOVE_PROPOSE, .id = id}, id);
         return;
     }
-    if (tries_again(l, r))
+    if (ticks && tries_again(l, r))
         add(l, (struct move){.kind = MOVE_BEAT, .id = id});
     if (r->term >= l->scope->terms)
         return;
@@ -49,7 +62,7 @@ static void list_clock(struct list *l, uint8_t id)
         add(l, (struct move){.kind = MOVE_TIMEOUT, .id = id});
     for (uint8_t via = 1; !l->scope->prevote && via <= l->scope->replicas; via++)
         if (via != id)
-            add(l, (struct move){.kind = MOVE_TIMEOUT, .id = id, .via = via});
+            add_writer(l, (struct move){.kind = MOVE_TIMEOUT, .id = id, .via = via}, id);
 }
 
 static void list_drive(struct list *l, uint8_t id)
@@ -75,10 +88,10 @@ static void list_packet(struct list *l, uint32_t slot, bool first)
         return;
     for (uint32_t at_once = 0; at_once <= recent; at_once++) {
         struct move move = {.kind = MOVE_DELIVER, .packet = packet, .at_once = at_once};
-        add(l, move);
+        add_writer(l, move, message_to(packet));
         move.kind = MOVE_DOUBLE;
         if (l->s->duplicates < scope->duplicates)
-            add(l, move);
+            add_writer(l, move, message_to(packet));
     }
 }
 
@@ -119,7 +132,7 @@ static void receive(struct core *core, message packet, bool at_once)
     core_receive(core, packet, asks && !at_once ? ELAPSED_LONG : ELAPSED_NONE);
 }
 
-static void tick(struct core *core, uint8_t id, enum elapsed elapsed)
+static void notice(struct core *core, uint8_t id, enum elapsed elapsed)
 {
     core_open(core, id);
     core_event(core, RAFT_EV_TICK, elapsed, NULL);
@@ -143,7 +156,7 @@ static bool take(struct state *s, uint8_t kind, uint8_t from, uint8_t to, messag
  * other requests are lost. */
 static void time_out(struct core *core, const struct move *move)
 {
-    tick(core, move->id, ELAPSED_LONG);
+    notice(core, move->id, ELAPSED_LONG);
     message packet;
     if (core->scope->prevote)
         return;
@@ -159,18 +172,21 @@ static void make(struct core *core, const struct move *move)
 {
     struct state *s = core->state;
     uint32_t slot = 0;
+    bool tick = move->kind == MOVE_LOST || move->kind == MOVE_BEAT || move->kind == MOVE_PATIENCE;
+    if (tick && core->scope->ticks != SCOPE_ANY)
+        s->ticks++;
     switch ((enum move_kind)move->kind) {
     case MOVE_TIMEOUT:
         time_out(core, move);
         break;
     case MOVE_LOST:
-        tick(core, move->id, ELAPSED_LONG);
+        notice(core, move->id, ELAPSED_LONG);
         break;
     case MOVE_BEAT:
-        tick(core, move->id, ELAPSED_BEAT);
+        notice(core, move->id, ELAPSED_BEAT);
         break;
     case MOVE_PATIENCE:
-        tick(core, move->id, ELAPSED_PATIENCE);
+        notice(core, move->id, ELAPSED_PATIENCE);
         break;
     case MOVE_PROPOSE:
         core_open(core, move->id);
@@ -208,6 +224,7 @@ static void make(struct core *core, const struct move *move)
 void moves_make(struct core *core, const struct move *move)
 {
     core->outside = false;
+    core->delay = move->delay;
     core->violation[0] = '\0';
     stepping = core;
     if (setjmp(stopped) == 0) {

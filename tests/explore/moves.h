@@ -27,6 +27,7 @@ struct move {
     uint8_t id;
     uint8_t via;     /* TIMEOUT without pre-vote packets: the voter that is asked */
     uint8_t records; /* DURABLE, CRASH: how many reach the drive */
+    bool delay;      /* what is written stays in flight */
     bool at_once;    /* DELIVER, DOUBLE: the receiver heard a leader just now */
     message packet;  /* DELIVER, DOUBLE, LOSE */
 };

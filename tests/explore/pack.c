@@ -119,6 +119,8 @@ static void walk_state(struct walk *w, const struct scope *scope, struct state *
     number(w, &s->losses);
     number(w, &s->duplicates);
     number(w, &s->overtakes);
+    number(w, &s->ticks);
+    number(w, &s->delays);
     numbers(w, &s->leader_of[1], scope->terms);
     number(w, &s->committed);
     numbers(w, &s->committed_log[1], s->committed);

@@ -5,8 +5,8 @@
  * apart ("exact") is said in state.h and core.h.
  *
  * Cuts of the scope:
- * - terms, log, crashes, losses, duplicates, overtakings: bounded by the numbers below. A state
- *   whose log or queues outgrow theirs is counted as outside and not followed.
+ * - terms, log, crashes, losses, duplicates, overtakings, slow writes, ticks: bounded by the
+ * numbers below. A state whose log or queues outgrow theirs is counted as outside and not followed.
  * - clocks: each replica has its own, and time passes as the explorer likes: any timeout may fire
  *   at any step. A superset of what true clocks do, and no promise of Raft rests on them. Without
  *   `sticky`, the time in which a vote is refused after hearing a leader, or after a start, is
@@ -45,9 +45,13 @@ struct scope {
     uint8_t duplicates; /* packets delivered that stay in their link */
     uint8_t overtakes; /* deliveries past an older packet of the link; SCOPE_ANY: no order, and then
                           losses have no limit either: a packet may stay under way for ever */
+    uint8_t delays;    /* times that a drive with nothing in flight takes a write and keeps it in
+                          flight, with all that follow, until the explorer completes them; other
+                          writes are durable at once. SCOPE_ANY: every write waits */
+    uint8_t ticks;     /* heartbeats, repeated requests, packets given up, leaders that give up; not
+                          election timeouts. SCOPE_ANY: no limit */
     uint8_t link;      /* packets under way from one replica to another; one more is lost */
     uint8_t flights;   /* AppendEntries in flight to a peer */
-    bool slow_disk;    /* false: what is written is durable at once */
     bool prevote;      /* pre-votes are packets like any other */
     bool sticky;       /* both answers of a voter that heard a leader of late */
     bool symmetry;     /* states that differ by the names of replicas are one */

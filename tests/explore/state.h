@@ -71,7 +71,7 @@ struct replica_state {
 };
 
 struct state {
-    uint8_t crashes, losses, duplicates, overtakes; /* used up */
+    uint8_t crashes, losses, duplicates, overtakes, ticks, delays; /* used up */
     uint8_t leader_of[SCOPE_TERMS_MAX + 1];
     uint8_t committed; /* entries committed anywhere, ever */
     uint8_t committed_log[STATE_LOG_SIZE];

@@ -38,6 +38,8 @@ static void print_move(struct replay *r, const struct move *m)
     FILE *out = r->out;
     unsigned long lsn = r->core.lsn[m->id] + m->records;
     uint8_t kind = message_kind(m->packet);
+    if (m->delay)
+        fprintf(out, "disk %u slow\n", m->packet != 0 ? message_to(m->packet) : m->id);
     if ((kind == RAFT_VOTE || kind == RAFT_PREVOTE) && !m->at_once && m->kind != MOVE_LOSE)
         fputs("pass 100\n", out);
     switch ((enum move_kind)m->kind) {
@@ -58,9 +60,13 @@ static void print_move(struct replay *r, const struct move *m)
         break;
     case MOVE_DURABLE:
         fprintf(out, "durable %u %lu\n", m->id, lsn);
+        if (r->scope->delays != SCOPE_ANY && m->records == r->real.replica[m->id].record_count)
+            fprintf(out, "disk %u auto\n", m->id);
         break;
     case MOVE_CRASH:
         fprintf(out, "crash %u %lu\nrestart %u\n", m->id, lsn, m->id);
+        if (r->scope->delays != SCOPE_ANY)
+            fprintf(out, "disk %u auto\n", m->id);
         break;
     case MOVE_DOUBLE:
         print_packet(out, "duplicate", m->packet);
@@ -113,7 +119,7 @@ static void begin(struct replay *r)
     r->core.state = &r->real;
     core_genesis(&r->core);
     fprintf(r->out, "cluster %u flights %u\n", scope->replicas, scope->flights);
-    for (uint32_t id = 1; scope->slow_disk && id <= scope->replicas; id++)
+    for (uint32_t id = 1; scope->delays == SCOPE_ANY && id <= scope->replicas; id++)
         fprintf(r->out, "disk %u slow\n", id);
 }
 
