@@ -55,7 +55,7 @@ static void usage(FILE *out)
           "Searches every run of the real raft_step() within a scope, breadth first.\n"
           "\n"
           "  --scope NAME      a scope by name, then changed by the options after it:\n"
-          "                    small (the default), drive, links, votes, terms, full\n"
+          "                    restart (the default), drive, terms, links, votes, full\n"
           "  --replicas N      2 to 5\n"
           "  --terms N         up to 7: nobody campaigns for a higher term\n"
           "  --log N           up to 6 entries, no-ops included\n"
@@ -118,30 +118,30 @@ static bool named_scope(struct scope *scope, const char *name)
     s.flights = 1;
     s.ticks = 1;
     s.delays = 0;
-    if (strcmp(name, "small") == 0) {
+    if (strcmp(name, "restart") == 0) {
         s.terms = 2;
-        s.log = 2;
+        s.log = 1;
         s.crashes = 1;
-        s.delays = 2;
+        s.delays = 1;
     } else if (strcmp(name, "drive") == 0) {
         s.terms = 2;
+        s.log = 1;
+        s.delays = 1;
+        s.link = 2;
+    } else if (strcmp(name, "terms") == 0) {
         s.log = 2;
-        s.crashes = 2;
-        s.delays = SCOPE_ANY;
     } else if (strcmp(name, "links") == 0) {
         s.terms = 2;
-        s.log = 2;
+        s.log = 1;
         s.losses = 2;
         s.duplicates = 1;
         s.overtakes = 1;
         s.link = 2;
     } else if (strcmp(name, "votes") == 0) {
-        s.prevote = true;
-        s.sticky = true;
         s.terms = 2;
         s.log = 1;
-    } else if (strcmp(name, "terms") == 0) {
-        s.log = 2;
+        s.prevote = true;
+        s.sticky = true;
     } else {
         return false;
     }
@@ -400,7 +400,7 @@ int main(int argc, char **argv)
     if (e == NULL)
         return 99;
     e->limits = (struct limits){.states = UINT32_MAX, .seconds = 60, .bytes = UINT64_C(4096) << 20};
-    (void)named_scope(&e->scope, "small");
+    (void)named_scope(&e->scope, "restart");
     int code = parse(argc, argv, e);
     if (code < 0) {
         set_voters(&e->scope);

@@ -174,18 +174,22 @@ static void hold(struct replica_state *r, uint8_t lsn, message m)
     r->gate_count++;
 }
 
+bool state_gate_over(const struct replica_state *r, uint32_t i)
+{
+    uint8_t kind = message_kind(r->gate[i]);
+    return kind != RAFT_PREVOTE && kind != RAFT_PREVOTE_REPLY &&
+           message_term(r->gate[i]) != r->term;
+}
+
 static void tidy_gate(struct replica_state *r)
 {
     const struct replica_state before = *r;
     r->gate_count = 0;
     memset(r->gate, 0, sizeof(r->gate));
     memset(r->gate_lsn, 0, sizeof(r->gate_lsn));
-    for (uint32_t i = 0; i < before.gate_count; i++) {
-        uint8_t kind = message_kind(before.gate[i]);
-        bool later = kind == RAFT_PREVOTE || kind == RAFT_PREVOTE_REPLY;
-        if (later || message_term(before.gate[i]) == r->term)
+    for (uint32_t i = 0; i < before.gate_count; i++)
+        if (!state_gate_over(&before, i))
             hold(r, before.gate_lsn[i], before.gate[i]);
-    }
 }
 
 void state_tidy(const struct scope *scope, struct state *s)

@@ -104,6 +104,9 @@ void state_take(struct state *s, uint32_t slot);
  * there. */
 bool state_reduce(const struct state *s, message *m);
 
+/* Whether the i-th message in a gate speaks of a term that is over there. */
+bool state_gate_over(const struct replica_state *r, uint32_t i);
+
 void state_tidy(const struct scope *scope, struct state *s);
 
 /* to[id] is the new name of replica id. */

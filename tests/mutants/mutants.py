@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Plants bugs and shows which tool finds each.
 
-    mutants.py [--set a] [--only NAME] [--seeds N] [--keep]
+    mutants.py [--set a|explore] [--only NAME] [--seeds N]
 
 The tree is copied once, configured once and built once; each mutant replaces a few lines there, is
 compiled, and is hunted by the simulator (seeds 1, 2, ... in order, never chosen), then by keel-judge on
 exported evidence of the first seeds, then by scenarios and unit tests. The unchanged tree goes first and
 must pass them all. Ends with a table and 'N passed, N failed'; exit 1 if a mutant survives, or fewer than
-9 are found by simulator or judge.
+9 are found by simulator or judge. Set explore is hunted by the explorer alone, which must find all of it; each
+counter-example is run again by raft_scenarios, linked with the same mutant.
 """
 
 import argparse
@@ -27,11 +28,14 @@ sys.dont_write_bytecode = True
 
 import check_export
 import set_a
+import set_explore
 
-SETS = {"a": set_a.MUTANTS}
+SETS = {"a": set_a.MUTANTS, "explore": set_explore.MUTANTS}
+SET_TARGETS = {"a": ("tests/sim/keel-sim", "tests/judge/keel-judge"),
+               "explore": ("tests/explore/keel-explore", "tests/unit/raft/raft_scenarios")}
 LEAST_BY_SIMULATOR = 9
 JUDGED_SEEDS = 4
-BUILD_S, SIMULATE_S, TEST_S = 900, 900, 900
+BUILD_S, SIMULATE_S, TEST_S, EXPLORE_S = 900, 900, 900, 600
 
 
 class Trouble(Exception):
@@ -127,6 +131,34 @@ class Workshop:
                 return f"seed {seed}", problem[1]
         return None
 
+    def explorer(self):
+        """Every scope to its fixpoint, or to the violation."""
+        states = 0
+        transcript = os.path.join(self.directory, "transcript.txt")
+        for scope in set_explore.SCOPES:
+            done = subprocess.run([self.path("tests/explore/keel-explore"), "--scope", scope, "--seconds",
+                                   str(EXPLORE_S), "--transcript", transcript],
+                                  capture_output=True, text=True, timeout=EXPLORE_S + 60)
+            counted = re.search(r"^explore: (\d+) states", done.stdout, re.M)
+            found = re.search(r"^explore: VIOLATION: (.*)$", done.stdout, re.M)
+            if counted is None or (done.returncode != 0 and found is None):
+                raise Trouble("keel-explore failed:\n" + (done.stdout + done.stderr)[-2000:])
+            states += int(counted[1])
+            if found:
+                moves = re.search(r"a violation (\d+) moves", done.stdout)[1]
+                return f"{states:,} states", f"{found[1]} ({scope}, {moves} moves{self.replay(transcript)})"
+            if "fixpoint yes" not in done.stdout:
+                raise Trouble(f"scope {scope} has no fixpoint within {EXPLORE_S} s")
+        return None
+
+    def replay(self, transcript):
+        """What raft_scenarios says of a counter-example; its own judge knows fewer rules."""
+        done = subprocess.run([self.path("tests/unit/raft/raft_scenarios"), "--rewrite", transcript],
+                              capture_output=True, text=True, timeout=TEST_S)
+        if "VIOLATION" in done.stdout:
+            return ", replayed"
+        return "" if done.returncode == 0 else ", replay differs"
+
     def tests(self):
         self.build()
         done = subprocess.run(["meson", "test", "-C", self.build_directory, "--no-rebuild",
@@ -144,14 +176,18 @@ def hunt(shop, tools):
     return None, None
 
 
-def examine(shop, mutant, rows):
+TOOLS = {"a": (("simulator", Workshop.simulator), ("judge", Workshop.judge), ("tests", Workshop.tests)),
+         "explore": (("explorer", Workshop.explorer),)}
+
+
+def examine(shop, which, mutant, rows):
     """Plants one mutant and hunts it."""
     before = shop.plant(mutant)
     began = time.monotonic()
     try:
-        shop.build("tests/sim/keel-sim")
-        tool, found = hunt(shop, (("simulator", Workshop.simulator), ("judge", Workshop.judge),
-                                  ("tests", Workshop.tests)))
+        shop.build(*SET_TARGETS[which])
+        began = time.monotonic()
+        tool, found = hunt(shop, TOOLS[which])
     finally:
         shop.restore(before)
     took_s = time.monotonic() - began
@@ -164,10 +200,10 @@ def examine(shop, mutant, rows):
 
 def table(rows):
     say("")
-    say(f"{'mutant':<34} {'found by':<10} {'where':<22} {'s':>4}  breaks")
+    say(f"{'mutant':<44} {'found by':<10} {'where':<22} {'s':>4}  breaks")
     for mutant, tool, found, took_s in rows:
         where = found[0] if found else "-"
-        say(f"{mutant['name']:<34} {tool or 'SURVIVES':<10} {where:<22} {took_s:>4.0f}  "
+        say(f"{mutant['name']:<44} {tool or 'SURVIVES':<10} {where:<22} {took_s:>4.0f}  "
             f"{mutant['breaks']}")
 
 
@@ -185,13 +221,13 @@ def main():
     rows = []
     try:
         say("the unchanged tree: building, then every tool must be content")
-        shop.build("tests/sim/keel-sim", "tests/judge/keel-judge")
-        clean = shop.simulator() or shop.judge()
+        shop.build(*SET_TARGETS[options.set])
+        clean = shop.explorer() if options.set == "explore" else shop.simulator() or shop.judge()
         if clean is not None:
             raise Trouble(f"the unchanged tree fails at {clean[0]}: {clean[1]}")
         for number, mutant in enumerate(mutants):
             progress(f"mutant {number + 1} of {len(mutants)}: {mutant['name']}")
-            examine(shop, mutant, rows)
+            examine(shop, options.set, mutant, rows)
     except (Trouble, subprocess.TimeoutExpired) as trouble:
         say(f"mutants: {trouble}")
         return 1
@@ -199,8 +235,9 @@ def main():
         shop.close()
     table(rows)
     found = sum(tool is not None for _, tool, _, _ in rows)
-    strong = sum(tool in ("simulator", "judge") for _, tool, _, _ in rows)
-    say(f"{strong} of {len(rows)} found by simulator or judge, in {time.monotonic() - began:.0f} s")
+    strong = sum(tool in ("simulator", "judge", "explorer") for _, tool, _, _ in rows)
+    say(f"{strong} of {len(rows)} found by {'explorer' if options.set == 'explore' else 'simulator or judge'}, "
+        f"in {time.monotonic() - began:.0f} s")
     say(f"{found} passed, {len(rows) - found} failed")
     enough = options.only is not None or strong >= LEAST_BY_SIMULATOR
     return 0 if found == len(rows) and enough else 1
