@@ -16,8 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const uint64_t MS = 1000000;
-
 struct limits {
     uint64_t states;
     uint64_t seconds;
@@ -78,76 +76,7 @@ static void usage(FILE *out)
           out);
 }
 
-/* --- scopes --- */
-
-static void set_voters(struct scope *scope)
-{
-    scope->config = (struct raft_config){.voters = ((UINT32_C(1) << scope->replicas) - 1) << 1};
-    scope->options = (struct raft_options){.election_min_ns = 100 * MS,
-                                           .heartbeat_ns = 10 * MS,
-                                           .stall_ns = UINT64_MAX / 4,
-                                           .flights = scope->flights,
-                                           .flight_bytes = 1 << 20};
-}
-
-static bool named_scope(struct scope *scope, const char *name)
-{
-    struct scope s = {.replicas = 3,
-                      .terms = 3,
-                      .log = 4,
-                      .crashes = 2,
-                      .losses = 2,
-                      .duplicates = 1,
-                      .overtakes = SCOPE_ANY,
-                      .ticks = SCOPE_ANY,
-                      .link = SCOPE_LINK_MAX,
-                      .flights = 2,
-                      .delays = SCOPE_ANY,
-                      .prevote = true,
-                      .symmetry = true};
-    if (strcmp(name, "full") == 0) {
-        *scope = s;
-        return true;
-    }
-    s.prevote = false;
-    s.overtakes = 0;
-    s.losses = 0;
-    s.duplicates = 0;
-    s.crashes = 0;
-    s.link = 1;
-    s.flights = 1;
-    s.ticks = 1;
-    s.delays = 0;
-    if (strcmp(name, "restart") == 0) {
-        s.terms = 2;
-        s.log = 1;
-        s.crashes = 1;
-        s.delays = 1;
-    } else if (strcmp(name, "drive") == 0) {
-        s.terms = 2;
-        s.log = 1;
-        s.delays = 1;
-        s.link = 2;
-    } else if (strcmp(name, "terms") == 0) {
-        s.log = 2;
-    } else if (strcmp(name, "links") == 0) {
-        s.terms = 2;
-        s.log = 1;
-        s.losses = 2;
-        s.duplicates = 1;
-        s.overtakes = 1;
-        s.link = 2;
-    } else if (strcmp(name, "votes") == 0) {
-        s.terms = 2;
-        s.log = 1;
-        s.prevote = true;
-        s.sticky = true;
-    } else {
-        return false;
-    }
-    *scope = s;
-    return true;
-}
+/* --- options --- */
 
 static bool number(const char *text, uint64_t max, uint64_t *value)
 {
@@ -178,7 +107,7 @@ static bool choice(const char *text, const char *yes, const char *no, bool *valu
 static bool scope_option(struct scope *s, const char *name, const char *text)
 {
     if (strcmp(name, "scope") == 0)
-        return named_scope(s, text);
+        return scope_named(s, text);
     if (strcmp(name, "replicas") == 0)
         return small_number(text, 2, SCOPE_REPLICAS_MAX, &s->replicas);
     if (strcmp(name, "terms") == 0)
@@ -400,10 +329,10 @@ int main(int argc, char **argv)
     if (e == NULL)
         return 99;
     e->limits = (struct limits){.states = UINT32_MAX, .seconds = 60, .bytes = UINT64_C(4096) << 20};
-    (void)named_scope(&e->scope, "restart");
+    (void)scope_named(&e->scope, "restart");
     int code = parse(argc, argv, e);
     if (code < 0) {
-        set_voters(&e->scope);
+        scope_complete(&e->scope);
         seen_init(&e->seen, e->limits.bytes);
         print_scope(&e->scope);
         fflush(stdout);

@@ -60,6 +60,16 @@ struct scope {
     struct raft_options options;
 };
 
+/* The numbers of a named scope; false: there is none of that name.
+ *
+ * restart, drive and terms have a fixpoint near a million states each and together show every rule
+ * of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer link; three
+ * terms with two entries. links and votes are for minutes, full for hours. */
+bool scope_named(struct scope *scope, const char *name);
+
+/* Fills config and options from the numbers, once they stand. */
+void scope_complete(struct scope *scope);
+
 /* A majority of the voters. Not quorum.h: the judge does not ask the accused. */
 static inline bool scope_quorum(const struct scope *scope, uint32_t mask)
 {

@@ -233,8 +233,9 @@ static void permute_replica(const struct scope *scope, const struct replica_stat
         out->peer[to[id]] = r->peer[id];
     for (uint32_t i = 0; i < r->record_count; i++)
         out->record[i].vote = to[r->record[i].vote];
+    out->gate_count = 0;
     for (uint32_t i = 0; i < r->gate_count; i++)
-        out->gate[i] = message_permute(r->gate[i], to);
+        hold(out, r->gate_lsn[i], message_permute(r->gate[i], to));
 }
 
 void state_permute(const struct scope *scope, const struct state *s, const uint8_t *to,
