@@ -66,7 +66,10 @@ void judge_elected(struct world *world, const struct world_node *node)
         violate(world, "election safety: %u and %u lead term %lu", world->leader_of[term], id,
                 term);
     world->leader_of[term] = (uint8_t)id;
+    /* A leader of before may come late, its votes delayed: it harms nobody, and need not know. */
     uint64_t last = world->committed.last;
+    while (last > 0 && world->committed_in[last] >= term)
+        last--;
     if (node->log.last < last || node->log.entry[last].chain != world->committed.entry[last].chain)
         violate(world, "leader completeness: %u leads term %lu without entry %lu", id, term, last);
     if (node->disk_term != term || node->disk_vote != id)
@@ -138,6 +141,7 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
         if (i > world->committed.last) {
             world->committed.entry[i] = node->log.entry[i];
             world->committed.last = i;
+            world->committed_in[i] = node->raft.term;
         }
         if (world->committed.entry[i].chain != node->log.entry[i].chain)
             violate(world, "state-machine safety: node %u commits another entry %lu", id, i);
