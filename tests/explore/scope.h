@@ -62,9 +62,9 @@ struct scope {
 
 /* The numbers of a named scope; false: there is none of that name.
  *
- * restart, drive and terms have a fixpoint near a million states each and together show every rule
- * of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer link; three
- * terms with two entries. links and votes are for minutes, full for hours. */
+ * restart, terms and drive have a fixpoint, at one to two million states each, and together show
+ * every rule of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer
+ * link; three terms with two entries. links and votes are for minutes, full for hours. */
 bool scope_named(struct scope *scope, const char *name);
 
 /* Fills config and options from the numbers, once they stand. */
