@@ -28,6 +28,7 @@ def tests(build, sanitized, named):
                                   '5', '--no-suite', 'slow', '--no-suite', 'plain']),
         ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
                             str(os.cpu_count())]),
+        ('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
         ('determinism', False, 10, ['tests/sim/determinism.sh']),
         ('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
         ('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),

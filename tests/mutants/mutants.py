@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Plants bugs and shows which tool finds each.
 
-    mutants.py [--set a|members|transfer] [--only NAME] [--seeds N] [--keep]
+    mutants.py [--set a|explore|members|transfer] [--only NAME] [--seeds N] [--keep]
 
 The tree is copied once, configured once and built once; each mutant replaces a few lines there, is
 compiled, and is hunted by the tools of its set, in this order: those of set a by the simulator (seeds 1, 2,
 ... in order, never chosen), then by keel-judge on exported evidence of the first seeds, then by scenarios
 and unit tests; those of set members by the core's random worlds (seeds 1, 2, ...), then by its transcripts,
-then by its unit tests. The unchanged tree goes first and must pass them all. Ends with a table and
+then by its unit tests; those of set explore by the explorer alone, which must find all of it, and each
+counter-example is run again by raft_scenarios, linked with the same mutant. The unchanged tree goes first and must pass them all. Ends with a table and
 'N passed, N failed'; exit 1 if a mutant survives, or fewer than the set demands are found by its strong
-tools (simulator, judge, random worlds).
+tools (simulator, judge, random worlds, explorer).
 """
 
 import argparse
@@ -30,14 +31,15 @@ sys.dont_write_bytecode = True
 
 import check_export
 import set_a
+import set_explore
 import set_members
 import set_transfer
 
-SETS = {"a": set_a, "members": set_members, "transfer": set_transfer}
-STRONG = ("simulator", "judge", "worlds")
+SETS = {"a": set_a, "explore": set_explore, "members": set_members, "transfer": set_transfer}
+STRONG = ("simulator", "judge", "worlds", "explorer")
 JUDGED_SEEDS = 4
 SEEDS, WORLDS = 60, 2000 # the most that simulator and random worlds try
-BUILD_S, SIMULATE_S, TEST_S = 900, 900, 900
+BUILD_S, SIMULATE_S, TEST_S, EXPLORE_S = 900, 900, 900, 600
 
 
 class Trouble(Exception):
@@ -170,6 +172,35 @@ class Workshop:
                 return name, "fails"
         return None
 
+    def explorer(self):
+        """Every scope to its fixpoint, or to the violation."""
+        self.build("tests/explore/keel-explore", "tests/unit/raft/raft_scenarios")
+        states = 0
+        transcript = os.path.join(self.directory, "transcript.txt")
+        for scope in set_explore.SCOPES:
+            done = subprocess.run([self.path("tests/explore/keel-explore"), "--scope", scope, "--seconds",
+                                   str(EXPLORE_S), "--transcript", transcript],
+                                  capture_output=True, text=True, timeout=EXPLORE_S + 60)
+            counted = re.search(r"^explore: (\d+) states", done.stdout, re.M)
+            found = re.search(r"^explore: VIOLATION: (.*)$", done.stdout, re.M)
+            if counted is None or (done.returncode != 0 and found is None):
+                raise Trouble("keel-explore failed:\n" + (done.stdout + done.stderr)[-2000:])
+            states += int(counted[1])
+            if found:
+                moves = re.search(r"a violation (\d+) moves", done.stdout)[1]
+                return f"{states:,} states", f"{found[1]} ({scope}, {moves} moves{self.replay(transcript)})"
+            if "fixpoint yes" not in done.stdout:
+                raise Trouble(f"scope {scope} has no fixpoint within {EXPLORE_S} s")
+        return None
+
+    def replay(self, transcript):
+        """What raft_scenarios says of a counter-example; its own judge knows fewer rules."""
+        done = subprocess.run([self.path("tests/unit/raft/raft_scenarios"), "--rewrite", transcript],
+                              capture_output=True, text=True, timeout=TEST_S)
+        if "VIOLATION" in done.stdout:
+            return ", replayed"
+        return "" if done.returncode == 0 else ", replay differs"
+
     def tests(self):
         self.build()
         done = subprocess.run(["meson", "test", "-C", self.build_directory, "--no-rebuild",
@@ -205,10 +236,10 @@ def examine(shop, mutant, tools, rows):
 
 def table(rows):
     say("")
-    say(f"{'mutant':<34} {'found by':<10} {'where':<22} {'s':>4}  breaks")
+    say(f"{'mutant':<44} {'found by':<10} {'where':<22} {'s':>4}  breaks")
     for mutant, tool, found, took_s in rows:
         where = found[0] if found else "-"
-        say(f"{mutant['name']:<34} {tool or 'SURVIVES':<10} {where:<22} {took_s:>4.0f}  "
+        say(f"{mutant['name']:<44} {tool or 'SURVIVES':<10} {where:<22} {took_s:>4.0f}  "
             f"{mutant['breaks']}")
 
 

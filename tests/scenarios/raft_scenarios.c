@@ -59,6 +59,21 @@ static uint8_t node_id(struct runner *r, uint32_t word)
     return 1;
 }
 
+/* Whether the words from [word] on are the message as it prints. */
+static bool prints_as(const struct runner *r, const struct raft_msg *msg, uint32_t word)
+{
+    char text[LINE_MAX_BYTES];
+    FILE *out = fmemopen(text, sizeof(text), "w");
+    ENSURE(out != NULL);
+    world_print_msg(out, msg);
+    fclose(out);
+    char *save = NULL;
+    char *part = strtok_r(text, " ", &save);
+    for (; part != NULL && word_is(r, word, part); word++)
+        part = strtok_r(NULL, " ", &save);
+    return part == NULL && word == r->count;
+}
+
 /* Words [word] and [word + 1] are FROM and TO (or *), [word + 2] perhaps the kind of message. */
 static bool matches(const struct runner *r, const struct raft_msg *msg, uint32_t word)
 {
@@ -84,9 +99,11 @@ static void on_messages(struct runner *r)
     struct world *world = r->world;
     uint32_t left = world->bag_count;
     uint32_t done = 0;
+    bool exactly = word_is(r, 1, "exactly");
     for (uint32_t slot = 0; left > 0; left--) {
-        if (!matches(r, &world->bag[slot].msg, 1) ||
-            (word_is(r, 0, "deliver") && world->bag[slot].held)) {
+        bool match = exactly ? done == 0 && prints_as(r, &world->bag[slot].msg, 2)
+                             : matches(r, &world->bag[slot].msg, 1);
+        if (!match || (word_is(r, 0, "deliver") && world->bag[slot].held)) {
             slot++;
             continue;
         }

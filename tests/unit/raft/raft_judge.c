@@ -57,14 +57,15 @@ void judge_entry(struct world *world, const struct world_node *node, uint64_t in
 }
 
 /* 4.2.3, 6.4.1: a leader that a quorum heard within the minimum election timeout holds a lease, as
- * long as it has not ended it (H19): nobody else wins an election meanwhile. */
+ * long as it has not ended it (H19): nobody wins a later term meanwhile. Who wins an earlier one,
+ * its votes delayed, can never have a lease in it. */
 static void judge_leases(struct world *world, const struct world_node *winner)
 {
     for (uint8_t id = 1; id <= world->count; id++) {
         const struct world_node *node = &world->node[id];
         const struct raft *raft = &node->raft;
         if (node == winner || !node->up || raft->role != RAFT_LEADER || raft->failed ||
-            raft->stopped || raft->transfer.lease_ended)
+            raft->stopped || raft->transfer.lease_ended || raft->term > winner->raft.term)
             continue;
         if (raft_quorum_age_ns(raft, world->now_ns) < world->options.election_min_ns)
             violate(world, "lease: %u is elected in term %lu, %u holds a lease in term %lu",
@@ -84,7 +85,10 @@ void judge_elected(struct world *world, const struct world_node *node)
                 term);
     world->leader_of[term] = (uint8_t)id;
     judge_leases(world, node);
+    /* A leader of before may come late, its votes delayed: it harms nobody, and need not know. */
     uint64_t last = world->committed.last;
+    while (last > 0 && world->committed_in[last] >= term)
+        last--;
     if (node->log.last < last || node->log.entry[last].chain != world->committed.entry[last].chain)
         violate(world, "leader completeness: %u leads term %lu without entry %lu", id, term, last);
     if (node->disk_term != term || node->disk_vote != id)
@@ -200,6 +204,7 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
         if (i > world->committed.last) {
             world->committed.entry[i] = node->log.entry[i];
             world->committed.last = i;
+            world->committed_in[i] = node->raft.term;
         }
         if (world->committed.entry[i].chain != node->log.entry[i].chain)
             violate(world, "state-machine safety: node %u commits another entry %lu", id, i);

@@ -103,6 +103,7 @@ struct world {
     uint32_t bag_count;
     struct world_packet bag[WORLD_BAG_MAX];
     struct world_log committed;
+    uint64_t committed_in[WORLD_LOG_MAX]; /* the term in which it was committed first */
     uint8_t leader_of[WORLD_TERMS_MAX];
     uint8_t voted[RAFT_ID_MAX + 1][WORLD_TERMS_MAX];
     uint64_t voted_incarnation[RAFT_ID_MAX + 1][WORLD_TERMS_MAX]; /* of the candidate */

@@ -1,0 +1,277 @@
+#include "tests/explore/check.h"
+
+#include "tests/unit/raft/raft_world.h"
+
+#include <string.h>
+
+void check_hard(struct core *core, const struct durable_half *disk, const struct record *hard)
+{
+    if (hard->term < disk->term)
+        core_violate(core, "node %u: its term goes back from %u to %u", core->id, disk->term,
+                     hard->term);
+    if (hard->term == disk->term && disk->vote != 0 && hard->vote != disk->vote)
+        core_violate(core, "node %u votes for %u and for %u in term %u", core->id, disk->vote,
+                     hard->vote, hard->term);
+}
+
+void check_elected(struct core *core)
+{
+    struct state *s = core->state;
+    const struct raft *raft = &core->raft;
+    const struct durable_half *disk = &s->replica[core->id].disk;
+    uint8_t *leader = &s->leader_of[raft->term];
+    if (*leader != 0)
+        core_violate(core, "election safety: nodes %u and %u lead term %lu", *leader, core->id,
+                     raft->term);
+    *leader = core->id;
+    for (uint64_t i = 1; i <= s->committed; i++) {
+        uint64_t term = 0;
+        if (s->committed_in[i] >=
+            raft->term) /* a leader of before may come late, and harms nobody */
+            continue;
+        if (!raft_log_term(&raft->log, i, &term) || term != s->committed_log[i])
+            core_violate(core,
+                         "leader completeness: node %u leads term %lu without the committed entry "
+                         "%lu of term %u",
+                         core->id, raft->term, i, s->committed_log[i]);
+    }
+    if (disk->term != raft->term || disk->vote != core->id)
+        core_violate(core, "node %u leads term %lu, its own vote is not durable", core->id,
+                     raft->term);
+}
+
+static void check_acknowledgement(struct core *core, const struct raft_msg *msg)
+{
+    const struct durable_half *disk = &core->state->replica[core->id].disk;
+    const struct replica_state *leader = &core->state->replica[msg->to];
+    if (msg->match > disk->last) {
+        core_violate(core, "node %u acknowledges entry %lu, its drive ends at %u", core->id,
+                     msg->match, disk->last);
+        return;
+    }
+    if (leader->role != RAFT_LEADER || leader->term != msg->term)
+        return;
+    if (msg->match > leader->last ||
+        memcmp(&disk->log[1], &leader->log[1], (size_t)msg->match) != 0)
+        core_violate(core, "node %u acknowledges entry %lu, its drive holds another than leader %u",
+                     core->id, msg->match, msg->to);
+}
+
+void check_release(struct core *core, const struct raft_msg *msg)
+{
+    const struct durable_half *disk = &core->state->replica[core->id].disk;
+    if (msg->from != core->id || msg->to == core->id || msg->to == 0 ||
+        msg->to > core->scope->replicas)
+        core_violate(core, "node %u sends from %u to %u", core->id, msg->from, msg->to);
+    if (msg->kind == RAFT_PREVOTE || (msg->kind == RAFT_PREVOTE_REPLY && msg->status != 0))
+        return;
+    if (msg->kind != RAFT_PREVOTE_REPLY && msg->term != disk->term)
+        core_violate(core, "node %u speaks in term %lu, its drive says term %u", core->id,
+                     msg->term, disk->term);
+    bool votes = msg->kind == RAFT_VOTE || (msg->kind == RAFT_VOTE_REPLY && msg->status != 0);
+    uint8_t candidate = msg->kind == RAFT_VOTE ? core->id : msg->to;
+    if (votes && (msg->term != disk->term || disk->vote != candidate))
+        core_violate(core, "node %u votes for %u in term %lu before that is durable", core->id,
+                     candidate, msg->term);
+    if (msg->kind == RAFT_APPEND_REPLY && msg->status == RAFT_APPEND_OK)
+        check_acknowledgement(core, msg);
+}
+
+void check_commit(struct core *core, uint64_t before)
+{
+    struct state *s = core->state;
+    uint64_t commit = core->out.commit;
+    if (commit < before)
+        core_violate(core, "node %u: its commit index goes back from %lu to %lu", core->id, before,
+                     commit);
+    if (commit > core->raft.log.last) {
+        core_violate(core, "node %u commits entry %lu, its log ends at %lu", core->id, commit,
+                     core->raft.log.last);
+        return;
+    }
+    for (uint64_t i = before + 1; i <= commit && i < STATE_LOG_SIZE; i++) {
+        uint64_t term = 0;
+        (void)raft_log_term(&core->raft.log, i, &term);
+        if (i > s->committed) {
+            s->committed = (uint8_t)i;
+            s->committed_log[i] = (uint8_t)term;
+            s->committed_in[i] = (uint8_t)core->raft.term;
+        } else if (s->committed_log[i] != term) {
+            core_violate(core,
+                         "state-machine safety: node %u commits entry %lu of term %lu, of term %u "
+                         "it was committed before",
+                         core->id, i, term, s->committed_log[i]);
+        }
+    }
+}
+
+/* Equal index and term, equal logs up to there. */
+static void check_matching(struct core *core, uint32_t a, const uint8_t *log_a, uint8_t last_a,
+                           uint32_t b, const uint8_t *log_b, uint8_t last_b)
+{
+    uint8_t at = last_a < last_b ? last_a : last_b;
+    while (at > 0 && log_a[at] != log_b[at])
+        at--;
+    if (at > 0 && memcmp(&log_a[1], &log_b[1], at) != 0)
+        core_violate(core,
+                     "log matching: nodes %u and %u hold entry %u of term %u behind "
+                     "different ones",
+                     a, b, at, log_a[at]);
+}
+
+static bool holds_committed(const struct state *s, const uint8_t *log, uint8_t last)
+{
+    return last >= s->committed && memcmp(&log[1], &s->committed_log[1], s->committed) == 0;
+}
+
+/* What the drive will hold when all records are written is what the core believes. */
+static void check_books(struct core *core, uint32_t id)
+{
+    const struct replica_state *r = &core->state->replica[id];
+    struct durable_half half = r->disk;
+    for (uint32_t i = 0; i < r->record_count; i++) {
+        const struct record *record = &r->record[i];
+        switch ((enum record_kind)record->kind) {
+        case RECORD_HARD:
+            half.term = record->term;
+            half.vote = record->vote;
+            break;
+        case RECORD_TRUNCATE:
+            half.last = record->index - 1;
+            break;
+        case RECORD_ENTRY:
+            half.log[record->index] = record->term;
+            half.last = record->index;
+            break;
+        }
+    }
+    if (half.term != r->term || half.vote != r->vote || half.last != r->last ||
+        memcmp(&half.log[1], &r->log[1], r->last) != 0)
+        core_violate(core, "node %u: what it wrote is not what it believes", id);
+}
+
+/* Could a replica with this log win an election after a power failure of all, and what is committed
+ * be lost? */
+static void check_ahead(struct core *core, uint32_t id, const uint8_t *log, uint8_t last)
+{
+    const struct state *s = core->state;
+    if (holds_committed(s, log, last))
+        return;
+    uint8_t last_term = last > 0 ? log[last] : 0;
+    uint32_t voters = 0;
+    for (uint32_t v = 1; v <= core->scope->replicas; v++) {
+        const struct durable_half *disk = &s->replica[v].disk;
+        uint8_t their_term = disk->last > 0 ? disk->log[disk->last] : 0;
+        if (v == id || last_term > their_term || (last_term == their_term && last >= disk->last))
+            voters |= UINT32_C(1) << v;
+    }
+    if (scope_quorum(core->scope, voters))
+        core_violate(core,
+                     "leader completeness: node %u could now be elected without the committed "
+                     "entry %u of term %u",
+                     id, s->committed, s->committed_log[s->committed]);
+}
+
+void check_state(struct core *core)
+{
+    const struct state *s = core->state;
+    uint32_t holders = 0;
+    for (uint32_t id = 1; id <= core->scope->replicas; id++) {
+        const struct replica_state *r = &s->replica[id];
+        check_books(core, id);
+        for (uint32_t other = id + 1; other <= core->scope->replicas; other++) {
+            const struct replica_state *o = &s->replica[other];
+            check_matching(core, id, r->log, r->last, other, o->log, o->last);
+            check_matching(core, id, r->disk.log, r->disk.last, other, o->disk.log, o->disk.last);
+        }
+        if (holds_committed(s, r->disk.log, r->disk.last))
+            holders |= UINT32_C(1) << id;
+        check_ahead(core, id, r->disk.log, r->disk.last);
+        check_ahead(core, id, r->log, r->last);
+    }
+    if (s->committed > 0 && !scope_quorum(core->scope, holders))
+        core_violate(core, "entry %u of term %u is committed, no quorum of drives holds it",
+                     s->committed, s->committed_log[s->committed]);
+}
+
+/* Delivers a packet to a copy of the state, without a trace. With packet 0, replica id's writes
+ * complete. */
+static void try_on(struct core *core, struct state *copy, message packet, uint8_t id)
+{
+    struct state *state = core->state;
+    FILE *trace = core->trace;
+    bool outside = core->outside, delay = core->delay;
+    *copy = *state;
+    copy->net_count = 0;
+    core->state = copy;
+    core->trace = NULL;
+    core->delay = false;
+    if (packet != 0) {
+        core_receive(core, packet, ELAPSED_NONE);
+    } else {
+        core_open(core, id);
+        core_durable(core, copy->replica[id].record_count);
+        core_close(core);
+    }
+    core->state = state;
+    core->trace = trace;
+    core->outside = outside;
+    core->delay = delay;
+}
+
+static void violate_with(struct core *core, message packet, const char *what)
+{
+    char text[120] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+    struct raft_msg msg;
+    message_unpack(packet, &msg);
+    if (out != NULL) {
+        world_print_msg(out, &msg);
+        fclose(out);
+    }
+    core_violate(core, "node %u, in term %u: %s: %s", msg.to, core->state->replica[msg.to].term,
+                 what, text);
+}
+
+static void check_packets(struct core *core)
+{
+    const struct state *s = core->state;
+    struct state whole, reduced;
+    for (uint32_t slot = 0; slot < s->net_count; slot++) {
+        message packet = s->net[slot], rest = packet;
+        bool counts = state_reduce(s, &rest);
+        if (counts && rest == packet)
+            continue;
+        uint8_t to = message_to(packet);
+        try_on(core, &whole, packet, 0);
+        if (!counts && (core->sent_count > 0 || memcmp(&whole.replica[to], &s->replica[to],
+                                                       sizeof(whole.replica[to])) != 0))
+            violate_with(core, packet, "a packet whose time is over still counts");
+        if (!counts)
+            continue;
+        try_on(core, &reduced, rest, 0);
+        if (memcmp(&whole, &reduced, sizeof(whole)) != 0)
+            violate_with(core, packet, "an old request is not answered like any other");
+    }
+}
+
+/* What waits in a gate and speaks of a term that is over there is never let go: if all writes
+ * complete, check_release() sees what the gate releases. */
+static void check_gates(struct core *core)
+{
+    struct state copy;
+    for (uint8_t id = 1; id <= core->scope->replicas; id++) {
+        const struct replica_state *r = &core->state->replica[id];
+        bool over = false;
+        for (uint32_t i = 0; i < r->gate_count; i++)
+            over = over || state_gate_over(r, i);
+        if (over && r->record_count > 0)
+            try_on(core, &copy, 0, id);
+    }
+}
+
+void check_reduction(struct core *core)
+{
+    check_packets(core);
+    check_gates(core);
+}

@@ -1,0 +1,239 @@
+#include "tests/explore/moves.h"
+
+#include "consensus/ensure.h"
+#include "tests/explore/check.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+
+/* --- what can happen --- */
+
+struct list {
+    const struct scope *scope;
+    const struct state *s;
+    struct move *moves;
+    uint32_t count;
+};
+
+static void add(struct list *l, struct move move)
+{
+    ENSURE(l->count < MOVES_MAX);
+    l->moves[l->count++] = move;
+}
+
+/* A move that may write: as it is, and with the write left in flight. */
+static void add_writer(struct list *l, struct move move, uint8_t id)
+{
+    add(l, move);
+    move.delay = true;
+    if (l->scope->delays != SCOPE_ANY && l->s->delays < l->scope->delays &&
+        l->s->replica[id].record_count == 0)
+        add(l, move);
+}
+
+static bool tries_again(const struct list *l, const struct replica_state *r)
+{
+    return r->role == RAFT_CANDIDATE || (r->role == RAFT_PRECANDIDATE && l->scope->prevote);
+}
+
+static void list_clock(struct list *l, uint8_t id)
+{
+    const struct replica_state *r = &l->s->replica[id];
+    bool ticks = l->scope->ticks == SCOPE_ANY || l->s->ticks < l->scope->ticks;
+    if (r->role == RAFT_LEADER) {
+        bool flies = false;
+        for (uint32_t peer = 1; peer <= l->scope->replicas; peer++)
+            flies = flies || (peer != id && r->peer[peer].flights > 0);
+        if (ticks)
+            add(l, (struct move){.kind = MOVE_BEAT, .id = id});
+        if (ticks && flies)
+            add(l, (struct move){.kind = MOVE_PATIENCE, .id = id});
+        if (ticks)
+            add(l, (struct move){.kind = MOVE_LOST, .id = id});
+        if (r->last < l->scope->log)
+            add_writer(l, (struct move){.kind = MOVE_PROPOSE, .id = id}, id);
+        return;
+    }
+    if (ticks && tries_again(l, r))
+        add(l, (struct move){.kind = MOVE_BEAT, .id = id});
+    if (r->term >= l->scope->terms)
+        return;
+    if (l->scope->prevote)
+        add(l, (struct move){.kind = MOVE_TIMEOUT, .id = id});
+    for (uint8_t via = 1; !l->scope->prevote && via <= l->scope->replicas; via++)
+        if (via != id)
+            add_writer(l, (struct move){.kind = MOVE_TIMEOUT, .id = id, .via = via}, id);
+}
+
+static void list_drive(struct list *l, uint8_t id)
+{
+    const struct replica_state *r = &l->s->replica[id];
+    for (uint8_t n = 1; n <= r->record_count; n++)
+        add(l, (struct move){.kind = MOVE_DURABLE, .id = id, .records = n});
+    for (uint8_t n = 0; l->s->crashes < l->scope->crashes && n <= r->record_count; n++)
+        add(l, (struct move){.kind = MOVE_CRASH, .id = id, .records = n});
+}
+
+static void list_packet(struct list *l, uint32_t slot, bool first)
+{
+    const struct scope *scope = l->scope;
+    message packet = l->s->net[slot];
+    uint8_t kind = message_kind(packet);
+    bool asks = kind == RAFT_VOTE || kind == RAFT_PREVOTE;
+    bool recent = asks && l->s->replica[message_to(packet)].recent;
+    bool free_order = scope->overtakes == SCOPE_ANY;
+    if (first && !free_order && l->s->losses < scope->losses)
+        add(l, (struct move){.kind = MOVE_LOSE, .packet = packet});
+    if (!first && !free_order && l->s->overtakes >= scope->overtakes)
+        return;
+    for (uint32_t at_once = 0; at_once <= recent; at_once++) {
+        struct move move = {.kind = MOVE_DELIVER, .packet = packet, .at_once = at_once};
+        add_writer(l, move, message_to(packet));
+        move.kind = MOVE_DOUBLE;
+        if (l->s->duplicates < scope->duplicates)
+            add_writer(l, move, message_to(packet));
+    }
+}
+
+uint32_t moves_list(const struct scope *scope, const struct state *s, struct move moves[MOVES_MAX])
+{
+    struct list l = {.scope = scope, .s = s, .moves = moves};
+    for (uint32_t slot = 0; slot < s->net_count; slot++)
+        list_packet(&l, slot, slot == 0 || !message_same_link(s->net[slot], s->net[slot - 1]));
+    for (uint8_t id = 1; id <= scope->replicas; id++) {
+        list_drive(&l, id);
+        list_clock(&l, id);
+    }
+    return l.count;
+}
+
+/* --- what it does --- */
+
+/* An ENSURE of the core that fails stops a replica in earnest; here it ends the move. */
+static jmp_buf stopped;
+static struct core *stepping;
+
+_Noreturn void ensure_failed(const char *file, int line, const char *condition)
+{
+    if (stepping == NULL) {
+        fflush(stdout);
+        fprintf(stderr, "%s:%d: ENSURE failed: %s\n", file, line, condition);
+        abort();
+    }
+    core_violate(stepping, "node %u stops: %s:%d: ENSURE failed: %s", stepping->id, file, line,
+                 condition);
+    longjmp(stopped, 1);
+}
+
+static void receive(struct core *core, message packet, bool at_once)
+{
+    uint8_t kind = message_kind(packet);
+    bool asks = kind == RAFT_VOTE || kind == RAFT_PREVOTE;
+    core_receive(core, packet, asks && !at_once ? ELAPSED_LONG : ELAPSED_NONE);
+}
+
+static void notice(struct core *core, uint8_t id, enum elapsed elapsed)
+{
+    core_open(core, id);
+    core_event(core, RAFT_EV_TICK, elapsed, NULL);
+    core_close(core);
+}
+
+static bool take(struct state *s, uint8_t kind, uint8_t from, uint8_t to, message *packet)
+{
+    for (uint32_t slot = 0; slot < s->net_count; slot++) {
+        message m = s->net[slot];
+        if (message_kind(m) != kind || message_from(m) != from || (to != 0 && message_to(m) != to))
+            continue;
+        *packet = m;
+        state_take(s, slot);
+        return true;
+    }
+    return false;
+}
+
+/* An election timeout; without pre-vote packets one voter is asked and answers at once, and the
+ * other requests are lost. */
+static void time_out(struct core *core, const struct move *move)
+{
+    notice(core, move->id, ELAPSED_LONG);
+    message packet;
+    if (core->scope->prevote)
+        return;
+    if (take(core->state, RAFT_PREVOTE, move->id, move->via, &packet))
+        receive(core, packet, false);
+    if (!core->outside && take(core->state, RAFT_PREVOTE_REPLY, move->via, move->id, &packet))
+        receive(core, packet, false);
+    while (take(core->state, RAFT_PREVOTE, move->id, 0, &packet))
+        continue;
+}
+
+static void make(struct core *core, const struct move *move)
+{
+    struct state *s = core->state;
+    uint32_t slot = 0;
+    bool tick = move->kind == MOVE_LOST || move->kind == MOVE_BEAT || move->kind == MOVE_PATIENCE;
+    if (tick && core->scope->ticks != SCOPE_ANY)
+        s->ticks++;
+    switch ((enum move_kind)move->kind) {
+    case MOVE_TIMEOUT:
+        time_out(core, move);
+        break;
+    case MOVE_LOST:
+        notice(core, move->id, ELAPSED_LONG);
+        break;
+    case MOVE_BEAT:
+        notice(core, move->id, ELAPSED_BEAT);
+        break;
+    case MOVE_PATIENCE:
+        notice(core, move->id, ELAPSED_PATIENCE);
+        break;
+    case MOVE_PROPOSE:
+        core_open(core, move->id);
+        core_event(core, RAFT_EV_PROPOSE, ELAPSED_NONE, NULL);
+        core_close(core);
+        break;
+    case MOVE_DURABLE:
+        core_open(core, move->id);
+        core_durable(core, move->records);
+        core_close(core);
+        break;
+    case MOVE_CRASH:
+        s->crashes++;
+        core_crash(core, move->id, move->records);
+        break;
+    case MOVE_DELIVER:
+    case MOVE_DOUBLE:
+    case MOVE_LOSE:
+        while (slot < s->net_count && s->net[slot] != move->packet)
+            slot++;
+        ENSURE(slot < s->net_count);
+        if (core->scope->overtakes != SCOPE_ANY && slot > 0 && move->kind != MOVE_LOSE &&
+            message_same_link(s->net[slot - 1], move->packet))
+            s->overtakes++;
+        s->duplicates = (uint8_t)(s->duplicates + (move->kind == MOVE_DOUBLE));
+        s->losses = (uint8_t)(s->losses + (move->kind == MOVE_LOSE));
+        if (move->kind != MOVE_DOUBLE)
+            state_take(s, slot);
+        if (move->kind != MOVE_LOSE)
+            receive(core, move->packet, move->at_once);
+        break;
+    }
+}
+
+void moves_make(struct core *core, const struct move *move)
+{
+    core->outside = false;
+    core->delay = move->delay;
+    core->violation[0] = '\0';
+    stepping = core;
+    if (setjmp(stopped) == 0) {
+        make(core, move);
+        if (!core->outside && core->violation[0] == '\0')
+            check_state(core);
+        if (!core->outside && core->violation[0] == '\0')
+            check_reduction(core);
+        state_tidy(core->scope, core->state);
+    }
+    stepping = NULL;
+}

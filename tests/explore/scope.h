@@ -1,0 +1,80 @@
+/* The scope of an exploration: how far the explorer goes. Chosen once, from the options.
+ *
+ * Inside its scope the explorer follows every run of the real raft_step(), raft_init() and gate.
+ * What each limit leaves out is said here; what only merges states that no later step can tell
+ * apart ("exact") is said in state.h and core.h.
+ *
+ * Cuts of the scope:
+ * - terms, log, crashes, losses, duplicates, overtakings, slow writes, ticks: bounded by the
+ * numbers below. A state whose log or queues outgrow theirs is counted as outside and not followed.
+ * - clocks: each replica has its own, and time passes as the explorer likes: any timeout may fire
+ *   at any step. A superset of what true clocks do, and no promise of Raft rests on them. Without
+ *   `sticky`, the time in which a vote is refused after hearing a leader, or after a start, is
+ *   always over when a request arrives; a leader refuses always.
+ * - `stall` never silences a leader (H8), nothing is refused for want of space, no write fails, and
+ *   log chains are unknown (H6): these have transcripts of their own.
+ * - a late AppendEntries of the term in force counts as news of its leader, as if its probe number
+ *   were new: a precandidate may step back earlier than it would.
+ * - `prevote` off asks one voter at once and loses the other requests.
+ * - a packet equal to one that is under way is not sent again; only `duplicates` doubles packets.
+ * - packets carry all entries that the core offers.
+ */
+#ifndef KEEL_EXPLORE_SCOPE_H
+#define KEEL_EXPLORE_SCOPE_H
+
+#include "consensus/raft/raft.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SCOPE_REPLICAS_MAX = 5,
+    SCOPE_TERMS_MAX = 7,
+    SCOPE_LOG_MAX = 6,
+    SCOPE_FLIGHTS_MAX = 4,
+    SCOPE_LINK_MAX = 15,
+    SCOPE_ANY = 255 /* no limit */
+};
+
+struct scope {
+    uint8_t replicas;   /* ids 1..replicas, all voters */
+    uint8_t terms;      /* nobody campaigns for a higher one */
+    uint8_t log;        /* entries of a log, no-ops included */
+    uint8_t crashes;    /* a crash loses any suffix of what is not durable yet; then a restart */
+    uint8_t losses;     /* packets taken out of a link */
+    uint8_t duplicates; /* packets delivered that stay in their link */
+    uint8_t overtakes; /* deliveries past an older packet of the link; SCOPE_ANY: no order, and then
+                          losses have no limit either: a packet may stay under way for ever */
+    uint8_t delays;    /* times that a drive with nothing in flight takes a write and keeps it in
+                          flight, with all that follow, until the explorer completes them; other
+                          writes are durable at once. SCOPE_ANY: every write waits */
+    uint8_t ticks;     /* heartbeats, repeated requests, packets given up, leaders that give up; not
+                          election timeouts. SCOPE_ANY: no limit */
+    uint8_t link;      /* packets under way from one replica to another; one more is lost */
+    uint8_t flights;   /* AppendEntries in flight to a peer */
+    bool prevote;      /* pre-votes are packets like any other */
+    bool sticky;       /* both answers of a voter that heard a leader of late */
+    bool symmetry;     /* states that differ by the names of replicas are one */
+    bool whole_packets;        /* packets keep what no longer counts: for transcripts */
+    struct raft_config config; /* in force from the start */
+    struct raft_options options;
+};
+
+/* The numbers of a named scope; false: there is none of that name.
+ *
+ * restart, terms and drive have a fixpoint, at one to two million states each, and together show
+ * every rule of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer
+ * link; three terms with two entries. links and votes are for minutes, full for hours. */
+bool scope_named(struct scope *scope, const char *name);
+
+/* Fills config and options from the numbers, once they stand. */
+void scope_complete(struct scope *scope);
+
+/* A majority of the voters. Not quorum.h: the judge does not ask the accused. */
+static inline bool scope_quorum(const struct scope *scope, uint32_t mask)
+{
+    return 2 * __builtin_popcount(mask & scope->config.voters) >
+           __builtin_popcount(scope->config.voters);
+}
+
+#endif

@@ -1,0 +1,168 @@
+#include "tests/explore/transcript.h"
+
+#include "consensus/ensure.h"
+#include "tests/explore/moves.h"
+#include "tests/unit/raft/raft_world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct replay {
+    FILE *out;
+    struct core core; /* over `real`: replicas keep their names, packets what they carry */
+    struct state real;
+    struct scope plain;
+    const struct scope *scope;
+};
+
+static void print_packet(FILE *out, const char *verb, message packet)
+{
+    struct raft_msg msg;
+    message_unpack(packet, &msg);
+    fprintf(out, "%s exactly ", verb);
+    world_print_msg(out, &msg);
+    fputs("\n", out);
+}
+
+static void print_timeout(FILE *out, const struct move *m, bool prevote)
+{
+    fprintf(out, "pass 200\ncampaign %u\n", m->id);
+    if (!prevote)
+        fprintf(out, "deliver %u %u prevote\ndeliver %u %u prevote-reply\ndrop %u * prevote\n",
+                m->id, m->via, m->via, m->id, m->id);
+}
+
+/* The commands that do what the move does. */
+static void print_move(struct replay *r, const struct move *m)
+{
+    FILE *out = r->out;
+    unsigned long lsn = r->core.lsn[m->id] + m->records;
+    uint8_t kind = message_kind(m->packet);
+    if (m->delay)
+        fprintf(out, "disk %u slow\n", m->packet != 0 ? message_to(m->packet) : m->id);
+    if ((kind == RAFT_VOTE || kind == RAFT_PREVOTE) && !m->at_once && m->kind != MOVE_LOSE)
+        fputs("pass 100\n", out);
+    switch ((enum move_kind)m->kind) {
+    case MOVE_TIMEOUT:
+        print_timeout(out, m, r->scope->prevote);
+        break;
+    case MOVE_LOST:
+        fprintf(out, "tick %u 200\n", m->id);
+        break;
+    case MOVE_BEAT:
+        fprintf(out, "tick %u 10\n", m->id);
+        break;
+    case MOVE_PATIENCE:
+        fprintf(out, "tick %u 40\n", m->id);
+        break;
+    case MOVE_PROPOSE:
+        fprintf(out, "propose %u 1\n", m->id);
+        break;
+    case MOVE_DURABLE:
+        fprintf(out, "durable %u %lu\n", m->id, lsn);
+        if (r->scope->delays != SCOPE_ANY && m->records == r->real.replica[m->id].record_count)
+            fprintf(out, "disk %u auto\n", m->id);
+        break;
+    case MOVE_CRASH:
+        fprintf(out, "crash %u %lu\nrestart %u\n", m->id, lsn, m->id);
+        if (r->scope->delays != SCOPE_ANY)
+            fprintf(out, "disk %u auto\n", m->id);
+        break;
+    case MOVE_DOUBLE:
+        print_packet(out, "duplicate", m->packet);
+        print_packet(out, "deliver", m->packet);
+        break;
+    case MOVE_DELIVER:
+        print_packet(out, "deliver", m->packet);
+        break;
+    case MOVE_LOSE:
+        print_packet(out, "drop", m->packet);
+        break;
+    }
+}
+
+/* Move `number` of the state that stands for the real one, in the real one's names and packets. */
+static struct move translate(struct replay *r, uint16_t number)
+{
+    struct state reduced = r->real, canonical;
+    uint8_t packed[STATE_PACKED_MAX] = {0}, to[SCOPE_REPLICAS_MAX + 1],
+            back[SCOPE_REPLICAS_MAX + 1] = {0};
+    state_tidy(r->scope, &reduced);
+    (void)state_canonical(r->scope, &reduced, packed, to);
+    state_unpack(r->scope, packed, &canonical);
+    for (uint8_t id = 1; id <= r->scope->replicas; id++)
+        back[to[id]] = id;
+    struct move moves[MOVES_MAX];
+    uint32_t count = moves_list(r->scope, &canonical, moves);
+    ENSURE(number < count);
+    struct move move = moves[number];
+    move.id = back[move.id];
+    move.via = back[move.via];
+    if (move.packet == 0)
+        return move;
+    message wanted = message_permute(move.packet, back);
+    for (uint32_t slot = 0; slot < r->real.net_count; slot++) {
+        message reduced_packet = r->real.net[slot];
+        if (state_reduce(&r->real, &reduced_packet) && reduced_packet == wanted) {
+            move.packet = r->real.net[slot];
+            return move;
+        }
+    }
+    ENSURE(!"the packet is under way");
+    return move;
+}
+
+static void begin(struct replay *r)
+{
+    const struct scope *scope = r->scope;
+    r->core.scope = &r->plain;
+    r->core.state = &r->real;
+    core_genesis(&r->core);
+    fprintf(r->out, "cluster %u flights %u\n", scope->replicas, scope->flights);
+    for (uint32_t id = 1; scope->delays == SCOPE_ANY && id <= scope->replicas; id++)
+        fprintf(r->out, "disk %u slow\n", id);
+}
+
+static void make(struct replay *r, uint16_t number)
+{
+    struct move move = translate(r, number);
+    char *text = NULL;
+    size_t size = 0;
+    print_move(r, &move);
+    fputs("----\n", r->out);
+    r->core.trace = open_memstream(&text, &size);
+    ENSURE(r->core.trace != NULL);
+    moves_make(&r->core, &move);
+    if (r->core.violation[0] != '\0')
+        fprintf(r->core.trace, "VIOLATION: %s\n", r->core.violation);
+    fclose(r->core.trace);
+    r->core.trace = NULL;
+    fputs(size > 0 ? text : "(nothing)\n", r->out);
+    fputs("\n", r->out);
+    free(text);
+}
+
+bool transcript_print(FILE *out, const struct scope *scope, const struct seen *seen,
+                      uint64_t number, uint16_t move)
+{
+    uint32_t depth = seen->trail[number].depth;
+    uint16_t *path = calloc(depth + 1U, sizeof(path[0]));
+    struct replay *r = calloc(1, sizeof(*r));
+    ENSURE(path != NULL && r != NULL);
+    path[depth] = move;
+    for (uint32_t at = depth; at > 0; at--) {
+        path[at - 1] = seen->trail[number].move;
+        number = seen->trail[number].parent;
+    }
+    r->out = out;
+    r->scope = scope;
+    r->plain = *scope;
+    r->plain.whole_packets = true;
+    begin(r);
+    for (uint32_t at = 0; at <= depth; at++)
+        make(r, path[at]);
+    bool ends = r->core.violation[0] != '\0';
+    free(path);
+    free(r);
+    return ends;
+}
