@@ -6,16 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Noreturn void fuzz_failed(const char *file, int line, const char *condition)
 {
-    fprintf(stderr, "%s:%d: FUZZ_REQUIRE failed: %s\n", file, line, condition);
+    dprintf(STDERR_FILENO, "%s:%d: FUZZ_REQUIRE failed: %s\n", file, line, condition);
     abort();
 }
 
 _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 {
-    fprintf(stderr, "%s:%d: ENSURE failed: %s\n", file, line, condition);
+    dprintf(STDERR_FILENO, "%s:%d: ENSURE failed: %s\n", file, line, condition);
     abort();
 }
 
@@ -27,7 +28,7 @@ CU_BOOL CU_assertImplementation(CU_BOOL holds, unsigned int line, const char *co
     (void)fatal;
     if (holds)
         return CU_TRUE;
-    fprintf(stderr, "%s:%u: CU_ASSERT failed: %s\n", file, line, condition);
+    dprintf(STDERR_FILENO, "%s:%u: CU_ASSERT failed: %s\n", file, line, condition);
     abort();
 }
 
