@@ -27,6 +27,7 @@ def tests(build, sanitized, fuzz, named):
                                   '--num-processes', str(os.cpu_count()), '--timeout-multiplier',
                                   '5', '--no-suite', 'slow', '--no-suite', 'plain']),
         ('fuzz', False, 4, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '4']),
+        ('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
         ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
                             str(os.cpu_count())]),
         ('determinism', False, 10, ['tests/sim/determinism.sh']),

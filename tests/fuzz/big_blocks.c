@@ -1,7 +1,8 @@
 /* Keeps big blocks of aligned_alloc() for the next run that asks for the same size (linked with
  * --wrap): the address sanitizer gives them back to the system each time, and faulting a scan's
  * megabyte in again and again costs ten times what recovery does. A kept block stays an ordinary
- * allocation of its exact size, so that its red zones stand; what is freed is poisoned meanwhile. */
+ * allocation of its exact size, so that its red zones stand; what is freed is poisoned meanwhile.
+ */
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { STEPS_MAX = 64, UDP_PORT = 7400, REQUEST_PORT = 7411, MS = 1000000 };
+enum { STEPS_MAX = 64, SETTLE_ROUNDS = 64, UDP_PORT = 7400, REQUEST_PORT = 7411, MS = 1000000 };
 
 static const char *const names[] = {"desk", "other", "a-name-of-just-thirty-one-bytes"};
 
@@ -28,12 +28,25 @@ static uint32_t take_body(struct fuzz_input *in, uint8_t *body, uint32_t max)
 
 /* --- without a tag --------------------------------------------------------------------------- */
 
+/* What came before has its effect: answers of peers and the drive take a few turns. */
+static struct host_state settled(struct host *h)
+{
+    struct host_state before, now = host_state(h);
+    uint32_t rounds = 0;
+    do {
+        FUZZ_REQUIRE(rounds++ < SETTLE_ROUNDS);
+        before = now;
+        host_run(h, 8, 0);
+        now = host_state(h);
+    } while (memcmp(&before, &now, sizeof(now)) != 0);
+    return now;
+}
+
 static void untagged(struct host *h, struct fuzz_input *in, uint8_t how)
 {
     uint8_t bytes[PORT_FRAME_MAX];
     uint32_t party = fuzz_below(in, HOST_PARTIES), size;
-    host_run(h, 3, 0); /* what came before has had its effect */
-    struct host_state before = host_state(h);
+    struct host_state before = settled(h);
     switch (how) {
     case 0:
         size = take_body(in, bytes, PORT_FRAME_MAX);
@@ -210,8 +223,8 @@ static void client_submit(struct host *h, struct fuzz_input *in)
     uint8_t body[KEEL_BODY_MAX];
     struct entry_messages m = {.session = (s != NULL ? s->id : 1) + slip(in),
                                .epoch = (s != NULL ? s->epoch : 1) + slip(in),
-                               .number = (s != NULL ? s->last : 0) + 1 + fuzz_below(in, 3) +
-                                         slip(in),
+                               .number =
+                                   (s != NULL ? s->last : 0) + 1 + fuzz_below(in, 3) + slip(in),
                                .acked = (s != NULL ? s->last : 0) + slip(in),
                                .count = (uint16_t)(1 + fuzz_below(in, 10))};
     for (uint32_t i = 0; i < m.count; i++) {
@@ -242,11 +255,11 @@ static void raw_body(struct host *h, struct fuzz_input *in)
 {
     /* every kind that can be sealed */
     static const uint8_t kinds[] = {
-        AUTH_KIND_PING,      AUTH_KIND_PONG,    PACKET_PREVOTE,      PACKET_PREVOTE_REPLY,
-        PACKET_VOTE,         PACKET_VOTE_REPLY, PACKET_APPEND,       PACKET_APPEND_REPLY,
-        PACKET_CHAIN_ASK,    PACKET_CHAIN_TELL, PACKET_DIGESTS_TELL, PACKET_SUBMIT,
-        PACKET_OPEN,         PACKET_RESUME,     PACKET_END,          PACKET_KEEPALIVE,
-        PACKET_RESULT,       PACKET_SESSION,    PACKET_REDIRECT};
+        AUTH_KIND_PING,   AUTH_KIND_PONG,    PACKET_PREVOTE,      PACKET_PREVOTE_REPLY,
+        PACKET_VOTE,      PACKET_VOTE_REPLY, PACKET_APPEND,       PACKET_APPEND_REPLY,
+        PACKET_CHAIN_ASK, PACKET_CHAIN_TELL, PACKET_DIGESTS_TELL, PACKET_SUBMIT,
+        PACKET_OPEN,      PACKET_RESUME,     PACKET_END,          PACKET_KEEPALIVE,
+        PACKET_RESULT,    PACKET_SESSION,    PACKET_REDIRECT};
     uint8_t body[KEEL_BODY_MAX];
     uint8_t kind = kinds[fuzz_below(in, sizeof(kinds))];
     uint32_t party = fuzz_below(in, HOST_PARTIES);

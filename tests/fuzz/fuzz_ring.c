@@ -92,8 +92,10 @@ static void change(struct fuzz_input *in, uint8_t *bytes, uint64_t size, bool fi
     uint64_t at = slot_offset(in), other;
     switch (kind) {
     case CHANGE_XOR:
-        at = (at + fuzz_u16(in)) % size; /* also the blocks in front of the slots */
-        bytes[fuzz_u8(in) < 64 ? at % base.first_slot : at] ^= fuzz_u8(in);
+        other = (at + fuzz_u16(in)) % size;
+        if (fuzz_u8(in) < 64) /* the blocks in front of the slots */
+            other %= base.first_slot;
+        bytes[other] ^= fuzz_u8(in);
         break;
     case CHANGE_BIT:
         other = fuzz_u16(in) % (RING_HEAD_SIZE * 8);
@@ -149,8 +151,8 @@ static void check_intact(const struct world *world, const struct ring_recovery *
 {
     FUZZ_REQUIRE(found->tail_page <= world->tail && found->tail_page > 0);
     FUZZ_REQUIRE(world_same(world, found, found->tail_page));
-    const struct ring_page *last = (const void *)(base.bytes + ring_slot_offset(
-                                                      &world->super, found->tail_page - 1));
+    const struct ring_page *last =
+        (const void *)(base.bytes + ring_slot_offset(&world->super, found->tail_page - 1));
     FUZZ_REQUIRE(last->page == found->tail_page - 1);
     FUZZ_REQUIRE(found->tail_page >= last->durable_page && found->last_lsn >= last->durable_lsn);
     FUZZ_REQUIRE(found->commit <= world->commit && found->boot == world->boot);

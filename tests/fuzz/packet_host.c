@@ -107,8 +107,8 @@ static void meet(uint32_t party)
     own.auth[party] = auth_table_init(memory, ASSOCIATIONS, principal, here.cluster);
     FUZZ_REQUIRE(own.auth[party] != NULL && auth_install(own.auth[party], &here));
     FUZZ_REQUIRE(auth_install(n->start.replica->auth, &there));
-    FUZZ_REQUIRE(frame_neighbour_fix(n->start.replica->host, host_ip(party),
-                                     own.host.bench->outside.mac));
+    FUZZ_REQUIRE(
+        frame_neighbour_fix(n->start.replica->host, host_ip(party), own.host.bench->outside.mac));
 }
 
 static void drain_disk(struct disk *disk)
@@ -168,9 +168,9 @@ static void open_session(struct host *h)
     struct {
         struct entry_messages head;
         uint8_t blocks[3];
-    } __attribute__((packed)) submit = {
-        .head = {.session = s->id, .epoch = s->epoch, .number = 1, .count = 1, .bytes = 3},
-        .blocks = {1, 0, 'x'}};
+    } __attribute__((packed))
+    submit = {.head = {.session = s->id, .epoch = s->epoch, .number = 1, .count = 1, .bytes = 3},
+              .blocks = {1, 0, 'x'}};
     host_seal(h, HOST_PEERS, PACKET_SUBMIT, &submit, sizeof(submit));
     host_run(h, 20, TURN_NS);
     FUZZ_REQUIRE(s->last == 1);

@@ -9,8 +9,8 @@
 #include "tests/unit/control/bench.h"
 
 enum {
-    HOST_PEERS = 2,      /* principals 2, 3 */
-    HOST_CLIENTS = 2,    /* BENCH_CLIENT and the next */
+    HOST_PEERS = 2,   /* principals 2, 3 */
+    HOST_CLIENTS = 2, /* BENCH_CLIENT and the next */
     HOST_PARTIES = HOST_PEERS + HOST_CLIENTS,
     HOST_PAYLOAD_MAX = KEEL_DATAGRAM_MAX
 };
@@ -20,8 +20,8 @@ enum host_moment { HOST_FOLLOWER, HOST_LEADER, HOST_MOMENTS };
 struct host {
     struct bench *bench;
     struct replica *replica;
-    bool answers[HOST_PEERS]; /* this peer grants votes and acknowledges what it is sent */
-    uint64_t replies;         /* packets that the replica sent and a party could open */
+    bool answers[HOST_PEERS];       /* this peer grants votes and acknowledges what it is sent */
+    uint64_t replies;               /* packets that the replica sent and a party could open */
     uint8_t last[HOST_PAYLOAD_MAX]; /* the newest sealed datagram */
     uint32_t last_size, last_party;
 };
