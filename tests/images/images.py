@@ -15,7 +15,7 @@ CRASH_SEEDS, CRASH_SEEDS_ALL = 2, 20
 # A class that never came shows nothing: the run fails.
 CRASH = ('every-subset', 'durable-prefix', 'legal-tail', 'torn', 'whole', 'run-on',
          'zeroing-in-flight', 'crash-in-recovery')
-FLIPS = ('in-pages', 'ahead-of-tail', 'copies', 'in-checkpoints', 'unused', 'verdict:damaged page',
+FLIPS = ('in-page', 'ahead-of-tail', 'in-copy', 'in-checkpoint', 'unused', 'verdict:damaged page',
          'verdict:damaged or lost end')
 DISK = ('write-stopped', 'pread-went-on')
 DISK_ALL = ('zero-stopped', 'pread-start-refused', 'pwrite-went-on')

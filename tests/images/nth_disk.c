@@ -1,8 +1,8 @@
-/* keel-nth-disk: the n-th operation of one replica's drive fails, for every n, in simulated clusters
- * of three under load. A failed write or zeroing of the ring stops that replica within a turn; the
- * other two go on; a start whose drive fails is refused and succeeds later; a read or a checkpoint
- * that fails stops nobody. All of the simulator's checks hold throughout, and in the end every
- * replica stands and every message is answered. */
+/* keel-nth-disk: the n-th operation of one replica's drive fails, for every n, in simulated
+ * clusters of three under load. A failed write or zeroing of the ring stops that replica within a
+ * turn; the other two go on; a start whose drive fails is refused and succeeds later; a read or a
+ * checkpoint that fails stops nobody. All of the simulator's checks hold throughout, and in the end
+ * every replica stands and every message is answered. */
 #include "tests/sim/world.h"
 
 #include <signal.h>
@@ -31,18 +31,19 @@ static struct { /* for the handler alone */
 
 static uint64_t seen[OPS][OUTCOMES];
 
-static const char usage[] =
-    "keel-nth-disk [--seed S] [--every K] [--from F] [--one NODE N]\n"
-    "\n"
-    "Fails operation F, F+K, F+2K, ... (default: 1, 1: each) of each replica's drive, one in a run.\n"
-    "Exit: 0 all held, 1 a check failed, or --every 1 and a class of outcome never came, 2 usage.\n";
+static const char usage[] = "keel-nth-disk [--seed S] [--every K] [--from F] [--one NODE N]\n"
+                            "\n"
+                            "Fails operation F, F+K, F+2K, ... (default: 1, 1: each) of each "
+                            "replica's drive, one in a run.\n"
+                            "Exit: 0 all held, 1 a check failed, or --every 1 and a class of "
+                            "outcome never came, 2 usage.\n";
 
 static void aborted(int number)
 {
     char text[160];
     int size = snprintf(text, sizeof(text),
-                        "FAILED: aborted; replay: keel-nth-disk --seed %lu --one %lu %lu\n", now.seed,
-                        now.node, now.nth);
+                        "FAILED: aborted; replay: keel-nth-disk --seed %lu --one %lu %lu\n",
+                        now.seed, now.node, now.nth);
     if (write(2, text, (size_t)size) != size)
         _exit(1);
     signal(number, SIG_DFL);

@@ -116,7 +116,7 @@ static void every_64th_bit(void)
               flips.ahead > 1000 / share.parts);
     CU_ASSERT(flips.copies == 4 * 512 * 8 / STEP / share.parts &&
               flips.checkpoints > 1000 / share.parts);
-    printf("# figures: flips %llu in-pages %llu ahead-of-tail %llu copies %llu in-checkpoints %llu "
+    printf("# figures: flips %llu in-page %llu ahead-of-tail %llu in-copy %llu in-checkpoint %llu "
            "unused %llu",
            (ull)(flips.pages + flips.ahead + flips.copies + flips.checkpoints + flips.unused),
            (ull)flips.pages, (ull)flips.ahead, (ull)flips.copies, (ull)flips.checkpoints,
