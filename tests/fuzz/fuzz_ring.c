@@ -146,7 +146,23 @@ static bool check_entry(void *context, const struct ring_inspect_entry *shown)
     fuzz_failed(__FILE__, __LINE__, "an entry that nobody wrote");
 }
 
-/* No page of the history is cut off that this recovery's own pages bear witness for. */
+/* A page that recovery let go: what differs in it from what was written is zeros, as a write that
+ * never got there leaves it, or the slot is empty but for a few stray bits. All else is rot. */
+static void check_torn(const struct world *world, uint64_t page)
+{
+    uint64_t offset = ring_slot_offset(&world->super, page);
+    const uint8_t *now = world->store.bytes + offset, *written = base.bytes + offset;
+    if (ring_page_erased(now))
+        return;
+    for (uint32_t sector = 0; sector < RING_SECTORS; sector++) {
+        size_t at = (size_t)sector * RING_SECTOR_SIZE;
+        FUZZ_REQUIRE(memcmp(now + at, written + at, RING_SECTOR_SIZE) == 0 ||
+                     ring_sectors_zero(now, 1u << sector));
+    }
+}
+
+/* No page of the history is cut off that this recovery's own pages bear witness for, and none that
+ * is there and damaged. */
 static void check_intact(const struct world *world, const struct ring_recovery *found)
 {
     FUZZ_REQUIRE(found->tail_page <= world->tail && found->tail_page > 0);
@@ -155,6 +171,8 @@ static void check_intact(const struct world *world, const struct ring_recovery *
         (const void *)(base.bytes + ring_slot_offset(&world->super, found->tail_page - 1));
     FUZZ_REQUIRE(last->page == found->tail_page - 1);
     FUZZ_REQUIRE(found->tail_page >= last->durable_page && found->last_lsn >= last->durable_lsn);
+    for (uint64_t page = found->tail_page; page < world->tail; page++)
+        check_torn(world, page);
     FUZZ_REQUIRE(found->commit <= world->commit && found->boot == world->boot);
 }
 
