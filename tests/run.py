@@ -26,7 +26,7 @@ def tests(build, sanitized, fuzz, named):
         ('sanitized', False, 15, ['meson', 'test', '-C', sanitized, '--no-rebuild',
                                   '--num-processes', str(os.cpu_count()), '--timeout-multiplier',
                                   '5', '--no-suite', 'slow', '--no-suite', 'plain']),
-        ('fuzz', False, 4, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '4']),
+        ('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
         ('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
         ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
                             str(os.cpu_count())]),

@@ -60,8 +60,15 @@ def places(options, name):
 
 
 def run(options, name):
-    """True if nothing was found."""
+    """True if nothing was found, and how many inputs were executed."""
     work, kept = places(options, name)
+    if options.kept:
+        with tempfile.TemporaryDirectory(dir=options.build) as nothing:
+            return run_from(options, name, nothing, kept)
+    return run_from(options, name, work, kept)
+
+
+def run_from(options, name, work, kept):
     prefix = os.path.join(options.build, 'crash-%s-' % name)
     words = ['-max_total_time=%d' % options.seconds, '-print_final_stats=1',
              '-artifact_prefix=' + prefix, work, kept]
@@ -135,6 +142,8 @@ def arguments():
     parser.add_argument('names', nargs='*', metavar='NAME', help='targets; none: all')
     parser.add_argument('--seconds', type=int, default=20, help='for each target (default: 20)')
     parser.add_argument('--replay', metavar='FILE', help='run one input of the one target named')
+    parser.add_argument('--kept', action='store_true',
+                        help='begin with the kept corpus alone, and add nothing')
     parser.add_argument('--keep', action='store_true',
                         help='afterwards write the minimised corpus to tests/fuzz/corpus')
     parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
