@@ -164,6 +164,7 @@ static void drop(struct node *node)
 void node_start(struct world *world, struct node *node)
 {
     say(world, node, "starts");
+    world->plan.armed = world->plan.armed || world->plan.node == node->id;
     if (world->plan.node == node->id && world->plan.stopped)
         world->plan.went_on = check_committed(world) - world->plan.committed;
     struct sim_process *process = calloc(1, sizeof(*process));

@@ -97,7 +97,7 @@ void disk_facts(const struct disk *disk, struct disk_facts *facts)
 static bool planned(struct disk *disk, enum plan_op what)
 {
     struct disk_plan *plan = &disk->world->plan;
-    if (plan->node != disk->node->id || disk->world->now_ns >= plan->until_ns)
+    if (plan->node != disk->node->id || !plan->armed || disk->world->now_ns >= plan->until_ns)
         return false;
     if (++plan->count != plan->nth)
         return false;

@@ -98,6 +98,7 @@ enum plan_op { PLAN_NONE, PLAN_WRITE, PLAN_ZERO, PLAN_READ, PLAN_PREAD, PLAN_PWR
 struct disk_plan {
     uint32_t node;     /* 0: no plan */
     uint64_t nth;      /* from 1; 0: none fails, they are counted */
+    bool armed;        /* formatting is over */
     uint64_t until_ns; /* operations begun later are not counted */
     uint64_t count;
     enum plan_op failed; /* what it was */
