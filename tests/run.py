@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 
 
-def tests(build, sanitized, named):
+def tests(build, sanitized, fuzz, named):
     """Name, needs root, minutes at most, command. A test that is named runs at its full length."""
     py = sys.executable
 
@@ -26,6 +26,8 @@ def tests(build, sanitized, named):
         ('sanitized', False, 15, ['meson', 'test', '-C', sanitized, '--no-rebuild',
                                   '--num-processes', str(os.cpu_count()), '--timeout-multiplier',
                                   '5', '--no-suite', 'slow', '--no-suite', 'plain']),
+        ('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
+        ('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
         ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
                             str(os.cpu_count())]),
         ('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
@@ -76,10 +78,12 @@ def main():
     parser.add_argument('--list', action='store_true', help='name the tests')
     parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
     parser.add_argument('--sanitized', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--fuzz', required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     build = os.path.abspath(options.build)
     sanitized = os.path.abspath(options.sanitized)
-    listed = tests(build, sanitized, bool(options.names))
+    fuzz = os.path.abspath(options.fuzz)
+    listed = tests(build, sanitized, fuzz, bool(options.names))
     if options.list:
         print('\n'.join(t[0] for t in listed))
         return 0

@@ -35,7 +35,7 @@ static bool append_decode(const void *body, size_t size, struct raft_msg *msg, c
     memcpy(&a, body, sizeof(a));
     const uint8_t *behind = (const uint8_t *)body + sizeof(a);
     if (a.bytes != size - sizeof(a) || a.prev_index > UINT64_MAX - 1 - a.count ||
-        a.entry_term > a.term || !entries_ok(behind, &a))
+        a.entry_term > a.term || (a.count == 0 && a.entry_term != 0) || !entries_ok(behind, &a))
         return false;
     msg->kind = RAFT_APPEND;
     msg->count = a.count;

@@ -5,6 +5,7 @@
 #include "dataplane/crc32c.h"
 #include "dataplane/loop.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +13,8 @@ enum {
     NODE_BUSY_NS = 2000,
     NODE_CONTROL_NS = 1000000,
     NODE_LOOK_NS = 100000000,
+    NODE_RETRY_NS = 100000000,
+    NODE_AWAY_NS = 1000000000, /* of a replica that a planned failure stopped */
     NODE_CHECKPOINT_MS = 200,
     NODE_CHECKPOINT_BLOCKS = 128,
     NODE_READS = CONTROL_REQUESTS
@@ -109,11 +112,24 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     o->control.checkpoint_ms = NODE_CHECKPOINT_MS; /* often: also while the own drive lags (H14) */
 }
 
+/* This start's drive failed as planned: it is refused, and an operator tries again. */
+static bool start_was_to_fail(struct world *world, struct node *node)
+{
+    struct disk_plan *plan = &world->plan;
+    if (plan->node != node->id || plan->failed == PLAN_NONE || !plan->in_start || plan->told)
+        return false;
+    plan->told = true;
+    world_event(world, world->now_ns + NODE_RETRY_NS, EVENT_RESTART, node->id, 0);
+    return true;
+}
+
 static bool assemble(struct world *world, struct node *node, struct sim_process *process)
 {
     struct ring_super super;
     char problem[STARTUP_PROBLEM_SIZE];
     int rc = ring_super_read(node->writer, &super, problem);
+    if (rc == -EIO && start_was_to_fail(world, node))
+        return false;
     if (rc != 0) {
         world_fail(world, "node %u: its superblock is unreadable: %s", node->id, problem);
         return false;
@@ -131,6 +147,8 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
         check_drive_recovered(world, node, &process->startup.found);
         return true;
     }
+    if (result == STARTUP_FAILED && start_was_to_fail(world, node))
+        return false;
     world_fail(world, "node %u: the start is refused (%d): %s", node->id, (int)result, problem);
     return false;
 }
@@ -151,6 +169,9 @@ static void drop(struct node *node)
 void node_start(struct world *world, struct node *node)
 {
     say(world, node, "starts");
+    world->plan.armed = world->plan.armed || world->plan.node == node->id;
+    if (world->plan.node == node->id && world->plan.stopped)
+        world->plan.went_on = check_committed(world) - world->plan.committed;
     struct sim_process *process = calloc(1, sizeof(*process));
     ENSURE(process != NULL);
     node->process = process;
@@ -318,13 +339,20 @@ void node_turn(struct world *world, struct node *node)
         }
     }
     uint32_t role = node->replica->raft.role;
+    bool must_stop = world->plan.node == node->id && world->plan.told && node->write_failed;
     uint32_t work = roles(world, node);
+    if (must_stop && !node->replica->stopped)
+        world_fail(world, "node %u goes on, a turn after a write to its drive failed", node->id);
     note_role(world, node, role);
     look(world, node);
     if (node->replica->stopped) { /* an operator restarts it after a while */
         say(world, node, node->replica->why);
         node_crash(world, node);
-        world_event(world, world->now_ns + 500000000, EVENT_RESTART, node->id, 0);
+        bool meant = world->plan.node == node->id;
+        world->plan.stopped = meant;
+        world->plan.committed = check_committed(world);
+        world_event(world, world->now_ns + (meant ? NODE_AWAY_NS : 500000000), EVENT_RESTART,
+                    node->id, 0);
         return;
     }
     uint64_t next = p->control_at_ns;

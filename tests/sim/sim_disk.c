@@ -93,6 +93,28 @@ void disk_facts(const struct disk *disk, struct disk_facts *facts)
     facts->known = true;
 }
 
+/* Is this the operation that is to fail? */
+static bool planned(struct disk *disk, enum plan_op what)
+{
+    struct disk_plan *plan = &disk->world->plan;
+    if (plan->node != disk->node->id || !plan->armed || disk->world->now_ns >= plan->until_ns)
+        return false;
+    if (++plan->count != plan->nth)
+        return false;
+    plan->failed = what;
+    plan->in_start = !disk->node->up;
+    return true;
+}
+
+static enum plan_op plan_op(enum disk_op op)
+{
+    static const enum plan_op ops[] = {[DISK_WRITE] = PLAN_WRITE,
+                                       [DISK_ZERO] = PLAN_ZERO,
+                                       [DISK_READ] = PLAN_READ,
+                                       [DISK_FLUSH] = PLAN_FLUSH};
+    return ops[op];
+}
+
 int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffer, uint32_t size,
                 uint64_t tag)
 {
@@ -107,6 +129,10 @@ int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffe
     struct operation *o = &disk->operation[disk->count++];
     *o = (struct operation){op, offset, tag, world->now_ns + takes, buffer, size, 0};
     o->crc = op == DISK_WRITE ? crc32c(buffer, size) : 0;
+    if (planned(disk, plan_op(op))) {
+        o->result = -EIO;
+        disk->node->write_failed = op == DISK_WRITE || op == DISK_ZERO;
+    }
     if (op == DISK_WRITE && random_chance(&world->rng_disk, k->failed_write_ppm)) {
         o->result = -EIO;
         disk->node->write_failed = true;
@@ -152,6 +178,8 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
         if (o->result == 0)
             complete(disk, o);
         else
+            disk->world->plan.told = disk->world->plan.failed != PLAN_NONE;
+        if (o->result != 0)
             tear(disk, o); /* a failed write, too, may have got there in part, or wholly */
         done[count++] = (struct disk_done){o->tag, o->result};
         *o = disk->operation[--disk->count];
@@ -161,7 +189,7 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
 
 int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
 {
-    if (offset + size > disk->node->media.size)
+    if (offset + size > disk->node->media.size || planned(disk, PLAN_PREAD))
         return -EIO;
     memcpy(buffer, disk->node->media.bytes + offset, size);
     return 0;
@@ -169,7 +197,7 @@ int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
 
 int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t size)
 {
-    if (offset + size > disk->node->media.size)
+    if (offset + size > disk->node->media.size || planned(disk, PLAN_PWRITE))
         return -EIO;
     check_drive_block(disk->world, disk->node, buffer);
     memcpy(disk->node->media.bytes + offset, buffer, size);
@@ -178,8 +206,7 @@ int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t s
 
 int disk_flush(struct disk *disk)
 {
-    (void)disk;
-    return 0;
+    return planned(disk, PLAN_FLUSH) ? -EIO : 0;
 }
 
 int disk_open(struct disk **disk, const struct disk_options *options, char *problem)

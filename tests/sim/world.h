@@ -95,6 +95,22 @@ struct event {
     uint32_t size;
 };
 
+/* One operation of one drive fails, once (tests/images/nth_disk.c). */
+enum plan_op { PLAN_NONE, PLAN_WRITE, PLAN_ZERO, PLAN_READ, PLAN_PREAD, PLAN_PWRITE, PLAN_FLUSH };
+struct disk_plan {
+    uint32_t node;     /* 0: no plan */
+    uint64_t nth;      /* from 1; 0: none fails, they are counted */
+    bool armed;        /* formatting is over */
+    uint64_t until_ns; /* operations begun later are not counted */
+    uint64_t count;
+    enum plan_op failed; /* what it was */
+    bool in_start;       /* before that start had a replica */
+    bool told;           /* the ring knows: its completion was reaped */
+    bool stopped;        /* the replica did */
+    uint64_t committed;  /* messages on the order when it did ... */
+    uint64_t went_on;    /* ... and how many more there were when it was started again */
+};
+
 struct media { /* a drive: outlives its node's crashes */
     uint8_t *bytes;
     uint64_t size;
@@ -142,6 +158,7 @@ struct world {
     uint64_t rng_net, rng_disk, rng_fault, rng_start;
     uint64_t trace; /* hash of every event and its effects */
     struct knobs knobs;
+    struct disk_plan plan;
     struct genesis genesis;
     struct event *heap;
     uint32_t heap_count, heap_cap;

@@ -17,16 +17,20 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifndef WORLD_SHRINK /* a fuzz target makes thousands of short worlds a second */
+#define WORLD_SHRINK 1
+#endif
+
 enum {
     WORLD_PACKET_ENTRIES = 8, /* entries in one AppendEntries packet */
     WORLD_ENTRY_BYTES = 64,
-    WORLD_BAG_MAX = 1024,
-    WORLD_GATE_MAX = 1024,
-    WORLD_RECORDS_MAX = 4096, /* records not durable yet */
-    WORLD_LOG_MAX = 8192,
-    WORLD_TERMS_MAX = 2048,
-    WORLD_CONFIGS_MAX = 4096,
-    WORLD_TABLE_SIZE = 1 << 16
+    WORLD_BAG_MAX = 1024 / WORLD_SHRINK,
+    WORLD_GATE_MAX = 1024 / WORLD_SHRINK,
+    WORLD_RECORDS_MAX = 4096 / WORLD_SHRINK, /* records not durable yet */
+    WORLD_LOG_MAX = 8192 / WORLD_SHRINK,
+    WORLD_TERMS_MAX = 2048 / WORLD_SHRINK,
+    WORLD_CONFIGS_MAX = 4096 / WORLD_SHRINK,
+    WORLD_TABLE_SIZE = (1 << 16) / WORLD_SHRINK
 };
 
 struct world_entry {

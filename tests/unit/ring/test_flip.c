@@ -1,6 +1,9 @@
-/* Every 64th bit of a resting 1 MiB ring is flipped, one at a time (pitfall 3). In pages each is
- * found and none taken for a tear; ahead of the tail it is zeroed again and counted; a copy stands
- * in for a block. */
+/* Every bit of a resting 1 MiB ring, or every 64th, is flipped, one at a time (pitfall 3). In pages
+ * each is found and none taken for a tear; ahead of the tail it is zeroed again and counted; a copy
+ * stands in for a block.
+ *
+ * test_ring_flip [PART PARTS [OFFSET]]: flips bit OFFSET of every 64 (default: drawn), the work
+ * shared among PARTS processes. OFFSETs 0 to 63 together are every bit: `./dev images --all`. */
 #include "tests/unit/ring/world.h"
 #include "tests/unit/unit.h"
 
@@ -15,11 +18,12 @@ enum { STEP = 64 };
 
 /* The work may be shared among processes: part 0..parts - 1. Set in main alone. */
 static struct {
-    uint64_t part, parts;
-} share = {0, 1};
+    uint64_t part, parts, offset;
+} share = {0, 1, STEP};
 
 struct flips {
     uint64_t pages, ahead, copies, checkpoints, unused;
+    uint64_t verdict[RING_ROT_STATE + 1]; /* of flips in pages */
 };
 
 enum region { REGION_COPY, REGION_CHECKPOINT, REGION_PAGE, REGION_AHEAD, REGION_UNUSED };
@@ -59,6 +63,7 @@ static void check_flip(struct world *world, uint64_t offset, struct flips *flips
             printf("# offset %llu, page %llu: %s\n", (ull)offset, (ull)page, found.why);
         CU_ASSERT_FATAL(found.damage != RING_INTACT && strstr(found.why, name) != NULL);
         flips->pages++;
+        flips->verdict[found.damage]++;
     } else {
         CU_ASSERT_FATAL(world_same(world, &found, world->tail));
         CU_ASSERT_FATAL(found.zeroed_slots == (region == REGION_AHEAD));
@@ -95,7 +100,8 @@ static void every_64th_bit(void)
     world_settle(&world);
     struct flips flips = {0};
     uint64_t bits = world.store.size * 8;
-    uint64_t from = world_random(&world) % STEP + STEP * share.part;
+    uint64_t offset = share.offset < STEP ? share.offset : world_random(&world) % STEP;
+    uint64_t from = offset + STEP * share.part;
     for (uint64_t bit = from; bit < bits; bit += STEP * share.parts) {
         world.store.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         check_flip(&world, bit / 8, &flips);
@@ -110,15 +116,27 @@ static void every_64th_bit(void)
               flips.ahead > 1000 / share.parts);
     CU_ASSERT(flips.copies == 4 * 512 * 8 / STEP / share.parts &&
               flips.checkpoints > 1000 / share.parts);
+    printf("# figures: flips %llu in-page %llu ahead-of-tail %llu in-copy %llu in-checkpoint %llu "
+           "unused %llu",
+           (ull)(flips.pages + flips.ahead + flips.copies + flips.checkpoints + flips.unused),
+           (ull)flips.pages, (ull)flips.ahead, (ull)flips.copies, (ull)flips.checkpoints,
+           (ull)flips.unused);
+    for (uint32_t damage = RING_INTACT + 1; damage <= RING_ROT_STATE; damage++)
+        if (flips.verdict[damage] > 0)
+            printf(" verdict:%s %llu", ring_damage_name((enum ring_damage)damage),
+                   (ull)flips.verdict[damage]);
+    printf("\n");
     world_free(&world);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 3) {
+    if (argc >= 3) {
         share.part = strtoull(argv[1], NULL, 10);
         share.parts = strtoull(argv[2], NULL, 10);
     }
+    if (argc >= 4)
+        share.offset = strtoull(argv[3], NULL, 10);
     mallopt(M_MMAP_THRESHOLD, 64 << 20);
     mallopt(M_TRIM_THRESHOLD, 256 << 20);
     static const struct unit_test tests[] = {{"every 64th bit of a resting ring", every_64th_bit},

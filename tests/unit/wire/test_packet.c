@@ -166,7 +166,16 @@ static void append_out_of_form(void)
     REFUSED(bad.prev_index = UINT64_MAX);
     REFUSED(bad.entry_term = 7);
     REFUSED(bad.term = 7);
+    /* a heartbeat carries no term of entries */
+    size = sizeof(good);
+    good.count = good.bytes = 0;
+    REFUSED(bad.entry_term = 8);
+    good.entry_term = 0;
+    memcpy(body, &good, sizeof(good));
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
 #undef REFUSED
+    size = sample(body, RAFT_APPEND, &kind);
+    memcpy(&good, body, sizeof(good));
     memcpy(body, &good, sizeof(good));
     put_noop(body + KEEL_APPEND_HEAD_SIZE + 64, 44, 8); /* 42, 44 */
     CU_ASSERT_FALSE(decode(kind, body, size, &msg));
