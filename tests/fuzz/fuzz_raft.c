@@ -12,8 +12,8 @@
 
 enum {
     REPLICAS = 4,
-    FOUNDERS = 0x0e,
-    /* replicas 1 to 3; the fourth may join */ STEPS_MAX = 1000,
+    FOUNDERS = 0x0e, /* replicas 1 to 3; the fourth may join */
+    STEPS_MAX = 1000,
     DELIVER_MAX = 64,
     MARGIN = 40
 };

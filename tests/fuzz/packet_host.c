@@ -332,6 +332,8 @@ static void check_packet(struct host *h, uint32_t party, const uint8_t *payload,
         FUZZ_REQUIRE(body_size == 0);
     } else if (kind == PACKET_DIGESTS_TELL) {
         FUZZ_REQUIRE(party < HOST_PEERS && body_size == sizeof(struct packet_digests));
+    } else if (kind == PACKET_MEMBERS_TELL) {
+        FUZZ_REQUIRE(party < HOST_PEERS && body_size == sizeof(struct packet_members));
     } else if (party >= HOST_PEERS) {
         check_client(kind, body, body_size);
     } else {
