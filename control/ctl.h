@@ -35,6 +35,7 @@ struct ctl { /* one invocation, parsed */
     const struct ctl_command *command;
     const char *socket;
     uint32_t timeout_ms;
+    bool timeout_given;
     bool json;
     bool help;
     int word_count;

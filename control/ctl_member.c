@@ -14,7 +14,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { POLL_MS = 100, PROGRESS_MS = 1000 };
+enum {
+    POLL_MS = 100,
+    PROGRESS_MS = 1000,
+    CHANGE_MS = 600000 /* without --timeout: a long log takes its time to be learnt */
+};
 
 struct members { /* as the leader answers */
     json_t *answer;
@@ -194,7 +198,9 @@ static int end(struct change *c, int code)
 
 static int begin(struct change *c, const struct ctl *ctl, const char *name)
 {
-    *c = (struct change){.ctl = ctl, .name = name, .until_ms = now_ms() + ctl->timeout_ms};
+    *c = (struct change){.ctl = ctl,
+                         .name = name,
+                         .until_ms = now_ms() + (ctl->timeout_given ? ctl->timeout_ms : CHANGE_MS)};
     return look(c);
 }
 

@@ -109,6 +109,7 @@ static int common_option(struct ctl *ctl, const char *name, const char *value, b
                         CTL_TIMEOUT_MAX_S);
     else
         ctl->timeout_ms = (uint32_t)seconds * 1000;
+    ctl->timeout_given = ctl->timeout_given || strcmp(name, "timeout") == 0;
     return CTL_DONE;
 }
 

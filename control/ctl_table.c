@@ -21,7 +21,7 @@ const struct ctl_command ctl_commands[] = {
      .words = "IDENTITY...",
      .words_min = 1,
      .words_max = 3,
-     .summary = "adds a replica: it learns, catches up, then votes",
+     .summary = "adds a replica: it learns, catches up, then votes (waits 600 s for it)",
      .example = "keelctl member add replica=4 incarnation=5f0e... address=10.0.0.4:7400",
      .options = {{"learner", NULL, "let it learn and never vote"}},
      .run = ctl_member_add},
