@@ -329,7 +329,35 @@ static void take(struct feed *feed, const struct feed_item *item)
         feed->sample_head = feed->sample_tail;
         feed->past.active = false;
         break;
+    case ITEM_ANEW:
+        line_flush(feed);
+        feed->day_open = item->count != 0;
+        feed->ends_left = 0;
+        feed->next = item->feed;
+        memcpy(feed->day, item->end.session, sizeof(feed->day));
+        feed->history_head = feed->history_tail;
+        feed->sample_head = feed->sample_tail;
+        feed->past.active = false;
+        feed_exceptions_clear(feed->exceptions);
+        feed->exceptions->lost = item->index;
+        break;
     }
+}
+
+/* The oldest number that is still answered for: the ring's head takes the samples before it along.
+ */
+static void note_oldest(struct feed *feed)
+{
+    uint64_t head = ring_head_page(feed->ring);
+    uint64_t mask = feed->options.samples - 1;
+    for (uint32_t i = 0; i < FEED_TURN_ITEMS && feed->sample_head < feed->sample_tail; i++) {
+        if (feed->sample[feed->sample_head & mask].page >= head)
+            break;
+        feed->sample_head++;
+    }
+    bool any = feed->sample_head < feed->sample_tail;
+    metric_set(&feed->stats.oldest,
+               any ? feed->sample[feed->sample_head & mask].feed : feed->next);
 }
 
 /* Lets go of the window's older half, and says so to seq. */
@@ -399,6 +427,7 @@ uint32_t feed_turn(struct feed *feed, uint64_t now_ns)
     }
     line_flush(feed);
     publish(feed, popped);
+    note_oldest(feed);
     heartbeat(feed);
     work += feed_requests_turn(feed);
     return feed->past.active ? work + feed_past_turn(feed) : work;

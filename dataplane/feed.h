@@ -77,6 +77,7 @@ struct feed_stats { /* writer: feed */
     uint64_t request_malformed, request_stranger, request_limited, request_session, request_low,
         request_high, request_gone; /* why a request got no answer */
     uint64_t no_frame, unresolved, exceptions_lost;
+    uint64_t oldest; /* of the day: the lowest number that a request is answered for */
 };
 
 struct feed;

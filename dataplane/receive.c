@@ -108,6 +108,13 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
         else
             notice_digests(r, from->principal, body);
         return;
+    case PACKET_CHECKPOINT_CHUNK:
+    case PACKET_CHECKPOINT_REPLY:
+        if (!is_founder(r, from))
+            metric_add(&r->metrics.drop[DROP_INCARNATION], 1);
+        else
+            notice_chunk(r, from->principal, kind, body, size);
+        return;
     case PACKET_SUBMIT:
     case PACKET_OPEN:
     case PACKET_RESUME:

@@ -16,7 +16,8 @@ size_t replica_memory_size(const struct genesis *genesis)
            aligned(machine_size(genesis)) + aligned(auth_table_size(REPLICA_ASSOCIATIONS)) +
            aligned(frame_host_size()) +
            aligned(spsc_memory(LINK_CONTROL_NOTICES, sizeof(struct notice))) +
-           aligned(spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command)));
+           aligned(spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))) +
+           2 * aligned(spsc_memory(LINK_CHUNKS, sizeof(struct link_chunk)));
 }
 
 static void *take(uint8_t **at, size_t size)
@@ -110,6 +111,9 @@ struct replica *replica_init(void *memory, const struct replica_options *options
               LINK_CONTROL_NOTICES, sizeof(struct notice));
     spsc_init(&r->commands, take(&at, spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))),
               LINK_CONTROL_COMMANDS, sizeof(struct command));
+    size_t chunks_size = spsc_memory(LINK_CHUNKS, sizeof(struct link_chunk));
+    spsc_init(&r->chunks_out, take(&at, chunks_size), LINK_CHUNKS, sizeof(struct link_chunk));
+    spsc_init(&r->chunks_in, take(&at, chunks_size), LINK_CHUNKS, sizeof(struct link_chunk));
     for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
         r->peer_boot[id] = options->found->seen_boot[id];
         r->peer_boot_id[id] = options->found->seen_boot_id[id];
@@ -200,6 +204,7 @@ static void fill_status(struct replica *r)
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;
     s->noop_index = raft->noop_index;
+    s->lapped = r->lapped;
     fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;
@@ -222,8 +227,9 @@ void replica_publish(struct replica *r)
     uint64_t age_ns = raft_quorum_age_ns(&r->raft, r->now_ns);
     /* A line that has not begun, or is not there yet, has no contact to speak of (H22). */
     bool begun = r->line_from <= r->machine->applied;
-    feed_contact(r->feed, age_ns == UINT64_MAX || !begun ? 0 : r->now_ns - age_ns,
-                 ring_recent_first(r->ring));
+    /* What a checkpoint is about to replace the feed need not hold on to. */
+    uint64_t keep_from = r->taking != NULL ? UINT64_MAX : ring_recent_first(r->ring);
+    feed_contact(r->feed, age_ns == UINT64_MAX || !begun ? 0 : r->now_ns - age_ns, keep_from);
     resolve_destinations(r);
     uint64_t version = r->status_version + 1;
     /* release fences: pair with the acquire fences in replica_status(); a reader that sees any new

@@ -34,7 +34,8 @@ enum {
     REPLICA_OUTBOX = 64,           /* frames gathered before they go to the port */
     REPLICA_MARK = 16,             /* the machine's digest is noted at its multiples, for control */
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
-    REPLICA_ANSWERS = 32           /* sessions answered in one turn */
+    REPLICA_ANSWERS = 32,          /* sessions answered in one turn */
+    REPLICA_CHUNKS_MAX = 16        /* packets of checkpoints taken from control in one turn */
 };
 
 struct replica_options {
@@ -106,6 +107,8 @@ struct replica_status {
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
     struct witness witness[RAFT_ID_MAX + 1];
     uint64_t noop_index;       /* leader: of this term's no-op */
+    uint32_t lapped;           /* leader: bit i: replica i needs a checkpoint */
+    uint32_t reserved_1;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
     char day[KEEL_DAY_NAME_SIZE];
@@ -151,6 +154,7 @@ struct replica {
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
+    uint32_t lapped;  /* bit i: the log no longer reaches back to what replica i lacks */
 
     uint64_t mark_index, mark_digest; /* as in the status */
     uint64_t noted_done;              /* index up to which window pages were given back */
@@ -164,6 +168,10 @@ struct replica {
     /* links */
     struct spsc notices;  /* seq -> control */
     struct spsc commands; /* control -> seq */
+    struct spsc chunks_out, chunks_in; /* control -> seq, seq -> control */
+    struct checkpoint_offer *offer;    /* control's, read between the two counts: install.c */
+    uint64_t offered, obeyed;          /* offers so far: control -> seq, seq -> control */
+    struct checkpoint_offer *taking;   /* being taken over: waits for the feed to let go */
 
     /* stage sampling: one message in flight at a time is timed */
     struct {
@@ -214,6 +222,8 @@ void step_no_space(struct replica *r); /* intake or follower had no room: someth
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
 /* Stamps and takes an entry of this leader whose head and body are framed at `entry`. */
 HOT void step_append(struct replica *r, struct entry *entry);
+/* The checkpoint r->taking is durable: true if the log gave way to it. */
+bool step_install(struct replica *r);
 
 /* replicate.c: fills flights to the peers. */
 HOT uint32_t replicate(struct replica *r);
@@ -256,6 +266,12 @@ HOT void send_peer(void *replica, const struct raft_msg *msg); /* a gate_release
 HOT uint32_t send_flush(struct replica *r);
 HOT void send_frame(struct replica *r, struct port_frame *frame);
 
+/* install.c: a peer's checkpoint in the place of what this replica has. */
+uint32_t install_turn(struct replica *r);
+/* Control's side: offers a checkpoint, and asks whether seq is done with it. */
+void install_offer(struct replica *r, struct checkpoint_offer *offer);
+bool install_done(const struct replica *r);
+
 /* command.c: what control asks for. */
 uint32_t command_turn(struct replica *r);
 /* A handshake or keepalive goes to control; false (counted) when the link is full. */
@@ -263,5 +279,7 @@ bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
 bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);
 /* body: a struct packet_digests of replica `from`. */
 bool notice_digests(struct replica *r, uint32_t from, const void *body);
+/* A packet of a checkpoint from replica `from`. */
+bool notice_chunk(struct replica *r, uint32_t from, uint8_t kind, const void *body, size_t size);
 
 #endif

@@ -55,6 +55,8 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
     }
     if (out->truncate_from != 0)
         ring_truncate(r->ring, out->truncate_from, out->truncate_lsn);
+    if (out->install_index != 0)
+        ring_begin(r->ring, out->install_index, r->taking->chain, out->install_lsn);
     if (out->append_count == 0)
         return;
     if (out->noop)
@@ -211,4 +213,12 @@ void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes)
 {
     struct raft_in in = {.event = RAFT_EV_SENT, .peer = peer, .index = index, .bytes = bytes};
     step(r, &in, NULL, NULL);
+}
+
+bool step_install(struct replica *r)
+{
+    struct raft_in in = {
+        .event = RAFT_EV_INSTALL, .index = r->taking->index, .prev_term = r->taking->term};
+    step(r, &in, NULL, NULL);
+    return r->out.install_index != 0;
 }

@@ -68,7 +68,7 @@ HOT uint64_t raft_index_lsn(const struct raft *raft, uint64_t index)
     return index <= raft->durable_floor ? raft->hard_lsn : raft->base_lsn;
 }
 
-static void rebase(struct raft *raft, uint64_t lsn)
+void raft_rebase(struct raft *raft, uint64_t lsn)
 {
     raft->durable_floor = raft_own_durable(raft);
     raft->base_lsn = lsn;
@@ -86,7 +86,7 @@ void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8
     out->hard = true;
     out->hard_lsn = raft->next_lsn++;
     raft->hard_lsn = out->hard_lsn;
-    rebase(raft, out->hard_lsn);
+    raft_rebase(raft, out->hard_lsn);
 }
 
 void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
@@ -97,7 +97,7 @@ void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
     out->truncate_lsn = raft->next_lsn++;
     uint64_t durable = raft_own_durable(raft);
     raft_log_truncate(&raft->log, index);
-    rebase(raft, out->truncate_lsn);
+    raft_rebase(raft, out->truncate_lsn);
     raft->durable_floor = durable < index ? durable : index - 1;
 }
 
@@ -232,6 +232,8 @@ HOT static void reset(struct raft_out *out)
     out->hard_lsn = 0;
     out->truncate_from = 0;
     out->truncate_lsn = 0;
+    out->install_index = 0;
+    out->install_lsn = 0;
     out->append_first = 0;
     out->append_count = 0;
     out->append_lsn = 0;
@@ -275,6 +277,9 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
         break;
     case RAFT_EV_FAILED:
         fail(raft, in, out);
+        break;
+    case RAFT_EV_INSTALL:
+        raft_install(raft, in, out);
         break;
     }
     out->commit = raft->commit;

@@ -261,6 +261,38 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
     ring->dirty = true;
 }
 
+bool ring_room_to_begin(const struct ring *ring)
+{
+    return ring->tail + 1 < ring->reusable + ring->window_pages &&
+           slot_is_zeroed(ring, ring->tail + 1);
+}
+
+/* The first page of the new stretch names no predecessors: what they held is no part of this log,
+ * and must be taken neither for the entries before it nor for such as it supersedes. */
+void ring_begin(struct ring *ring, uint64_t index, uint64_t chain, uint64_t lsn)
+{
+    ENSURE(index > 0 && chain != 0 && lsn > ring->last_lsn && ring_room_to_begin(ring));
+    if (ring->open && ring->open_count > 0)
+        close_page(ring);
+    ring->map_low = ring->map_window = ring->map_reuse = ring->map_high;
+    ring->last_index = index;
+    ring->last_chain = chain;
+    ring->last_lsn = lsn;
+    ring->chain[index & ring->table_mask] = chain;
+    ring->reserved_size = 0;
+    if (ring->open) {
+        ring->open_first = index + 1;
+        ring->open_chain = chain;
+        ring->open_term = 0;
+    }
+    memset(ring->before, 0, sizeof(ring->before));
+    ring->head = ring->tail;
+    /* relaxed: pairs with the relaxed load in ring_stats() */
+    __atomic_store_n(&ring->head_now, ring->head, __ATOMIC_RELAXED);
+    ring_note_checkpoint(ring, index);
+    ring->dirty = true;
+}
+
 void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn)
 {
     ENSURE(lsn > ring->last_lsn && vote <= KEEL_REPLICA_MAX && term >= ring->hard_term);

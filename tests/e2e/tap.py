@@ -27,6 +27,7 @@ HEADS = 42  # Ethernet, IPv4 without options, UDP
 KINDS = {1: 'HELLO', 2: 'COOKIE', 3: 'SALT', 4: 'SALT_REPLY', 5: 'PING', 6: 'PONG', 16: 'PREVOTE',
          17: 'PREVOTE_REPLY', 18: 'VOTE', 19: 'VOTE_REPLY', 20: 'APPEND', 21: 'APPEND_REPLY',
          22: 'CHAIN_ASK', 23: 'CHAIN_TELL',
+         29: 'CHECKPOINT_CHUNK', 30: 'CHECKPOINT_REPLY',
          32: 'SUBMIT', 33: 'OPEN', 34: 'RESUME', 35: 'END', 36: 'KEEPALIVE', 48: 'RESULT',
          49: 'SESSION', 50: 'REDIRECT'}
 HANDSHAKE = (1, 2, 3, 4)
