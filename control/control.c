@@ -43,6 +43,8 @@ static void fill_defaults(struct control_options *o, uint64_t slots)
         o->checkpoint_ms = CONTROL_CHECKPOINT_MS;
     if (o->checkpoint_send_kib_s == 0)
         o->checkpoint_send_kib_s = CONTROL_SEND_KIB_S;
+    if (o->receive_flush == 0)
+        o->receive_flush = CONTROL_RECEIVE_FLUSH;
     if (o->checkpoint_pages == 0)
         o->checkpoint_pages = slots / CONTROL_CHECKPOINT_SHARE;
     if (o->checkpoint_pages == 0)

@@ -100,7 +100,7 @@ static void reply(struct control *c, uint32_t to, const struct packet_checkpoint
     spsc_push(&c->replica->chunks_out);
 }
 
-static void refuse(struct control *c, uint32_t to, enum packet_checkpoint_reason reason,
+static void turn_down(struct control *c, uint32_t to, enum packet_checkpoint_reason reason,
                    const char *why)
 {
     const struct packet_checkpoint_id *id = &c->receive.id;
@@ -130,18 +130,18 @@ static void complete(struct control *c)
 {
     struct control_receive *in = &c->receive;
     if (crc32c_extend(0, in->bytes, in->id.size) != in->id.crc) {
-        refuse(c, in->from, PACKET_CHECKPOINT_DAMAGED, "the checksum of the whole differs");
+        turn_down(c, in->from, PACKET_CHECKPOINT_DAMAGED, "the checksum of the whole differs");
         return;
     }
     const char *why = decode(c, in->machine);
     if (why != NULL) {
-        refuse(c, in->from, PACKET_CHECKPOINT_CONTENT, why);
+        turn_down(c, in->from, PACKET_CHECKPOINT_CONTENT, why);
         return;
     }
     int rc = checkpoint_store_peers(c, &in->id, in->bytes);
     if (rc != 0) {
         c->status.checkpoint_failures++;
-        refuse(c, in->from, PACKET_CHECKPOINT_DRIVE, strerror(-rc));
+        turn_down(c, in->from, PACKET_CHECKPOINT_DRIVE, strerror(-rc));
         return;
     }
     control_well(c, PART_RECEIVE);
@@ -188,7 +188,7 @@ static void take(struct control *c, const struct link_chunk *chunk,
             complete(c);
             return;
         }
-        if (in->have - in->flushed >= CONTROL_RECEIVE_FLUSH)
+        if (in->have - in->flushed >= c->options.receive_flush)
             keep(c);
     }
     reply(c, in->from, &in->id, PACKET_CHECKPOINT_WANT, PACKET_CHECKPOINT_NO_REASON, in->have);

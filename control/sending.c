@@ -144,7 +144,7 @@ uint32_t sending_turn(struct control *c)
 
 /* On, where more is wanted: the rest of an earlier transfer is there. Back only after a while
  * without progress, as when the receiver has lost it: an answer that is merely late says less. */
-static void wanted(struct control *c, struct control_send_peer *peer, uint64_t offset)
+static void go_on_at(struct control *c, struct control_send_peer *peer, uint64_t offset)
 {
     if (offset <= peer->acked && !peer->lost)
         return;
@@ -155,7 +155,7 @@ static void wanted(struct control *c, struct control_send_peer *peer, uint64_t o
     peer->lost = false;
 }
 
-static void refused(struct control *c, uint32_t id, const struct packet_checkpoint_reply *reply)
+static void note_refusal(struct control *c, uint32_t id, const struct packet_checkpoint_reply *reply)
 {
     struct control_send_peer *peer = &c->send.peer[id];
     peer->sent = peer->acked = 0;
@@ -182,7 +182,7 @@ void sending_reply(struct control *c, const struct link_chunk *chunk)
     struct control_send_peer *peer = &c->send.peer[chunk->principal];
     switch ((enum packet_checkpoint_status)reply.status) {
     case PACKET_CHECKPOINT_WANT:
-        wanted(c, peer, reply.wanted);
+        go_on_at(c, peer, reply.wanted);
         break;
     case PACKET_CHECKPOINT_BUSY: /* its last chunk, now and then, asks how it fares */
         peer->acked = (c->send.id.size - 1) / PACKET_CHUNK_SIZE * PACKET_CHUNK_SIZE;
@@ -195,7 +195,7 @@ void sending_reply(struct control *c, const struct link_chunk *chunk)
         control_well(c, PART_SEND);
         break;
     case PACKET_CHECKPOINT_REFUSED:
-        refused(c, chunk->principal, &reply);
+        note_refusal(c, chunk->principal, &reply);
         break;
     }
 }

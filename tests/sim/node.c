@@ -101,6 +101,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     for (uint32_t i = 0; i < world->knobs.guests; i++)
         o->feed.consumer[i] = 0x0a000064u + i;
     o->control.checkpoint_pages = world->knobs.slots / 8;
+    o->control.receive_flush = 1; /* each chunk: what a restart resumes */
     o->control.checkpoint_ms = NODE_CHECKPOINT_MS; /* often: also while the own drive lags (H14) */
 }
 
@@ -166,6 +167,12 @@ void node_start(struct world *world, struct node *node)
     node->checked_commit = node->replica->raft.commit;
     node->checked_applied = node->checked_control = 0;
     node->led_term = 0;
+    node->checked_obeyed = 0;
+    struct control_status s;
+    control_turn(process->startup.control, 0);
+    control_status(process->startup.control, &s);
+    node->transfer_have = s.transfer_have;
+    world->resumed += s.transfers_resumed;
     export_start(world, node->id, true);
     node_wake(world, node, world->now_ns);
 }
@@ -199,6 +206,15 @@ void node_wake(struct world *world, struct node *node, uint64_t at_ns)
     world_event(world, at_ns, EVENT_TURN, node->id, 0);
 }
 
+static void look_at_transfer(struct world *world, struct node *node)
+{
+    struct control_status s;
+    control_status(node->process->startup.control, &s);
+    if (s.transfer_have > node->transfer_have)
+        script_chunk(world, node);
+    node->transfer_have = s.transfer_have;
+}
+
 static uint32_t roles(struct world *world, struct node *node)
 {
     struct sim_process *p = node->process;
@@ -213,6 +229,7 @@ static uint32_t roles(struct world *world, struct node *node)
         work += control_turn(p->startup.control, now);
         p->control_at_ns = now + NODE_CONTROL_NS;
         check_control(world, node, control_machine(p->startup.control));
+        look_at_transfer(world, node);
     }
     return work;
 }

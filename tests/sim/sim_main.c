@@ -32,12 +32,15 @@ enum event_count { /* beside the faults: a check that never had anything to look
                    COUNT_REPLAYS,
                    COUNT_HEARTBEATS,
                    COUNT_ANSWERS,
-                   COUNT_LEFT_BEHIND, /* replicas that need more than any ring still holds */
+                   COUNT_INSTALLS,  /* a peer's checkpoint took the place of a log */
+                   COUNT_TRANSFERS, /* turns in which some of one arrived */
+                   COUNT_RESUMED,   /* starts that found a part of one */
                    COUNT_KINDS
 };
 static const char *const count_name[COUNT_KINDS] = {
     "leaders",        "votes",   "checkpoints", "days",         "session-ends", "expiries",
-    "sealed-packets", "replays", "heartbeats",  "feed-answers", "left-behind"};
+    "sealed-packets", "replays", "heartbeats",  "feed-answers",
+    "installs",       "transfers", "resumed"};
 
 struct result { /* what a seed's process says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns;
@@ -101,7 +104,8 @@ static void fill(const struct world *world, struct result *result)
         world->leaders, world->votes,          world->checkpoints,
         world->days,    world->sessions_ended, world->sessions_expired,
         world->sealed,  world->replays,        world->heartbeats,
-        world->answers, world->left_behind};
+        world->answers, world->installs,       world->transfers,
+        world->resumed};
     result->trace = world->trace;
     result->steps = world->steps;
     result->committed = check_committed(world);
