@@ -68,19 +68,29 @@ static bool replaced(const struct drive_view *view)
     return view->installed > view->last || view->chain[view->installed] != view->installed_chain;
 }
 
+static bool was_installed(const struct drive_view *view, uint64_t index)
+{
+    for (uint32_t i = 0; i < INSTALLED_KEPT; i++)
+        if (view->installed_at[i] == index)
+            return index != 0;
+    return false;
+}
+
 /* The first page of the log behind such a checkpoint: from here on the drive tells of nothing else.
+ * A newer one may have been stored while this page was on its way.
  */
 static void begin_stretch(struct world *world, struct node *node, const struct ring_page *page)
 {
     struct drive_view *view = &node->view;
-    if (view->installed == 0 || !replaced(view) || page->head != page->page ||
-        page->self.first_index != view->installed + 1 ||
-        page->self.chain_before != view->installed_chain)
+    const uint64_t *chain = world->checker->chain;
+    uint64_t index = page->self.first_index - 1;
+    if (page->head != page->page || !was_installed(view, index) ||
+        page->self.chain_before != chain[index] ||
+        (index <= view->last && view->chain[index] == chain[index]))
         return;
-    view->chain =
-        check_grown(view->chain, &view->chain_cap, view->installed, sizeof(*view->chain));
-    memcpy(view->chain, world->checker->chain, (view->installed + 1) * sizeof(*view->chain));
-    view->last = view->installed;
+    view->chain = check_grown(view->chain, &view->chain_cap, index, sizeof(*view->chain));
+    memcpy(view->chain, chain, (index + 1) * sizeof(*view->chain));
+    view->last = index;
 }
 
 /* A page has come to lie whole on the media. */
@@ -126,6 +136,7 @@ static void take_peers(struct world *world, struct node *node, const struct ring
         return;
     }
     view->installed = head->index;
+    view->installed_at[view->installs++ % INSTALLED_KEPT] = head->index;
     view->installed_chain = head->chain;
     view->installed_term = head->term;
     view->newest_installed = true;

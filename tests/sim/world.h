@@ -104,6 +104,8 @@ struct media { /* a drive: outlives its node's crashes */
 };
 
 /* What a drive holds durably, as the checker follows it (check_drive.c). */
+enum { INSTALLED_KEPT = 8 };
+
 struct drive_view {
     uint64_t next_page;         /* pages below lie whole on the media */
     uint64_t ahead;             /* bit i: page next_page + i does */
@@ -113,6 +115,7 @@ struct drive_view {
     uint32_t vote;
     /* A peer's checkpoint that is durable here; index 0: none. */
     uint64_t installed, installed_chain, installed_term;
+    uint64_t installed_at[INSTALLED_KEPT], installs; /* the newest ones' */
     bool newest_installed; /* the newest checkpoint of all is such a one */
 };
 
