@@ -29,7 +29,8 @@ enum {
     CONTROL_SEND_PAUSE_MS = 1000,    /* after a refusal; and a peer so long silent is sent nothing */
     CONTROL_RECEIVE_IDLE_MS = 1000,  /* without a chunk: another sender may begin, own checkpoints
                                         take the area again */
-    CONTROL_RECEIVE_FLUSH = 64 << 10, /* default: bytes gathered before they go to the drive */
+    CONTROL_RECEIVE_FLUSH = 64 << 10, /* default: bytes gathered before they go to the drive ... */
+    CONTROL_RECEIVE_FLUSH_MS = 100,   /* ... or so long after the last that did */
     CONTROL_NOTICES_MAX = 64,           /* notices taken in one turn */
     CONTROL_SPANS_MS = 2,           /* pause between questions for the log while it does not grow */
     CONTROL_SPANS_LOST_MS = 100,    /* an answer that did not come is asked for again */

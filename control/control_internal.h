@@ -81,7 +81,7 @@ struct control_receive {
     struct packet_checkpoint_id id;
     uint8_t *bytes;
     uint64_t have, flushed; /* bytes here, and on the drive */
-    uint64_t heard_ns;
+    uint64_t heard_ns, flushed_ns;
     struct machine *machine; /* a third instance, to be handed to seq */
     struct checkpoint_offer offer;
 };

@@ -62,6 +62,7 @@ static void keep(struct control *c)
     if (ring_transfer_write(c->options.disk, &c->super, c->checkpoint_area, &head, in->flushed,
                             in->bytes) == 0)
         in->flushed = in->have;
+    in->flushed_ns = c->now_ns;
 }
 
 bool receiving_holds_area(const struct control *c)
@@ -188,7 +189,8 @@ static void take(struct control *c, const struct link_chunk *chunk,
             complete(c);
             return;
         }
-        if (in->have - in->flushed >= c->options.receive_flush)
+        if (in->have - in->flushed >= c->options.receive_flush ||
+            c->now_ns - in->flushed_ns >= CONTROL_RECEIVE_FLUSH_MS * 1000000ull)
             keep(c);
     }
     reply(c, in->from, &in->id, PACKET_CHECKPOINT_WANT, PACKET_CHECKPOINT_NO_REASON, in->have);

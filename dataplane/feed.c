@@ -441,6 +441,11 @@ void feed_stats(const struct feed *feed, struct feed_stats *stats)
         to[i] = metric_get(&from[i]);
 }
 
+uint64_t feed_oldest(const struct feed *feed)
+{
+    return metric_get(&feed->stats.oldest);
+}
+
 uint64_t feed_next(const struct feed *feed, char day[KEEL_DAY_NAME_SIZE])
 {
     memcpy(day, feed->day, KEEL_DAY_NAME_SIZE);

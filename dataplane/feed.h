@@ -120,6 +120,8 @@ void feed_table_fill(struct feed_table *table, const struct feed_options *option
 struct feed_table *feed_publish(struct feed *feed, struct feed_table *table);
 
 void feed_stats(const struct feed *feed, struct feed_stats *stats);
+/* The day's lowest number that a request is answered for; any thread. */
+uint64_t feed_oldest(const struct feed *feed);
 /* The next number that the line will carry, and of which day. */
 uint64_t feed_next(const struct feed *feed, char day[KEEL_DAY_NAME_SIZE]);
 
