@@ -145,7 +145,7 @@ def part_load(parts, options):
         restart(parts, c, victim)
         c.stop_capture(feed)
         c.stop_all()
-        judged(parts, c, ['last'])
+        judged(parts, c, ['last', *running])
 
 
 def restart(parts, c, victim):
