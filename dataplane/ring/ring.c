@@ -164,6 +164,14 @@ static void close_page(struct ring *ring)
     __atomic_store_n(&ring->closed_to, ring->tail, __ATOMIC_RELEASE);
 }
 
+/* The first page of a new stretch states itself as the head, and what lies below a durable head is
+ * made zeros. So it goes alone, when all before it is durable: else a start would look for pages
+ * that it takes for witnessed, and find zeros. */
+static bool begins_behind(const struct ring *ring, uint64_t durable_page)
+{
+    return ring->head > durable_page;
+}
+
 /* --- append --------------------------------------------------------------------------------------
  */
 
@@ -173,6 +181,8 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
     ring_durable_lsn(ring, &failed);
     if (failed)
         return RING_NO_DISK;
+    if (begins_behind(ring, ring_durable_page(ring)))
+        return RING_NO_WINDOW;
     /* A change of term or a truncation begins one page; after that an entry begins another only
      * when less than the largest entry's room is left. */
     enum { PAGE_FILL_MIN = RING_PAGE_ROOM - KEEL_ENTRY_MAX + 8 };
@@ -190,7 +200,8 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
 bool ring_room_to_lead(const struct ring *ring)
 {
     uint64_t page = ring->tail + RING_PAGES_TO_LEAD;
-    return page <= ring->reusable + ring->window_pages &&
+    return !begins_behind(ring, ring_durable_page(ring)) &&
+           page <= ring->reusable + ring->window_pages &&
            slot_is_zeroed(ring, page + RING_HEAD_SLOTS);
 }
 
@@ -402,7 +413,7 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     move_head(ring);
     if (ring->dirty || durable_page < ring->tail)
         ring->busy_ns = now_ns;
-    if (!window_has_place(ring) || !tail_has_slot(ring))
+    if (!window_has_place(ring) || !tail_has_slot(ring) || begins_behind(ring, durable_page))
         return 0;
     if (ring->dirty) {
         if (durable_page < ring->data_to)

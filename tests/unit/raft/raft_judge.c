@@ -103,15 +103,16 @@ void judge_message(struct world *world, const struct world_node *node, const str
         judge_vote(world, node, msg->term, msg->to);
     if (msg->kind != RAFT_APPEND_REPLY || msg->status != RAFT_APPEND_OK)
         return;
-    if (msg->match > node->disk.last) {
-        violate(world, "node %u acknowledges %lu, %lu is durable", id, msg->match, node->disk.last);
+    if (msg->match > world_found_last(node)) {
+        violate(world, "node %u acknowledges %lu, %lu is durable", id, msg->match,
+                world_found_last(node));
         return;
     }
     const struct world_node *leader = &world->node[msg->to];
     if (!leader->up || leader->raft.role != RAFT_LEADER || leader->raft.term != msg->term)
         return;
     if (msg->match > leader->log.last ||
-        node->disk.entry[msg->match].chain != leader->log.entry[msg->match].chain)
+        world_found_chain(world, node, msg->match) != leader->log.entry[msg->match].chain)
         violate(world, "node %u acknowledges %lu that differs from its leader's", id, msg->match);
 }
 
@@ -128,8 +129,8 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
     if (commit > node->commit_seen && node->raft.role == RAFT_LEADER) {
         uint32_t holders = 0;
         for (uint8_t i = 1; i <= world->count; i++)
-            if (world->node[i].disk.last >= commit &&
-                world->node[i].disk.entry[commit].chain == node->log.entry[commit].chain)
+            if (world_found_last(&world->node[i]) >= commit &&
+                world_found_chain(world, &world->node[i], commit) == node->log.entry[commit].chain)
                 holders |= UINT32_C(1) << i;
         if (!quorum_has(&world->config, holders))
             violate(world, "leader %u commits %lu, no quorum of drives holds it", id, commit);
@@ -155,7 +156,7 @@ void judge_books(struct world *world, const struct world_node *node)
                 raft->next_lsn - 1 - raft->base_lsn == raft->log.last - raft->base_index &&
                 raft->hard_lsn <= raft->base_lsn && raft->base_lsn < raft->next_lsn &&
                 raft->durable_lsn < raft->next_lsn && raft->commit + 1 >= raft->log.first &&
-                raft_durable_index(raft) <= node->disk.last &&
+                raft_durable_index(raft) <= world_found_last(node) &&
                 raft_log_term(&raft->log, raft->commit, &term);
     if (raft->role == RAFT_FOLLOWER)
         good = good && raft->agreed >= raft->commit && raft->agreed <= raft->log.last;

@@ -39,7 +39,7 @@ struct world_log { /* entry[index], from 1; entry[0] is genesis */
     struct world_entry entry[WORLD_LOG_MAX];
 };
 
-enum world_record_kind { WORLD_HARD, WORLD_TRUNCATE, WORLD_ENTRY };
+enum world_record_kind { WORLD_HARD, WORLD_TRUNCATE, WORLD_INSTALL, WORLD_ENTRY };
 
 struct world_record {
     uint64_t lsn;
@@ -69,6 +69,8 @@ struct world_node {
     uint64_t disk_term;
     uint8_t disk_vote;
     uint64_t disk_lsn;
+    uint64_t disk_base; /* its log begins behind this index: a checkpoint has the rest */
+    uint64_t checkpoint, checkpoint_term; /* a peer's, durable; 0: none */
     uint64_t commit_seen; /* since its start */
     uint32_t record_count;
     struct world_record record[WORLD_RECORDS_MAX];
@@ -101,6 +103,7 @@ struct world {
     struct world_known known[WORLD_TABLE_SIZE];
     uint64_t elections;
     uint64_t truncations;
+    uint64_t installs, installs_kept; /* the log gave way; it went that far by itself */
     uint64_t crashes;
     uint64_t gate_drops;
     char violation[256];
@@ -122,6 +125,14 @@ void world_tick(struct world *world, uint8_t id);
 void world_propose(struct world *world, uint8_t id, uint32_t count);
 void world_no_space(struct world *world, uint8_t id);
 void world_fail(struct world *world, uint8_t id);
+
+/* A checkpoint of a committed index becomes durable on the node's drive, and is offered to it. */
+void world_install(struct world *world, uint8_t id, uint64_t index);
+
+/* What a start would find: up to which index, and which chain there. */
+uint64_t world_found_last(const struct world_node *node);
+uint64_t world_found_chain(const struct world *world, const struct world_node *node,
+                           uint64_t index);
 
 /* All records up to lsn are on the drive; then the gate opens for them. */
 void world_durable(struct world *world, uint8_t id, uint64_t lsn);

@@ -15,11 +15,11 @@ enum { SEEDS = 400, STEPS = 6000, HEAL_ROUNDS = 4000 };
 static const uint64_t US = 1000;
 
 struct knobs { /* per mille of packets, or of ten thousand steps; drawn for each seed */
-    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal;
+    uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal, install;
 };
 
 static struct totals {
-    uint64_t elections, truncations, crashes, gate_drops, committed, worlds;
+    uint64_t elections, truncations, crashes, gate_drops, committed, worlds, installs, kept;
 } totals;
 
 static uint32_t below(struct world *world, uint32_t limit)
@@ -96,6 +96,18 @@ static void isolate(struct world *world, uint8_t id)
     }
 }
 
+/* Any committed index: behind the log, within it, at an edge, or long since committed there. Mostly
+ * at whoever is furthest behind. */
+static void install(struct world *world, uint8_t id)
+{
+    for (uint8_t i = 1; i <= world->count && below(world, 8) != 0; i++)
+        if (world->node[i].up && world->node[i].log.last < world->node[id].log.last)
+            id = i;
+    uint64_t last = world->committed.last, back = world_random(world) % (1 + below(world, 30));
+    if (last > back)
+        world_install(world, id, last - back);
+}
+
 static void disturb(struct world *world, const struct knobs *knobs)
 {
     uint32_t what = below(world, 10000);
@@ -111,7 +123,9 @@ static void disturb(struct world *world, const struct knobs *knobs)
         world->node[any_node(world)].no_space ^= true;
     else if ((what -= knobs->space) < knobs->heal)
         memset(world->cut, 0, sizeof(world->cut));
-    else if (what - knobs->heal < 100)
+    else if ((what -= knobs->heal) < knobs->install)
+        install(world, any_node(world));
+    else if (what - knobs->install < 100)
         restart(world, any_node(world));
 }
 
@@ -182,7 +196,8 @@ static bool run_seed(struct world *world, uint64_t seed)
                           .isolate = below(world, 2) * below(world, 100),
                           .slow = below(world, 2) * below(world, 200),
                           .space = below(world, 4) == 0 ? 20 : 0,
-                          .heal = 20 + below(world, 100)};
+                          .heal = 20 + below(world, 100),
+                          .install = below(world, 2) * below(world, 400)};
     for (uint8_t id = 1; id <= world->count; id++)
         world->node[id].slow = below(world, 2) == 0;
     for (uint32_t i = 0; i < STEPS && world->violation[0] == '\0'; i++)
@@ -190,6 +205,8 @@ static bool run_seed(struct world *world, uint64_t seed)
     bool healed = heals(world);
     totals.elections += world->elections;
     totals.truncations += world->truncations;
+    totals.installs += world->installs;
+    totals.kept += world->installs_kept;
     totals.crashes += world->crashes;
     totals.gate_drops += world->gate_drops;
     totals.committed += world->committed.last;
@@ -218,15 +235,16 @@ static void random_worlds(void)
         failed += !run_seed(world, seed);
     CU_ASSERT_EQUAL(failed, 0);
     printf("# %lu worlds: %lu elections, %lu truncations, %lu crashes, %lu gate drops, %lu "
-           "entries committed\n",
+           "entries committed, %lu installs, %lu with the log kept\n",
            totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
-           totals.committed);
+           totals.committed, totals.installs, totals.kept);
     if (count >= SEEDS) { /* pitfall 14: a generator that never makes the bad input */
         CU_ASSERT(totals.elections > 2 * count);
         CU_ASSERT(totals.truncations > count / 4);
         CU_ASSERT(totals.crashes > count);
         CU_ASSERT(totals.gate_drops > count / 4);
         CU_ASSERT(totals.committed > 20 * count);
+        CU_ASSERT(totals.installs > count / 4 && totals.kept > count / 4);
     }
     free(world);
 }
