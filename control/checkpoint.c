@@ -146,7 +146,8 @@ int checkpoint_store_peers(struct control *c, const struct packet_checkpoint_id 
     return rc;
 }
 
-/* A crash came between the two copies of a peer's checkpoint, or the second could not be written. */
+/* A crash came between the two copies of a peer's checkpoint, or the second could not be written.
+ */
 static void copy_peers(struct control *c)
 {
     struct ring_checkpoint head;

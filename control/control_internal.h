@@ -28,8 +28,14 @@ struct control_session { /* beside each slot of the machine */
     uint64_t proposed_ns; /* an expiry is under way since; 0: none */
 };
 
-enum part { PART_CURSOR, PART_CHECKPOINT, PART_SEND, PART_RECEIVE, PART_COUNT }; /* that can be
-                                                                                     unwell */
+enum part {
+    PART_CURSOR,
+    PART_CHECKPOINT,
+    PART_SEND,
+    PART_RECEIVE,
+    PART_COUNT
+}; /* that can be
+       unwell */
 
 enum ask_state { ASK_FREE, ASK_PROPOSED, ASK_APPENDED };
 
@@ -186,8 +192,8 @@ void cursor_spans(struct control *c, const struct notice *notice);
 void checkpoint_init(struct control *c, const struct ring_recovery *found);
 uint32_t checkpoint_turn(struct control *c);
 
-/* A peer's checkpoint: into both areas, so that the ring's head may move behind it. `bytes` has room
- * for `size` rounded up to blocks. 0 or negative errno. */
+/* A peer's checkpoint: into both areas, so that the ring's head may move behind it. `bytes` has
+ * room for `size` rounded up to blocks. 0 or negative errno. */
 int checkpoint_store_peers(struct control *c, const struct packet_checkpoint_id *id, void *bytes);
 
 /* sending.c: checkpoints to peers that no log reaches. */

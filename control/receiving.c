@@ -102,10 +102,11 @@ static void reply(struct control *c, uint32_t to, const struct packet_checkpoint
 }
 
 static void turn_down(struct control *c, uint32_t to, enum packet_checkpoint_reason reason,
-                   const char *why)
+                      const char *why)
 {
     const struct packet_checkpoint_id *id = &c->receive.id;
-    control_unwell(c, PART_RECEIVE, "the checkpoint of index %llu from replica %u is refused: %s: %s",
+    control_unwell(c, PART_RECEIVE,
+                   "the checkpoint of index %llu from replica %u is refused: %s: %s",
                    (unsigned long long)id->index, to, packet_checkpoint_reason_name(reason), why);
     reply(c, to, id, PACKET_CHECKPOINT_REFUSED, reason, 0);
     forget(c);
@@ -146,10 +147,8 @@ static void complete(struct control *c)
         return;
     }
     control_well(c, PART_RECEIVE);
-    in->offer = (struct checkpoint_offer){.index = in->id.index,
-                                          .term = in->id.term,
-                                          .chain = in->id.chain,
-                                          .machine = in->machine};
+    in->offer = (struct checkpoint_offer){
+        .index = in->id.index, .term = in->id.term, .chain = in->id.chain, .machine = in->machine};
     in->state = RECEIVE_OFFERED;
     reply(c, in->from, &in->id, PACKET_CHECKPOINT_BUSY, PACKET_CHECKPOINT_NO_REASON, in->id.size);
     install_offer(c->replica, &in->offer);
@@ -213,8 +212,8 @@ void receiving_chunk(struct control *c, const struct link_chunk *chunk)
     }
     if (in->state == RECEIVE_OFFERED) {
         if (same_id(&in->id, &head.id))
-            reply(c, chunk->principal, &head.id, PACKET_CHECKPOINT_BUSY, PACKET_CHECKPOINT_NO_REASON,
-                  head.id.size);
+            reply(c, chunk->principal, &head.id, PACKET_CHECKPOINT_BUSY,
+                  PACKET_CHECKPOINT_NO_REASON, head.id.size);
         return;
     }
     /* Late, doubled, or from somebody who knows less. */

@@ -61,9 +61,8 @@ static bool send_chunk(struct control *c, uint32_t id, uint64_t offset)
     if (chunk == NULL)
         return false;
     uint64_t left = out->id.size - offset;
-    struct packet_checkpoint_chunk head = {.version = PACKET_CHECKPOINT_VERSION,
-                                           .id = out->id,
-                                           .offset = offset};
+    struct packet_checkpoint_chunk head = {
+        .version = PACKET_CHECKPOINT_VERSION, .id = out->id, .offset = offset};
     head.bytes = (uint16_t)(left < PACKET_CHUNK_SIZE ? left : PACKET_CHUNK_SIZE);
     chunk->principal = id;
     chunk->kind = PACKET_CHECKPOINT_CHUNK;
@@ -97,7 +96,7 @@ static uint32_t send_to(struct control *c, uint32_t id)
     uint64_t heard_ns = c->seen.peer_heard_ns[id];
     if (c->now_ns < peer->not_before_ns || heard_ns == 0 ||
         c->seen.now_ns >= heard_ns + CONTROL_SEND_PAUSE_MS * 1000000ull)
-        return 0; /* who does not answer gets nothing */
+        return 0;     /* who does not answer gets nothing */
     if (peer->done) { /* and needs one all the same: the log has moved on meanwhile */
         peer->done = false;
         if (c->checkpoint_index[0] > out->id.index && !pin_newest(c))
@@ -155,18 +154,19 @@ static void go_on_at(struct control *c, struct control_send_peer *peer, uint64_t
     peer->lost = false;
 }
 
-static void note_refusal(struct control *c, uint32_t id, const struct packet_checkpoint_reply *reply)
+static void note_refusal(struct control *c, uint32_t id,
+                         const struct packet_checkpoint_reply *reply)
 {
     struct control_send_peer *peer = &c->send.peer[id];
     peer->sent = peer->acked = 0;
     peer->not_before_ns = c->now_ns + CONTROL_SEND_PAUSE_MS * 1000000ull;
     c->status.send_refused[id] = reply->reason;
-    control_unwell(c, PART_SEND,
-                   "replica %u needs a checkpoint and refuses the one of index %llu: %s (packets of "
-                   "version %u, it speaks %u)",
-                   id, (unsigned long long)c->send.id.index,
-                   packet_checkpoint_reason_name(reply->reason), PACKET_CHECKPOINT_VERSION,
-                   reply->version);
+    control_unwell(
+        c, PART_SEND,
+        "replica %u needs a checkpoint and refuses the one of index %llu: %s (packets of "
+        "version %u, it speaks %u)",
+        id, (unsigned long long)c->send.id.index, packet_checkpoint_reason_name(reply->reason),
+        PACKET_CHECKPOINT_VERSION, reply->version);
 }
 
 void sending_reply(struct control *c, const struct link_chunk *chunk)

@@ -99,12 +99,13 @@ static void say_installed(struct watch *w, const struct control_status *c)
     if (c->installed_index == w->installed)
         return;
     w->installed = c->installed_index;
-    log_event(LOG_LEVEL_NOTICE, "checkpoint-installed",
-              "replica=%u from=%u index=%llu day=%.*s history_from=%llu text=\"the log begins behind "
-              "that index, the feed's history with that number: earlier ones are to be had from other "
-              "replicas\"",
-              w->node->config->id, c->installed_from, (unsigned long long)c->installed_index,
-              KEEL_DAY_NAME_SIZE, c->installed_day, (unsigned long long)c->installed_feed);
+    log_event(
+        LOG_LEVEL_NOTICE, "checkpoint-installed",
+        "replica=%u from=%u index=%llu day=%.*s history_from=%llu text=\"the log begins behind "
+        "that index, the feed's history with that number: earlier ones are to be had from other "
+        "replicas\"",
+        w->node->config->id, c->installed_from, (unsigned long long)c->installed_index,
+        KEEL_DAY_NAME_SIZE, c->installed_day, (unsigned long long)c->installed_feed);
 }
 
 void watch_look(struct watch *w)

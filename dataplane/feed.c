@@ -356,8 +356,7 @@ static void note_oldest(struct feed *feed)
         feed->sample_head++;
     }
     bool any = feed->sample_head < feed->sample_tail;
-    metric_set(&feed->stats.oldest,
-               any ? feed->sample[feed->sample_head & mask].feed : feed->next);
+    metric_set(&feed->stats.oldest, any ? feed->sample[feed->sample_head & mask].feed : feed->next);
 }
 
 /* Lets go of the window's older half, and says so to seq. */

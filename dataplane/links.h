@@ -108,8 +108,8 @@ enum item_kind {
     ITEM_SESSION_END, /* one message: bytes */
     ITEM_DAY_END,     /* no further number of this day; feed = next number */
     ITEM_DAY_BEGIN,   /* bytes: the new day's name */
-    ITEM_ANEW         /* a checkpoint took the log's place: feed = next number, bytes: the day's name,
-                         count: 1 if it is open; nothing before is known here */
+    ITEM_ANEW /* a checkpoint took the log's place: feed = next number, bytes: the day's name,
+                 count: 1 if it is open; nothing before is known here */
 };
 
 struct feed_item {

@@ -106,8 +106,8 @@ struct replica_status {
     uint64_t assoc_heard_ns[RAFT_ID_MAX + 1];
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
     struct witness witness[RAFT_ID_MAX + 1];
-    uint64_t noop_index;       /* leader: of this term's no-op */
-    uint32_t lapped;           /* leader: bit i: replica i needs a checkpoint */
+    uint64_t noop_index; /* leader: of this term's no-op */
+    uint32_t lapped;     /* leader: bit i: replica i needs a checkpoint */
     uint32_t reserved_1;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
@@ -166,8 +166,8 @@ struct replica {
     struct answer answer[REPLICA_ANSWERS];
 
     /* links */
-    struct spsc notices;  /* seq -> control */
-    struct spsc commands; /* control -> seq */
+    struct spsc notices;               /* seq -> control */
+    struct spsc commands;              /* control -> seq */
     struct spsc chunks_out, chunks_in; /* control -> seq, seq -> control */
     struct checkpoint_offer *offer;    /* control's, read between the two counts: install.c */
     uint64_t offered, obeyed;          /* offers so far: control -> seq, seq -> control */

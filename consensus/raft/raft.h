@@ -107,7 +107,7 @@ enum raft_event {
                          is no leader repeats it while it is short: it does not campaign within
                          twice the minimum election timeout of the last one */
     RAFT_EV_FAILED,   /* a write failed: stop voting and acknowledging for good */
-    RAFT_EV_INSTALL   /* a peer's checkpoint of (index, prev_term) is durable here: raft_install.c */
+    RAFT_EV_INSTALL /* a peer's checkpoint of (index, prev_term) is durable here: raft_install.c */
 };
 
 struct raft_in {

@@ -38,8 +38,8 @@ uint64_t raft_own_durable(const struct raft *raft);
 /* The LSN that makes "I hold index durably" true. */
 uint64_t raft_index_lsn(const struct raft *raft, uint64_t index);
 
-/* The durable index moves with the LSN from here on: `lsn` was the last effect's, the log ends where
- * it is. */
+/* The durable index moves with the LSN from here on: `lsn` was the last effect's, the log ends
+ * where it is. */
 void raft_rebase(struct raft *raft, uint64_t lsn);
 
 /* Changes term and vote: one LSN, however often in one step. */

@@ -1,6 +1,6 @@
-/* What has arrived of a peer's checkpoint, kept in the area that the next checkpoint takes anyway, so
- * that neither a restart nor a change of leader begins it anew. Body first, then the head: a crash
- * in between leaves a head whose checksum of the body fails, and nothing is believed. */
+/* What has arrived of a peer's checkpoint, kept in the area that the next checkpoint takes anyway,
+ * so that neither a restart nor a change of leader begins it anew. Body first, then the head: a
+ * crash in between leaves a head whose checksum of the body fails, and nothing is believed. */
 #include "dataplane/crc32c.h"
 #include "dataplane/ring/recover_internal.h"
 

@@ -101,7 +101,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     for (uint32_t i = 0; i < world->knobs.guests; i++)
         o->feed.consumer[i] = 0x0a000064u + i;
     o->control.checkpoint_pages = world->knobs.slots / 8;
-    o->control.receive_flush = 1; /* each chunk: what a restart resumes */
+    o->control.receive_flush = 1;                  /* each chunk: what a restart resumes */
     o->control.checkpoint_ms = NODE_CHECKPOINT_MS; /* often: also while the own drive lags (H14) */
 }
 

@@ -131,8 +131,8 @@ void script_turn(struct world *world)
                 world->now_ns +
                     random_between(rng, k->fault_every_ns / 4, k->fault_every_ns * 7 / 4),
                 EVENT_SCRIPT, 0, 0);
-    static const enum fault kinds[] = {FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY,
-                                       FAULT_PAUSE,      FAULT_CLOCK_STEP, FAULT_GUEST_KILL,
+    static const enum fault kinds[] = {FAULT_CRASH,       FAULT_CUT,        FAULT_CUT_ONE_WAY,
+                                       FAULT_PAUSE,       FAULT_CLOCK_STEP, FAULT_GUEST_KILL,
                                        FAULT_GUEST_SLEEP, FAULT_OUTAGE};
     enum fault fault = kinds[random_below(rng, 8)];
     if (!wanted(world, fault))

@@ -38,9 +38,9 @@ enum event_count { /* beside the faults: a check that never had anything to look
                    COUNT_KINDS
 };
 static const char *const count_name[COUNT_KINDS] = {
-    "leaders",        "votes",   "checkpoints", "days",         "session-ends", "expiries",
-    "sealed-packets", "replays", "heartbeats",  "feed-answers",
-    "installs",       "transfers", "resumed"};
+    "leaders",  "votes",          "checkpoints", "days",       "session-ends",
+    "expiries", "sealed-packets", "replays",     "heartbeats", "feed-answers",
+    "installs", "transfers",      "resumed"};
 
 struct result { /* what a seed's process says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns;

@@ -15,10 +15,10 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 const char *fault_name(enum fault fault)
 {
     static const char *const names[FAULT_COUNT] = {
-        "loss",  "duplicate",   "reorder",     "delay",      "cut",          "cut-one-way",
-        "crash", "crash-all",   "torn-sector", "lost-write", "failed-write", "slow-drive",
-        "pause", "clock-drift", "clock-step",  "guest-kill", "guest-sleep",  "outage",
-        "transfer-cut", "rot"};
+        "loss",         "duplicate",   "reorder",   "delay",        "cut",
+        "cut-one-way",  "crash",       "crash-all", "torn-sector",  "lost-write",
+        "failed-write", "slow-drive",  "pause",     "clock-drift",  "clock-step",
+        "guest-kill",   "guest-sleep", "outage",    "transfer-cut", "rot"};
     return names[fault];
 }
 

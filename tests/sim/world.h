@@ -44,10 +44,10 @@ enum fault {
     FAULT_CLOCK_DRIFT,
     FAULT_CLOCK_STEP,
     FAULT_GUEST_KILL,
-    FAULT_GUEST_SLEEP, /* longer than a short time to live */
+    FAULT_GUEST_SLEEP,  /* longer than a short time to live */
     FAULT_OUTAGE,       /* down for so long that the others' logs may have moved on */
     FAULT_TRANSFER_CUT, /* a checkpoint's receiver or sender loses power between two chunks */
-    FAULT_ROT,         /* a durable page changes on a resting drive; recovery must refuse it */
+    FAULT_ROT,          /* a durable page changes on a resting drive; recovery must refuse it */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);

@@ -264,8 +264,8 @@ static struct one_chunk chunk_of(const struct bench *b, uint64_t index)
     m->applied = index;
     m->applied_term = 1;
     chunk.head.version = PACKET_CHECKPOINT_VERSION;
-    chunk.head.id = (struct packet_checkpoint_id){
-        .index = index, .term = 1, .chain = 77, .digest = m->digest};
+    chunk.head.id =
+        (struct packet_checkpoint_id){.index = index, .term = 1, .chain = 77, .digest = m->digest};
     chunk.head.id.size = machine_encode(m, chunk.bytes, sizeof(chunk.bytes));
     CU_ASSERT_NOT_EQUAL_FATAL(chunk.head.id.size, 0);
     seal(&chunk);

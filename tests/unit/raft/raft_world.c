@@ -304,8 +304,8 @@ void world_install(struct world *world, uint8_t id, uint64_t index)
         node->checkpoint_term = term;
     }
     uint64_t commit = node->raft.commit;
-    run(world, id,
-        &(struct raft_in){.event = RAFT_EV_INSTALL, .index = index, .prev_term = term}, NULL);
+    run(world, id, &(struct raft_in){.event = RAFT_EV_INSTALL, .index = index, .prev_term = term},
+        NULL);
     world->installs_kept += world->installs == installs && node->raft.commit > commit;
 }
 

@@ -71,7 +71,7 @@ struct world_node {
     uint64_t disk_lsn;
     uint64_t disk_base; /* its log begins behind this index: a checkpoint has the rest */
     uint64_t checkpoint, checkpoint_term; /* a peer's, durable; 0: none */
-    uint64_t commit_seen; /* since its start */
+    uint64_t commit_seen;                 /* since its start */
     uint32_t record_count;
     struct world_record record[WORLD_RECORDS_MAX];
     uint32_t gate_count;

@@ -376,14 +376,14 @@ static void transfer_torn(void)
             struct world world;
             filled(&world, 3);
             struct ring_transfer head = transfer_of(&world, 4096), found;
-            CU_ASSERT_FATAL(
-                ring_transfer_write(world.reader, &world.super, 0, &head, 0, bytes) == 0);
+            CU_ASSERT_FATAL(ring_transfer_write(world.reader, &world.super, 0, &head, 0, bytes) ==
+                            0);
             world.random ^= (draw + 1) * 0x9e3779b97f4a7c15ull;
             world.store.power_at = world.store.writes + power;
             world.store.power_sectors = world_random(&world) >> 20;
             head.have = 9000;
-            CU_ASSERT_FATAL(
-                ring_transfer_write(world.reader, &world.super, 0, &head, 4096, bytes) < 0);
+            CU_ASSERT_FATAL(ring_transfer_write(world.reader, &world.super, 0, &head, 4096, bytes) <
+                            0);
             world.store.powerless = false;
             int rc = ring_transfer_read(world.reader, &world.super, 0, &found, read, 16384);
             CU_ASSERT_FATAL(rc == 0 || rc == -ENOENT);

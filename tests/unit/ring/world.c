@@ -115,10 +115,11 @@ bool world_same(const struct world *world, const struct ring_recovery *found, ui
     }
     if (found->damage != RING_INTACT)
         printf("# damage: %s: %s\n", ring_damage_name(found->damage), found->why);
-    bool same = found->damage == RING_INTACT && found->begins_anew == anew && found->tail_page == tail &&
-                found->last_index == state->last_index && found->last_chain == state->last_chain &&
-                found->term == state->term && found->vote == state->vote &&
-                found->last_lsn >= state->lsn && found->log.last == state->last_index &&
+    bool same = found->damage == RING_INTACT && found->begins_anew == anew &&
+                found->tail_page == tail && found->last_index == state->last_index &&
+                found->last_chain == state->last_chain && found->term == state->term &&
+                found->vote == state->vote && found->last_lsn >= state->lsn &&
+                found->log.last == state->last_index &&
                 found->zeroed_to == found->head_page + found->super.slots;
     for (uint64_t i = 0; i < found->map_count && same; i++) {
         const struct world_state *page = &world->pages[found->map[i].page];
@@ -160,8 +161,8 @@ void world_start(struct world *world)
         memcpy(&world->log[world->pages[page].first_index], &world->made[world->pages[page].made],
                world->pages[page].count * sizeof(world->log[0]));
     if (found.begins_anew)
-        world->log[world->installed] = (struct world_entry){.term = world->installed_term,
-                                                            .chain = world->installed_chain};
+        world->log[world->installed] =
+            (struct world_entry){.term = world->installed_term, .chain = world->installed_chain};
     world->lsn = found.last_lsn;
     world->last = found.last_index;
     world->term = found.term;
@@ -379,7 +380,8 @@ int world_store_peers(struct world *world, uint64_t index, uint64_t term, uint32
                                        .chain = chain,
                                        .sequence = world->checkpoint_sequence + 1};
         unsigned area = (unsigned)(head.sequence % 2);
-        result = ring_control_checkpoint_install(world->ring, world->reader, area, &head, body, 5000);
+        result =
+            ring_control_checkpoint_install(world->ring, world->reader, area, &head, body, 5000);
         if (result < 0)
             break;
         world->checkpoint_sequence++;
