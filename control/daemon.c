@@ -3,6 +3,7 @@
 #include "control/admin.h"
 #include "control/exclusive.h"
 #include "control/log.h"
+#include "control/need.h"
 #include "control/watch.h"
 #include "dataplane/port_dpdk.h"
 
@@ -28,6 +29,7 @@ struct daemon {
     struct keyring *keys; /* until reload has them */
     bool ordinary_pages;  /* whatever the configuration says */
     const char *config_path;
+    struct need need;
     struct clock *clock;
     struct eal_memory ring_memory;
     struct disk *writer, *reader, *control_disk;
@@ -98,12 +100,10 @@ static int open_disks(struct daemon *d)
     int result = read_super(d, &super);
     if (result != STARTUP_OK)
         return result;
-    uint32_t wanted = d->config->window_mib * (1048576 / RING_PAGE_SIZE);
-    uint32_t window = startup_window_pages(&super, wanted);
-    size_t size = ring_memory_size(&super, window);
-    if (eal_memory_take(&d->ring_memory, size, 2u << 20) != 0)
+    need_of(d->config, &super, &d->need);
+    if (eal_memory_take(&d->ring_memory, d->need.window_bytes, 2u << 20) != 0)
         return fail(d, STARTUP_FAILED, "the ring's window needs %zu MiB: lower [ring] window_mib",
-                    size >> 20);
+                    d->need.window_bytes >> 20);
     struct disk_options options = {.path = d->config->data,
                                    .exclusive = true,
                                    .depth = RING_FLIGHT_PAGES_MAX,
@@ -128,19 +128,11 @@ static int open_disks(struct daemon *d)
     return STARTUP_OK;
 }
 
-static uint32_t feed_queue(const struct daemon *d)
+/* Enough hugepages were free when they were counted, and EAL could not have them: others took them
+ * in between, or a control group's limit stands in the way, which the count does not know. */
+static bool pages_gone(const struct daemon *d, enum eal_pages pages, int error)
 {
-    for (uint32_t i = 1; i < d->node.thread_count; i++)
-        if (d->node.thread[i].roles & ROLE_FEED)
-            return 1;
-    return 0;
-}
-
-/* Enough hugepages were free when they were counted, and others took them before EAL could. */
-static bool pages_gone(const struct daemon *d, enum eal_pages pages)
-{
-    return pages == EAL_PAGES_AUTO && d->node.eal.huge &&
-           eal_huge_free_mb() < d->node.eal.memory_mb;
+    return pages == EAL_PAGES_AUTO && d->node.eal.huge && error == -ENOMEM;
 }
 
 static int open_port(struct daemon *d)
@@ -148,22 +140,14 @@ static int open_port(struct daemon *d)
     const struct config *c = d->config;
     char why[320] = "";
     const char *device = c->device;
-    uint32_t buffers;
-    uint64_t bytes;
-    struct port_dpdk_options options = {.device = device,
-                                        .rx_queues = 1,
-                                        .tx_queues = feed_queue(d) + 1,
-                                        .in_flight = DAEMON_PORT_FRAMES,
-                                        .link_wait_ms = DAEMON_LINK_WAIT_MS,
-                                        .say = say,
-                                        .say_context = "port"};
-    port_pool_plan(&options, &buffers, &bytes);
-    uint32_t memory = (uint32_t)(bytes >> 20) + 1 + PORT_EAL_OVERHEAD_MB;
+    struct port_dpdk_options options = {
+        .link_wait_ms = DAEMON_LINK_WAIT_MS, .say = say, .say_context = "port"};
+    need_port(c, &options);
     char prefix[40];
     snprintf(prefix, sizeof(prefix), "keel%u-%d", c->id, (int)getpid());
     struct eal_options eal = {.cores = &c->core[CORE_CONTROL],
                               .core_count = c->core[CORE_CONTROL] >= 0 ? 1 : 0,
-                              .memory_mb = c->memory_mib > memory ? c->memory_mib : memory,
+                              .memory_mb = d->need.dpdk_mb,
                               .pages = d->ordinary_pages ? EAL_PAGES_ORDINARY : c->pages,
                               .prefix = prefix,
                               .devices = &device,
@@ -171,8 +155,10 @@ static int open_port(struct daemon *d)
                               .extra = c->eal_extra[0] != '\0' ? c->eal_extra : NULL,
                               .say = say,
                               .say_context = "eal"};
-    if (eal_init(&eal, &d->node.eal, why, sizeof(why)) != 0)
-        return fail(d, pages_gone(d, eal.pages) ? DAEMON_PAGES_GONE : STARTUP_FAILED, "%s", why);
+    int error = eal_init(&eal, &d->node.eal, why, sizeof(why));
+    if (error != 0)
+        return fail(d, pages_gone(d, eal.pages, error) ? DAEMON_PAGES_GONE : STARTUP_FAILED, "%s",
+                    why);
     d->eal_up = true;
     log_event(LOG_LEVEL_INFO, "eal", "line=\"%s\" hugepages=%s memory_mb=%u", d->node.eal.line,
               d->node.eal.huge ? "yes" : "no", d->node.eal.memory_mb);
@@ -227,7 +213,7 @@ static int assemble(struct daemon *d)
     options.port = d->node.port;
     options.clock = d->clock;
     options.keys = d->keys;
-    options.feed.queue = feed_queue(d);
+    options.feed.queue = need_feed_queue(d->config);
     struct startup *s = &d->node.start;
     int result = (int)startup_begin(s, &options, d->problem);
     if (result != STARTUP_OK)
@@ -470,8 +456,10 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
     if (result == STARTUP_OK)
         run(d, &wanted);
     else if (result == DAEMON_PAGES_GONE)
-        log_event(LOG_LEVEL_WARNING, "pages-gone",
-                  "why=\"others took the hugepages meanwhile: starting again on ordinary pages\"");
+        log_event(
+            LOG_LEVEL_WARNING, "pages-gone",
+            "why=\"hugepages that count as free cannot be had (others took them, or a control "
+            "group's limit): starting again on ordinary pages\"");
     else
         log_event(result == STARTUP_REFUSED ? LOG_LEVEL_CRITICAL : LOG_LEVEL_ERROR, "start-failed",
                   "exit=%d why=\"%s\"", result, d->problem);

@@ -13,7 +13,6 @@ enum {
     DAEMON_PAGES_GONE =
         100,               /* result: run again with ordinary_pages; EAL can be started only once */
     DAEMON_WATCH_MS = 100, /* main thread: events and the watchdog */
-    DAEMON_PORT_FRAMES = 1024, /* frames that the roles may hold at once */
     DAEMON_LINK_WAIT_MS = 2000
 };
 

@@ -43,16 +43,6 @@ static void give_back(const struct startup_options *o, void *memory, size_t size
         free(memory);
 }
 
-uint32_t startup_window_pages(const struct ring_super *super, uint32_t wanted)
-{
-    uint32_t pages = RING_WINDOW_MIN;
-    if (wanted == 0)
-        wanted = STARTUP_WINDOW_PAGES;
-    while (pages * 2 <= wanted && pages * 4ull <= super->slots) /* bound: bits of uint32_t */
-        pages *= 2;
-    return pages;
-}
-
 /* --- what the drive says
  * --------------------------------------------------------------------------- */
 

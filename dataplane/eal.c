@@ -1,9 +1,11 @@
 #include "dataplane/eal.h"
 
 #include "consensus/ensure.h"
+#include "dataplane/huge_pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -210,35 +212,9 @@ static void print_arguments(char line[EAL_LINE_MAX])
     }
 }
 
-static uint64_t read_number(const char *path)
-{
-    unsigned long long value = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%llu", &value) != 1)
-        value = 0;
-    fclose(file);
-    return value;
-}
-
-/* Pages of one size that a new mapping could have: some of the free ones are promised to mappings
- * whose owners have not touched them yet. */
-static uint64_t huge_free(uint32_t kilobytes)
-{
-    char path[96];
-    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/free_hugepages",
-             kilobytes);
-    uint64_t free = read_number(path);
-    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/resv_hugepages",
-             kilobytes);
-    uint64_t promised = read_number(path);
-    return free > promised ? free - promised : 0;
-}
-
 uint64_t eal_huge_free_mb(void)
 {
-    return huge_free(2048) * 2 + huge_free(1048576) * 1024;
+    return huge_pool_usable_mb("", HUGE_POOL_ALL_NODES);
 }
 
 /* 0, with *huge set; or a negative errno. */
@@ -357,20 +333,34 @@ void eal_thread_unregister(void)
     rte_thread_unregister();
 }
 
+/* Hugepages that are there: populated at once, since a page that a control group refuses later ends
+ * the process with SIGBUS. MAP_FAILED: not to be had. */
+static void *map_huge(size_t room)
+{
+    struct huge_pool pool;
+    huge_pool_read("", HUGE_POOL_ALL_NODES, HUGE_POOL_2M, &pool);
+    if (room / HUGE_2M > huge_pool_usable(&pool))
+        return MAP_FAILED;
+    /* The size is named: a host's default may be 1 GiB. */
+    void *base = mmap(NULL, room, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | (int)MAP_HUGE_2MB, -1, 0);
+    if (base == MAP_FAILED || madvise(base, room, MADV_POPULATE_WRITE) == 0)
+        return base;
+    munmap(base, room);
+    return MAP_FAILED;
+}
+
 int eal_memory_take(struct eal_memory *memory, size_t size, size_t align)
 {
     ENSURE(size > 0 && align > 0 && align <= HUGE_2M && (align & (align - 1)) == 0);
     memset(memory, 0, sizeof(*memory));
-    const int protection = PROT_READ | PROT_WRITE;
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
     size_t room = (size + HUGE_2M - 1) & ~(size_t)(HUGE_2M - 1);
-    void *base = MAP_FAILED;
-    if (room / HUGE_2M <= read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"))
-        base = mmap(NULL, room, protection, flags | MAP_HUGETLB, -1, 0);
+    void *base = map_huge(room);
     memory->huge = base != MAP_FAILED;
     if (!memory->huge) {
         room = size + align;
-        base = mmap(NULL, room, protection, flags, -1, 0);
+        base = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                    -1, 0);
         if (base == MAP_FAILED)
             return -ENOMEM;
     }

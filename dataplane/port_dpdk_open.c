@@ -20,12 +20,7 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
 
-enum {
-    LINE_MAX_SIZE = 512,
-    BUFFER_ROOM = RTE_MBUF_DEFAULT_BUF_SIZE, /* some devices refuse less than 2 KiB per buffer */
-    LINK_POLL_US = 10000
-};
-_Static_assert(BUFFER_ROOM - RTE_PKTMBUF_HEADROOM >= PORT_FRAME_MAX, "one frame, one buffer");
+enum { LINE_MAX_SIZE = 512, LINK_POLL_US = 10000 };
 
 static void say(const struct port_dpdk_options *options, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -76,31 +71,6 @@ static int fail(char *why, size_t why_size, int error, const char *format, ...)
     return error == 0 ? -EIO : -error;
 }
 
-static uint32_t or_default(uint32_t value, uint32_t otherwise)
-{
-    return value == 0 ? otherwise : value;
-}
-
-void port_pool_plan(const struct port_dpdk_options *options, uint32_t *buffers, uint64_t *bytes)
-{
-    uint32_t rx = or_default(options->rx_queues, 1), tx = or_default(options->tx_queues, 1);
-    uint64_t need = (uint64_t)rx * or_default(options->rx_descriptors, PORT_DESCRIPTORS_DEFAULT) +
-                    (uint64_t)tx * or_default(options->tx_descriptors, PORT_DESCRIPTORS_DEFAULT);
-    /* A cache may hold half as much again before it gives back (rte_mempool.h). */
-    need += (uint64_t)(rx > tx ? rx : tx) * (PORT_CACHE + PORT_CACHE / 2 + 2 * PORT_BURST_MAX);
-    need += options->in_flight;
-    if (options->device != NULL && strncmp(options->device, "net_af_xdp", 10) == 0)
-        need += (uint64_t)rx * PORT_XDP_BUFFERS;
-    /* A pool's own ring has 2^q places, of which it uses 2^q - 1 (rte_mbuf.h). */
-    uint32_t fit = 1023;
-    while (fit < need && fit < UINT32_MAX / 2)
-        fit = fit * 2 + 1;
-    struct rte_mempool_objsz object;
-    uint32_t size = rte_mempool_calc_obj_size(sizeof(struct rte_mbuf) + BUFFER_ROOM, 0, &object);
-    *buffers = fit;
-    *bytes = (uint64_t)fit * size;
-}
-
 /* Does DPDK's heap hold so much, with what it may still take from the host's free hugepages? */
 static int check_memory(uint64_t bytes, int node, char *why, size_t why_size)
 {
@@ -125,11 +95,11 @@ static int check_memory(uint64_t bytes, int node, char *why, size_t why_size)
  * for one packed block, reads past its half. */
 static struct rte_mempool *create_pool(const char *name, uint32_t buffers, int node)
 {
-    struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = BUFFER_ROOM};
+    struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = PORT_BUFFER_ROOM};
     unsigned flags = rte_eal_iova_mode() == RTE_IOVA_VA ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
-    struct rte_mempool *pool =
-        rte_mempool_create_empty(name, buffers, sizeof(struct rte_mbuf) + BUFFER_ROOM, PORT_CACHE,
-                                 sizeof(private), node < 0 ? SOCKET_ID_ANY : node, flags);
+    struct rte_mempool *pool = rte_mempool_create_empty(
+        name, buffers, sizeof(struct rte_mbuf) + PORT_BUFFER_ROOM, PORT_CACHE, sizeof(private),
+        node < 0 ? SOCKET_ID_ANY : node, flags);
     if (pool == NULL)
         return NULL;
     int error = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
@@ -212,8 +182,8 @@ static int configure(struct port *port, const struct rte_eth_dev_info *info, cha
 static int set_up_queues(struct port *port, const struct port_dpdk_options *options,
                          const struct rte_eth_dev_info *info, const char **what)
 {
-    uint16_t rx = (uint16_t)or_default(options->rx_descriptors, PORT_DESCRIPTORS_DEFAULT);
-    uint16_t tx = (uint16_t)or_default(options->tx_descriptors, PORT_DESCRIPTORS_DEFAULT);
+    uint16_t rx = (uint16_t)port_or_default(options->rx_descriptors, PORT_DESCRIPTORS_DEFAULT);
+    uint16_t tx = (uint16_t)port_or_default(options->tx_descriptors, PORT_DESCRIPTORS_DEFAULT);
     unsigned node = (unsigned)port->facts.numa_node;
     struct rte_eth_rxconf rx_conf = info->default_rxconf;
     struct rte_eth_txconf tx_conf = info->default_txconf;
@@ -324,8 +294,8 @@ static int bring_up(struct port *port, const struct port_dpdk_options *options, 
         memcpy(facts->mac, mac.addr_bytes, 6);
     facts->system_calls = needs_system_calls(facts->driver);
     facts->numa_node = rte_eth_dev_socket_id(port->id);
-    facts->rx_queues = or_default(options->rx_queues, 1);
-    facts->queues = or_default(options->tx_queues, 1);
+    facts->rx_queues = port_or_default(options->rx_queues, 1);
+    facts->queues = port_or_default(options->tx_queues, 1);
     if (facts->rx_queues > info.max_rx_queues || facts->queues > info.max_tx_queues) {
         snprintf(why, why_size,
                  "%s: %u receive and %u send queues are asked for, the device has %u and %u: "
@@ -338,7 +308,7 @@ static int bring_up(struct port *port, const struct port_dpdk_options *options, 
     if (error == 0)
         error = configure(port, &info, why, why_size);
     if (error == 0)
-        error = set_mtu(port, (uint16_t)or_default(options->mtu, 1500), why, why_size);
+        error = set_mtu(port, (uint16_t)port_or_default(options->mtu, 1500), why, why_size);
     if (error != 0)
         return error;
     const char *what;
@@ -429,7 +399,8 @@ int port_open_ring_pair(struct port **a, struct port **b, const char *name,
     ENSURE(options->rx_queues <= 1 && options->tx_queues <= 1 && strlen(name) <= 15);
     char names[2][32];
     struct rte_ring *rings[2];
-    unsigned size = rte_align32pow2(or_default(options->rx_descriptors, PORT_DESCRIPTORS_DEFAULT));
+    unsigned size =
+        rte_align32pow2(port_or_default(options->rx_descriptors, PORT_DESCRIPTORS_DEFAULT));
     for (int i = 0; i < 2; i++) {
         snprintf(names[i], sizeof(names[i]), "%s_%c", name, 'a' + i);
         rings[i] = rte_ring_create(names[i], size, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);

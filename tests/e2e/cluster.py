@@ -175,7 +175,7 @@ class Cluster:
             return 'this kernel has no 2 MiB pages: ordinary pages (--no-huge), more TLB misses'
         wanted = pool + HUGEPAGES_EACH * self.size
         try:
-            done = run('hugeadm', '--pool-pages-min', '2MB:%d' % wanted, check=False)
+            done = set_hugepage_pool(wanted)
         finally:
             self.hugepages_added = max(0, (hugepage_pool() or 0) - pool)
         if self.hugepages_added < wanted - pool:
@@ -188,8 +188,7 @@ class Cluster:
         """As many as were added: another run may have added its own meanwhile."""
         if self.hugepages_added > 0:
             left = max(0, (hugepage_pool() or 0) - self.hugepages_added)
-            subprocess.run(['hugeadm', '--pool-pages-min', '2MB:%d' % left],
-                           stderr=subprocess.DEVNULL, check=False)
+            set_hugepage_pool(left)
         self.hugepages_added = 0
 
     # --- replicas ------------------------------------------------------------------------------
@@ -198,12 +197,15 @@ class Cluster:
         with open(self.starts, 'a') as file:
             file.write('%s %d %d\n' % (word, i, time.time_ns()))
 
-    def start(self, i):
+    def start(self, i, before=(), wait=False):
+        """`before`: words that end with running the words behind them. wait: they read a line first."""
         self._note('start', i)
         log = open(self.path('keeld-%d.log' % i), 'a')
         self.replica[i] = subprocess.Popen(
-            self.inside('r%d' % i, self.program('keeld'), '--config', self.path('keeld-%d.conf' % i)),
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.inside('r%d' % i, *before, self.program('keeld'), '--config',
+                        self.path('keeld-%d.conf' % i)),
+            stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
+            start_new_session=True)
         log.close()
         self.dpdk.append(os.path.join(DPDK_RUN, 'keel%d-%d' % (i, self.replica[i].pid)))
 
@@ -405,6 +407,18 @@ def hugepage_pool():
             return int(file.read())
     except (OSError, ValueError):
         return None
+
+
+def set_hugepage_pool(pages):
+    """Through hugeadm, which also moves the overcommit limit (by as much as a pool is lowered): that one
+    is put back to what it was."""
+    limit = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages'
+    before = read(limit)
+    done = run('hugeadm', '--pool-pages-min', '2MB:%d' % pages, check=False)
+    if before and read(limit) != before:
+        with open(limit, 'w') as file:
+            file.write(before)
+    return done
 
 
 def read(path):

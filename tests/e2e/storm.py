@@ -18,6 +18,7 @@ from parts import (COMMON, ELECTION_MS, Parts, answered, expect, in_order, inter
 import storm_admin  # noqa: E402
 import storm_device  # noqa: E402
 import storm_input  # noqa: E402
+import storm_pages  # noqa: E402
 
 COUNT = 60000         # messages of each gateway
 RATE = 350            # a second, while the storm lasts
@@ -180,6 +181,7 @@ PARTS = {
     'storm': part_storm,
     'device': storm_device.part_device,
     'read-only': storm_device.part_read_only,
+    'pages': storm_pages.part_pages,
     'input': storm_input.part_input,
     'usage': storm_admin.part_usage,
     'admin': storm_admin.part_admin,

@@ -25,15 +25,16 @@ enum {
     RECEIVE_BUFFER = 4 << 20, /* all in flight, however late this process is */
     PAYLOAD_MIN = 16,
     PAYLOAD_MAX = 1472,
-    LOST_AFTER_MS = 500,
-    SILENCE_MAX = 6, /* losses of all in flight in a row: nobody is there */
-    LINGER_MS = 200  /* for doubled answers */
+    SILENCE_MS = 500, /* then what is in flight is taken for lost, and the next goes out */
+    SILENCE_MAX = 6,  /* as many in a row, and nothing comes any more */
+    LINGER_MS = 200   /* for doubled answers */
 };
 
 struct client {
     int fd;
     uint32_t size, in_flight, count;
-    uint32_t sent, back, lost, doubled, changed, strange;
+    uint32_t sent, back, doubled, changed, strange;
+    uint32_t given_up; /* of those that are not back; one that comes late is back all the same */
     uint64_t *sent_ns; /* by number; 0: not sent */
     uint32_t *took_ns; /* by number; 0: not back */
     uint64_t last_ns;  /* of any answer */
@@ -104,13 +105,16 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* A process that gets no turn for half a second has lost nothing: only who stays silent for
+ * SILENCE_MAX times that long, with everything sent, keeps what is missing. */
 static void run(struct client *c)
 {
     uint32_t silence = 0;
     c->last_ns = now_ns();
-    while (c->back + c->lost < c->count &&
-           silence < SILENCE_MAX) { /* each pass sends, receives, or counts a loss in time */
-        while (c->sent < c->count && c->sent - c->back - c->lost < c->in_flight)
+    while (c->back < c->count && silence < SILENCE_MAX) {
+        if (c->given_up > c->sent - c->back)
+            c->given_up = c->sent - c->back;
+        while (c->sent < c->count && c->sent - c->back - c->given_up < c->in_flight)
             if (!send_one(c))
                 break;
         bool any = false;
@@ -118,8 +122,8 @@ static void run(struct client *c)
             any = true;
         if (any)
             silence = 0;
-        if (!any && now_ns() - c->last_ns > LOST_AFTER_MS * 1000000ull) {
-            c->lost = c->sent - c->back;
+        if (!any && now_ns() - c->last_ns > SILENCE_MS * 1000000ull) {
+            c->given_up = c->sent - c->back;
             silence++;
             c->last_ns = now_ns();
         }

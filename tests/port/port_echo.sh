@@ -122,7 +122,12 @@ mac_learnt() {
 killed_and_again() { # device
     kill -KILL "$echo_pid"
     wait "$echo_pid" 2>/dev/null
-    start_echo "$1" sleep && client 86 32 20000
+    start_echo "$1" sleep || return 1
+    client 86 32 20000 && return
+    stop_echo # so that it tells where they stayed
+    sed 's/^/# after the loss: /' "$scratch/echo.out"
+    start_echo "$1" sleep
+    false
 }
 
 refused() { # device; the kernel's own interface keeps its address, its MTU and its silence
