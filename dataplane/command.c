@@ -117,7 +117,7 @@ static void answer(struct replica *r, const struct command *command)
     send_sealed(r, &frame, command->principal, command->packet_kind, command->size);
 }
 
-static uint32_t send_chunks(struct replica *r)
+uint32_t chunks_turn(struct replica *r)
 {
     uint32_t work = 0;
     for (; work < REPLICA_CHUNKS_MAX; work++) {
@@ -129,7 +129,7 @@ static uint32_t send_chunks(struct replica *r)
         send_sealed(r, &frame, chunk->principal, chunk->kind, chunk->size);
         spsc_drop(&r->chunks_out);
     }
-    return work;
+    return work > 0 ? work + send_flush(r) : 0;
 }
 
 /* A peer remembers more of this replica than its drive holds: a write that was confirmed is gone
@@ -202,7 +202,5 @@ uint32_t command_turn(struct replica *r)
         obey(r, command);
         spsc_drop(&r->commands);
     }
-    work += send_chunks(r);
-    work += install_turn(r);
     return work + step_propose(r);
 }

@@ -346,8 +346,9 @@ static void take(struct feed *feed, const struct feed_item *item)
 
 /* The oldest number that is still answered for: the ring's head takes the samples before it along.
  */
-static void note_oldest(struct feed *feed)
+static __attribute__((noinline)) void note_oldest(struct feed *feed)
 {
+    feed->oldest_at_ns = feed->now_ns + FEED_OLDEST_NS;
     uint64_t head = ring_head_page(feed->ring);
     uint64_t mask = feed->options.samples - 1;
     for (uint32_t i = 0; i < FEED_TURN_ITEMS && feed->sample_head < feed->sample_tail; i++) {
@@ -426,7 +427,8 @@ uint32_t feed_turn(struct feed *feed, uint64_t now_ns)
     }
     line_flush(feed);
     publish(feed, popped);
-    note_oldest(feed);
+    if (feed->now_ns >= feed->oldest_at_ns)
+        note_oldest(feed);
     heartbeat(feed);
     work += feed_requests_turn(feed);
     return feed->past.active ? work + feed_past_turn(feed) : work;

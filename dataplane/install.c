@@ -26,7 +26,6 @@ bool install_done(const struct replica *r)
 static void done(struct replica *r)
 {
     r->taking = NULL;
-    r->status_at_ns = r->now_ns; /* the feed may hold on to its part of the window again */
     /* release: pairs with the acquire in install_done() */
     __atomic_store_n(&r->obeyed, r->obeyed + 1, __ATOMIC_RELEASE);
 }

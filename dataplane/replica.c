@@ -224,6 +224,8 @@ void replica_publish(struct replica *r)
     if (r->now_ns < r->status_at_ns)
         return;
     r->status_at_ns = r->now_ns + REPLICA_PUBLISH_NS;
+    install_turn(r);
+    chunks_turn(r);
     uint64_t age_ns = raft_quorum_age_ns(&r->raft, r->now_ns);
     /* A line that has not begun, or is not there yet, has no contact to speak of (H22). */
     bool begun = r->line_from <= r->machine->applied;

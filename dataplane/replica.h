@@ -35,7 +35,7 @@ enum {
     REPLICA_MARK = 16,             /* the machine's digest is noted at its multiples, for control */
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
     REPLICA_ANSWERS = 32,          /* sessions answered in one turn */
-    REPLICA_CHUNKS_MAX = 16        /* packets of checkpoints taken from control in one turn */
+    REPLICA_CHUNKS_MAX = 64        /* packets of checkpoints taken from control in a millisecond */
 };
 
 struct replica_options {
@@ -266,7 +266,7 @@ HOT void send_peer(void *replica, const struct raft_msg *msg); /* a gate_release
 HOT uint32_t send_flush(struct replica *r);
 HOT void send_frame(struct replica *r, struct port_frame *frame);
 
-/* install.c: a peer's checkpoint in the place of what this replica has. */
+/* install.c: a peer's checkpoint in the place of what this replica has. Once a millisecond. */
 uint32_t install_turn(struct replica *r);
 /* Control's side: offers a checkpoint, and asks whether seq is done with it. */
 void install_offer(struct replica *r, struct checkpoint_offer *offer);
@@ -274,6 +274,8 @@ bool install_done(const struct replica *r);
 
 /* command.c: what control asks for. */
 uint32_t command_turn(struct replica *r);
+/* Packets of checkpoints that control has for others; once a millisecond, like the status. */
+uint32_t chunks_turn(struct replica *r);
 /* A handshake or keepalive goes to control; false (counted) when the link is full. */
 bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
 bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);

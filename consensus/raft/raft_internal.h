@@ -40,7 +40,7 @@ uint64_t raft_index_lsn(const struct raft *raft, uint64_t index);
 
 /* The durable index moves with the LSN from here on: `lsn` was the last effect's, the log ends
  * where it is. */
-void raft_rebase(struct raft *raft, uint64_t lsn);
+__attribute__((cold)) void raft_rebase(struct raft *raft, uint64_t lsn);
 
 /* Changes term and vote: one LSN, however often in one step. */
 void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8_t vote);
@@ -73,7 +73,8 @@ void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct ra
 void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 
 /* --- raft_install.c: a checkpoint in place of the log --- */
-void raft_install(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+__attribute__((cold)) void raft_install(struct raft *raft, const struct raft_in *in,
+                                        struct raft_out *out);
 
 /* --- raft_append.c: follower --- */
 void raft_recv_append(struct raft *raft, const struct raft_in *in, struct raft_out *out);

@@ -68,11 +68,16 @@ HOT uint64_t raft_index_lsn(const struct raft *raft, uint64_t index)
     return index <= raft->durable_floor ? raft->hard_lsn : raft->base_lsn;
 }
 
-void raft_rebase(struct raft *raft, uint64_t lsn)
+static void rebase(struct raft *raft, uint64_t lsn)
 {
     raft->durable_floor = raft_own_durable(raft);
     raft->base_lsn = lsn;
     raft->base_index = raft->log.last;
+}
+
+void raft_rebase(struct raft *raft, uint64_t lsn)
+{
+    rebase(raft, lsn);
 }
 
 void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8_t vote)
@@ -86,7 +91,7 @@ void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8
     out->hard = true;
     out->hard_lsn = raft->next_lsn++;
     raft->hard_lsn = out->hard_lsn;
-    raft_rebase(raft, out->hard_lsn);
+    rebase(raft, out->hard_lsn);
 }
 
 void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
@@ -97,7 +102,7 @@ void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
     out->truncate_lsn = raft->next_lsn++;
     uint64_t durable = raft_own_durable(raft);
     raft_log_truncate(&raft->log, index);
-    raft_rebase(raft, out->truncate_lsn);
+    rebase(raft, out->truncate_lsn);
     raft->durable_floor = durable < index ? durable : index - 1;
 }
 
@@ -233,7 +238,6 @@ HOT static void reset(struct raft_out *out)
     out->truncate_from = 0;
     out->truncate_lsn = 0;
     out->install_index = 0;
-    out->install_lsn = 0;
     out->append_first = 0;
     out->append_count = 0;
     out->append_lsn = 0;

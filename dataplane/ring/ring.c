@@ -155,6 +155,7 @@ static void close_page(struct ring *ring)
         ring->data_to = ring->tail + 1;
     ring->open = false;
     ring->dirty = false;
+    ring->anew = false;
     ring->reserved_size = 0;
     ring->tail++;
     /* relaxed: pairs with the relaxed load in ring_stats() */
@@ -162,14 +163,6 @@ static void close_page(struct ring *ring)
     /* release: pairs with the acquire in ring_disk_turn(); the page's bytes are whole before it
      * shows */
     __atomic_store_n(&ring->closed_to, ring->tail, __ATOMIC_RELEASE);
-}
-
-/* The first page of a new stretch states itself as the head, and what lies below a durable head is
- * made zeros. So it goes alone, when all before it is durable: else a start would look for pages
- * that it takes for witnessed, and find zeros. */
-static bool begins_behind(const struct ring *ring, uint64_t durable_page)
-{
-    return ring->head > durable_page;
 }
 
 /* --- append --------------------------------------------------------------------------------------
@@ -181,7 +174,7 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
     ring_durable_lsn(ring, &failed);
     if (failed)
         return RING_NO_DISK;
-    if (begins_behind(ring, ring_durable_page(ring)))
+    if (ring->anew)
         return RING_NO_WINDOW;
     /* A change of term or a truncation begins one page; after that an entry begins another only
      * when less than the largest entry's room is left. */
@@ -200,8 +193,7 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
 bool ring_room_to_lead(const struct ring *ring)
 {
     uint64_t page = ring->tail + RING_PAGES_TO_LEAD;
-    return !begins_behind(ring, ring_durable_page(ring)) &&
-           page <= ring->reusable + ring->window_pages &&
+    return !ring->anew && page <= ring->reusable + ring->window_pages &&
            slot_is_zeroed(ring, page + RING_HEAD_SLOTS);
 }
 
@@ -274,17 +266,20 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
 
 bool ring_room_to_begin(const struct ring *ring)
 {
-    return ring->tail + 1 < ring->reusable + ring->window_pages &&
-           slot_is_zeroed(ring, ring->tail + 1);
+    return !(ring->open && ring->open_count > 0) && window_has_place(ring) &&
+           slot_is_zeroed(ring, ring->tail);
 }
 
 /* The first page of the new stretch names no predecessors: what they held is no part of this log,
- * and must be taken neither for the entries before it nor for such as it supersedes. */
-void ring_begin(struct ring *ring, uint64_t index, uint64_t chain, uint64_t lsn)
+ * and must be taken neither for the entries before it nor for such as it supersedes.
+ *
+ * It states itself as the head, and what lies below a durable head is made zeros. So it goes alone,
+ * when all before it is durable: else a start would look for pages that it takes for witnessed, and
+ * find zeros. Until then no entry is taken that could fill it. */
+__attribute__((cold, noinline)) void ring_begin(struct ring *ring, uint64_t index, uint64_t chain,
+                                                uint64_t lsn)
 {
     ENSURE(index > 0 && chain != 0 && lsn > ring->last_lsn && ring_room_to_begin(ring));
-    if (ring->open && ring->open_count > 0)
-        close_page(ring);
     ring->map_low = ring->map_window = ring->map_reuse = ring->map_high;
     ring->last_index = index;
     ring->last_chain = chain;
@@ -301,7 +296,7 @@ void ring_begin(struct ring *ring, uint64_t index, uint64_t chain, uint64_t lsn)
     /* relaxed: pairs with the relaxed load in ring_stats() */
     __atomic_store_n(&ring->head_now, ring->head, __ATOMIC_RELAXED);
     ring_note_checkpoint(ring, index);
-    ring->dirty = true;
+    ring->dirty = ring->anew = true;
 }
 
 void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn)
@@ -413,7 +408,8 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     move_head(ring);
     if (ring->dirty || durable_page < ring->tail)
         ring->busy_ns = now_ns;
-    if (!window_has_place(ring) || !tail_has_slot(ring) || begins_behind(ring, durable_page))
+    if (!window_has_place(ring) || !tail_has_slot(ring) ||
+        (ring->anew && durable_page < ring->tail))
         return 0;
     if (ring->dirty) {
         if (durable_page < ring->data_to)

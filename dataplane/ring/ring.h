@@ -83,7 +83,8 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn);
  * behind `chain`, and the next page states itself as the head. ring_room_to_begin() was asked, and
  * nobody reads an entry of the log that goes (the feed has let go of the window). */
 void ring_begin(struct ring *ring, uint64_t index, uint64_t chain, uint64_t lsn);
-/* Can the open page be closed and another one follow it? Takes what is kept for a new head. */
+/* No entry waits in the open page (it goes as soon as the drive can take it), and there is a slot,
+ * of those kept for a new head. */
 bool ring_room_to_begin(const struct ring *ring);
 /* New hard state; goes out with the open page, or with an empty one. */
 void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn);

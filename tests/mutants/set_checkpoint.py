@@ -43,7 +43,7 @@ MUTANTS = [
         "name": "new stretch with pages in flight",
         "breaks": "aux zeroes only below a durable head; durable is a prefix (H10, H11)",
         "edits": [("dataplane/ring/ring.c",
-                   "    return ring->head > durable_page;", "    return ring->head > ring->tail + durable_page;")],
+                   "(ring->anew && durable_page < ring->tail))", "(ring->anew && durable_page > ring->tail))")],
     },
     {
         "name": "installation not carried out",

@@ -172,14 +172,16 @@ static void cut_at_every_chunk(void)
         cuts++;
         bench_kill(b, victim);
         CU_ASSERT_EQUAL_FATAL(bench_start(b, victim), STARTUP_OK);
-        c = bench_control(b, victim);
         bench_run(b, 2);
+        if (c.transfer_have == c.transfer_size)
+            break; /* all of it was stored, and offered: the start carries the rest out */
         CU_ASSERT_EQUAL(bench_control(b, victim).transfers_resumed, 1);
         CU_ASSERT_EQUAL(bench_control(b, victim).transfer_index, index);
         CU_ASSERT_TRUE(bench_control(b, victim).transfer_have >= have);
     }
     CU_ASSERT_TRUE(cuts >= CUTS_MIN);
     CU_ASSERT_EQUAL(bench_control(b, victim).installed_index, index);
+    CU_ASSERT_EQUAL(bench_status(b, victim).first_index, index + 1);
     CU_ASSERT_EQUAL(bench_control(b, victim).transfers_begun, 0); /* since its last start */
     bench_run(b, 2000);
     CU_ASSERT_TRUE(caught_up(b, victim, id));
