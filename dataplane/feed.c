@@ -289,6 +289,22 @@ static void take_messages(struct feed *feed, const struct feed_item *item)
     }
 }
 
+/* A checkpoint took the log's place: what lies before it is not to be had here. */
+static __attribute__((cold, noinline)) void begin_anew(struct feed *feed,
+                                                       const struct feed_item *item)
+{
+    line_flush(feed);
+    feed->day_open = item->count != 0;
+    feed->ends_left = 0;
+    feed->next = item->feed;
+    memcpy(feed->day, item->end.session, sizeof(feed->day));
+    feed->history_head = feed->history_tail;
+    feed->sample_head = feed->sample_tail;
+    feed->past.active = false;
+    feed_exceptions_clear(feed->exceptions);
+    feed->exceptions->lost = item->index;
+}
+
 static void take(struct feed *feed, const struct feed_item *item)
 {
     switch ((enum item_kind)item->kind) {
@@ -330,16 +346,7 @@ static void take(struct feed *feed, const struct feed_item *item)
         feed->past.active = false;
         break;
     case ITEM_ANEW:
-        line_flush(feed);
-        feed->day_open = item->count != 0;
-        feed->ends_left = 0;
-        feed->next = item->feed;
-        memcpy(feed->day, item->end.session, sizeof(feed->day));
-        feed->history_head = feed->history_tail;
-        feed->sample_head = feed->sample_tail;
-        feed->past.active = false;
-        feed_exceptions_clear(feed->exceptions);
-        feed->exceptions->lost = item->index;
+        begin_anew(feed, item);
         break;
     }
 }

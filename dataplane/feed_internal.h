@@ -28,7 +28,7 @@ struct feed_packet { /* a downstream packet being filled */
     uint16_t reserved;
 };
 
-enum { FEED_OLDEST_NS = 1000000 };
+enum { FEED_OLDEST_NS = 100000000 };
 
 enum { FEED_TAG_REQUEST, FEED_TAG_PAST }; /* for what a page was asked */
 
