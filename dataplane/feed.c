@@ -44,7 +44,7 @@ struct feed *feed_init(void *memory, const struct feed_options *options, struct 
     memcpy(feed->day, day, sizeof(feed->day));
     feed->day_open = day_open;
     feed->ends_left = day_open ? 0 : FEED_END_REPEATS;
-    feed->next = feed_next;
+    feed->next = feed->stats.oldest = feed_next;
     feed->popped = feed->released = feed->pushed = index;
     feed_table_fill(&feed->first, options);
     feed->table = &feed->first; /* no thread reads it yet */
@@ -303,6 +303,7 @@ static __attribute__((cold, noinline)) void begin_anew(struct feed *feed,
     feed->past.active = false;
     feed_exceptions_clear(feed->exceptions);
     feed->exceptions->lost = item->index;
+    feed->oldest_at_ns = 0;
 }
 
 static void take(struct feed *feed, const struct feed_item *item)
@@ -353,7 +354,7 @@ static void take(struct feed *feed, const struct feed_item *item)
 
 /* The oldest number that is still answered for: the ring's head takes the samples before it along.
  */
-static __attribute__((noinline)) void note_oldest(struct feed *feed)
+__attribute__((noinline)) void feed_note_oldest(struct feed *feed)
 {
     feed->oldest_at_ns = feed->now_ns + FEED_OLDEST_NS;
     uint64_t head = ring_head_page(feed->ring);
@@ -384,8 +385,11 @@ static void publish(struct feed *feed, uint64_t popped)
     if (released > feed->released)
         /* release: pairs with the acquire in feed_done() */
         __atomic_store_n(&feed->released, released, __ATOMIC_RELEASE);
-    if (popped != feed->popped)
-        __atomic_store_n(&feed->popped, popped, __ATOMIC_RELEASE); /* as above */
+    if (popped == feed->popped)
+        return;
+    __atomic_store_n(&feed->popped, popped, __ATOMIC_RELEASE); /* as above */
+    if (feed->now_ns >= feed->oldest_at_ns)
+        feed_note_oldest(feed);
 }
 
 static void heartbeat(struct feed *feed)
@@ -434,8 +438,6 @@ uint32_t feed_turn(struct feed *feed, uint64_t now_ns)
     }
     line_flush(feed);
     publish(feed, popped);
-    if (feed->now_ns >= feed->oldest_at_ns)
-        note_oldest(feed);
     heartbeat(feed);
     work += feed_requests_turn(feed);
     return feed->past.active ? work + feed_past_turn(feed) : work;

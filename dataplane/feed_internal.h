@@ -92,6 +92,9 @@ bool feed_packet_add(struct feed *feed, struct feed_packet *packet, const struct
                      const uint8_t *payload, uint16_t length);
 bool feed_packet_begin(struct feed *feed, struct feed_packet *packet);
 
+/* Brings the oldest number that is answered for up to date. */
+void feed_note_oldest(struct feed *feed);
+
 /* feed_table.c: brings the consumers' allowances in line with another table; feed. */
 void feed_consumers_follow(struct feed *feed, const struct feed_table *table);
 
