@@ -76,6 +76,17 @@ static void put_sources(json_t *to, const struct node *n)
     put_text(to, "eal", n->eal.line);
 }
 
+/* A checkpoint of a peer: on its way here, or in the place of an earlier log. */
+static void put_installed(json_t *to, const struct control_status *c)
+{
+    put(to, "installed_index", c->installed_index);
+    put(to, "installed_from", c->installed_from);
+    put(to, "receiving_index", c->transfer_index);
+    put(to, "receiving_have_bytes", c->transfer_have);
+    put(to, "receiving_bytes", c->transfer_size);
+    put(to, "transfers_resumed", c->transfers_resumed);
+}
+
 static void put_control(json_t *to, const struct node *n)
 {
     struct control_status c;
@@ -85,6 +96,7 @@ static void put_control(json_t *to, const struct node *n)
     put(to, "checkpoint_older_index", c.checkpoint_index[1]);
     put(to, "checkpoints", c.checkpoints);
     put(to, "checkpoint_failures", c.checkpoint_failures);
+    put_installed(to, &c);
     put_text(to, "control_problem", c.problem);
 }
 
@@ -106,6 +118,7 @@ static json_t *report_status(const struct node *n)
     put_day(to, s.day);
     put_bool(to, "day_open", s.day_open);
     put(to, "feed_next", s.feed_next);
+    put(to, "feed_history_from", feed_oldest(n->start.replica->feed));
     put(to, "sessions", s.sessions);
     put_hex(to, "digest", s.digest);
     put(to, "digest_index", s.digest_index);
@@ -154,6 +167,19 @@ static const char *member_role(const struct entry_config *config, uint32_t id)
     return then ? "joining" : "learner";
 }
 
+/* Of a peer that no log reaches: that it is sent a checkpoint, or why it takes none; else null. */
+static void put_checkpoint(json_t *to, const struct node *n, const struct replica_status *s,
+                           uint32_t id)
+{
+    struct control_status c;
+    control_status(n->start.control, &c);
+    enum packet_checkpoint_reason reason = c.send_refused[id];
+    json_t *word = json_null();
+    if (s->role == RAFT_LEADER && (s->lapped >> id & 1) != 0)
+        word = json_string(reason != 0 ? packet_checkpoint_reason_name(reason) : "needed");
+    json_object_set_new(to, "checkpoint", word);
+}
+
 static json_t *report_member(const struct node *n, const struct replica_status *s, uint32_t id)
 {
     const struct entry_member *f = &s->config.member[id];
@@ -178,6 +204,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     uint64_t match = self ? s->durable_index : s->peer_match[id];
     json_object_set_new(to, "match_index",
                         self || leads ? json_integer((json_int_t)match) : json_null());
+    put_checkpoint(to, n, s, id);
     json_object_set_new(to, "lag_entries",
                         self || leads ? json_integer((json_int_t)(s->last_index - match))
                                       : json_null());

@@ -18,7 +18,14 @@ void checkpoint_init(struct control *c, const struct ring_recovery *found)
     c->checkpoint_sequence = found->checkpoint[0].sequence;
     c->checkpoint_page = found->checkpoint[0].page;
     c->checkpoint_area = found->checkpoint_area[0] ^ 1;
+    c->checkpoint_alone =
+        found->checkpoint[0].installed != 0 && c->checkpoint_index[1] != c->checkpoint_index[0];
     ring_control_checkpoint(c->replica->ring, c->checkpoint_index[1]);
+    if (found->checkpoint[0].installed == 0 || c->machine->applied != c->checkpoint_index[0])
+        return;
+    c->status.installed_index = c->checkpoint_index[0];
+    c->status.installed_feed = c->machine->feed_next;
+    memcpy(c->status.installed_day, c->machine->day, sizeof(c->status.installed_day));
 }
 
 /* The ring is fuller than its head leaves it where checkpoints keep up: slots / 4 free, see
@@ -64,6 +71,17 @@ static int write_checkpoint(struct control *c, size_t machine_size, size_t size)
                                          &head, c->checkpoint_bytes, size);
 }
 
+static void written(struct control *c, uint64_t index, uint64_t page)
+{
+    c->checkpoint_index[1] = c->checkpoint_index[0];
+    c->checkpoint_index[0] = index;
+    c->checkpoint_page = page;
+    c->checkpoint_sequence++;
+    c->checkpoint_area ^= 1;
+    c->checkpoint_at_ns = c->now_ns;
+    c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_GAP_MS * 1000000ull;
+}
+
 /* As many as the area has room for; a few are usual, none is needed to start. */
 static size_t encode_exceptions(struct control *c, size_t machine_size)
 {
@@ -95,13 +113,9 @@ static void take_checkpoint(struct control *c)
                        (unsigned long long)c->machine->applied, strerror(-rc));
         return;
     }
-    c->checkpoint_index[1] = c->checkpoint_index[0];
-    c->checkpoint_index[0] = c->machine->applied;
-    c->checkpoint_page = c->page;
-    c->checkpoint_sequence++;
-    c->checkpoint_area ^= 1;
-    c->checkpoint_at_ns = c->now_ns;
-    c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_GAP_MS * 1000000ull;
+    written(c, c->machine->applied, c->page);
+    receiving_lost_area(c);
+    c->checkpoint_alone = false;
     c->status.checkpoints++;
     c->status.checkpoint_bytes = size;
     /* The head may move behind the older one: what is behind the newer alone must stay readable
@@ -110,10 +124,59 @@ static void take_checkpoint(struct control *c)
     control_well(c, PART_CHECKPOINT);
 }
 
+int checkpoint_store_peers(struct control *c, const struct packet_checkpoint_id *id, void *bytes)
+{
+    int rc = 0;
+    for (uint32_t copy = 0; copy < 2 && rc == 0; copy++) {
+        struct ring_checkpoint head = {.replica = c->super.replica,
+                                       .incarnation = c->super.incarnation,
+                                       .cluster_id = c->options.cluster_id,
+                                       .index = id->index,
+                                       .term = id->term,
+                                       .chain = id->chain,
+                                       .machine_size = id->size,
+                                       .digest = id->digest,
+                                       .sequence = c->checkpoint_sequence + 1};
+        rc = ring_control_checkpoint_install(c->replica->ring, c->options.disk, c->checkpoint_area,
+                                             &head, bytes, id->size);
+        if (rc == 0)
+            written(c, id->index, head.page);
+    }
+    c->checkpoint_alone = rc != 0 && c->checkpoint_index[0] == id->index;
+    return rc;
+}
+
+/* A crash came between the two copies of a peer's checkpoint, or the second could not be written.
+ */
+static void copy_peers(struct control *c)
+{
+    struct ring_checkpoint head;
+    int64_t size = ring_checkpoint_read(c->options.disk, &c->super, c->checkpoint_area ^ 1, &head,
+                                        c->checkpoint_bytes, c->checkpoint_cap);
+    int rc = size < 0 ? (int)size : 0;
+    head.sequence = c->checkpoint_sequence + 1;
+    if (rc == 0)
+        rc = ring_control_checkpoint_install(c->replica->ring, c->options.disk, c->checkpoint_area,
+                                             &head, c->checkpoint_bytes, (size_t)size);
+    if (rc != 0) {
+        c->checkpoint_not_before_ns = c->now_ns + CONTROL_CHECKPOINT_RETRY_MS * 1000000ull;
+        return;
+    }
+    written(c, head.index, head.page);
+    c->checkpoint_alone = false;
+    ring_control_checkpoint(c->replica->ring, c->checkpoint_index[1]);
+}
+
 uint32_t checkpoint_turn(struct control *c)
 {
     if (c->checkpoint_at_ns == 0)
         c->checkpoint_at_ns = c->now_ns; /* the first turn: the period begins */
+    if (receiving_holds_area(c))
+        return 0;
+    if (c->checkpoint_alone && c->now_ns >= c->checkpoint_not_before_ns) {
+        copy_peers(c);
+        return 1;
+    }
     if (!due(c))
         return 0;
     take_checkpoint(c);

@@ -31,7 +31,8 @@ size_t control_size(const struct control_options *options)
     const struct genesis *g = options->genesis;
     return aligned(sizeof(struct control)) + aligned(machine_size(g)) + aligned(handshake_size()) +
            aligned(sessions_size(g)) + aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
-           aligned(sizeof(struct feed_exceptions)) + checkpoint_cap(options);
+           aligned(sizeof(struct feed_exceptions)) + 3 * checkpoint_cap(options) +
+           aligned(machine_size(g));
 }
 
 static void fill_defaults(struct control_options *o, uint64_t slots)
@@ -40,6 +41,10 @@ static void fill_defaults(struct control_options *o, uint64_t slots)
         o->silent_ms = CONTROL_SILENT_MS;
     if (o->checkpoint_ms == 0)
         o->checkpoint_ms = CONTROL_CHECKPOINT_MS;
+    if (o->checkpoint_send_kib_s == 0)
+        o->checkpoint_send_kib_s = CONTROL_SEND_KIB_S;
+    if (o->receive_flush == 0)
+        o->receive_flush = CONTROL_RECEIVE_FLUSH;
     if (o->checkpoint_pages == 0)
         o->checkpoint_pages = slots / CONTROL_CHECKPOINT_SHARE;
     if (o->checkpoint_pages == 0)
@@ -64,6 +69,9 @@ struct control *control_init(void *memory, const struct control_options *options
     *c->exceptions = *options->exceptions;
     c->checkpoint_cap = checkpoint_cap(options);
     c->checkpoint_bytes = take(&at, c->checkpoint_cap);
+    c->send.bytes = take(&at, c->checkpoint_cap);
+    c->receive.bytes = take(&at, c->checkpoint_cap);
+    c->receive.machine = take(&at, machine_bytes);
     c->chain = options->chain;
     c->page = options->page;
     c->durable_lsn = options->found->last_lsn; /* what recovery found is durable */
@@ -78,6 +86,7 @@ struct control *control_init(void *memory, const struct control_options *options
         return NULL;
     }
     checkpoint_init(c, options->found);
+    receiving_init(c);
     peers_init(c, handshake);
     c->options.found = NULL;
     c->options.machine = NULL;
@@ -194,6 +203,22 @@ static uint32_t take_notices(struct control *c)
     return work;
 }
 
+static uint32_t take_chunks(struct control *c)
+{
+    uint32_t work = 0;
+    for (; work < LINK_CHUNKS; work++) {
+        const struct link_chunk *chunk = spsc_peek(&c->replica->chunks_in);
+        if (chunk == NULL)
+            break;
+        if (chunk->kind == PACKET_CHECKPOINT_CHUNK)
+            receiving_chunk(c, chunk);
+        else
+            sending_reply(c, chunk);
+        spsc_drop(&c->replica->chunks_in);
+    }
+    return work;
+}
+
 static void publish(struct control *c)
 {
     struct control_status *s = &c->status;
@@ -204,9 +229,14 @@ static void publish(struct control *c)
     s->checkpoint_index[1] = c->checkpoint_index[1];
     s->checkpoint_sequence = c->checkpoint_sequence;
     s->checkpoint_at_ns = c->checkpoint_at_ns;
-    const char *problem = c->problem[PART_CURSOR];
-    if (problem[0] == '\0')
-        problem = c->problem[PART_CHECKPOINT];
+    const struct control_receive *in = &c->receive;
+    bool receiving = in->state != RECEIVE_NOTHING;
+    s->transfer_index = receiving ? in->id.index : 0;
+    s->transfer_have = receiving ? in->have : 0;
+    s->transfer_size = receiving ? in->id.size : 0;
+    const char *problem = c->problem[0];
+    for (uint32_t part = 1; part < PART_COUNT && problem[0] == '\0'; part++)
+        problem = c->problem[part];
     memcpy(s->problem, problem, sizeof(s->problem));
     const uint64_t *rejects = handshake_rejects(c->handshake);
     memcpy(s->handshake_reject, rejects, sizeof(s->handshake_reject));
@@ -225,9 +255,12 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     replica_status(c->replica, &c->seen);
     uint32_t work = rekey_turn(c); /* before any handshake of this turn */
     work += take_notices(c);
+    work += take_chunks(c);
     work += peers_turn(c);
     work += cursor_turn(c);
+    work += receiving_turn(c);
     work += checkpoint_turn(c);
+    work += sending_turn(c);
     work += sessions_turn(c);
     work += boots_turn(c);
     work += digests_turn(c);

@@ -23,7 +23,15 @@ enum {
     CONTROL_CHECKPOINT_MS = 60000,      /* default: and this often while anything was applied */
     CONTROL_CHECKPOINT_GAP_MS = 5,      /* at least, between two */
     CONTROL_CHECKPOINT_RETRY_MS = 1000, /* after a checkpoint that failed */
-    CONTROL_NOTICES_MAX = 64,           /* notices taken in one turn */
+    CONTROL_SEND_KIB_S = 65536,         /* default: of a checkpoint to lapped peers, all together */
+    CONTROL_SEND_WINDOW = 64,           /* chunks on their way to one peer */
+    CONTROL_SEND_RETRY_MS = 20,         /* without any progress: what is on its way is lost */
+    CONTROL_SEND_PAUSE_MS = 1000,   /* after a refusal; and a peer so long silent is sent nothing */
+    CONTROL_RECEIVE_IDLE_MS = 1000, /* without a chunk: another sender may begin, own checkpoints
+                                       take the area again */
+    CONTROL_RECEIVE_FLUSH = 64 << 10, /* default: bytes gathered before they go to the drive ... */
+    CONTROL_RECEIVE_FLUSH_MS = 100,   /* ... or so long after the last that did */
+    CONTROL_NOTICES_MAX = 64,         /* notices taken in one turn */
     CONTROL_SPANS_MS = 2,           /* pause between questions for the log while it does not grow */
     CONTROL_SPANS_LOST_MS = 100,    /* an answer that did not come is asked for again */
     CONTROL_EXPIRIES_MAX = 16,      /* expiries proposed in one turn */
@@ -52,6 +60,8 @@ struct control_options {
     /* 0: the defaults above */
     uint32_t silent_ms;
     uint32_t checkpoint_ms;
+    uint32_t checkpoint_send_kib_s;
+    uint32_t receive_flush;
     uint64_t checkpoint_pages;
 };
 
@@ -101,12 +111,24 @@ struct control_reply {
 
 /* What control shows; published once a turn, read by anybody through control_status(). */
 struct control_status {
-    uint64_t applied, feed_next, digest;        /* of its own instance */
-    uint64_t checkpoint_index[2];               /* [0] newest verified, [1] the other; 0: none */
-    uint64_t checkpoint_sequence;               /* of the newest */
-    uint64_t checkpoints, checkpoint_failures;  /* written since start */
-    uint64_t checkpoint_bytes;                  /* of the newest */
-    uint64_t checkpoint_at_ns;                  /* clock of control_turn() */
+    uint64_t applied, feed_next, digest;       /* of its own instance */
+    uint64_t checkpoint_index[2];              /* [0] newest verified, [1] the other; 0: none */
+    uint64_t checkpoint_sequence;              /* of the newest */
+    uint64_t checkpoints, checkpoint_failures; /* written since start */
+    uint64_t checkpoint_bytes;                 /* of the newest */
+    uint64_t checkpoint_at_ns;                 /* clock of control_turn() */
+    /* checkpoints to and from others */
+    uint64_t chunks_sent, chunks_received, chunks_malformed; /* packets */
+    uint64_t chunks_repeated;                                /* sent again, for want of progress */
+    uint64_t transfers_begun, transfers_resumed;             /* here, as the receiver */
+    uint64_t transfer_index, transfer_have, transfer_size;   /* being received; 0: none */
+    uint64_t installed;                                      /* since start */
+    /* The last one since start, or the one that this start began with: the log begins behind that
+     * index, the feed's history at that number of that day. 0: none. */
+    uint64_t installed_index, installed_feed;
+    uint32_t installed_from; /* replica; 0: it was on the drive */
+    char installed_day[KEEL_DAY_NAME_SIZE];
+    uint8_t send_refused[KEEL_REPLICA_MAX + 1]; /* enum packet_checkpoint_reason of a lapped peer */
     uint64_t handshakes_begun, handshakes_done; /* associations installed, both roles */
     uint64_t handshake_reject[HANDSHAKE_REJECT_COUNT];
     uint64_t keepalives, keepalives_answered, expiries_proposed, boots_proposed;

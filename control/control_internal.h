@@ -27,7 +27,14 @@ struct control_session { /* beside each slot of the machine */
     uint64_t proposed_ns; /* an expiry is under way since; 0: none */
 };
 
-enum part { PART_CURSOR, PART_CHECKPOINT, PART_COUNT }; /* that can be unwell */
+enum part {
+    PART_CURSOR,
+    PART_CHECKPOINT,
+    PART_SEND,
+    PART_RECEIVE,
+    PART_COUNT
+}; /* that can be
+       unwell */
 
 enum ask_state {
     ASK_FREE,
@@ -59,6 +66,37 @@ struct control_digests {
     uint64_t newest[PACKET_DIGESTS];
     uint64_t tell_at_ns;
     bool stopped;
+};
+
+/* A checkpoint on its way to peers that no log reaches; sending.c. */
+struct control_send_peer {
+    uint64_t sent, acked;   /* offsets: sent up to, wanted from */
+    uint64_t progress_ns;   /* acked moved, or what was on its way was given up */
+    uint64_t not_before_ns; /* nothing to it before this */
+    bool lost;              /* no progress for long: it may have to begin further back */
+    bool done;              /* it has taken it over, or needs none */
+};
+
+struct control_send {
+    bool pinned; /* bytes hold the checkpoint `id`, whatever becomes of the areas */
+    struct packet_checkpoint_id id;
+    uint8_t *bytes;
+    uint64_t not_before_ns; /* no try to read one before this */
+    uint64_t allowance;     /* bytes that may be sent now */
+    uint64_t allowed_ns;
+    struct control_send_peer peer[KEEL_REPLICA_MAX + 1];
+};
+
+/* A checkpoint on its way here; receiving.c. */
+struct control_receive {
+    enum { RECEIVE_NOTHING, RECEIVE_CHUNKS, RECEIVE_OFFERED } state;
+    uint32_t from; /* replica that sends; 0: cut off by a restart */
+    struct packet_checkpoint_id id;
+    uint8_t *bytes;
+    uint64_t have, flushed; /* bytes here, and on the drive */
+    uint64_t heard_ns, flushed_ns;
+    struct machine *machine; /* a third instance, to be handed to seq */
+    struct checkpoint_offer offer;
 };
 
 struct control {
@@ -94,6 +132,9 @@ struct control {
     uint64_t checkpoint_at_ns;
     uint64_t checkpoint_not_before_ns;
     uint8_t checkpoint_area; /* the next one goes here */
+    bool checkpoint_alone;   /* the newest came from a peer and has no copy yet (H14) */
+    struct control_send send;
+    struct control_receive receive;
 
     /* sessions */
     uint64_t scan_at_ns;
@@ -173,6 +214,23 @@ void cursor_spans(struct control *c, const struct notice *notice);
 /* checkpoint.c */
 void checkpoint_init(struct control *c, const struct ring_recovery *found);
 uint32_t checkpoint_turn(struct control *c);
+
+/* A peer's checkpoint: into both areas, so that the ring's head may move behind it. `bytes` has
+ * room for `size` rounded up to blocks. 0 or negative errno. */
+int checkpoint_store_peers(struct control *c, const struct packet_checkpoint_id *id, void *bytes);
+
+/* sending.c: checkpoints to peers that no log reaches. */
+uint32_t sending_turn(struct control *c);
+void sending_reply(struct control *c, const struct link_chunk *chunk);
+
+/* receiving.c: a checkpoint from a peer. */
+void receiving_init(struct control *c);
+uint32_t receiving_turn(struct control *c);
+void receiving_chunk(struct control *c, const struct link_chunk *chunk);
+/* The next checkpoint's area is in use: no own one is written now. */
+bool receiving_holds_area(const struct control *c);
+/* An own checkpoint took the area. */
+void receiving_lost_area(struct control *c);
 
 /* sessions.c: keepalives and expiry. */
 uint32_t sessions_turn(struct control *c);

@@ -100,6 +100,7 @@ int ctl_members(struct ctl *ctl)
                                           "heard_ms=HEARD_MS",
                                           "match_index=MATCH",
                                           "lag_entries=LAG",
+                                          "checkpoint=CHECKPOINT",
                                           "incarnation=INCARNATION",
                                           NULL};
     json_t *result = NULL;

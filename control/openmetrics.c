@@ -155,6 +155,16 @@ static void from_control(FILE *out, const struct node *node)
           s.checkpoint_index[0]);
     counter(out, "keel_checkpoints", "Checkpoints written.", s.checkpoints);
     counter(out, "keel_checkpoint_failures", "Checkpoints that failed.", s.checkpoint_failures);
+    counter(out, "keel_checkpoints_installed", "Checkpoints of a peer in the log's place.",
+            s.installed);
+    gauge(out, "keel_checkpoint_receiving_bytes", "Of a checkpoint on its way here, so far.",
+          s.transfer_have);
+    counter(out, "keel_checkpoint_chunks_sent", "Packets of checkpoints to lapped peers.",
+            s.chunks_sent);
+    counter(out, "keel_checkpoint_chunks_repeated", "Of them, sent again.", s.chunks_repeated);
+    counter(out, "keel_checkpoint_chunks_received", "Packets of checkpoints.", s.chunks_received);
+    counter(out, "keel_checkpoint_chunks_malformed", "Of them, not understood.",
+            s.chunks_malformed);
     counter(out, "keel_handshakes", "Associations made.", s.handshakes_done);
     counter(out, "keel_keepalives", "Keepalives received.", s.keepalives);
     counter(out, "keel_expiries_proposed", "Expiries proposed.", s.expiries_proposed);
@@ -172,6 +182,8 @@ static void from_feed(FILE *out, const struct node *node)
     counter(out, "keel_feed_messages", "Messages in them.", f.messages);
     counter(out, "keel_feed_heartbeats", "Heartbeats of the line.", f.heartbeats);
     counter(out, "keel_feed_silent", "Heartbeats withheld: no quorum contact.", f.silent);
+    gauge(out, "keel_feed_history_from", "Lowest number of the day that is answered for.",
+          f.oldest);
     counter(out, "keel_feed_requests", "Requests for missed messages.", f.requests);
     head(out, "keel_feed_answered", "counter", "Requests answered, by source.");
     fprintf(out, "keel_feed_answered_total{source=\"memory\"} %" PRIu64 "\n", f.answered_memory);

@@ -150,7 +150,7 @@ static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, u
         if (why != NULL)
             continue;
         *chain = head->chain;
-        *page = head->page;
+        *page = head->installed != 0 ? UINT64_MAX : head->page; /* no page holds a peer's */
         s->checkpoint_index = head->index;
         break;
     }
@@ -329,7 +329,8 @@ static enum startup_result make_replica(struct startup *s, uint64_t page, char *
     if (s->replica == NULL)
         return refuse_start(problem, STARTUP_FAILED, "%s", why);
     replica_attach_feed(s->replica, s->feed_memory);
-    feed_look_back(s->replica->feed, page, s->exceptions);
+    if (page != UINT64_MAX)
+        feed_look_back(s->replica->feed, page, s->exceptions);
     return STARTUP_OK;
 }
 
@@ -345,7 +346,7 @@ static enum startup_result make_control(struct startup *s, uint64_t chain, uint6
     c->machine = s->machine;
     c->exceptions = s->exceptions;
     c->chain = chain;
-    c->page = page;
+    c->page = page == UINT64_MAX ? s->found.checkpoint[0].page : page;
     c->cluster_id = s->genesis.cluster_id;
     c->boot = s->boot;
     c->boot_id = s->boot_id;

@@ -54,7 +54,7 @@ struct startup_options {
     /* framing, heartbeat_ms, destinations, consumers; queue, history and samples (0: defaults). The
      * rest is filled in here. */
     struct feed_options feed;
-    struct control_options control; /* silent_ms, checkpoint_ms, checkpoint_pages only */
+    struct control_options control; /* silent_ms, checkpoint_*, receive_flush only */
     /* Optional: zeroed page-aligned memory for replica, feed and control (hugepages); NULL: the
      * heap. Given back by `release` in startup_close(). */
     void *(*allocate)(void *context, size_t size);

@@ -94,6 +94,20 @@ static void say_changes(struct watch *w, const struct replica_status *s)
     }
 }
 
+static void say_installed(struct watch *w, const struct control_status *c)
+{
+    if (c->installed_index == w->installed)
+        return;
+    w->installed = c->installed_index;
+    log_event(
+        LOG_LEVEL_NOTICE, "checkpoint-installed",
+        "replica=%u from=%u index=%llu day=%.*s history_from=%llu text=\"the log begins behind "
+        "that index, the feed's history with that number: earlier ones are to be had from other "
+        "replicas\"",
+        w->node->config->id, c->installed_from, (unsigned long long)c->installed_index,
+        KEEL_DAY_NAME_SIZE, c->installed_day, (unsigned long long)c->installed_feed);
+}
+
 void watch_look(struct watch *w)
 {
     struct replica_status s;
@@ -102,6 +116,7 @@ void watch_look(struct watch *w)
     control_status(w->node->start.control, &c);
     if (s.started_ns != 0) /* seq has published once */
         say_changes(w, &s);
+    say_installed(w, &c);
     if (strcmp(c.problem, w->problem) != 0) {
         if (c.problem[0] != '\0')
             log_event(LOG_LEVEL_ERROR, "control", "replica=%u why=\"%s\"", w->node->config->id,

@@ -13,7 +13,7 @@ struct watch {
     uint64_t fed_at_ms;
     uint64_t watchdog_ms; /* feed at least this often; 0: no watchdog */
     uint32_t role, leader, stopped, failed, stale;
-    uint64_t term, stalls;
+    uint64_t term, stalls, installed;
     bool hung;
     char problem[CONTROL_PROBLEM_SIZE];
 };

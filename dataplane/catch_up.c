@@ -23,7 +23,8 @@ static bool before(const struct replica *r, const struct ring_page *page, uint64
         at += entry->size;
     }
     msg->prev_chain = chain;
-    msg->prev_term = ring_term(r->ring, msg->prev_index);
+    if (msg->prev_term == 0)
+        msg->prev_term = ring_term(r->ring, msg->prev_index);
     for (uint32_t i = 0; msg->prev_term == 0 && i < RING_PREDECESSORS; i++)
         if (page->before[i].count > 0 && page->before[i].first_index < index)
             msg->prev_term = page->before[i].entry_term;
@@ -47,6 +48,7 @@ static void send_from_page(struct replica *r, uint8_t peer, const struct ring_pa
             return;
         if (!before(r, page, first, &msg)) {
             port_free(r->port, &frame, 1);
+            r->lapped |= 1u << peer; /* nothing here says whether the log follows from its */
             return;
         }
         msg.entry_term = page->self.entry_term;
@@ -67,6 +69,7 @@ static void send_from_page(struct replica *r, uint8_t peer, const struct ring_pa
         }
         replicate_send(r, &frame, &msg, bytes);
         step_sent(r, peer, first + msg.count - 1, bytes);
+        r->lapped &= ~(1u << peer);
     }
 }
 
@@ -96,6 +99,8 @@ uint32_t catch_up_arrived(struct replica *r)
 {
     struct ring_read read;
     uint32_t work = 0;
+    if (r->raft.role != RAFT_LEADER)
+        r->lapped = 0;
     if (r->catching_up && r->raft.role != RAFT_LEADER) {
         for (uint8_t peer = 1; peer <= RAFT_ID_MAX; peer++)
             give_up(r, &r->catch_up[peer]);
@@ -154,10 +159,17 @@ uint32_t catch_up(struct replica *r, uint8_t peer, uint64_t index)
             break; /* no credit, or the next is not to be told: later */
         drop_head(r, queue);
     }
-    return ask_ahead(r, peer, r->raft.peer[peer].next);
+    index = r->raft.peer[peer].next;
+    if (index < ring_first_index(r->ring)) {
+        give_up(r, queue);
+        r->lapped |= 1u << peer; /* only a checkpoint can help it */
+        return 0;
+    }
+    return ask_ahead(r, peer, index);
 }
 
 void catch_up_done(struct replica *r, uint8_t peer)
 {
+    r->lapped &= ~(1u << peer);
     give_up(r, &r->catch_up[peer]);
 }

@@ -67,6 +67,21 @@ bool notice_members(struct replica *r, const void *body)
     return true;
 }
 
+bool notice_chunk(struct replica *r, uint32_t from, uint8_t kind, const void *body, size_t size)
+{
+    struct link_chunk *chunk = spsc_reserve(&r->chunks_in);
+    if (chunk == NULL || size > sizeof(chunk->bytes)) {
+        metric_add(&r->metrics.drop[chunk == NULL ? DROP_CONTROL_FULL : DROP_BODY], 1);
+        return false;
+    }
+    chunk->principal = from;
+    chunk->kind = kind;
+    chunk->size = (uint16_t)size;
+    memcpy(chunk->bytes, body, size);
+    spsc_push(&r->chunks_in);
+    return true;
+}
+
 /* Where the committed, locally durable entries from `index` on lie on the drive. */
 static void spans(struct replica *r, uint64_t index)
 {
@@ -123,6 +138,21 @@ static void answer(struct replica *r, const struct command *command)
         return;
     memcpy(send_body(&frame), command->u.bytes, command->size);
     send_sealed(r, &frame, command->principal, command->packet_kind, command->size);
+}
+
+uint32_t chunks_turn(struct replica *r)
+{
+    uint32_t work = 0;
+    for (; work < REPLICA_CHUNKS_MAX; work++) {
+        const struct link_chunk *chunk = spsc_peek(&r->chunks_out);
+        struct port_frame frame;
+        if (chunk == NULL || !send_begin(r, &frame))
+            break;
+        memcpy(send_body(&frame), chunk->bytes, chunk->size);
+        send_sealed(r, &frame, chunk->principal, chunk->kind, chunk->size);
+        spsc_drop(&r->chunks_out);
+    }
+    return work > 0 ? work + send_flush(r) : 0;
 }
 
 /* A peer remembers more of this replica than its drive holds: a write that was confirmed is gone

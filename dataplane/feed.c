@@ -44,7 +44,7 @@ struct feed *feed_init(void *memory, const struct feed_options *options, struct 
     memcpy(feed->day, day, sizeof(feed->day));
     feed->day_open = day_open;
     feed->ends_left = day_open ? 0 : FEED_END_REPEATS;
-    feed->next = feed_next;
+    feed->next = feed->stats.oldest = feed_next;
     feed->popped = feed->released = feed->pushed = index;
     feed_table_fill(&feed->first, options);
     feed->table = &feed->first; /* no thread reads it yet */
@@ -289,6 +289,23 @@ static void take_messages(struct feed *feed, const struct feed_item *item)
     }
 }
 
+/* A checkpoint took the log's place: what lies before it is not to be had here. */
+static __attribute__((cold, noinline)) void begin_anew(struct feed *feed,
+                                                       const struct feed_item *item)
+{
+    line_flush(feed);
+    feed->day_open = item->count != 0;
+    feed->ends_left = 0;
+    feed->next = item->feed;
+    memcpy(feed->day, item->end.session, sizeof(feed->day));
+    feed->history_head = feed->history_tail;
+    feed->sample_head = feed->sample_tail;
+    feed->past.active = false;
+    feed_exceptions_clear(feed->exceptions);
+    feed->exceptions->lost = item->index;
+    feed->oldest_at_ns = 0;
+}
+
 static void take(struct feed *feed, const struct feed_item *item)
 {
     switch ((enum item_kind)item->kind) {
@@ -329,7 +346,26 @@ static void take(struct feed *feed, const struct feed_item *item)
         feed->sample_head = feed->sample_tail;
         feed->past.active = false;
         break;
+    case ITEM_ANEW:
+        begin_anew(feed, item);
+        break;
     }
+}
+
+/* The oldest number that is still answered for: the ring's head takes the samples before it along.
+ */
+__attribute__((noinline)) void feed_note_oldest(struct feed *feed)
+{
+    feed->oldest_at_ns = feed->now_ns + FEED_OLDEST_NS;
+    uint64_t head = ring_head_page(feed->ring);
+    uint64_t mask = feed->options.samples - 1;
+    for (uint32_t i = 0; i < FEED_TURN_ITEMS && feed->sample_head < feed->sample_tail; i++) {
+        if (feed->sample[feed->sample_head & mask].page >= head)
+            break;
+        feed->sample_head++;
+    }
+    bool any = feed->sample_head < feed->sample_tail;
+    metric_set(&feed->stats.oldest, any ? feed->sample[feed->sample_head & mask].feed : feed->next);
 }
 
 /* Lets go of the window's older half, and says so to seq. */
@@ -349,8 +385,11 @@ static void publish(struct feed *feed, uint64_t popped)
     if (released > feed->released)
         /* release: pairs with the acquire in feed_done() */
         __atomic_store_n(&feed->released, released, __ATOMIC_RELEASE);
-    if (popped != feed->popped)
-        __atomic_store_n(&feed->popped, popped, __ATOMIC_RELEASE); /* as above */
+    if (popped == feed->popped)
+        return;
+    __atomic_store_n(&feed->popped, popped, __ATOMIC_RELEASE); /* as above */
+    if (feed->now_ns >= feed->oldest_at_ns)
+        feed_note_oldest(feed);
 }
 
 static void heartbeat(struct feed *feed)
@@ -410,6 +449,11 @@ void feed_stats(const struct feed *feed, struct feed_stats *stats)
     uint64_t *to = (uint64_t *)stats;
     for (size_t i = 0; i < sizeof(*stats) / sizeof(uint64_t); i++)
         to[i] = metric_get(&from[i]);
+}
+
+uint64_t feed_oldest(const struct feed *feed)
+{
+    return metric_get(&feed->stats.oldest);
 }
 
 uint64_t feed_next(const struct feed *feed, char day[KEEL_DAY_NAME_SIZE])

@@ -77,6 +77,7 @@ struct feed_stats { /* writer: feed */
     uint64_t request_malformed, request_stranger, request_limited, request_session, request_low,
         request_high, request_gone; /* why a request got no answer */
     uint64_t no_frame, unresolved, exceptions_lost;
+    uint64_t oldest; /* of the day: the lowest number that a request is answered for */
 };
 
 struct feed;
@@ -119,6 +120,8 @@ void feed_table_fill(struct feed_table *table, const struct feed_options *option
 struct feed_table *feed_publish(struct feed *feed, struct feed_table *table);
 
 void feed_stats(const struct feed *feed, struct feed_stats *stats);
+/* The day's lowest number that a request is answered for; any thread. */
+uint64_t feed_oldest(const struct feed *feed);
 /* The next number that the line will carry, and of which day. */
 uint64_t feed_next(const struct feed *feed, char day[KEEL_DAY_NAME_SIZE]);
 

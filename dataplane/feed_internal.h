@@ -28,6 +28,8 @@ struct feed_packet { /* a downstream packet being filled */
     uint16_t reserved;
 };
 
+enum { FEED_OLDEST_NS = 100000000 };
+
 enum { FEED_TAG_REQUEST, FEED_TAG_PAST }; /* for what a page was asked */
 
 /* Samples are added at both ends. */
@@ -51,6 +53,7 @@ struct feed {
     uint64_t waiting_ns; /* since when the first live item waits for MAC addresses; 0: none does */
     uint64_t sent_ns;    /* last packet on the line */
     uint64_t now_ns;
+    uint64_t oldest_at_ns; /* the oldest number is looked for then */
     struct feed_packet packet;
 
     struct feed_item *history; /* [options.history] */
@@ -88,6 +91,9 @@ static inline struct feed_table *feed_table_now(const struct feed *feed)
 bool feed_packet_add(struct feed *feed, struct feed_packet *packet, const struct feed_stamp *stamp,
                      const uint8_t *payload, uint16_t length);
 bool feed_packet_begin(struct feed *feed, struct feed_packet *packet);
+
+/* Brings the oldest number that is answered for up to date. */
+void feed_note_oldest(struct feed *feed);
 
 /* feed_table.c: brings the consumers' allowances in line with another table; feed. */
 void feed_consumers_follow(struct feed *feed, const struct feed_table *table);

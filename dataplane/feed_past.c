@@ -44,6 +44,7 @@ static void sample_before(struct feed *feed, const struct feed_sample *sample)
         return;
     }
     feed->sample[--feed->sample_head & (feed->options.samples - 1)] = *sample;
+    feed_note_oldest(feed);
 }
 
 /* The live entries of a page, those up to past.index, one by one from the first. Counts backwards:

@@ -12,6 +12,8 @@
 enum {
     LINK_CONTROL_NOTICES = 1024, /* seq -> control */
     LINK_CONTROL_COMMANDS = 256, /* control -> seq */
+    LINK_CHUNKS = 256,           /* of checkpoints, each way; apart, so that no flood of them is in
+                                    the way of a handshake */
     LINK_FEED_ITEMS = 16384,     /* seq -> feed */
     LINK_FEED_REQUESTS = 256,    /* seq -> feed */
     NOTICE_SPANS = 32            /* control applies as many pages a round trip to seq */
@@ -106,12 +108,32 @@ struct command {
     } u;
 };
 
+/* --- seq <-> control: packets of checkpoints, as they came or are to go --- */
+struct link_chunk {
+    uint32_t principal; /* the replica at the other end */
+    uint16_t size;
+    uint8_t kind; /* enum packet_kind */
+    uint8_t reserved;
+    uint8_t bytes[sizeof(struct packet_checkpoint_chunk) + PACKET_CHUNK_SIZE];
+};
+
+/* A peer's checkpoint that is durable in both areas. Control's; seq reads it from when it is
+ * offered until it says that it is done with it. */
+struct checkpoint_offer {
+    uint64_t index, term, chain;
+    /* The state at index. In exchange for it seq leaves the machine that it had, if it takes it. */
+    struct machine *machine;
+    bool taken; /* false: the log went that far by itself */
+};
+
 /* --- seq -> feed --- */
 enum item_kind {
     ITEM_MESSAGES,    /* blocks of an entry that were sequenced, numbers feed.. feed + count - 1 */
     ITEM_SESSION_END, /* one message: bytes */
     ITEM_DAY_END,     /* no further number of this day; feed = next number */
-    ITEM_DAY_BEGIN    /* bytes: the new day's name */
+    ITEM_DAY_BEGIN,   /* bytes: the new day's name */
+    ITEM_ANEW /* a checkpoint took the log's place: feed = next number, bytes: the day's name,
+                 count: 1 if it is open; nothing before is known here */
 };
 
 struct feed_item {

@@ -26,6 +26,12 @@ void members_take(struct members *members, const struct entry_config *body, uint
     members->count++;
 }
 
+void members_begin(struct members *members, const struct entry_config *body, uint64_t index)
+{
+    members->count = 0;
+    members_take(members, body, index);
+}
+
 void members_truncate(struct members *members, uint64_t index)
 {
     while (members->at[members->count - 1].index >= index) { /* what is committed stays */

@@ -26,6 +26,9 @@ void members_to_raft(const struct entry_config *body, uint64_t index, struct raf
  * list is full: Raft keeps one less. */
 void members_take(struct members *members, const struct entry_config *body, uint64_t index);
 
+/* The log gave way to a checkpoint, in which this one is in force. */
+void members_begin(struct members *members, const struct entry_config *body, uint64_t index);
+
 /* The log was cut off before index. */
 void members_truncate(struct members *members, uint64_t index);
 

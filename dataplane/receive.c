@@ -138,6 +138,14 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_MEMBERS_TELL:
         members_told(r, body, size);
         return;
+    case PACKET_CHECKPOINT_CHUNK:
+    case PACKET_CHECKPOINT_REPLY:
+        /* Also from who is no member by this log: whoever joins knows none of its cluster yet. */
+        if (from->principal > KEEL_REPLICA_MAX)
+            metric_add(&r->metrics.drop[DROP_KIND], 1);
+        else
+            notice_chunk(r, from->principal, kind, body, size);
+        return;
     case PACKET_SUBMIT:
     case PACKET_OPEN:
     case PACKET_RESUME:

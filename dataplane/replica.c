@@ -16,7 +16,8 @@ size_t replica_memory_size(const struct genesis *genesis)
            aligned(machine_size(genesis)) + aligned(auth_table_size(REPLICA_ASSOCIATIONS)) +
            aligned(frame_host_size()) +
            aligned(spsc_memory(LINK_CONTROL_NOTICES, sizeof(struct notice))) +
-           aligned(spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command)));
+           aligned(spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))) +
+           2 * aligned(spsc_memory(LINK_CHUNKS, sizeof(struct link_chunk)));
 }
 
 static void *take(uint8_t **at, size_t size)
@@ -116,6 +117,9 @@ struct replica *replica_init(void *memory, const struct replica_options *options
               LINK_CONTROL_NOTICES, sizeof(struct notice));
     spsc_init(&r->commands, take(&at, spsc_memory(LINK_CONTROL_COMMANDS, sizeof(struct command))),
               LINK_CONTROL_COMMANDS, sizeof(struct command));
+    size_t chunks_size = spsc_memory(LINK_CHUNKS, sizeof(struct link_chunk));
+    spsc_init(&r->chunks_out, take(&at, chunks_size), LINK_CHUNKS, sizeof(struct link_chunk));
+    spsc_init(&r->chunks_in, take(&at, chunks_size), LINK_CHUNKS, sizeof(struct link_chunk));
     for (uint32_t id = 1; id <= RAFT_ID_MAX; id++) {
         /* Pages tell boots by id alone: those of a founder, as long as it is one. */
         uint64_t founder = options->genesis->founder[id].incarnation;
@@ -217,6 +221,7 @@ static void fill_status(struct replica *r)
     s->drive_lag_ns = raft->role == RAFT_LEADER && s->durable_index < raft->quorum_index
                           ? r->now_ns - raft->transfer.drive_moved_ns
                           : 0;
+    s->lapped = r->lapped;
     fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;
@@ -236,11 +241,14 @@ void replica_publish(struct replica *r)
     if (r->now_ns < r->status_at_ns)
         return;
     r->status_at_ns = r->now_ns + REPLICA_PUBLISH_NS;
+    install_turn(r);
+    chunks_turn(r);
     uint64_t age_ns = raft_quorum_age_ns(&r->raft, r->now_ns);
     /* A line that has not begun, or is not there yet, has no contact to speak of (H22). */
     bool begun = r->line_from <= r->machine->applied;
-    feed_contact(r->feed, age_ns == UINT64_MAX || !begun ? 0 : r->now_ns - age_ns,
-                 ring_recent_first(r->ring));
+    /* What a checkpoint is about to replace the feed need not hold on to. */
+    uint64_t keep_from = r->taking != NULL ? UINT64_MAX : ring_recent_first(r->ring);
+    feed_contact(r->feed, age_ns == UINT64_MAX || !begun ? 0 : r->now_ns - age_ns, keep_from);
     resolve_destinations(r);
     uint64_t version = r->status_version + 1;
     /* release fences: pair with the acquire fences in replica_status(); a reader that sees any new

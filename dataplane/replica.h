@@ -36,7 +36,8 @@ enum {
     REPLICA_MARK = 16,             /* the machine's digest is noted at its multiples, for control */
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
     REPLICA_ANSWERS = 32,          /* sessions answered in one turn */
-    REPLICA_READS = 16             /* reads that wait for proof */
+    REPLICA_READS = 16,            /* reads that wait for proof */
+    REPLICA_CHUNKS_MAX = 64        /* packets of checkpoints taken from control in a millisecond */
 };
 
 #define REPLICA_READ_NS UINT64_C(5000000000) /* a read that was not proven is forgotten then */
@@ -126,6 +127,8 @@ struct replica_status {
     uint64_t noop_index;   /* leader: of this term's no-op */
     uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
     struct raft_transfer transfer;
+    uint32_t lapped; /* leader: bit i: replica i needs a checkpoint */
+    uint32_t reserved_1;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
     char day[KEEL_DAY_NAME_SIZE];
@@ -174,6 +177,7 @@ struct replica {
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
+    uint32_t lapped;  /* bit i: the log no longer reaches back to what replica i lacks */
 
     uint32_t read_count;
     struct replica_read read[REPLICA_READS];
@@ -188,8 +192,12 @@ struct replica {
     struct answer answer[REPLICA_ANSWERS];
 
     /* links */
-    struct spsc notices;  /* seq -> control */
-    struct spsc commands; /* control -> seq */
+    struct spsc notices;               /* seq -> control */
+    struct spsc commands;              /* control -> seq */
+    struct spsc chunks_out, chunks_in; /* control -> seq, seq -> control */
+    struct checkpoint_offer *offer;    /* control's, read between the two counts: install.c */
+    uint64_t offered, obeyed;          /* offers so far: control -> seq, seq -> control */
+    struct checkpoint_offer *taking;   /* being taken over: waits for the feed to let go */
 
     /* stage sampling: one message in flight at a time is timed */
     struct {
@@ -245,6 +253,8 @@ enum raft_transfer_reason step_transfer(struct replica *r, uint8_t to);
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
 /* Stamps and takes an entry of this leader whose head and body are framed at `entry`. */
 HOT void step_append(struct replica *r, struct entry *entry);
+/* The checkpoint r->taking is durable: true if the log gave way to it. */
+bool step_install(struct replica *r);
 
 /* replicate.c: fills flights to the peers. */
 HOT uint32_t replicate(struct replica *r);
@@ -294,8 +304,16 @@ uint32_t leadership_turn(struct replica *r);
 /* May what rests on this replica's lease of that term still leave? (H19) */
 bool leadership_lease(const struct replica *r, uint64_t term);
 
+/* install.c: a peer's checkpoint in the place of what this replica has. Once a millisecond. */
+uint32_t install_turn(struct replica *r);
+/* Control's side: offers a checkpoint, and asks whether seq is done with it. */
+void install_offer(struct replica *r, struct checkpoint_offer *offer);
+bool install_done(const struct replica *r);
+
 /* command.c: what control asks for. */
 uint32_t command_turn(struct replica *r);
+/* Packets of checkpoints that control has for others; once a millisecond, like the status. */
+uint32_t chunks_turn(struct replica *r);
 /* A record to fill and push; NULL (counted) when the link is full. */
 struct notice *notice_begin(struct replica *r, enum notice_kind kind);
 /* A handshake or keepalive goes to control; false (counted) when the link is full. */
@@ -305,5 +323,7 @@ bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet
 bool notice_digests(struct replica *r, uint32_t from, const void *body);
 /* body: a struct packet_members in form. */
 bool notice_members(struct replica *r, const void *body);
+/* A packet of a checkpoint from replica `from`. */
+bool notice_chunk(struct replica *r, uint32_t from, uint8_t kind, const void *body, size_t size);
 
 #endif

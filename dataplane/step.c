@@ -79,6 +79,10 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
         ring_truncate(r->ring, out->truncate_from, out->truncate_lsn);
         members_truncate(&r->members, out->truncate_from);
     }
+    if (out->install_index != 0) {
+        ring_begin(r->ring, out->install_index, r->taking->chain, out->install_lsn);
+        members_begin(&r->members, &r->taking->machine->config, r->taking->machine->config_index);
+    }
     if (out->append_count == 0)
         return;
     if (out->noop)
@@ -294,4 +298,18 @@ void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes)
 {
     struct raft_in in = {.event = RAFT_EV_SENT, .peer = peer, .index = index, .bytes = bytes};
     step(r, &in, NULL, NULL);
+}
+
+bool step_install(struct replica *r)
+{
+    const struct machine *machine = r->taking->machine;
+    struct raft_config config;
+    members_to_raft(&machine->config, machine->config_index, &config);
+    struct raft_in in = {.event = RAFT_EV_INSTALL,
+                         .index = r->taking->index,
+                         .prev_term = r->taking->term,
+                         .config = &config,
+                         .config_count = 1};
+    step(r, &in, NULL, NULL);
+    return r->out.install_index != 0;
 }

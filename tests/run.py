@@ -41,6 +41,7 @@ def tests(build, sanitized, fuzz, named):
         ('readme', True, 3, e2e('readme.py')),
         ('auth', True, 8, e2e('auth.py')),
         ('ring-wrap', True, 10, e2e('ring_wrap.py', *([] if named else ['--amount', '256M']))),
+        ('lapped', True, 6, e2e('lapped.py')),
         ('hot', True, 4, e2e('hot.py')),
     ]
     return listed

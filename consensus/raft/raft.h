@@ -10,7 +10,8 @@
  * Bridging Theory and Practice" (2014), sections named beside each rule.
  *
  * LSN: every persist effect takes the next log sequence numbers, one for a change of term or vote,
- * one for a truncation, one for each entry appended, in exactly that order. LSNs never repeat,
+ * one for a truncation or for a checkpoint that takes the log's place, one for each entry appended,
+ * in exactly that order. LSNs never repeat,
  * also across restarts. Within a stretch without truncation and hard-state change, index and LSN
  * therefore move together, and the durable index follows from the durable LSN in O(1).
  */
@@ -119,8 +120,9 @@ enum raft_event {
                          is no leader repeats it while it is short: it does not campaign within
                          twice the minimum election timeout of the last one */
     RAFT_EV_FAILED,   /* a write failed: stop voting and acknowledging for good */
-    RAFT_EV_TRANSFER  /* hand the office to `peer`, 0: to the most caught-up voter; out->refused
+    RAFT_EV_TRANSFER, /* hand the office to `peer`, 0: to the most caught-up voter; out->refused
                          says why not */
+    RAFT_EV_INSTALL /* a peer's checkpoint of (index, prev_term) is durable here: raft_install.c */
 };
 
 struct raft_in {
@@ -133,15 +135,16 @@ struct raft_in {
     bool space;           /* RECV of APPEND: ring and window have room for its entries */
     bool unable;          /* RECV of a heartbeat: no room for a leader's start (H8) */
     /* CONFIG: the one that is wanted. RECV of APPEND: those among its entries, in order; index is
-     * the entry's. */
+     * the entry's. INSTALL: the one in force at the checkpoint's index. */
     const struct raft_config *config;
     uint32_t config_count;
-    uint32_t count;     /* PROPOSE */
-    uint64_t lsn;       /* DURABLE */
-    uint8_t peer;       /* SENT, TRANSFER */
-    uint64_t index;     /* SENT: last index sent; first - 1 if nothing could be sent now */
-    uint32_t bytes;     /* SENT */
-    uint64_t prev_term; /* reserved, 0 */
+    uint32_t count; /* PROPOSE */
+    uint64_t lsn;   /* DURABLE */
+    uint8_t peer;   /* SENT, TRANSFER */
+    uint64_t index; /* SENT: last index sent; first - 1 if nothing could be sent now; INSTALL: the
+                       checkpoint's */
+    uint32_t bytes; /* SENT */
+    uint64_t prev_term; /* INSTALL: term of the entry at index */
 };
 
 /* One message to send. `lsn` is what it waits for: the gate holds it until the durable LSN is at
@@ -251,10 +254,12 @@ struct raft_out {
     uint64_t hard_lsn;
     uint64_t truncate_from; /* 0: none; else entries from this index on are superseded */
     uint64_t truncate_lsn;
-    uint64_t append_first; /* RECV: msg's entries append_first.. are to be stored, append_count */
-    uint32_t append_count; /* 0: none. Winning an election: 1, and the caller frames the no-op */
-    uint64_t append_lsn;   /* LSN of the first of them; one each */
-    bool noop;             /* append_first is this leader's own-term no-op */
+    uint64_t install_index; /* 0: none; else the log is given up, and goes on behind this index */
+    uint64_t install_lsn;   /* valid with it */
+    uint64_t append_first;  /* RECV: msg's entries append_first.. are to be stored, append_count */
+    uint32_t append_count;  /* 0: none. Winning an election: 1, and the caller frames the no-op */
+    uint64_t append_lsn;    /* LSN of the first of them; one each */
+    bool noop;              /* append_first is this leader's own-term no-op */
     bool config; /* append_first is raft->config, which the caller frames: by CONFIG, or by TICK,
                     where a leader completes a change */
     enum raft_refusal refusal; /* CONFIG */

@@ -115,6 +115,13 @@ HOT void raft_config_committed(struct raft *raft)
         memset(&raft->previous, 0, sizeof(raft->previous));
 }
 
+void raft_config_install(struct raft *raft, const struct raft_config *config)
+{
+    ENSURE(valid(config));
+    raft->config = *config;
+    memset(&raft->previous, 0, sizeof(raft->previous));
+}
+
 /* 4.1: a server falls back to the previous configuration when its log is cut back. */
 void raft_config_truncated(struct raft *raft)
 {

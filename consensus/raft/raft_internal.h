@@ -43,6 +43,10 @@ uint64_t raft_own_durable(const struct raft *raft);
 /* The LSN that makes "I hold index durably" true. */
 uint64_t raft_index_lsn(const struct raft *raft, uint64_t index);
 
+/* The durable index moves with the LSN from here on: `lsn` was the last effect's, the log ends
+ * where it is. */
+__attribute__((cold)) void raft_rebase(struct raft *raft, uint64_t lsn);
+
 /* Changes term and vote: one LSN, however often in one step. */
 void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8_t vote);
 
@@ -75,6 +79,8 @@ bool raft_config_fits(const struct raft_in *in);
 void raft_config_take(struct raft *raft, const struct raft_in *in, uint64_t held);
 void raft_config_truncated(struct raft *raft); /* the log's end moved back */
 void raft_config_committed(struct raft *raft); /* commit moved on */
+/* The log gave way to a checkpoint: the configuration that stood at its index is all there is. */
+void raft_config_install(struct raft *raft, const struct raft_config *config);
 void raft_change(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 /* Leader, once a tick: completes a change, steps down when it is no voter any more. */
 void raft_tick_config(struct raft *raft, const struct raft_in *in, struct raft_out *out);
@@ -121,6 +127,10 @@ static inline void raft_note_able(struct raft *raft, const struct raft_msg *msg)
     if (said != known && msg->probe >= raft->peer[msg->from].probe_echoed)
         raft->transfer.unable ^= raft_bit(msg->from);
 }
+
+/* --- raft_install.c: a checkpoint in place of the log --- */
+__attribute__((cold)) void raft_install(struct raft *raft, const struct raft_in *in,
+                                        struct raft_out *out);
 
 /* --- raft_append.c: follower --- */
 void raft_recv_append(struct raft *raft, const struct raft_in *in, struct raft_out *out);

@@ -77,6 +77,11 @@ static void rebase(struct raft *raft, uint64_t lsn)
     raft->base_index = raft->log.last;
 }
 
+void raft_rebase(struct raft *raft, uint64_t lsn)
+{
+    rebase(raft, lsn);
+}
+
 void raft_set_hard(struct raft *raft, struct raft_out *out, uint64_t term, uint8_t vote)
 {
     ENSURE(term >= raft->term);
@@ -265,6 +270,7 @@ HOT static void reset(struct raft_out *out)
     out->hard_lsn = 0;
     out->truncate_from = 0;
     out->truncate_lsn = 0;
+    out->install_index = 0;
     out->append_first = 0;
     out->append_count = 0;
     out->append_lsn = 0;
@@ -317,6 +323,9 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
         break;
     case RAFT_EV_TRANSFER:
         raft_transfer(raft, in, out);
+        break;
+    case RAFT_EV_INSTALL:
+        raft_install(raft, in, out);
         break;
     }
     if (raft->transfer.open)

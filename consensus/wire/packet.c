@@ -226,3 +226,71 @@ bool packet_session_request_check(const void *body, size_t size)
     memcpy(&request, body, sizeof(request));
     return entry_session_open_ok(&request.open);
 }
+
+/* --- checkpoints -------------------------------------------------------------------------------
+ */
+
+const char *packet_checkpoint_reason_name(enum packet_checkpoint_reason reason)
+{
+    switch (reason) {
+    case PACKET_CHECKPOINT_NO_REASON:
+        return "none";
+    case PACKET_CHECKPOINT_BAD_VERSION:
+        return "packet-version";
+    case PACKET_CHECKPOINT_TOO_LARGE:
+        return "too-large";
+    case PACKET_CHECKPOINT_DAMAGED:
+        return "damaged";
+    case PACKET_CHECKPOINT_CONTENT:
+        return "content";
+    case PACKET_CHECKPOINT_DRIVE:
+        return "drive";
+    }
+    return "invalid";
+}
+
+uint16_t packet_checkpoint_version(const void *body, size_t size)
+{
+    uint16_t version;
+    if (size < sizeof(version))
+        return 0;
+    memcpy(&version, body, sizeof(version));
+    return version;
+}
+
+static bool id_ok(const struct packet_checkpoint_id *id)
+{
+    return id->index > 0 && id->term > 0 && id->chain != 0 && id->size > 0 && id->reserved == 0;
+}
+
+bool packet_chunk_decode(const void *body, size_t size, struct packet_checkpoint_chunk *chunk,
+                         const uint8_t **bytes)
+{
+    if (size < sizeof(*chunk) || size > KEEL_BODY_MAX)
+        return false;
+    memcpy(chunk, body, sizeof(*chunk));
+    *bytes = (const uint8_t *)body + sizeof(*chunk);
+    if (chunk->version != PACKET_CHECKPOINT_VERSION || chunk->reserved != 0 || !id_ok(&chunk->id))
+        return false;
+    if (chunk->bytes != size - sizeof(*chunk) || chunk->offset % PACKET_CHUNK_SIZE != 0 ||
+        chunk->offset >= chunk->id.size)
+        return false;
+    uint64_t left = chunk->id.size - chunk->offset;
+    return chunk->bytes == (left < PACKET_CHUNK_SIZE ? left : PACKET_CHUNK_SIZE);
+}
+
+bool packet_chunk_reply_decode(const void *body, size_t size, struct packet_checkpoint_reply *reply)
+{
+    if (size != sizeof(*reply))
+        return false;
+    memcpy(reply, body, sizeof(*reply));
+    bool refused = reply->status == PACKET_CHECKPOINT_REFUSED;
+    if (reply->reserved != 0 || reply->status > PACKET_CHECKPOINT_REFUSED ||
+        reply->reason > PACKET_CHECKPOINT_DRIVE || refused != (reply->reason != 0))
+        return false;
+    /* Who does not understand a packet knows no id, and states the version that it does. */
+    if (reply->reason == PACKET_CHECKPOINT_BAD_VERSION)
+        return true;
+    return reply->version == PACKET_CHECKPOINT_VERSION && id_ok(&reply->id) &&
+           reply->wanted <= reply->id.size;
+}

@@ -35,6 +35,8 @@ enum packet_kind {
     PACKET_CHAIN_TELL = 23,
     PACKET_TIMEOUT_NOW = 24,
     PACKET_DIGESTS_TELL = 28,
+    PACKET_CHECKPOINT_CHUNK = 29,
+    PACKET_CHECKPOINT_REPLY = 30,
     PACKET_MEMBERS_TELL = 31,
     /* client to replica */
     PACKET_SUBMIT = 32,
@@ -139,6 +141,76 @@ struct packet_members { /* 152 bytes: MEMBERS_TELL, the newest configuration kno
     struct entry_config config;
 };
 _Static_assert(sizeof(struct packet_members) == 152, "members");
+
+/* --- checkpoints to a replica that no log reaches any more --------------------------------------
+ * What is sent is a machine's canonical encoding. It is testimony about the cluster: a state that
+ * is committed and applied, the same whoever tells it, so it carries no sender's term and waits for
+ * no drive. */
+
+enum {
+    PACKET_CHECKPOINT_VERSION = 1, /* of the two bodies below; their first two bytes for ever */
+    PACKET_CHUNK_SIZE = 1024       /* all chunks but the last are that long */
+};
+
+/* Which checkpoint: two with the same id hold the same bytes. */
+struct packet_checkpoint_id { /* 48 bytes */
+    uint64_t index;           /* applied up to here, from 1 */
+    uint64_t term;            /* of the entry at index, not 0 */
+    uint64_t chain;           /* log chain at index, not 0 */
+    uint64_t digest;          /* of the machine */
+    uint64_t size;            /* bytes of the encoding, not 0 */
+    uint32_t crc;             /* CRC32C of all of them */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct packet_checkpoint_id) == 48, "checkpoint id");
+
+struct packet_checkpoint_chunk { /* 64 bytes, then `bytes` bytes of the checkpoint */
+    uint16_t version;
+    uint16_t bytes;
+    uint32_t reserved;
+    struct packet_checkpoint_id id;
+    uint64_t offset; /* a multiple of PACKET_CHUNK_SIZE */
+};
+_Static_assert(sizeof(struct packet_checkpoint_chunk) == 64, "checkpoint chunk");
+_Static_assert(sizeof(struct packet_checkpoint_chunk) + PACKET_CHUNK_SIZE <= KEEL_BODY_MAX,
+               "a chunk fits one packet");
+
+enum packet_checkpoint_status {
+    PACKET_CHECKPOINT_WANT = 0, /* all up to `wanted` is here: go on there */
+    PACKET_CHECKPOINT_BUSY,     /* all of it is here, being verified, written, or taken over */
+    PACKET_CHECKPOINT_DONE,     /* this state or a later one is durable here */
+    PACKET_CHECKPOINT_REFUSED   /* `reason` says why */
+};
+
+enum packet_checkpoint_reason {
+    PACKET_CHECKPOINT_NO_REASON = 0,
+    PACKET_CHECKPOINT_BAD_VERSION, /* of the packet; the reply's own is the one understood */
+    PACKET_CHECKPOINT_TOO_LARGE,   /* for the area on the receiver's drive */
+    PACKET_CHECKPOINT_DAMAGED,     /* all arrived, and the checksum of the whole differs */
+    PACKET_CHECKPOINT_CONTENT,     /* intact, but no machine that the receiver understands */
+    PACKET_CHECKPOINT_DRIVE        /* the receiver's drive did not keep it */
+};
+const char *packet_checkpoint_reason_name(enum packet_checkpoint_reason reason);
+
+struct packet_checkpoint_reply { /* 64 bytes */
+    uint16_t version;
+    uint8_t status; /* enum packet_checkpoint_status */
+    uint8_t reason; /* enum packet_checkpoint_reason; not 0 exactly with REFUSED */
+    uint32_t reserved;
+    struct packet_checkpoint_id id;
+    uint64_t wanted;
+};
+_Static_assert(sizeof(struct packet_checkpoint_reply) == 64, "checkpoint reply");
+
+/* The version that a body of one of the two kinds states; 0 if it is too short to state one. */
+uint16_t packet_checkpoint_version(const void *body, size_t size);
+/* Form only, of a body of this version: sizes, ranges, a chunk that lies where its offset and the
+ * whole's size say, reserved bytes zero. Fills *chunk and points *bytes into the body, which needs
+ * no alignment. */
+bool packet_chunk_decode(const void *body, size_t size, struct packet_checkpoint_chunk *chunk,
+                         const uint8_t **bytes);
+bool packet_chunk_reply_decode(const void *body, size_t size,
+                               struct packet_checkpoint_reply *reply);
 
 /* --- client to replica -------------------------------------------------------------------------
  */

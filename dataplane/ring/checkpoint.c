@@ -10,11 +10,6 @@
 
 enum { CHECKPOINT_CHUNK = 1 << 20 };
 
-static uint64_t body_room(const struct ring_super *super)
-{
-    return (super->checkpoint_blocks - 1) * RING_PAGE_SIZE;
-}
-
 static uint64_t whole_blocks(uint64_t size)
 {
     return (size + RING_PAGE_SIZE - 1) / RING_PAGE_SIZE * RING_PAGE_SIZE;
@@ -25,8 +20,8 @@ static bool head_good(const struct ring_super *super, const struct ring_checkpoi
     return head->magic == RING_CHECKPOINT_MAGIC &&
            head->crc == crc32c(head, offsetof(struct ring_checkpoint, crc)) &&
            head->version == RING_VERSION && head->replica == super->replica &&
-           head->incarnation == super->incarnation && head->size <= body_room(super) &&
-           head->sequence > 0 && head->chain != 0;
+           head->incarnation == super->incarnation && head->size <= ring_area_room(super) &&
+           head->sequence > 0 && head->chain != 0 && head->installed <= 1;
 }
 
 /* CRC of the body as it lies on the drive. */
@@ -39,7 +34,7 @@ static int read_body_crc(struct disk *disk, const struct ring_super *super, unsi
     uint64_t offset = ring_checkpoint_offset(super, area) + RING_PAGE_SIZE;
     int result = 0;
     *crc = 0;
-    for (uint64_t done = 0; done < size && result == 0;) { /* bound: body_room */
+    for (uint64_t done = 0; done < size && result == 0;) { /* bound: the area */
         uint64_t part = size - done < CHECKPOINT_CHUNK ? size - done : CHECKPOINT_CHUNK;
         result = disk_pread(disk, offset + done, chunk, whole_blocks(part));
         if (result == 0)
@@ -58,7 +53,8 @@ int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsi
         return -ENOMEM;
     int result = disk_pread(disk, ring_checkpoint_offset(super, area), block, RING_PAGE_SIZE);
     memcpy(head, block, sizeof(*head));
-    bool empty = result == 0 && ring_sectors_zero(block, (1u << RING_SECTORS) - 1);
+    bool empty = result == 0 && (ring_sectors_zero(block, (1u << RING_SECTORS) - 1) ||
+                                 head->magic == RING_TRANSFER_MAGIC);
     free(block);
     if (result < 0)
         return result;
@@ -90,11 +86,12 @@ int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, 
 }
 
 /* H14: the page that the checkpoint names lies on this drive and holds the index, with that term
- * and that chain. A checkpoint above the local log so finds no page to name. */
+ * and that chain. A checkpoint above the local log so finds no page to name. One that a peer sent
+ * is above it by its nature, and says so. */
 static int index_is_here(struct disk *disk, const struct ring_super *super,
                          const struct ring_checkpoint *head)
 {
-    if (head->index == 0)
+    if (head->index == 0 || head->installed != 0)
         return 0;
     struct ring_page *page = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
     if (page == NULL)
@@ -119,7 +116,7 @@ int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, uns
                           struct ring_checkpoint *head, void *bytes, size_t size)
 {
     ENSURE(area < 2);
-    if (size > body_room(super))
+    if (size > ring_area_room(super))
         return -ENOSPC;
     int result = index_is_here(disk, super, head);
     if (result < 0)

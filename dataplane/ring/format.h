@@ -115,21 +115,43 @@ struct ring_checkpoint {
     uint32_t replica;
     uint64_t incarnation;
     uint64_t cluster_id;
-    uint64_t index; /* applied up to here; <= the local durable position when written (H14) */
+    uint64_t index; /* applied up to here; <= the local durable position when written (H14), unless
+                       it came from a peer */
     uint64_t term;  /* of the entry at index */
     uint64_t chain; /* log chain at index */
     uint64_t lsn;   /* highest LSN durable when it was written */
-    uint64_t page;  /* page that holds index */
+    uint64_t page;  /* page that holds index; installed: the last one durable when it was written */
     uint64_t size;  /* bytes of the body: the encoded machine, then the feed's exceptions */
     uint64_t digest;
-    uint64_t sequence; /* 1, 2, ...: the higher of two intact areas is the newer */
-    uint32_t body_crc; /* CRC32C of the body */
-    uint32_t reserved_1;
+    uint64_t sequence;  /* 1, 2, ...: the higher of two intact areas is the newer */
+    uint32_t body_crc;  /* CRC32C of the body */
+    uint32_t installed; /* 1: it came from a peer; where the log does not reach it, or took another
+                           way, it stands in the log's place (recover_walk.c) */
     uint64_t machine_size; /* bytes of the machine */
     uint8_t reserved[512 - 116];
     uint32_t crc; /* CRC32C of bytes 0..507 */
 };
 _Static_assert(sizeof(struct ring_checkpoint) == RING_SECTOR_SIZE, "checkpoint head");
+
+/* In the place of a checkpoint's head: as much as has arrived of one that a peer sends. Recovery
+ * takes the area for empty; the receiver goes on where it was cut off. */
+#define RING_TRANSFER_MAGIC 0x315246584c45454bull /* "KEELXFR1" */
+struct ring_transfer {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t replica;
+    uint64_t incarnation;
+    uint64_t cluster_id;
+    uint64_t index, term, chain, digest; /* of the checkpoint that is being sent */
+    uint64_t size;                       /* bytes of it */
+    uint64_t have;                       /* so many are here, from the second block on */
+    uint32_t body_crc;                   /* CRC32C of all of it */
+    uint32_t have_crc;                   /* CRC32C of what is here */
+    uint8_t reserved[508 - 88];
+    uint32_t crc; /* CRC32C of bytes 0..507 */
+};
+_Static_assert(sizeof(struct ring_transfer) == RING_SECTOR_SIZE, "transfer head");
+_Static_assert(offsetof(struct ring_transfer, crc) == 508, "transfer crc");
 
 /* --- log chain ---------------------------------------------------------------------------------
  * chain(0) comes from the cluster id; chain(i) mixes chain(i-1) with the head word (the first eight

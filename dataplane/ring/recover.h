@@ -89,6 +89,10 @@ struct ring_recovery {
     struct ring_checkpoint checkpoint[2]; /* [0]: newest intact; [1]: the other, magic 0 if none */
     uint8_t checkpoint_area[2];
     uint32_t bad_checkpoints; /* areas that hold neither zeros nor an intact checkpoint */
+    /* The newest checkpoint came from a peer, and no page of the log behind it is here yet: the log
+     * begins at its index + 1, empty. The kept pages are those of the log before; they hold term,
+     * vote and boots until this start's first page, which states itself as the head, is durable. */
+    bool begins_anew;
 };
 
 struct ring_live {
@@ -112,5 +116,17 @@ int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, 
  * for magic, version, body_crc, crc. `bytes` has room for `size` rounded up to blocks. */
 int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, unsigned area,
                           struct ring_checkpoint *head, void *bytes, size_t size);
+
+/* --- a peer's checkpoint on its way here (transfer.c) --- */
+/* Bytes that an area has room for. */
+uint64_t ring_area_room(const struct ring_super *super);
+/* Writes `bytes`[from..have - 1] behind the area's first block, then the head that says so; what
+ * lay there is gone. The caller fills *head but for magic, version, have_crc, crc. `from`: as much
+ * as the last call wrote, rounded down to blocks; `bytes` has room for `have` rounded up. */
+int ring_transfer_write(struct disk *disk, const struct ring_super *super, unsigned area,
+                        struct ring_transfer *head, uint64_t from, void *bytes);
+/* Reads back what had arrived. -ENOENT: nothing that could be used. */
+int ring_transfer_read(struct disk *disk, const struct ring_super *super, unsigned area,
+                       struct ring_transfer *head, void *bytes, size_t cap);
 
 #endif

@@ -295,11 +295,56 @@ static void build_log(const struct walk *walk, struct ring_recovery *found)
 
 static void next_before(const struct walk *walk, struct ring_recovery *found)
 {
-    if (!walk->have_previous)
-        return;
+    if (!walk->have_previous || found->begins_anew)
+        return; /* see ring_begin() */
     found->before[0] = walk->previous.self;
     memcpy(&found->before[1], &walk->previous.before[0],
            sizeof(found->before) - sizeof(found->before[0]));
+}
+
+/* Term of the live entry at index; 0: there is none. */
+static uint64_t term_at(const struct walk *walk, uint64_t index)
+{
+    uint64_t i = walk->live_count;
+    while (i > 0 && walk->live[i - 1].at.first_index > index) /* bound: live pages */
+        i--;
+    return i > 0 && index <= walk->last ? walk->live[i - 1].at.term : 0;
+}
+
+/* A peer's checkpoint is durable, and the page that begins the log behind it is not: the
+ * installation is carried out now, as it would have been then (raft_install.c). An entry with its
+ * index and term means that the log is the same up to there, and is kept. */
+static bool begins_anew(const struct walk *walk, const struct ring_checkpoint *newest)
+{
+    if (newest->installed == 0)
+        return false;
+    if (newest->index > walk->last)
+        return true;
+    bool reaches_back = walk->live_count > 0 && walk->live[0].at.first_index <= newest->index;
+    return reaches_back && term_at(walk, newest->index) != newest->term;
+}
+
+static void begin_anew(struct walk *walk, struct ring_recovery *found)
+{
+    const struct ring_checkpoint *newest = &found->checkpoint[0];
+    if (newest->lsn > found->last_lsn || found->commit >= newest->index)
+        ring_damage_note(found, RING_ROT_TAIL,
+                         "a peer's checkpoint of index %llu was stored at LSN %llu; the pages end "
+                         "at LSN %llu, with index %llu committed on another way",
+                         (ull)newest->index, (ull)newest->lsn, (ull)found->last_lsn,
+                         (ull)found->commit);
+    if (found->damage != RING_INTACT)
+        return; /* to be looked at as it is */
+    found->begins_anew = true;
+    walk->live_count = 0;
+    walk->last = newest->index;
+    found->last_index = newest->index;
+    found->first_index = newest->index + 1;
+    found->last_chain = newest->chain;
+    if (newest->term > found->term) { /* committed in a term that was never heard of here */
+        found->term = newest->term;
+        found->vote = 0;
+    }
 }
 
 /* The checkpoint must lie within the log (H14), the log must reach back to it, and both must agree.
@@ -313,6 +358,10 @@ static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
                              "no checkpoint is intact, and the log begins "
                              "at index %llu only",
                              (ull)found->first_index);
+        return;
+    }
+    if (begins_anew(walk, newest)) {
+        begin_anew(walk, found);
         return;
     }
     if (newest->lsn > found->last_lsn || newest->index > found->last_index)

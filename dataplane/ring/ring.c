@@ -155,6 +155,7 @@ static void close_page(struct ring *ring)
         ring->data_to = ring->tail + 1;
     ring->open = false;
     ring->dirty = false;
+    ring->anew = false;
     ring->reserved_size = 0;
     ring->tail++;
     /* relaxed: pairs with the relaxed load in ring_stats() */
@@ -173,6 +174,8 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
     ring_durable_lsn(ring, &failed);
     if (failed)
         return RING_NO_DISK;
+    if (ring->anew)
+        return RING_NO_WINDOW;
     /* A change of term or a truncation begins one page; after that an entry begins another only
      * when less than the largest entry's room is left. */
     enum { PAGE_FILL_MIN = RING_PAGE_ROOM - KEEL_ENTRY_MAX + 8 };
@@ -190,7 +193,7 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
 bool ring_room_to_lead(const struct ring *ring)
 {
     uint64_t page = ring->tail + RING_PAGES_TO_LEAD;
-    return page <= ring->reusable + ring->window_pages &&
+    return !ring->anew && page <= ring->reusable + ring->window_pages &&
            slot_is_zeroed(ring, page + RING_HEAD_SLOTS);
 }
 
@@ -259,6 +262,41 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
         ring->open_term = 0;
     }
     ring->dirty = true;
+}
+
+bool ring_room_to_begin(const struct ring *ring)
+{
+    return !(ring->open && ring->open_count > 0) && window_has_place(ring) &&
+           slot_is_zeroed(ring, ring->tail);
+}
+
+/* The first page of the new stretch names no predecessors: what they held is no part of this log,
+ * and must be taken neither for the entries before it nor for such as it supersedes.
+ *
+ * It states itself as the head, and what lies below a durable head is made zeros. So it goes alone,
+ * when all before it is durable: else a start would look for pages that it takes for witnessed, and
+ * find zeros. Until then no entry is taken that could fill it. */
+__attribute__((cold, noinline)) void ring_begin(struct ring *ring, uint64_t index, uint64_t chain,
+                                                uint64_t lsn)
+{
+    ENSURE(index > 0 && chain != 0 && lsn > ring->last_lsn && ring_room_to_begin(ring));
+    ring->map_low = ring->map_window = ring->map_reuse = ring->map_high;
+    ring->last_index = index;
+    ring->last_chain = chain;
+    ring->last_lsn = lsn;
+    ring->chain[index & ring->table_mask] = chain;
+    ring->reserved_size = 0;
+    if (ring->open) {
+        ring->open_first = index + 1;
+        ring->open_chain = chain;
+        ring->open_term = 0;
+    }
+    memset(ring->before, 0, sizeof(ring->before));
+    ring->head = ring->tail;
+    /* relaxed: pairs with the relaxed load in ring_stats() */
+    __atomic_store_n(&ring->head_now, ring->head, __ATOMIC_RELAXED);
+    ring_note_checkpoint(ring, index);
+    ring->dirty = ring->anew = true;
 }
 
 void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn)
@@ -370,7 +408,8 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     move_head(ring);
     if (ring->dirty || durable_page < ring->tail)
         ring->busy_ns = now_ns;
-    if (!window_has_place(ring) || !tail_has_slot(ring))
+    if (!window_has_place(ring) || !tail_has_slot(ring) ||
+        (ring->anew && durable_page < ring->tail))
         return 0;
     if (ring->dirty) {
         if (durable_page < ring->data_to)

@@ -79,6 +79,13 @@ void ring_commit(struct ring *ring, uint64_t lsn, bool framed);
 /* Entries from `index` on are superseded by what is appended next. index > commit, within the
  * window; ring_room() was asked for what is appended next. */
 void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn);
+/* A checkpoint that is durable in both areas takes the log's place: the log goes on at index + 1,
+ * behind `chain`, and the next page states itself as the head. ring_room_to_begin() was asked, and
+ * nobody reads an entry of the log that goes (the feed has let go of the window). */
+void ring_begin(struct ring *ring, uint64_t index, uint64_t chain, uint64_t lsn);
+/* No entry waits in the open page (it goes as soon as the drive can take it), and there is a slot,
+ * of those kept for a new head. */
+bool ring_room_to_begin(const struct ring *ring);
 /* New hard state; goes out with the open page, or with an empty one. */
 void ring_hard(struct ring *ring, uint64_t term, uint8_t vote, uint64_t lsn);
 
@@ -108,6 +115,8 @@ uint64_t ring_recent_first(const struct ring *ring);
 const struct entry *ring_entry(const struct ring *ring, uint64_t index);
 /* Log chain at index: from the window's tables, 0 if unknown there. */
 uint64_t ring_chain(const struct ring *ring, uint64_t index);
+/* Lowest page number kept; any thread. */
+uint64_t ring_head_page(const struct ring *ring);
 /* Load-acquire of the disk role's durable position; *failed: a write failed (sticky). */
 uint64_t ring_durable_lsn(const struct ring *ring, bool *failed);
 /* Pages below this number are durable. */
@@ -166,6 +175,9 @@ void ring_control_checkpoint(struct ring *ring, uint64_t index);
  * -ERANGE unless head->page and head->lsn lie within the durable position (H14). */
 int ring_control_checkpoint_write(const struct ring *ring, struct disk *disk, unsigned area,
                                   struct ring_checkpoint *head, void *bytes, size_t size);
+/* The same for one that a peer sent: fills head->page and head->lsn with the durable position. */
+int ring_control_checkpoint_install(const struct ring *ring, struct disk *disk, unsigned area,
+                                    struct ring_checkpoint *head, void *bytes, size_t size);
 
 struct ring_stats {
     uint64_t pages_written, bytes_written, seals, entries, zeroed_pages, reads, read_errors;

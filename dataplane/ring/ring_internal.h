@@ -80,9 +80,10 @@ struct ring {
     /* --- seq --- */
     _Alignas(RING_LINE) uint64_t tail; /* number of the open page, or of the next */
     bool open;                         /* the open page has its place in the window */
-    bool dirty;                        /* something waits to be made durable with the open page */
-    uint64_t busy_ns;                  /* when something was in flight or waited last */
-    bool sealed; /* the last closed page says that all before it is durable, and no more */
+    bool anew;        /* the open page begins a stretch, and goes when all before it is durable */
+    bool dirty;       /* something waits to be made durable with the open page */
+    uint64_t busy_ns; /* when something was in flight or waited last */
+    bool sealed;      /* the last closed page says that all before it is durable, and no more */
     uint16_t reserved_size;
     uint32_t open_count;
     uint32_t open_bytes;

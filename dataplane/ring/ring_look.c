@@ -58,6 +58,12 @@ HOT uint64_t ring_chain(const struct ring *ring, uint64_t index)
     return index == ring->last_index ? ring->last_chain : ring->chain[index & ring->table_mask];
 }
 
+uint64_t ring_head_page(const struct ring *ring)
+{
+    /* relaxed: pairs with the relaxed stores in move_head() and ring_begin() */
+    return __atomic_load_n(&ring->head_now, __ATOMIC_RELAXED);
+}
+
 HOT uint64_t ring_durable_lsn(const struct ring *ring, bool *failed)
 {
     /* acquire: pairs with the releases in disk's fail() and aux's zero_done() */
@@ -192,6 +198,21 @@ int ring_control_checkpoint_write(const struct ring *ring, struct disk *disk, un
         return -EIO;
     if (head->lsn > durable_lsn || (head->index > 0 && head->page >= ring_durable_page(ring)))
         return -ERANGE;
+    return ring_checkpoint_write(disk, &ring->super, area, head, bytes, size);
+}
+
+int ring_control_checkpoint_install(const struct ring *ring, struct disk *disk, unsigned area,
+                                    struct ring_checkpoint *head, void *bytes, size_t size)
+{
+    bool failed;
+    head->lsn = ring_durable_lsn(ring, &failed);
+    if (failed)
+        return -EIO;
+    uint64_t durable_page = ring_durable_page(ring);
+    if (durable_page == 0)
+        return -ERANGE; /* the first page of this boot is still on its way */
+    head->page = durable_page - 1;
+    head->installed = 1;
     return ring_checkpoint_write(disk, &ring->super, area, head, bytes, size);
 }
 

@@ -87,6 +87,8 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     ring->data_to = ring->tail;
     ring->head = ring->head_now = ring->head_stated = found->head_page;
     ring->disk_head = ring->durable_head = found->head_page;
+    if (found->begins_anew)
+        ring->head = ring->head_now = ring->tail; /* once this boot's page states it, durably */
     ring->zeroed_to = ring->zero_from = ring->zero_to = found->zeroed_to;
     ring->last_index = found->last_index;
     ring->last_chain = found->last_chain;

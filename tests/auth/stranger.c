@@ -166,6 +166,8 @@ static uint32_t overstep(struct stranger *s)
         uint8_t kind;
         size_t size;
     } others[] = {{PACKET_DIGESTS_TELL, sizeof(struct packet_digests)},
+                  {PACKET_CHECKPOINT_CHUNK, sizeof(struct packet_checkpoint_chunk)},
+                  {PACKET_CHECKPOINT_REPLY, sizeof(struct packet_checkpoint_reply)},
                   {PACKET_MEMBERS_TELL, sizeof(struct packet_members)},
                   {PACKET_RESULT, sizeof(struct packet_result)},
                   {PACKET_SESSION, sizeof(struct packet_session)},

@@ -243,7 +243,8 @@ def feed_cut(history, directory):
 
 
 def feed_start(history, directory):
-    """A restart that the list of starts does not know: the line goes back or leaves a gap."""
+    """A restart that the list of starts does not know: the line goes back or leaves a gap. A beginning
+    anew at another number excuses nothing."""
     candidates = []
     for (replica, stretch), packets in stretches(history).items():
         before = stretches(history).get((replica, stretch - 1))
@@ -260,6 +261,7 @@ def feed_start(history, directory):
     offset = 1 if min(d.stretch for d in history.datagrams if d.replica == replica and
                       d.kind != "answer") >= 1 else 0
     history.starts.remove(mine[stretch - 1 if offset else stretch - 1])
+    history.starts.append((first.first + 1, "anew", replica))  # declared, but for another number
     history.write_starts(directory)
     return place(history, directory, first)
 

@@ -5,15 +5,19 @@
 
 /* Starts, and the union of all lines. */
 
-static bool start_parse(const char *line, struct start *start, bool *kill)
+enum note { NOTE_START, NOTE_KILL, NOTE_ANEW };
+
+static bool start_parse(const char *line, struct start *start, enum note *note)
 {
     char word[8];
     int end = 0;
     if (sscanf(line, "%7s %d %" SCNu64 " %n", word, &start->replica, &start->utc_ns, &end) != 3 ||
         line[end] != '\0' || start->replica < 1 || start->replica > REPLICAS)
         return false;
-    *kill = strcmp(word, "kill") == 0;
-    return *kill || strcmp(word, "start") == 0;
+    *note = strcmp(word, "kill") == 0   ? NOTE_KILL
+            : strcmp(word, "anew") == 0 ? NOTE_ANEW
+                                        : NOTE_START;
+    return *note != NOTE_START || strcmp(word, "start") == 0;
 }
 
 void feed_starts(struct feed *feed, struct report *report)
@@ -28,7 +32,7 @@ void feed_starts(struct feed *feed, struct report *report)
         size_t size = end != NULL ? (size_t)(end - start) : file->size - at;
         char line[128];
         struct start taken;
-        bool kill = false;
+        enum note note = NOTE_START;
         at += size + 1;
         number++;
         if (size == 0 || start[0] == '#')
@@ -37,16 +41,23 @@ void feed_starts(struct feed *feed, struct report *report)
         if (good) {
             memcpy(line, start, size);
             line[size] = '\0';
-            good = start_parse(line, &taken, &kill);
+            good = start_parse(line, &taken, &note);
         }
         if (!good) {
-            fail(report, "%s line %" PRIu64 ": neither a start nor a kill", file->path, number);
+            fail(report, "%s line %" PRIu64 ": neither a start, a kill, nor a beginning anew",
+                 file->path, number);
+            continue;
+        }
+        if (note == NOTE_ANEW) {
+            feed->anew =
+                grow(feed->anew, &feed->anew_cap, feed->anew_count + 1, sizeof(*feed->anew));
+            feed->anew[feed->anew_count++] = taken;
             continue;
         }
         if (taken.utc_ns < last_ns)
             fail(report, "%s line %" PRIu64 ": time goes back", file->path, number);
         last_ns = taken.utc_ns;
-        if (kill)
+        if (note == NOTE_KILL)
             continue;
         feed->start =
             grow(feed->start, &feed->start_cap, feed->start_count + 1, sizeof(*feed->start));

@@ -50,7 +50,10 @@
  *
  * 4. Starts, --starts FILE: lines `start <replica> <utc_ns>` and `kill <replica> <utc_ns>` in the
  *    order of time, by the clock that stamps the captures; start is written before the process
- *    begins. Each start begins a new stretch of that replica's line. Comments as above.
+ *    begins. Each start begins a new stretch of that replica's line. A line `anew <replica>
+ * <number>` says that a running replica took over another's checkpoint and declared, in its log,
+ * that its history starts at that feed number: its line may leave off and begin a new stretch
+ * exactly there. These have no order. Comments as above.
  *
  * What is checked is listed in tests/judge/README.md. Each failure names the place first: file and
  * line, ring, page, offset, index, capture, packet, feed number.
@@ -356,6 +359,8 @@ struct feed {
     struct file starts_file;
     struct start *start;
     size_t start_count, start_cap;
+    struct start *anew; /* utc_ns: the feed number */
+    size_t anew_count, anew_cap;
     uint32_t address[REPLICAS + 1]; /* host order; 0: no line */
     uint16_t port;
     struct table asked; /* (line and source, number) -> requests not yet answered */

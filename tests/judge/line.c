@@ -71,6 +71,21 @@ static void stretch_at(const struct feed *feed, struct line *line, uint64_t utc_
     report->counts.stretches++;
 }
 
+/* A line that leaves off may begin a new stretch at the very number at which its replica, having
+ * taken over a checkpoint, declared that its history starts. */
+static void anew_at(const struct feed *feed, struct line *line, uint64_t sequence,
+                    struct report *report)
+{
+    if (!line->positioned || sequence == line->next)
+        return;
+    for (size_t i = 0; i < feed->anew_count; i++)
+        if (feed->anew[i].replica == line->replica && feed->anew[i].utc_ns == sequence) {
+            line->positioned = line->begun = line->day_over = false;
+            report->counts.stretches++;
+            return;
+        }
+}
+
 static void place(char where[WHERE_MAX], const struct feed *feed, const struct line *line,
                   const struct datagram *datagram)
 {
@@ -151,6 +166,7 @@ static void packet_take(struct judging *judging, struct line *line, const struct
 {
     uint64_t sequence = be64(datagram->at + 10);
     uint16_t count = be16(datagram->at + 18);
+    anew_at(judging->feed, line, sequence, judging->report);
     if (!day_take(judging, line, datagram, where))
         return;
     if (sequence == 0) {

@@ -31,11 +31,13 @@ sys.dont_write_bytecode = True
 
 import check_export
 import set_a
+import set_checkpoint
 import set_explore
 import set_members
 import set_transfer
 
-SETS = {"a": set_a, "explore": set_explore, "members": set_members, "transfer": set_transfer}
+SETS = {"a": set_a, "checkpoint": set_checkpoint, "explore": set_explore, "members": set_members,
+        "transfer": set_transfer}
 STRONG = ("simulator", "judge", "worlds", "explorer")
 JUDGED_SEEDS = 4
 SEEDS, WORLDS = 60, 2000 # the most that simulator and random worlds try

@@ -432,6 +432,11 @@ static void act_on_node(struct runner *r)
         world_restart(world, id);
     } else if (word_is(r, 0, "wipe")) {
         world_wipe(world, id);
+    } else if (word_is(r, 0, "install")) {
+        if (number(r, 2) > world->committed.last || number(r, 2) == 0)
+            fprintf(r->out, "error: %lu is not committed\n", number(r, 2));
+        else
+            world_install(world, id, number(r, 2));
     } else if (word_is(r, 0, "flip")) {
         node->flipped = number(r, 2);
         world->judge_chain = false;

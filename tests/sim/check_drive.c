@@ -61,6 +61,38 @@ static void take_entries(struct world *world, struct node *node, const struct ri
     view->last = last;
 }
 
+/* A peer's checkpoint stands in the place of the log that the drive held, which ends before it or
+ * took another way. */
+static bool replaced(const struct drive_view *view)
+{
+    return view->installed > view->last || view->chain[view->installed] != view->installed_chain;
+}
+
+static bool was_installed(const struct drive_view *view, uint64_t index)
+{
+    for (uint32_t i = 0; i < INSTALLED_KEPT; i++)
+        if (view->installed_at[i] == index)
+            return index != 0;
+    return false;
+}
+
+/* The first page of the log behind such a checkpoint: from here on the drive tells of nothing else.
+ * A newer one may have been stored while this page was on its way.
+ */
+static void begin_stretch(struct world *world, struct node *node, const struct ring_page *page)
+{
+    struct drive_view *view = &node->view;
+    const uint64_t *chain = world->checker->chain;
+    uint64_t index = page->self.first_index - 1;
+    if (page->head != page->page || !was_installed(view, index) ||
+        page->self.chain_before != chain[index] ||
+        (index <= view->last && view->chain[index] == chain[index]))
+        return;
+    view->chain = check_grown(view->chain, &view->chain_cap, index, sizeof(*view->chain));
+    memcpy(view->chain, chain, (index + 1) * sizeof(*view->chain));
+    view->last = index;
+}
+
 /* A page has come to lie whole on the media. */
 static void page_whole(struct world *world, struct node *node, const struct ring_page *page)
 {
@@ -76,6 +108,7 @@ static void page_whole(struct world *world, struct node *node, const struct ring
             (const struct ring_page *)(node->media.bytes +
                                        ring_slot_offset(&node->super, view->next_page));
         take_vote(world, node, next);
+        begin_stretch(world, node, next);
         take_entries(world, node, next);
         view->ahead >>= 1;
         view->next_page++;
@@ -90,13 +123,37 @@ void check_drive_write(struct world *world, struct node *node, uint64_t offset, 
         page_whole(world, node, (const struct ring_page *)(node->media.bytes + offset + at));
 }
 
+/* What came from a peer is the one order's state at that index, and states no more of this drive
+ * than is true. */
+static void take_peers(struct world *world, struct node *node, const struct ring_checkpoint *head)
+{
+    const struct checker *c = world->checker;
+    struct drive_view *view = &node->view;
+    if (head->index > c->committed || head->chain != c->chain[head->index] ||
+        head->digest != c->digest[head->index] || head->page >= view->next_page) {
+        world_fail(world, "node %u stores a checkpoint of index %lu that is none of this order",
+                   node->id, (unsigned long)head->index);
+        return;
+    }
+    view->installed = head->index;
+    view->installed_at[view->installs++ % INSTALLED_KEPT] = head->index;
+    view->installed_chain = head->chain;
+    view->installed_term = head->term;
+    view->newest_installed = true;
+}
+
 /* H14: a checkpoint speaks of what this very drive holds. */
 void check_drive_block(struct world *world, struct node *node, const void *bytes)
 {
     const struct ring_checkpoint *head = bytes;
-    const struct drive_view *view = &node->view;
+    struct drive_view *view = &node->view;
     if (world->checker == NULL || head->magic != RING_CHECKPOINT_MAGIC)
         return;
+    if (head->installed != 0) {
+        take_peers(world, node, head);
+        return;
+    }
+    view->newest_installed = false;
     world->checkpoints++;
     if (head->index > view->last || head->page >= view->next_page ||
         view->chain[head->index] != head->chain)
@@ -109,15 +166,25 @@ void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found)
 {
     const struct drive_view *view = &node->view;
+    uint64_t last = view->last, term = view->term;
     uint64_t chain = view->last == 0 ? found->last_chain : view->chain[view->last];
-    if (found->tail_page != view->next_page || found->term != view->term ||
-        found->vote != view->vote || found->last_index != view->last || found->last_chain != chain)
+    uint32_t vote = view->vote;
+    if (view->newest_installed && replaced(view)) {
+        last = view->installed;
+        chain = view->installed_chain;
+        if (view->installed_term > term) {
+            term = view->installed_term;
+            vote = 0;
+        }
+    }
+    if (found->tail_page != view->next_page || found->term != term || found->vote != vote ||
+        found->last_index != last || found->last_chain != chain)
         world_fail(world,
                    "node %u: recovery finds page %lu, term %lu, vote %u, index %lu; durable were "
                    "%lu, %lu, %u, %lu",
                    node->id, (unsigned long)found->tail_page, (unsigned long)found->term,
                    found->vote, (unsigned long)found->last_index, (unsigned long)view->next_page,
-                   (unsigned long)view->term, view->vote, (unsigned long)view->last);
+                   (unsigned long)term, vote, (unsigned long)last);
     if (found->commit > world->checker->committed)
         world_fail(world, "node %u: its drive states commit index %lu, known is %lu", node->id,
                    (unsigned long)found->commit, (unsigned long)world->checker->committed);
@@ -134,9 +201,16 @@ uint32_t check_drive_holders(const struct world *world, uint64_t index, uint64_t
     uint32_t count = 0;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
         const struct drive_view *view = &world->node[id].view;
-        count += index <= view->last && view->chain[index] == chain;
+        bool covered = index <= view->installed && index <= world->checker->committed &&
+                       world->checker->chain[index] == chain;
+        count += covered || (index <= view->last && view->chain[index] == chain);
     }
     return count;
+}
+
+bool check_drive_reaches(const struct drive_view *view, uint64_t index)
+{
+    return index <= view->last || index <= view->installed;
 }
 
 void check_drive_free(struct world *world)

@@ -95,14 +95,14 @@ static void check_reply(struct world *world, const struct node *node, const stru
                    (unsigned long)reply->term, (unsigned long)drive->term);
     if (reply->status != RAFT_APPEND_OK || reply->match == 0)
         return;
-    if (reply->match > drive->last) {
+    if (!check_drive_reaches(drive, reply->match)) {
         world_fail(world, "node %u acknowledges index %lu; its drive ends at %lu", node->id,
                    (unsigned long)reply->match, (unsigned long)drive->last);
         return;
     }
     const struct node *leader = &world->node[head->to];
     if (!leader->up || leader->replica->raft.role != RAFT_LEADER ||
-        leader->replica->raft.term != reply->term)
+        leader->replica->raft.term != reply->term || reply->match <= drive->installed)
         return;
     uint64_t chain = ring_chain(leader->replica->ring, reply->match);
     if (chain != 0 && chain != drive->chain[reply->match])

@@ -109,6 +109,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     for (uint32_t i = 0; i < world->knobs.guests; i++)
         o->feed.consumer[i] = 0x0a000064u + i;
     o->control.checkpoint_pages = world->knobs.slots / 8;
+    o->control.receive_flush = 1;                  /* each chunk: what a restart resumes */
     o->control.checkpoint_ms = NODE_CHECKPOINT_MS; /* often: also while the own drive lags (H14) */
 }
 
@@ -193,6 +194,12 @@ void node_start(struct world *world, struct node *node)
     node->checked_applied = node->checked_control = 0;
     node->led_term = 0;
     node->seen_done = node->seen_given_up = node->seen_by_drive = 0;
+    node->checked_obeyed = 0;
+    struct control_status s;
+    control_turn(process->startup.control, 0);
+    control_status(process->startup.control, &s);
+    node->transfer_have = s.transfer_have;
+    world->resumed += s.transfers_resumed;
     export_start(world, node->id, true);
     node_wake(world, node, world->now_ns);
 }
@@ -249,6 +256,15 @@ static void note_transfers(struct world *world, struct node *node)
     node->seen_by_drive = t->by_drive;
 }
 
+static void look_at_transfer(struct world *world, struct node *node)
+{
+    struct control_status s;
+    control_status(node->process->startup.control, &s);
+    if (s.transfer_have > node->transfer_have)
+        script_chunk(world, node);
+    node->transfer_have = s.transfer_have;
+}
+
 static uint32_t roles(struct world *world, struct node *node)
 {
     struct sim_process *p = node->process;
@@ -265,6 +281,7 @@ static uint32_t roles(struct world *world, struct node *node)
         take_replies(world, node);
         p->control_at_ns = now + NODE_CONTROL_NS;
         check_control(world, node, control_machine(p->startup.control));
+        look_at_transfer(world, node);
     }
     return work;
 }

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { SCRIPT_MS = 1000000, SCRIPT_DAY_MS = 300, SCRIPT_READ_MS = 40, SCRIPT_KINDS = 8 };
+enum { SCRIPT_MS = 1000000, SCRIPT_DAY_MS = 300, SCRIPT_READ_MS = 40, SCRIPT_KINDS = 9 };
 
 static bool wanted(const struct world *world, enum fault fault)
 {
@@ -40,6 +40,36 @@ static void crash(struct world *world)
             script_power_lost(world, node);
     }
     world_fault(world, all ? FAULT_CRASH_ALL : FAULT_CRASH);
+}
+
+/* One replica is out for seconds; small rings have been overwritten by then. */
+static void outage(struct world *world)
+{
+    uint64_t *rng = &world->rng_fault;
+    struct node *node = &world->node[random_between(rng, 1, world->knobs.nodes)];
+    uint64_t until = world->now_ns + random_between(rng, 1500, 6000) * SCRIPT_MS;
+    if (!node->up)
+        return;
+    node_crash(world, node);
+    if (until > world->knobs.faults_until_ns)
+        until = world->knobs.faults_until_ns;
+    world_event(world, until, EVENT_RESTART, node->id, 0);
+    world_fault(world, FAULT_OUTAGE);
+}
+
+void script_chunk(struct world *world, struct node *node)
+{
+    uint64_t *rng = &world->rng_fault;
+    world->transfers++;
+    if (!wanted(world, FAULT_TRANSFER_CUT) || world->now_ns >= world->knobs.faults_until_ns ||
+        random_below(rng, 8) != 0)
+        return;
+    if (random_below(rng, 2) == 0)
+        for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+            if (world->node[id].up && world->node[id].replica->raft.role == RAFT_LEADER)
+                node = &world->node[id];
+    world_event(world, world->now_ns, EVENT_CRASH, node->id, node->starts);
+    world_fault(world, FAULT_TRANSFER_CUT);
 }
 
 static uint32_t leader_mask(const struct world *world)
@@ -130,13 +160,15 @@ void script_turn(struct world *world)
                     random_between(rng, k->fault_every_ns / 4, k->fault_every_ns * 7 / 4),
                 EVENT_SCRIPT, 0, 0);
     static const enum fault kinds[SCRIPT_KINDS] = {
-        FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY, FAULT_PAUSE,
-        FAULT_CLOCK_STEP, FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_TRANSFER};
+        FAULT_CRASH,      FAULT_CUT,         FAULT_CUT_ONE_WAY, FAULT_PAUSE,   FAULT_CLOCK_STEP,
+        FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_OUTAGE,      FAULT_TRANSFER};
     enum fault fault = kinds[random_below(rng, SCRIPT_KINDS)];
     if (!wanted(world, fault))
         return;
     if (fault == FAULT_CRASH)
         crash(world);
+    else if (fault == FAULT_OUTAGE)
+        outage(world);
     else if (fault == FAULT_CUT || fault == FAULT_CUT_ONE_WAY)
         cut(world, fault == FAULT_CUT_ONE_WAY);
     else if (fault == FAULT_GUEST_KILL || fault == FAULT_GUEST_SLEEP)

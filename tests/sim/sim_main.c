@@ -36,7 +36,9 @@ enum event_count { /* beside the faults: a check that never had anything to look
                    COUNT_TRANSFERS_GIVEN_UP,
                    COUNT_TRANSFERS_BY_DRIVE, /* because the leader's own lags */
                    COUNT_READS,              /* proven by a quorum */
-                   COUNT_LEFT_BEHIND,        /* replicas that need more than any ring still holds */
+                   COUNT_INSTALLS,           /* a peer's checkpoint took the place of a log */
+                   COUNT_CHUNKS,             /* turns in which some of one arrived */
+                   COUNT_RESUMED,            /* starts that found a part of one */
                    COUNT_KINDS
 };
 static const char *const count_name[COUNT_KINDS] = {"leaders",
@@ -53,7 +55,9 @@ static const char *const count_name[COUNT_KINDS] = {"leaders",
                                                     "transfers-given-up",
                                                     "transfers-by-drive",
                                                     "reads",
-                                                    "left-behind"};
+                                                    "installs",
+                                                    "chunk-turns",
+                                                    "resumed"};
 
 struct result { /* what a seed's process says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns;
@@ -127,7 +131,9 @@ static void fill(const struct world *world, struct result *result)
                                           world->transfers_given_up,
                                           world->transfers_by_drive,
                                           world->reads,
-                                          world->left_behind};
+                                          world->installs,
+                                          world->transfers,
+                                          world->resumed};
     result->trace = world->trace;
     result->steps = world->steps;
     result->committed = check_committed(world);

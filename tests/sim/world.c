@@ -15,10 +15,10 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 const char *fault_name(enum fault fault)
 {
     static const char *const names[FAULT_COUNT] = {
-        "loss",         "duplicate",   "reorder",   "delay",       "cut",
-        "cut-one-way",  "crash",       "crash-all", "torn-sector", "lost-write",
-        "failed-write", "slow-drive",  "pause",     "clock-drift", "clock-step",
-        "guest-kill",   "guest-sleep", "rot",       "transfer"};
+        "loss",         "duplicate",   "reorder",     "delay",      "cut",          "cut-one-way",
+        "crash",        "crash-all",   "torn-sector", "lost-write", "failed-write", "slow-drive",
+        "pause",        "clock-drift", "clock-step",  "guest-kill", "guest-sleep",  "outage",
+        "transfer-cut", "rot",         "transfer"};
     return names[fault];
 }
 
@@ -163,7 +163,7 @@ static void draw_network(struct knobs *k, uint64_t *rng)
 
 static void draw_load(struct knobs *k, uint64_t *rng)
 {
-    static const uint32_t slots[] = {512, 2048, 4096, 4096};
+    static const uint32_t slots[] = {256, 512, 2048, 4096};
     k->window_pages = 256;
     k->slots = slots[random_below(rng, 4)];
     k->rate = random_between(rng, 60, 400) / k->guests;

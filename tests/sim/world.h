@@ -44,9 +44,11 @@ enum fault {
     FAULT_CLOCK_DRIFT,
     FAULT_CLOCK_STEP,
     FAULT_GUEST_KILL,
-    FAULT_GUEST_SLEEP, /* longer than a short time to live */
-    FAULT_ROT,         /* a durable page changes on a resting drive; recovery must refuse it */
-    FAULT_TRANSFER,    /* a leader is told to hand its office over */
+    FAULT_GUEST_SLEEP,  /* longer than a short time to live */
+    FAULT_OUTAGE,       /* down for so long that the others' logs may have moved on */
+    FAULT_TRANSFER_CUT, /* a checkpoint's receiver or sender loses power between two chunks */
+    FAULT_ROT,          /* a durable page changes on a resting drive; recovery must refuse it */
+    FAULT_TRANSFER,     /* a leader is told to hand its office over */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);
@@ -120,6 +122,8 @@ struct media { /* a drive: outlives its node's crashes */
 };
 
 /* What a drive holds durably, as the checker follows it (check_drive.c). */
+enum { INSTALLED_KEPT = 8 };
+
 struct drive_view {
     uint64_t next_page;         /* pages below lie whole on the media */
     uint64_t ahead;             /* bit i: page next_page + i does */
@@ -127,6 +131,10 @@ struct drive_view {
     uint64_t *chain, chain_cap; /* log chain by index, up to last */
     uint64_t term;
     uint32_t vote;
+    /* A peer's checkpoint that is durable here; index 0: none. */
+    uint64_t installed, installed_chain, installed_term;
+    uint64_t installed_at[INSTALLED_KEPT], installs; /* the newest ones' */
+    bool newest_installed; /* the newest checkpoint of all is such a one */
 };
 
 struct node {
@@ -149,8 +157,10 @@ struct node {
     uint64_t checked_commit, checked_applied, checked_control;
     uint64_t led_term, led_commit;                    /* leading since; commit at that time */
     uint64_t seen_done, seen_given_up, seen_by_drive; /* transfers of this start */
-    uint64_t line_next; /* number that this start's line must carry next, 0: not begun */
-    uint32_t line_day;  /* day that it showed last, from 1; 0: none */
+    uint64_t line_next;      /* number that this start's line must carry next, 0: not begun */
+    uint32_t line_day;       /* day that it showed last, from 1; 0: none */
+    uint64_t checked_obeyed; /* checkpoints that seq was offered */
+    uint64_t transfer_have;  /* bytes of one that had arrived */
 };
 
 struct world {
@@ -174,7 +184,7 @@ struct world {
     struct export *export; /* export.c; NULL: no evidence is written */
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
-    uint64_t heartbeats, answers, left_behind;
+    uint64_t heartbeats, answers, installs, transfers, resumed;
     uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
     uint64_t day_number;
     bool quiet;
@@ -256,6 +266,8 @@ void guest_free(struct guest *guest);
 void script_turn(struct world *world);
 /* Out at this moment, and back after a while; what was in flight is torn. */
 void script_power_lost(struct world *world, struct node *node);
+/* More of a checkpoint has arrived at a node. */
+void script_chunk(struct world *world, struct node *node);
 void script_heal(struct world *world);
 void script_calm(struct world *world);
 void script_blackout(struct world *world);
@@ -283,6 +295,8 @@ void check_drive_block(struct world *world, struct node *node, const void *bytes
 void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found);
 void check_drive_crashed(struct node *node);
+/* Is everything up to index durable there, as entries or in a checkpoint? */
+bool check_drive_reaches(const struct drive_view *view, uint64_t index);
 bool check_drive_rot(struct world *world, struct node *node); /* false: nothing could be spoilt */
 
 /* check_lead.c: what only a leader may say. */

@@ -149,15 +149,16 @@ void judge_message(struct world *world, const struct world_node *node, const str
     }
     if (msg->kind != RAFT_APPEND_REPLY || msg->status != RAFT_APPEND_OK)
         return;
-    if (msg->match > node->disk.last) {
-        violate(world, "node %u acknowledges %lu, %lu is durable", id, msg->match, node->disk.last);
+    if (msg->match > world_found_last(node)) {
+        violate(world, "node %u acknowledges %lu, %lu is durable", id, msg->match,
+                world_found_last(node));
         return;
     }
     const struct world_node *leader = &world->node[msg->to];
     if (!leader->up || leader->raft.role != RAFT_LEADER || leader->raft.term != msg->term)
         return;
     if (msg->match > leader->log.last ||
-        node->disk.entry[msg->match].chain != leader->log.entry[msg->match].chain)
+        world_found_chain(world, node, msg->match) != leader->log.entry[msg->match].chain)
         violate(world, "node %u acknowledges %lu that differs from its leader's", id, msg->match);
 }
 
@@ -177,7 +178,8 @@ static uint32_t holders_of(const struct world *world, const struct raft_config *
         const struct world_node *node = &world->node[i];
         bool held = node->incarnation > config->incarnation[i];
         if (config->incarnation[i] == node->incarnation)
-            held = holds(&node->disk, entry, index);
+            held = world_found_last(node) >= index &&
+                   world_found_chain(world, node, index) == entry->chain;
         else if (config->incarnation[i] == node->dead_incarnation)
             held = holds(&node->dead, entry, index);
         holders |= (uint32_t)held << i;
@@ -265,7 +267,7 @@ void judge_books(struct world *world, const struct world_node *node)
                 raft->next_lsn - 1 - raft->base_lsn == raft->log.last - raft->base_index &&
                 raft->hard_lsn <= raft->base_lsn && raft->base_lsn < raft->next_lsn &&
                 raft->durable_lsn < raft->next_lsn && raft->commit + 1 >= raft->log.first &&
-                raft_durable_index(raft) <= node->disk.last &&
+                raft_durable_index(raft) <= world_found_last(node) &&
                 raft_log_term(&raft->log, raft->commit, &term);
     const struct raft_config *config = world_config(world, node);
     good = good && raft->config.voters == config->voters &&

@@ -123,6 +123,26 @@ static uint64_t new_config(struct world *world, const struct raft_config *config
     return world->config_count++;
 }
 
+static void take_committed(struct world *world, struct world_log *log, uint64_t last)
+{
+    ENSURE(last <= world->committed.last);
+    memcpy(log->entry, world->committed.entry, (last + 1) * sizeof(log->entry[0]));
+    log->last = last;
+}
+
+static void give_up_log(struct world *world, struct world_node *node, const struct raft_out *out)
+{
+    world->installs++;
+    record(world, node,
+           &(struct world_record){
+               .lsn = out->install_lsn, .kind = WORLD_INSTALL, .index = out->install_index});
+    take_committed(world, &node->log, out->install_index);
+    if (world->trace != NULL)
+        fprintf(world->trace, "%u gives up its log for a checkpoint of %lu/%lu (lsn %lu)\n",
+                node->raft.id, out->install_index, raft_log_last_term(&node->raft.log),
+                out->install_lsn);
+}
+
 static void persist(struct world *world, struct world_node *node, const struct raft_out *out,
                     const struct world_packet *packet)
 {
@@ -148,6 +168,8 @@ static void persist(struct world *world, struct world_node *node, const struct r
             fprintf(t, "%u truncates from %lu (lsn %lu)\n", id, out->truncate_from,
                     out->truncate_lsn);
     }
+    if (out->install_index != 0)
+        give_up_log(world, node, out);
     for (uint32_t i = 0; i < out->append_count; i++) {
         uint64_t index = out->append_first + i;
         uint64_t term = node->raft.term;
@@ -345,7 +367,57 @@ void world_fail(struct world *world, uint8_t id)
     run(world, id, &(struct raft_in){.event = RAFT_EV_FAILED}, NULL);
 }
 
-static void write_records(struct world_node *node, uint64_t lsn)
+static bool replaced(const struct world_node *node)
+{
+    return node->checkpoint > node->disk.last ||
+           node->disk.entry[node->checkpoint].term != node->checkpoint_term;
+}
+
+uint64_t world_found_last(const struct world_node *node)
+{
+    return replaced(node) ? node->checkpoint : node->disk.last;
+}
+
+uint64_t world_found_chain(const struct world *world, const struct world_node *node, uint64_t index)
+{
+    const struct world_log *log = index <= node->checkpoint ? &world->committed : &node->disk;
+    return log->entry[index].chain;
+}
+
+/* The last configuration of a log at or below index, with its own index. */
+static void config_at(const struct world *world, const struct world_log *log, uint64_t index,
+                      struct raft_config *config)
+{
+    while (index > 0 && log->entry[index].config == 0)
+        index--;
+    *config = world->config[log->entry[index].config];
+    config->index = index;
+}
+
+void world_install(struct world *world, uint8_t id, uint64_t index)
+{
+    struct world_node *node = &world->node[id];
+    ENSURE(index > 0 && index <= world->committed.last);
+    if (!node->up || node->raft.failed)
+        return;
+    uint64_t term = world->committed.entry[index].term, installs = world->installs;
+    if (index > node->checkpoint) {
+        node->checkpoint = index;
+        node->checkpoint_term = term;
+    }
+    uint64_t commit = node->raft.commit;
+    struct raft_config config;
+    config_at(world, &world->committed, index, &config);
+    struct raft_in in = {.event = RAFT_EV_INSTALL,
+                         .index = index,
+                         .prev_term = term,
+                         .config = &config,
+                         .config_count = 1};
+    run(world, id, &in, NULL);
+    world->installs_kept += world->installs == installs && node->raft.commit > commit;
+}
+
+static void write_records(struct world *world, struct world_node *node, uint64_t lsn)
 {
     uint32_t done = 0;
     for (; done < node->record_count && node->record[done].lsn <= lsn; done++) {
@@ -357,6 +429,10 @@ static void write_records(struct world_node *node, uint64_t lsn)
             break;
         case WORLD_TRUNCATE:
             node->disk.last = r->index - 1;
+            break;
+        case WORLD_INSTALL:
+            take_committed(world, &node->disk, r->index);
+            node->disk_base = r->index;
             break;
         case WORLD_ENTRY:
             world_set_entry(&node->disk, r->index, r->entry.term, r->entry.value, r->entry.config);
@@ -373,7 +449,7 @@ void world_durable(struct world *world, uint8_t id, uint64_t lsn)
     struct world_node *node = &world->node[id];
     if (!node->up || lsn <= node->raft.durable_lsn || node->raft.failed)
         return;
-    write_records(node, lsn);
+    write_records(world, node, lsn);
     run(world, id, &(struct raft_in){.event = RAFT_EV_DURABLE, .lsn = lsn}, NULL);
     open_gate(world, node);
     if (!node->slow && node->record_count > 0) /* a vote that became durable may have won */
@@ -432,7 +508,7 @@ void world_crash(struct world *world, uint8_t id, uint64_t lsn)
 {
     struct world_node *node = &world->node[id];
     ENSURE(node->up);
-    write_records(node, lsn);
+    write_records(world, node, lsn);
     node->record_count = 0;
     node->gate_count = 0;
     node->grant_term = 0;
@@ -444,8 +520,9 @@ void world_crash(struct world *world, uint8_t id, uint64_t lsn)
 static void boot_configs(const struct world *world, const struct world_node *node,
                          struct raft_boot *boot)
 {
-    boot->config[boot->config_count++] = world->config[0];
-    for (uint64_t i = 1; i <= node->disk.last; i++) {
+    uint64_t from = node->disk_base;
+    config_at(world, &node->disk, from, &boot->config[boot->config_count++]);
+    for (uint64_t i = from + 1; i <= node->disk.last; i++) {
         if (node->disk.entry[i].config == 0)
             continue;
         boot->config[0] = boot->config[boot->config_count - 1];
@@ -465,6 +542,8 @@ void world_wipe(struct world *world, uint8_t id)
     node->incarnation += RAFT_ID_MAX + 1;
     world->wipes++;
     node->disk.last = 0;
+    node->disk_base = 0;
+    node->checkpoint = node->checkpoint_term = 0;
     node->disk_term = 0;
     node->disk_vote = 0;
     node->disk_lsn = 0;
@@ -478,6 +557,14 @@ void world_restart(struct world *world, uint8_t id)
 {
     struct world_node *node = &world->node[id];
     ENSURE(!node->up);
+    if (replaced(node)) { /* the start carries the installation out */
+        take_committed(world, &node->disk, node->checkpoint);
+        node->disk_base = node->checkpoint;
+        if (node->checkpoint_term > node->disk_term) {
+            node->disk_term = node->checkpoint_term;
+            node->disk_vote = 0;
+        }
+    }
     node->log = node->disk;
     node->record_count = 0;
     node->gate_count = 0;
@@ -489,10 +576,12 @@ void world_restart(struct world *world, uint8_t id)
                              .random = world->random != 0 ? world_random(world) : id * 10 * MS,
                              .incarnation = node->incarnation,
                              .options = world->options};
-    raft_log_init(&boot.log, 1, 0);
-    for (uint64_t i = 1; i <= node->disk.last; i++)
+    raft_log_init(&boot.log, node->disk_base + 1, node->disk.entry[node->disk_base].term);
+    for (uint64_t i = node->disk_base + 1; i <= node->disk.last; i++)
         raft_log_append(&boot.log, node->disk.entry[i].term, 1);
     boot.commit = boot.log.first - 1;
+    if (node->checkpoint > boot.commit)
+        boot.commit = node->checkpoint;
     boot_configs(world, node, &boot);
     raft_init(&node->raft, &boot);
     node->commit_seen = boot.commit;

@@ -45,7 +45,7 @@ struct world_log { /* entry[index], from 1; entry[0] is genesis */
     struct world_entry entry[WORLD_LOG_MAX];
 };
 
-enum world_record_kind { WORLD_HARD, WORLD_TRUNCATE, WORLD_ENTRY };
+enum world_record_kind { WORLD_HARD, WORLD_TRUNCATE, WORLD_INSTALL, WORLD_ENTRY };
 
 struct world_record {
     uint64_t lsn;
@@ -79,6 +79,8 @@ struct world_node {
     uint64_t disk_term;
     uint8_t disk_vote;
     uint64_t disk_lsn;
+    uint64_t disk_base; /* its log begins behind this index: a checkpoint has the rest */
+    uint64_t checkpoint, checkpoint_term;   /* a peer's, durable; 0: none */
     uint64_t commit_seen;                   /* since its start */
     uint64_t grant_term, grant_incarnation; /* its last grant since its start: to whom */
     uint32_t record_count;
@@ -115,6 +117,7 @@ struct world {
     struct world_known known[WORLD_TABLE_SIZE];
     uint64_t elections;
     uint64_t truncations;
+    uint64_t installs, installs_kept; /* the log gave way; it went that far by itself */
     uint64_t crashes;
     uint64_t gate_drops;
     uint64_t wipes;
@@ -149,6 +152,14 @@ enum raft_refusal world_change(struct world *world, uint8_t id, uint32_t voters,
 void world_fail(struct world *world, uint8_t id);
 /* to 0: the most caught-up. Returns why it was refused. */
 enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_t to);
+
+/* A checkpoint of a committed index becomes durable on the node's drive, and is offered to it. */
+void world_install(struct world *world, uint8_t id, uint64_t index);
+
+/* What a start would find: up to which index, and which chain there. */
+uint64_t world_found_last(const struct world_node *node);
+uint64_t world_found_chain(const struct world *world, const struct world_node *node,
+                           uint64_t index);
 
 /* All records up to lsn are on the drive; then the gate opens for them. */
 void world_durable(struct world *world, uint8_t id, uint64_t lsn);

@@ -17,12 +17,13 @@ static const uint64_t US = 1000;
 
 struct knobs { /* per mille of packets, or of ten thousand steps; drawn for each seed */
     uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal, change, wipe, transfer;
+    uint32_t install;
     uint32_t pace; /* packets that arrive in a step */
 };
 
 static struct totals {
     uint64_t elections, truncations, crashes, gate_drops, committed, worlds, joints, completed,
-        wipes, reborn, hopeless, words;
+        wipes, reborn, hopeless, words, installs, kept;
 } totals;
 
 static uint32_t below(struct world *world, uint32_t limit)
@@ -193,6 +194,18 @@ static void change(struct world *world)
     world_change(world, id, voters, learners & ~voters, was, below(world, 16) == 0 ? all : 0);
 }
 
+/* Any committed index: behind the log, within it, at an edge, or long since committed there. Mostly
+ * at whoever is furthest behind. */
+static void install(struct world *world, uint8_t id)
+{
+    for (uint8_t i = 1; i <= world->count && below(world, 8) != 0; i++)
+        if (world->node[i].up && world->node[i].log.last < world->node[id].log.last)
+            id = i;
+    uint64_t last = world->committed.last, back = world_random(world) % (1 + below(world, 30));
+    if (last > back)
+        world_install(world, id, last - back);
+}
+
 static void disturb(struct world *world, const struct knobs *knobs)
 {
     uint32_t what = below(world, 10000);
@@ -208,7 +221,9 @@ static void disturb(struct world *world, const struct knobs *knobs)
         world->node[any_node(world)].no_space ^= true;
     else if ((what -= knobs->space) < knobs->heal)
         memset(world->cut, 0, sizeof(world->cut));
-    else if ((what -= knobs->heal) < 100)
+    else if ((what -= knobs->heal) < knobs->install)
+        install(world, any_node(world));
+    else if ((what -= knobs->install) < 100)
         restart(world, any_node(world));
     else if ((what -= 100) < knobs->change)
         change(world);
@@ -308,6 +323,7 @@ static bool run_seed(struct world *world, uint64_t seed)
                           .space = below(world, 4) == 0 ? 20 : 0,
                           .heal = 20 + below(world, 100),
                           .pace = 1,
+                          .install = below(world, 2) * below(world, 400),
                           .transfer = below(world, 2) * below(world, 600),
                           .change = changes ? 50 + below(world, 800) : 0,
                           .wipe = changes ? below(world, 2) * below(world, 60) : 0};
@@ -324,6 +340,8 @@ static bool run_seed(struct world *world, uint64_t seed)
     bool healed = heals(world);
     totals.elections += world->elections;
     totals.truncations += world->truncations;
+    totals.installs += world->installs;
+    totals.kept += world->installs_kept;
     totals.crashes += world->crashes;
     totals.gate_drops += world->gate_drops;
     totals.words += world->words;
@@ -363,6 +381,7 @@ static void random_worlds(void)
         totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
         totals.words, totals.committed, totals.joints, totals.completed, totals.wipes,
         totals.reborn, totals.hopeless);
+    printf("# %lu installs, %lu with the log kept\n", totals.installs, totals.kept);
     if (count >= SEEDS) { /* pitfall 14: a generator that never makes the bad input */
         CU_ASSERT(totals.elections > 2 * count);
         CU_ASSERT(totals.truncations > count / 4);
@@ -375,6 +394,7 @@ static void random_worlds(void)
         CU_ASSERT(totals.wipes > count / 4);
         CU_ASSERT(totals.reborn > count / 20);
         CU_ASSERT(totals.hopeless < count / 10);
+        CU_ASSERT(totals.installs > count / 4 && totals.kept > count / 4);
     }
     free(world);
 }

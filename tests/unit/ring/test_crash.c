@@ -66,6 +66,11 @@ static void borrow(struct images *images, const struct world *world)
     image->tail = world->tail;
     image->checkpoint_sequence = world->checkpoint_sequence;
     memcpy(image->checkpoint_index, world->checkpoint_index, sizeof(image->checkpoint_index));
+    image->installs = world->installs;
+    image->began = world->began;
+    image->installed = world->installed;
+    image->installed_term = world->installed_term;
+    image->installed_chain = world->installed_chain;
 }
 
 /* First page whose sectors are not all there: everything before it must be found. */
@@ -316,6 +321,62 @@ static void h10_wrap_with_checkpoints(void)
     world_free(&world);
 }
 
+/* A peer's checkpoint takes the log's place, with pages of the log before still in flight: whenever
+ * the power goes, the start finds the one or the other, with term, vote and boots of the pages that
+ * go. Every second one meets a log that is longer and took another way. */
+static void new_stretches(void)
+{
+    static struct images images;
+    struct world world;
+    world_init(&world, 256, 64, 8, 12);
+    images_init(&images, &world);
+    world_start(&world);
+    world_settle(&world);
+    uint64_t begun = 0;
+    for (uint32_t i = 0; i < 16; i++) {
+        world.store.hold = false;
+        for (uint32_t j = 0; j < 20; j++)
+            CU_ASSERT_FATAL(world_append(&world, world.term > 0 ? world.term : 1, 900));
+        world_settle(&world);
+        world.store.hold = true;
+        for (uint32_t j = 0; j <= i % 12; j++)
+            world_append(&world, world.term, 900);
+        if (i % 3 == 0)
+            world_hard(&world, world.term + 1, 3);
+        boundary(&images, &world);
+        uint64_t index = i % 2 == 0 ? world.last + 1 + i * 7 : world.last - 4;
+        if (index <= world.commit)
+            continue;
+        CU_ASSERT_FATAL(world_store_peers(&world, index, world.term + i % 3, 2) == 0);
+        try_boundary(&images, &world); /* durable, and nobody has begun behind it */
+        boundary(&images, &world);
+        while (!world_begin(&world)) { /* bound: what is in flight, and the open page */
+            memory_complete_all(&world.store);
+            world_turn(&world);
+        }
+        begun++;
+        for (uint32_t j = 0; j < 6; j++) {
+            world_append(&world, world.term, 500);
+            boundary(&images, &world);
+        }
+        memory_complete_all(&world.store);
+        world_turn(&world);
+        try_boundary(&images, &world); /* what aux makes zeros is in flight */
+        world.store.hold = false;
+        world_settle(&world);
+        world_check_entries(&world);
+        if (i % 5 == 4) {
+            world_crash(&world);
+            world_start(&world);
+            world_settle(&world);
+        }
+    }
+    report("new stretches behind a peer's checkpoint", &images);
+    CU_ASSERT(begun > 12 && images.torn > 200 && images.deep > 100);
+    images_free(&images);
+    world_free(&world);
+}
+
 /* The world itself loses power with a draw of the sectors in flight, and starts again, each time
  * with another limit of pages in flight: what recovery judges by is the limit that the pages state.
  */
@@ -434,6 +495,7 @@ int main(int argc, char **argv)
         {"votes alone", votes_only},
         {"many pages in flight, truncations", many_in_flight},
         {"H10 wrap-around, zeroing in flight", h10_wrap_with_checkpoints},
+        {"new stretches behind a peer's checkpoint", new_stretches},
         {"starts with other limits in flight", other_limits},
         {"power goes during recovery", crash_in_recovery},
         {"every class of outcome was seen", all_classes},

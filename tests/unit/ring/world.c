@@ -102,13 +102,24 @@ void world_crash(struct world *world)
 bool world_same(const struct world *world, const struct ring_recovery *found, uint64_t tail)
 {
     const struct world_state none = {.last_chain = world->log[0].chain};
-    const struct world_state *state = tail > 0 ? &world->pages[tail - 1] : &none;
+    const struct world_state found_then = tail > 0 ? world->pages[tail - 1] : none;
+    struct world_state then = found_then, *state = &then;
+    bool anew = world->installs > then.stretch;
+    if (anew) { /* the checkpoint is durable, the first page behind it is not */
+        then.last_index = world->installed;
+        then.last_chain = world->installed_chain;
+        if (world->installed_term > then.term) {
+            then.term = world->installed_term;
+            then.vote = 0;
+        }
+    }
     if (found->damage != RING_INTACT)
         printf("# damage: %s: %s\n", ring_damage_name(found->damage), found->why);
-    bool same = found->damage == RING_INTACT && found->tail_page == tail &&
-                found->last_index == state->last_index && found->last_chain == state->last_chain &&
-                found->term == state->term && found->vote == state->vote &&
-                found->last_lsn >= state->lsn && found->log.last == state->last_index &&
+    bool same = found->damage == RING_INTACT && found->begins_anew == anew &&
+                found->tail_page == tail && found->last_index == state->last_index &&
+                found->last_chain == state->last_chain && found->term == state->term &&
+                found->vote == state->vote && found->last_lsn >= state->lsn &&
+                found->log.last == state->last_index &&
                 found->zeroed_to == found->head_page + found->super.slots;
     for (uint64_t i = 0; i < found->map_count && same; i++) {
         const struct world_state *page = &world->pages[found->map[i].page];
@@ -146,9 +157,12 @@ void world_start(struct world *world)
     CU_ASSERT_FATAL(result == 0);
     /* What the lost pages superseded counts again. */
     world->tail = world->store.issued_to = found.tail_page;
-    for (uint64_t page = found.head_page; page < found.tail_page; page++)
+    for (uint64_t page = found.head_page; page < found.tail_page && !found.begins_anew; page++)
         memcpy(&world->log[world->pages[page].first_index], &world->made[world->pages[page].made],
                world->pages[page].count * sizeof(world->log[0]));
+    if (found.begins_anew)
+        world->log[world->installed] =
+            (struct world_entry){.term = world->installed_term, .chain = world->installed_chain};
     world->lsn = found.last_lsn;
     world->last = found.last_index;
     world->term = found.term;
@@ -158,6 +172,7 @@ void world_start(struct world *world)
     world->done = 0;
     if (world->commit > world->last)
         world->commit = world->last;
+    world->began = world->installs; /* this start's first page states it */
     ring_recovery_free(&found);
 }
 
@@ -192,7 +207,8 @@ static struct world_state state_now(const struct world *world)
                                 .last_index = world->last,
                                 .last_chain = world->log[world->last].chain,
                                 .term = world->term,
-                                .vote = world->vote};
+                                .vote = world->vote,
+                                .stretch = world->began};
 }
 
 static uint16_t entry_size(uint32_t payload)
@@ -346,6 +362,58 @@ int world_checkpoint(struct world *world, uint64_t index)
     if (world->checkpoint_sequence >= 2)
         ring_control_checkpoint(world->ring, world->checkpoint_index[1 - area]);
     return 0;
+}
+
+int world_store_peers(struct world *world, uint64_t index, uint64_t term, uint32_t copies)
+{
+    uint8_t *body = aligned_alloc(4096, 8192);
+    ENSURE(body != NULL);
+    memset(body, (int)index, 8192);
+    uint64_t chain = world_random(world) | 1;
+    int result = 0;
+    for (uint32_t copy = 0; copy < copies && result == 0; copy++) {
+        struct ring_checkpoint head = {.replica = WORLD_REPLICA,
+                                       .incarnation = world->super.incarnation,
+                                       .cluster_id = world->genesis.cluster_id,
+                                       .index = index,
+                                       .term = term,
+                                       .chain = chain,
+                                       .sequence = world->checkpoint_sequence + 1};
+        unsigned area = (unsigned)(head.sequence % 2);
+        result =
+            ring_control_checkpoint_install(world->ring, world->reader, area, &head, body, 5000);
+        if (result < 0)
+            break;
+        world->checkpoint_sequence++;
+        world->checkpoint_index[area] = index;
+    }
+    if (world->checkpoint_index[world->checkpoint_sequence % 2] == index) {
+        world->installs++;
+        world->installed = index;
+        world->installed_term = term;
+        world->installed_chain = chain;
+    }
+    free(body);
+    return result;
+}
+
+bool world_begin(struct world *world)
+{
+    if (!ring_room_to_begin(world->ring))
+        return false;
+    if (world->installed_term > world->term)
+        world_hard(world, world->installed_term, 0);
+    struct world_state before = state_now(world);
+    ring_begin(world->ring, world->installed, world->installed_chain, ++world->lsn);
+    note_closed(world, &before);
+    world->began = world->installs;
+    world->last = world->installed;
+    world->log[world->last] =
+        (struct world_entry){.term = world->installed_term, .chain = world->installed_chain};
+    world->open_first = world->last + 1;
+    world->entry_term = world->installed_term;
+    world_done(world, world->last);
+    return true;
 }
 
 /* --- comparing -----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ struct world_state { /* as of the closing of a page */
     uint64_t made;        /* its entries' place in world.made */
     uint32_t count;
     uint8_t vote;
+    uint64_t stretch; /* world.installs then */
 };
 
 struct world_entry {
@@ -51,6 +52,9 @@ struct world {
     uint64_t open_first;       /* first index of the open page */
     uint64_t checkpoint_index[2];
     uint64_t checkpoint_sequence;
+    /* A peer's checkpoint, durable in at least one area, and how many there were. */
+    uint64_t began; /* of them, that the log is behind */
+    uint64_t installs, installed, installed_term, installed_chain;
     uint64_t room_refused[5];
 };
 
@@ -82,6 +86,12 @@ void world_settle(struct world *world);
 void world_done(struct world *world, uint64_t index);
 /* Writes a checkpoint at index, tells the ring about the older of two. */
 int world_checkpoint(struct world *world, uint64_t index);
+
+/* A peer's checkpoint of that index, on a way of its own, into area(s); 0 or negative errno. The
+ * newest one's area is the last. */
+int world_store_peers(struct world *world, uint64_t index, uint64_t term, uint32_t copies);
+/* And in the log's place; false if there is no room now. */
+bool world_begin(struct world *world);
 
 /* Compares a recovery with the model as of the closing of page tail - 1; asserts. */
 bool world_same(const struct world *world, const struct ring_recovery *found, uint64_t tail);

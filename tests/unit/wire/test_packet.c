@@ -320,6 +320,102 @@ static void session_requests(void)
     CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
 }
 
+static struct packet_checkpoint_id some_id(uint64_t size)
+{
+    return (struct packet_checkpoint_id){
+        .index = 7, .term = 2, .chain = 3, .digest = 4, .size = size, .crc = 5};
+}
+
+/* At an odd address, and without a byte behind. */
+static bool chunk_ok(const struct packet_checkpoint_chunk *head, size_t bytes)
+{
+    struct packet_checkpoint_chunk read;
+    const uint8_t *at;
+    uint8_t *exact = malloc(sizeof(*head) + bytes + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(exact);
+    memcpy(exact + 1, head, sizeof(*head));
+    memset(exact + 1 + sizeof(*head), 0x11, bytes);
+    bool ok = packet_chunk_decode(exact + 1, sizeof(*head) + bytes, &read, &at);
+    CU_ASSERT_TRUE(!ok ||
+                   (memcmp(&read, head, sizeof(read)) == 0 && at == exact + 1 + sizeof(*head)));
+    free(exact);
+    return ok;
+}
+
+static void checkpoint_chunks(void)
+{
+    const struct packet_checkpoint_chunk first = {
+        .version = PACKET_CHECKPOINT_VERSION, .bytes = PACKET_CHUNK_SIZE, .id = some_id(2500)};
+    struct packet_checkpoint_chunk head = first;
+    CU_ASSERT_TRUE(chunk_ok(&head, PACKET_CHUNK_SIZE));
+    CU_ASSERT_FALSE(chunk_ok(&head, PACKET_CHUNK_SIZE - 1));
+    CU_ASSERT_FALSE(chunk_ok(&head, PACKET_CHUNK_SIZE + 1));
+    head.offset = 2048; /* the last, and short */
+    CU_ASSERT_FALSE(chunk_ok(&head, PACKET_CHUNK_SIZE));
+    head.bytes = 2500 - 2048;
+    CU_ASSERT_TRUE(chunk_ok(&head, 2500 - 2048));
+    head.offset = 3072;
+    CU_ASSERT_FALSE(chunk_ok(&head, 2500 - 2048));
+    head = first;
+    head.offset = 512;
+    CU_ASSERT_FALSE(chunk_ok(&head, PACKET_CHUNK_SIZE));
+    struct packet_checkpoint_chunk bad[8] = {first, first, first, first,
+                                             first, first, first, first};
+    bad[0].version = 2;
+    bad[1].reserved = 1;
+    bad[2].id.index = 0;
+    bad[3].id.term = 0;
+    bad[4].id.chain = 0;
+    bad[5].id.size = 0;
+    bad[6].id.reserved = 1;
+    bad[7].offset = UINT64_MAX - 1023;
+    for (uint32_t i = 0; i < 8; i++)
+        CU_ASSERT_FALSE(chunk_ok(&bad[i], PACKET_CHUNK_SIZE));
+    CU_ASSERT_EQUAL(packet_checkpoint_version(&first, sizeof(first)), PACKET_CHECKPOINT_VERSION);
+    CU_ASSERT_EQUAL(packet_checkpoint_version(&first, 1), 0);
+}
+
+static bool reply_ok(const struct packet_checkpoint_reply *reply, size_t size)
+{
+    struct packet_checkpoint_reply read;
+    uint8_t copy[sizeof(*reply) + 2] = {0};
+    memcpy(copy + 1, reply, sizeof(*reply));
+    return packet_chunk_reply_decode(copy + 1, size, &read);
+}
+
+static void checkpoint_replies(void)
+{
+    const struct packet_checkpoint_reply want = {
+        .version = PACKET_CHECKPOINT_VERSION, .id = some_id(2500), .wanted = 1024};
+    struct packet_checkpoint_reply bad = want;
+    CU_ASSERT_TRUE(reply_ok(&want, sizeof(want)));
+    CU_ASSERT_FALSE(reply_ok(&want, sizeof(want) - 1));
+    CU_ASSERT_FALSE(reply_ok(&want, sizeof(want) + 1));
+    bad.wanted = 2501;
+    CU_ASSERT_FALSE(reply_ok(&bad, sizeof(bad)));
+    bad = want;
+    bad.status = PACKET_CHECKPOINT_REFUSED; /* without a reason */
+    CU_ASSERT_FALSE(reply_ok(&bad, sizeof(bad)));
+    bad.reason = PACKET_CHECKPOINT_DRIVE;
+    CU_ASSERT_TRUE(reply_ok(&bad, sizeof(bad)));
+    bad.reason = PACKET_CHECKPOINT_DRIVE + 1;
+    CU_ASSERT_FALSE(reply_ok(&bad, sizeof(bad)));
+    bad = want;
+    bad.reason = PACKET_CHECKPOINT_DRIVE; /* without a refusal */
+    CU_ASSERT_FALSE(reply_ok(&bad, sizeof(bad)));
+    bad = want;
+    bad.reserved = 1;
+    CU_ASSERT_FALSE(reply_ok(&bad, sizeof(bad)));
+    /* who speaks another version says which, and knows no id */
+    bad = (struct packet_checkpoint_reply){
+        .version = 9, .status = PACKET_CHECKPOINT_REFUSED, .reason = PACKET_CHECKPOINT_BAD_VERSION};
+    CU_ASSERT_TRUE(reply_ok(&bad, sizeof(bad)));
+    bad.reason = PACKET_CHECKPOINT_CONTENT;
+    CU_ASSERT_FALSE(reply_ok(&bad, sizeof(bad)));
+    for (uint8_t reason = 0; reason <= PACKET_CHECKPOINT_DRIVE; reason++)
+        CU_ASSERT_TRUE(strlen(packet_checkpoint_reason_name(reason)) > 3);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -331,6 +427,8 @@ int main(void)
         {"any bytes decode or do not", any_bytes_decode_or_not},
         {"a submit is an entry's body", submit_is_an_entrys_body},
         {"session requests", session_requests},
+        {"chunks of checkpoints", checkpoint_chunks},
+        {"answers to chunks", checkpoint_replies},
         {0}};
     return unit_main("packet", tests);
 }
