@@ -146,11 +146,11 @@ struct raft_out {
     uint64_t truncate_from; /* 0: none; else entries from this index on are superseded */
     uint64_t truncate_lsn;
     uint64_t install_index; /* 0: none; else the log is given up, and goes on behind this index */
-    uint64_t install_lsn; /* valid with it */
-    uint64_t append_first; /* RECV: msg's entries append_first.. are to be stored, append_count */
-    uint32_t append_count; /* 0: none. Winning an election: 1, and the caller frames the no-op */
-    uint64_t append_lsn;   /* LSN of the first of them; one each */
-    bool noop;             /* append_first is this leader's own-term no-op */
+    uint64_t install_lsn;   /* valid with it */
+    uint64_t append_first;  /* RECV: msg's entries append_first.. are to be stored, append_count */
+    uint32_t append_count;  /* 0: none. Winning an election: 1, and the caller frames the no-op */
+    uint64_t append_lsn;    /* LSN of the first of them; one each */
+    bool noop;              /* append_first is this leader's own-term no-op */
     /* send */
     uint32_t send_count;
     struct raft_send send[RAFT_SENDS_MAX];
