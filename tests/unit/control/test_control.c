@@ -224,6 +224,29 @@ static void h8_full_rings_become_free_again(void)
     bench_free(b);
 }
 
+static void h14_the_head_waits_for_the_second(void)
+{
+    /* H14: a full ring, and one checkpoint: what is behind it alone must stay readable. */
+    struct bench *b = bench_new(1);
+    b->tweak.control.checkpoint_ms = 100;
+    struct bench_node *n = &b->node[1];
+    n->store.lose_blocking = true;
+    start_all(b);
+    CU_ASSERT_EQUAL_FATAL(bench_settle(b), 1);
+    CU_ASSERT_TRUE_FATAL(fill_rings(b, 1));
+    n->store.lose_blocking = false;
+    for (uint32_t ms = 0; ms < 3000 && bench_control(b, 1).checkpoints == 0; ms++)
+        bench_run(b, 1);
+    n->store.lose_blocking = true;
+    bench_run(b, 500);
+    CU_ASSERT_EQUAL(bench_control(b, 1).checkpoints, 1);
+    CU_ASSERT_EQUAL(bench_status(b, 1).first_index, 1);
+    n->store.lose_blocking = false;
+    bench_run(b, 3 * CONTROL_CHECKPOINT_RETRY_MS);
+    CU_ASSERT_TRUE(bench_status(b, 1).first_index > 1);
+    bench_free(b);
+}
+
 static void a_checkpoint_that_fails_is_said_and_repeated(void)
 {
     struct bench *b = bench_new(1);
@@ -557,6 +580,7 @@ int main(void)
         {"the head stays behind the older checkpoint, over a lap",
          the_head_stays_behind_the_older_checkpoint},
         {"H8: full rings become free again", h8_full_rings_become_free_again},
+        {"H14 the head waits for the second", h14_the_head_waits_for_the_second},
         {"a checkpoint that fails is said and repeated",
          a_checkpoint_that_fails_is_said_and_repeated},
         {"a follower names the leader", a_follower_names_the_leader},
