@@ -185,6 +185,7 @@ PARTS = {
     'read-only': storm_device.part_read_only,
     'pages': storm_pages.part_pages,
     'member': storm_member.part_member,
+    'member-lapped': storm_member.part_member_lapped,
     'input': storm_input.part_input,
     'usage': storm_admin.part_usage,
     'admin': storm_admin.part_admin,

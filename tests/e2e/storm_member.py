@@ -162,6 +162,34 @@ def leader_dies_in_a_change(parts, c, gone, left):
                     said(done))
 
 
+def part_member_lapped(parts, options):
+    """Who joins a cluster whose rings no longer hold the log's beginning gets a checkpoint first."""
+    count = 60000
+    with Cluster(options.build, size=4, founders=3, ring='8M', checkpoint='1M', **COMMON) as c:
+        write_messages(c.path('input'), 'A', count, (150, 250), 13)
+        c.network()
+        c.format()
+        for i in (1, 2, 3):
+            c.start(i)
+        leader = c.leader()
+        gateway = c.publish(c.path('input'), 'gateway', 100, '--rate', 6000)
+        until = time.monotonic() + 60
+        while time.monotonic() < until and (c.status(leader) or {}).get('first_index', 0) <= 1:
+            time.sleep(0.2)
+        expect(c.status(leader)['first_index'] > 1, 'the ring did not wrap in time')
+        c.start(4)
+        stranger(c, 4)
+        done = member(c, c.leader(), 'add', *c.identity[4].split())
+        status = c.status(4)
+        parts.holds(done.returncode == 0 and status and status['installed_from'] > 0 and
+                    settled(c, voters(1, 2, 3, 4)),
+                    'rings that have wrapped: replica 4 takes a checkpoint over, and votes; its history '
+                    'begins at feed number %s' % (status and status['feed_history_from']),
+                    (said(done), status and status.get('installed_from')))
+        wait_end(c, gateway, 'gateway', 60)
+        parts.ok('equal digests at index %d' % c.wait_equal())
+
+
 def part_member(parts, options):
     with Cluster(options.build, size=4, founders=3, ring='64M', **COMMON) as c:
         write_messages(c.path('input'), 'A', COUNT, (60, 200), 12)
