@@ -297,11 +297,7 @@ static char *ask_member(struct admin *a, struct connection *c, const struct admi
                                   .entry_kind = ENTRY_CONFIG,
                                   .size = sizeof(body)};
     memcpy(ask.body, &body, sizeof(body));
-    if (!control_ask(a->node->start.control, &ask))
-        return answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
-    c->waiting = true;
-    c->tag = ask.tag;
-    return NULL;
+    return ask_control(a, c, request, &ask);
 }
 
 static char *ask_reload(struct admin *a, struct connection *c)

@@ -1,6 +1,7 @@
 """./dev test: every test, or the named ones; one line each, the log of what failed, a closing count."""
 
 import argparse
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
+# On one core each, and nothing in them depends on time: those that follow each other run side by side.
+BESIDE = {'explore', 'export', 'stage'}
 
 
 def tests(build, sanitized, fuzz, named):
@@ -30,8 +33,8 @@ def tests(build, sanitized, fuzz, named):
         ('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
         ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
                             str(os.cpu_count())]),
-        ('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
         ('determinism', False, 10, ['tests/sim/determinism.sh']),
+        ('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
         ('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
         ('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
         ('demo', True, 4, e2e('demo.py')),
@@ -61,6 +64,33 @@ def run_one(name, minutes, command, log):
             process.kill()
         code = 'no end within %d minutes' % minutes
     return code, time.monotonic() - began
+
+
+def perform(test):
+    name, _, minutes, command = test
+    with tempfile.NamedTemporaryFile('w+', prefix='keel-%s-' % name, suffix='.log', delete=False) as log:
+        code, took = run_one(name, minutes, command, log)
+    with open(log.name, errors='replace') as file:
+        text = file.read()
+    if code == 0:
+        print('ok    %-12s %6.1f s  %s' % (name, took, facts(text)), flush=True)
+        os.unlink(log.name)
+    else:
+        print('FAIL  %-12s %6.1f s  exit %s; its log: %s' % (name, took, code, log.name))
+        print('\n'.join('      ' + line for line in text.splitlines()[-40:]), flush=True)
+    return code == 0
+
+
+def groups(chosen):
+    """The tests in order, those that may run side by side together."""
+    group = []
+    for test in chosen:
+        if group and not (test[0] in BESIDE and group[-1][0] in BESIDE):
+            yield group
+            group = []
+        group.append(test)
+    if group:
+        yield group
 
 
 def facts(text):
@@ -96,25 +126,17 @@ def main():
     chosen = [t for t in listed if not options.names or t[0] in options.names]
     passed, failed = 0, []
     began = time.monotonic()
-    for name, root, minutes, command in chosen:
-        if root and os.geteuid() != 0:
-            print('FAIL  %-12s needs root for network namespaces: run as root' % name)
-            failed.append(name)
+    for group in groups(chosen):
+        if group[0][1] and os.geteuid() != 0:
+            print('FAIL  %-12s needs root for network namespaces: run as root' % group[0][0])
+            failed.append(group[0][0])
             continue
-        print('      %-12s ...' % name, end='\r', flush=True)
-        with tempfile.NamedTemporaryFile('w+', prefix='keel-%s-' % name, suffix='.log',
-                                         delete=False) as log:
-            code, took = run_one(name, minutes, command, log)
-            log.seek(0)
-            text = open(log.name, errors='replace').read()
-        if code == 0:
-            passed += 1
-            print('ok    %-12s %6.1f s  %s' % (name, took, facts(text)), flush=True)
-            os.unlink(log.name)
-        else:
-            failed.append(name)
-            print('FAIL  %-12s %6.1f s  exit %s; its log: %s' % (name, took, code, log.name))
-            print('\n'.join('      ' + line for line in text.splitlines()[-40:]), flush=True)
+        print('      %-12s ...' % ', '.join(test[0] for test in group), end='\r', flush=True)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for test, good in zip(group, pool.map(perform, group)):
+                passed += good
+                if not good:
+                    failed.append(test[0])
     print('%d s in all%s' % (time.monotonic() - began,
                              '; failed: ' + ' '.join(failed) if failed else ''))
     print('%d passed, %d failed' % (passed, len(failed)))
