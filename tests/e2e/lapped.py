@@ -62,9 +62,9 @@ def end_load(c, running):
 
 def lap(c, victim):
     """Kills it and waits until the leader's ring has overwritten what it would need next."""
-    last = c.status(victim)['last_index']
     c.kill(victim)
     leader = c.leader()
+    last = c.status(leader)['last_index']  # it holds no more than that
     wait('the leader\'s ring to pass index %d' % last,
          lambda: (c.status(leader) or {}).get('first_index', 0) > last + 1)
     return last
