@@ -22,7 +22,7 @@ import storm_member  # noqa: E402
 import storm_pages  # noqa: E402
 import storm_transfer  # noqa: E402
 
-COUNT = 60000         # messages of each gateway
+COUNT = 90000         # messages of each gateway: more than RATE brings while the storm lasts
 RATE = 350            # a second, while the storm lasts
 SIZE = (40, 200)      # bytes
 RING = '1G'           # holds the whole run: the judge sees its first page
