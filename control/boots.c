@@ -16,7 +16,7 @@ static uint32_t log_boot(struct control *c, uint32_t id, uint64_t boot, uint64_t
         return 0;
     struct entry_boot body = {
         .replica = id, .incarnation = incarnation, .boot = boot, .boot_id = boot_id};
-    if (!control_propose(c, PROPOSER_BOOT, id, ENTRY_BOOT, &body, sizeof(body)))
+    if (!control_propose(c, PROPOSER_BOOT, id, ENTRY_BOOT, &body, sizeof(body), 0))
         return 0;
     c->boot_proposed_ns[id] = c->now_ns;
     c->status.boots_proposed++;

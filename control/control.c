@@ -115,7 +115,7 @@ void control_command_send(struct control *c)
 }
 
 bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8_t entry_kind,
-                     const void *body, uint32_t size)
+                     const void *body, uint32_t size, uint64_t was)
 {
     struct command *command = control_command(c, COMMAND_PROPOSE);
     if (command == NULL)
@@ -123,22 +123,9 @@ bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8
     ENSURE(size <= CONTROL_BODY_MAX);
     command->tag = (uint64_t)by << CONTROL_TAG_SHIFT | serial;
     command->entry_kind = entry_kind;
+    command->index = was;
     command->size = size;
     memcpy(command->u.bytes, body, size);
-    control_command_send(c);
-    return true;
-}
-
-bool control_propose_members(struct control *c, uint64_t serial, const void *body, uint64_t was)
-{
-    struct command *command = control_command(c, COMMAND_PROPOSE);
-    if (command == NULL)
-        return false;
-    command->tag = (uint64_t)PROPOSER_REQUEST << CONTROL_TAG_SHIFT | serial;
-    command->entry_kind = ENTRY_CONFIG;
-    command->index = was;
-    command->size = sizeof(struct entry_config);
-    memcpy(command->u.bytes, body, sizeof(struct entry_config));
     control_command_send(c);
     return true;
 }

@@ -175,11 +175,10 @@ struct control {
  * control_command_send(). */
 struct command *control_command(struct control *c, enum command_kind kind);
 void control_command_send(struct control *c);
-/* Proposes an entry; false if the link is full. serial < 2^56. */
+/* Proposes an entry; false if the link is full. serial < 2^56. was: of a change of members, the
+ * index of the configuration that it replaces; else 0. */
 bool control_propose(struct control *c, enum proposer by, uint64_t serial, uint8_t entry_kind,
-                     const void *body, uint32_t size);
-/* The same for a change of members, where the configuration of index `was` is in force. */
-bool control_propose_members(struct control *c, uint64_t serial, const void *body, uint64_t was);
+                     const void *body, uint32_t size, uint64_t was);
 /* The configuration in force at seq; until it has published, that of control's own machine. */
 static inline const struct entry_config *control_config(const struct control *c)
 {

@@ -91,6 +91,11 @@ static int look(struct change *c)
     if (leader == 0)
         return ctl_fail(CTL_NO_QUORUM, "%s: no leader is known here: wait for an election",
                         c->name);
+    if (member(&c->now, (uint32_t)leader) == NULL)
+        return ctl_fail(
+            CTL_NO_QUORUM,
+            "%s: replica %d was removed and hands its office over: ask again in a moment", c->name,
+            (int)leader);
     return ctl_fail(CTL_NOT_LEADER, "%s: this replica does not lead: ask replica %d", c->name,
                     (int)leader);
 }

@@ -10,11 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool same_id(const struct packet_checkpoint_id *a, const struct packet_checkpoint_id *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
-
 /* --- the drive ---------------------------------------------------------------------------------
  */
 
@@ -211,7 +206,7 @@ void receiving_chunk(struct control *c, const struct link_chunk *chunk)
         return;
     }
     if (in->state == RECEIVE_OFFERED) {
-        if (same_id(&in->id, &head.id))
+        if (packet_checkpoint_same(&in->id, &head.id))
             reply(c, chunk->principal, &head.id, PACKET_CHECKPOINT_BUSY,
                   PACKET_CHECKPOINT_NO_REASON, head.id.size);
         return;
@@ -227,7 +222,7 @@ void receiving_chunk(struct control *c, const struct link_chunk *chunk)
               0);
         return;
     }
-    if (in->state == RECEIVE_NOTHING || !same_id(&in->id, &head.id))
+    if (in->state == RECEIVE_NOTHING || !packet_checkpoint_same(&in->id, &head.id))
         if (!begins(c, chunk, &head.id))
             return;
     take(c, chunk, &head, bytes);

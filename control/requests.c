@@ -68,10 +68,8 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
         leadership_begin(c, ask, request);
     else if (c->seen.role != RAFT_LEADER)
         requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
-    else if (!(request->entry_kind == ENTRY_CONFIG
-                   ? control_propose_members(c, ask->serial, request->body, request->was)
-                   : control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind,
-                                     request->body, request->size)))
+    else if (!control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind, request->body,
+                              request->size, request->was))
         requests_finish(c, ask, CONTROL_BUSY, 0);
     else
         ask->state = ASK_PROPOSED;

@@ -11,11 +11,6 @@
 
 #include <string.h>
 
-static bool same_id(const struct packet_checkpoint_id *a, const struct packet_checkpoint_id *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
-
 /* The log must still go on where the checkpoint ends, or the peer would be as far from it as
  * before. */
 static bool of_use(const struct control *c)
@@ -177,7 +172,7 @@ void sending_reply(struct control *c, const struct link_chunk *chunk)
         return;
     }
     bool version = reply.reason == PACKET_CHECKPOINT_BAD_VERSION;
-    if (!c->send.pinned || (!version && !same_id(&reply.id, &c->send.id)))
+    if (!c->send.pinned || (!version && !packet_checkpoint_same(&reply.id, &c->send.id)))
         return; /* about one that is not being sent any more */
     struct control_send_peer *peer = &c->send.peer[chunk->principal];
     switch ((enum packet_checkpoint_status)reply.status) {

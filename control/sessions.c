@@ -129,7 +129,7 @@ static uint32_t consider(struct control *c, uint32_t slot)
                                      .epoch = session->epoch,
                                      .term = c->machine->noop_term,
                                      .reason = SESSION_END_EXPIRED};
-    if (!control_propose(c, PROPOSER_EXPIRY, slot, ENTRY_SESSION_EXPIRE, &body, sizeof(body)))
+    if (!control_propose(c, PROPOSER_EXPIRY, slot, ENTRY_SESSION_EXPIRE, &body, sizeof(body), 0))
         return 0;
     n->proposed_ns = c->now_ns;
     c->status.expiries_proposed++;

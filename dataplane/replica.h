@@ -1,15 +1,17 @@
+/* clang-format off */
 /* One replica: the one struct that role `seq` owns, and the table of its links to the other roles.
  *
- *   role      thread's work                            reads from            writes to
- *   seq       receive, auth, step, apply, send          port queue 0          port queue 0, all
- * links disk      ring_disk_turn(): submits, reaps          ring (closed pages)   durable LSN feed
- * feed_turn(): MoldUDP64 lines, requests    items, requests       port queue 1, done index aux
- * ring_aux_turn(): rereads, zeroes ahead    ring (requests)       ring (answers), zeroed limit
- *   control   control_turn(): not a polling core        notices               commands
+ *   role     thread's work                           reads from           writes to
+ *   seq      receive, auth, step, apply, send        port queue 0         port queue 0, all links
+ *   disk     ring_disk_turn(): submits, reaps        ring (closed pages)  durable LSN
+ *   feed     feed_turn(): lines, requests            items, requests      port queue 1, done index
+ *   aux      ring_aux_turn(): rereads, zeroes ahead  ring (requests)      ring (answers), zeroed to
+ *   control  control_turn(): not a polling core      notices, chunks      commands, chunks, offer
  *
  * Which thread runs which role is configuration; links are the same when roles share one.
  * Everything here is set up before the first turn, and nothing is allocated after.
  */
+/* clang-format on */
 #ifndef KEEL_REPLICA_H
 #define KEEL_REPLICA_H
 

@@ -132,8 +132,9 @@ struct raft_in {
     struct raft_msg msg; /* RECV */
     uint64_t chain_mine; /* RECV of APPEND, CHAIN_ASK: own log chain at msg.prev_index, 0 unknown */
     uint64_t incarnation; /* RECV: of the sender */
-    bool space;           /* RECV of APPEND: ring and window have room for its entries */
-    bool unable;          /* RECV of a heartbeat: no room for a leader's start (H8) */
+    bool space; /* RECV of APPEND: ring and window have room for its entries; CONFIG, and TICK while
+                   a configuration is joint: for one configuration */
+    bool unable; /* RECV of a heartbeat: no room for a leader's start (H8) */
     /* CONFIG: the one that is wanted. RECV of APPEND: those among its entries, in order; index is
      * the entry's. INSTALL: the one in force at the checkpoint's index. */
     const struct raft_config *config;

@@ -108,9 +108,10 @@ void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out 
 void raft_transfer(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 void raft_recv_timeout_now(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 
-/* A new term as leader begins: what belongs to the last one is forgotten. */
 /* Begins one to the most caught-up voter, if one is fit: a leader that is no voter any more. */
 bool raft_transfer_away(struct raft *raft);
+
+/* A new term as leader begins: what belongs to the last one is forgotten. */
 void raft_transfer_elected(struct raft *raft);
 
 /* A tick at a leader: does its own drive lag? */

@@ -249,6 +249,12 @@ const char *packet_checkpoint_reason_name(enum packet_checkpoint_reason reason)
     return "invalid";
 }
 
+bool packet_checkpoint_same(const struct packet_checkpoint_id *a,
+                            const struct packet_checkpoint_id *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
 uint16_t packet_checkpoint_version(const void *body, size_t size)
 {
     uint16_t version;

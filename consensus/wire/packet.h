@@ -163,6 +163,8 @@ struct packet_checkpoint_id { /* 48 bytes */
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct packet_checkpoint_id) == 48, "checkpoint id");
+bool packet_checkpoint_same(const struct packet_checkpoint_id *a,
+                            const struct packet_checkpoint_id *b);
 
 struct packet_checkpoint_chunk { /* 64 bytes, then `bytes` bytes of the checkpoint */
     uint16_t version;

@@ -7,8 +7,6 @@ killed in the middle, and goes on where it was; the sender is killed in the midd
 checkpoint does.
 """
 
-import argparse
-import json
 import os
 import re
 import signal
@@ -17,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import PRINCIPALS, Cluster, Failure, read  # noqa: E402
-from parts import COMMON, Parts, answered, expect, interrupted, proven, wait_end, write_messages  # noqa: E402
+from parts import COMMON, answered, run_parts, wait_end, write_messages  # noqa: E402
 
 RING, CHECKPOINT = '8M', '1M'
 SIZE, WINDOW = 1000, 16
@@ -239,22 +237,5 @@ def part_cuts(parts, options):
 PARTS = {'load': part_load, 'cuts': part_cuts}
 
 
-def main():
-    parser = argparse.ArgumentParser(prog='./dev test lapped', description=__doc__.splitlines()[0])
-    parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
-    parser.add_argument('--only', choices=sorted(PARTS), action='append', help='these parts alone')
-    options = parser.parse_args()
-    options.build = os.path.abspath(options.build)
-    signal.signal(signal.SIGTERM, interrupted)
-    parts = Parts()
-    try:
-        for name, part in PARTS.items():
-            if options.only is None or name in options.only:
-                parts.run(name, part, options)
-    except KeyboardInterrupt:
-        parts.fail('interrupted')
-    return parts.close()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_parts('./dev test lapped', __doc__, PARTS))

@@ -1,7 +1,9 @@
 """What the end-to-end tests share: parts that pass or fail by themselves, messages, the judge's word."""
 
+import argparse
 import os
 import random
+import signal
 import sys
 import time
 
@@ -58,6 +60,25 @@ class Parts:
     def close(self):
         print('%d passed, %d failed' % (self.passed, self.failed), flush=True)
         return 1 if self.failed else 0
+
+
+def run_parts(prog, doc, table, more=None):
+    """Runs the parts of a table, or those that --only names. more(parser): further options."""
+    parser = argparse.ArgumentParser(prog=prog, description=doc.splitlines()[0])
+    parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--only', choices=sorted(table), action='append', help='these parts alone')
+    if more is not None:
+        more(parser)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)
+    parts = Parts()
+    try:
+        for name, function in table.items():
+            if options.only is None or name in options.only:
+                parts.run(name, function, options)
+    except KeyboardInterrupt:
+        parts.fail('interrupted')
+    return parts.close()
 
 
 def expect(condition, text):

@@ -4,17 +4,15 @@ operators' mistakes. Nothing that was acknowledged may be lost by any of it.
 Each thing that holds is one line `ok`, each that does not one line `FAIL`; exit 1 if there is one.
 """
 
-import argparse
 import os
 import random
-import signal
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Cluster, read  # noqa: E402
-from parts import (COMMON, ELECTION_MS, Parts, answered, expect, in_order, interrupted,  # noqa: E402
-                   proven, wait_end, write_messages)
+from parts import (COMMON, ELECTION_MS, answered, expect, in_order, proven,  # noqa: E402
+                   run_parts, wait_end, write_messages)
 import storm_admin  # noqa: E402
 import storm_device  # noqa: E402
 import storm_input  # noqa: E402
@@ -193,22 +191,9 @@ PARTS = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(prog='./dev test e2e', description=__doc__.splitlines()[0])
-    parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
+def more(parser):
     parser.add_argument('--seed', type=int, default=20261124, help='of the order of faults')
-    parser.add_argument('--only', choices=sorted(PARTS), action='append', help='these parts alone')
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, interrupted)
-    parts = Parts()
-    try:
-        for name, function in PARTS.items():
-            if options.only is None or name in options.only:
-                parts.run(name, function, options)
-    except KeyboardInterrupt:
-        parts.fail('interrupted')
-    return parts.close()
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_parts('./dev test e2e', __doc__, PARTS, more))
