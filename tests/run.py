@@ -40,6 +40,7 @@ def tests(build, sanitized, fuzz, named):
         ('demo', True, 4, e2e('demo.py')),
         ('sabotage', True, 6, e2e('sabotage_all.py')),
         ('e2e', True, 10, e2e('storm.py')),
+        ('storm', True, 5, e2e('storm_wire.py', '--minutes', '1')),
         ('feed', True, 4, e2e('feed.py')),
         ('readme', True, 3, e2e('readme.py')),
         ('auth', True, 8, e2e('auth.py')),
@@ -96,7 +97,7 @@ def groups(chosen):
 def facts(text):
     """The line of a log that says most."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for pattern in (r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN', r'^[a-z-]+: .*holds'):
+    for pattern in (r'^\d+ rounds? ', r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN', r'^[a-z-]+: .*holds'):
         for line in reversed(lines):
             if re.search(pattern, line):
                 return re.sub(r'\s+', ' ', line)[:100]
