@@ -73,6 +73,12 @@ static uint64_t first(const struct timeline_list *list)
     return list->count > list->cap ? list->count - list->cap : 0;
 }
 
+/* Time first: between two events of the queue no number may have been given out. */
+static bool later(const struct timeline_record *a, const struct timeline_record *b)
+{
+    return a->at_ns != b->at_ns ? a->at_ns > b->at_ns : a->sequence > b->sequence;
+}
+
 /* Both lists in one order. The end is a record of kind 0, and zeros to fill the last three bytes.
  */
 static void put_records(FILE *to, const struct timeline *t)
@@ -83,7 +89,7 @@ static void put_records(FILE *to, const struct timeline *t)
         const struct timeline_record *r = next(&t->rare, rare), *u = next(&t->bulk, bulk);
         if (r == NULL && u == NULL)
             break;
-        bool takes_rare = u == NULL || (r != NULL && r->sequence <= u->sequence);
+        bool takes_rare = u == NULL || (r != NULL && !later(r, u));
         const struct timeline_record *taken = takes_rare ? r : u;
         rare += takes_rare;
         bulk += !takes_rare;
