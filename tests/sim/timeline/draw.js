@@ -10,6 +10,7 @@ let boxes = [];   // where labels stand
 let left = [];    // groups drawn as density: {group, count}
 let chosen = -1;  // record under the pointer or held
 let colours = {};
+let focus = null; // the term whose votes stand out
 
 const shown = new Set(GROUPS.filter((g) => g.on).map((g) => g.name));
 
@@ -115,8 +116,8 @@ function drawOverview() {
     const height = overviewHeight();
     pen.fillStyle = colours.panel;
     pen.fillRect(0, 0, view.width, height);
-    text('whole seed', 8, 14, colours.faint);
-    text(seconds(head.end, 1) + ' s', 8, 27, colours.faint);
+    text('seed: ' + seconds(head.end, 1) + ' s', 8, 14, colours.faint);
+    text('view: ' + duration(view.to - view.from), 8, 29, colours.faint);
     lanes.filter((l) => l.replica).forEach((lane, row) => {
         const strong = [];
         for (const s of lane.states) {
@@ -158,9 +159,9 @@ function drawRuler() {
         pen.moveTo(x, top + RULER - 6);
         pen.lineTo(x, view.height);
         pen.stroke();
-        text(seconds(time, digits) + ' s', x, top + 15, colours.ink, 'center');
+        if (x > GUTTER + 26 && x < view.width - 26)
+            text(seconds(time, digits) + ' s', x, top + 15, colours.ink, 'center');
     }
-    text('in view: ' + duration(range), 8, top + 15, colours.faint);
     const whole = head.leftOut > 0 ? head.wholeFrom : 0;
     for (const [from, to] of [[0, Math.max(head.from, whole)], [head.to, Infinity]])
         if (to > view.from && from < view.to && to > from) {
@@ -174,7 +175,6 @@ function drawRuler() {
 
 function drawWorld() {
     const top = overviewHeight() + RULER;
-    text('faults', 8, top + 16, colours.ink, 'left', 'bold 12px system-ui, sans-serif');
     for (const cut of cuts.filter(inView)) {
         const [x, width] = span(cut);
         pen.fillStyle = colours.cut;
@@ -221,14 +221,20 @@ function drawTerms() {
 
 /* --- lanes --------------------------------------------------------------------------------------- */
 
+// How far a candidate came.
+function candidateText(lane, term) {
+    const t = terms.get(term), found = t && tally(t).find(([id]) => id === lane.endpoint);
+    return found ? 'votes of ' + found[1].join(', ') + ' (needs ' + quorum(t) + ')' : '';
+}
+
 function drawState(lane, s) {
     const [x, width] = span(s), strong = s.down || s.role !== ROLE.FOLLOWER, high = strong ? 18 : 8;
     pen.fillStyle = stateColour(s);
     pen.fillRect(x, lane.y - high / 2, width, high);
     if (s.down)
         hatch(x, lane.y - high / 2, width, high, colours.faint);
-    const words = s.down ? 'down' : s.role === ROLE.FOLLOWER ? '' :
-        word('role', s.role) + ', term ' + s.term;
+    const words = s.down ? 'down' : s.role === ROLE.FOLLOWER ? '' : word('role', s.role) + ', term ' + s.term +
+        (s.role === ROLE.CANDIDATE ? ': ' + candidateText(lane, s.term) : '');
     inside(words, x, x + width, lane.y + 4, s.down ? colours.paper : colours['lead-ink'], 'bold 11px system-ui, sans-serif');
     targets.push({box: [x, lane.y - high / 2, x + width, lane.y + high / 2], record: s.record, weak: true, words:
         s.down ? lane.name + ' is down for ' + duration(s.to - s.at) : lane.name + ' is ' + word('role', s.role) +
@@ -253,8 +259,6 @@ function drawLane(lane) {
     const visible = lane.states.filter(inView);
     for (const s of visible.filter((v) => !v.down && v.role === ROLE.FOLLOWER))
         drawState(lane, s);
-    for (const s of visible.filter((v) => v.down || v.role !== ROLE.FOLLOWER))
-        drawState(lane, s);
     for (const pause of lane.pauses.filter(inView)) {
         const [x, width] = span(pause);
         hatch(x, lane.y - 12, width, 24, colours.pause);
@@ -262,6 +266,8 @@ function drawLane(lane) {
         targets.push({box: [x, lane.y - 12, x + width, lane.y + 12], record: pause.record, weak: true, words: lane.name +
             (lane.replica ? ' stands still for ' : ' sleeps for ') + duration(pause.to - pause.at)});
     }
+    for (const s of visible.filter((v) => v.down || v.role !== ROLE.FOLLOWER))
+        drawState(lane, s);
 }
 
 function drawName(lane) {
@@ -275,9 +281,8 @@ function drawName(lane) {
 }
 
 function drawMarks(lane) {
-    for (const vote of lane.votes) {
-        if (vote.at < view.from || vote.at > view.to)
-            continue;
+    const votes = lane.votes.filter((vote) => vote.at >= view.from && vote.at <= view.to);
+    for (const vote of votes) {
         const x = xOf(vote.at);
         pen.fillStyle = colours.vote;
         pen.strokeStyle = colours.paper;
@@ -286,8 +291,9 @@ function drawMarks(lane) {
         pen.arc(x, lane.y, 5, 0, 7);
         pen.fill();
         pen.stroke();
-        label('votes for ' + (vote.whom === lane.endpoint ? 'itself' : vote.whom) + ' (term ' + vote.term + ')', x,
-            lane.y - 19, colours.ink, 'bold 11px system-ui, sans-serif');
+        if (votes.length < 8)
+            label('votes for ' + (vote.whom === lane.endpoint ? 'itself' : vote.whom) + ' (term ' + vote.term + ')', x,
+                lane.y - 19, colours.ink, 'bold 11px system-ui, sans-serif');
         targets.push({box: [x - 6, lane.y - 6, x + 6, lane.y + 6], record: vote.record, words: lane.name +
             ' votes for ' + vote.whom + ' in term ' + vote.term});
     }
@@ -308,27 +314,40 @@ function drawMarks(lane) {
 
 /* --- groups: density where there are many, else one by one --------------------------------------- */
 
-function density(group, from, to) {
-    const columns = Math.ceil((view.width - GUTTER) / 3), scale = columns / (view.to - view.from);
-    const counts = new Map(lanes.map((lane) => [lane.endpoint, new Uint16Array(columns + 1)]));
+// Counts by endpoint and column of three pixels.
+function count(group, from, to, columns) {
+    const scale = columns / (view.to - view.from), counts = Array.from({length: 16}, () => new Uint32Array(columns + 1));
     for (let p = from; p < to; p++) {
-        const i = group.list[p], count = counts.get(store.from[i]);
-        if (count !== undefined)
-            count[Math.max(0, Math.min(columns, Math.floor((store.at[i] - view.from) * scale)))]++;
+        const i = group.list[p];
+        counts[store.from[i]][Math.max(0, Math.min(columns, Math.floor((store.at[i] - view.from) * scale)))]++;
     }
-    pen.fillStyle = colours[group.colour];
-    pen.globalAlpha = 0.5;
-    for (const lane of lanes) {
-        const count = counts.get(lane.endpoint), room = lane.height / 2 - 14;
-        for (let c = 0; c <= columns; c++)
-            if (count[c] > 0) {
-                const high = Math.min(room, 1.5 + 3 * Math.log2(1 + count[c]));
-                if (group.mark)
-                    pen.fillRect(GUTTER + c * 3, lane.y + 10, 3, high);
-                else
-                    pen.fillRect(GUTTER + c * 3, lane.y - 10 - high, 3, high);
+    return counts;
+}
+
+// Stacked: frames above a lane, what its drive and its commits do below; the height is logarithmic.
+function drawDensity() {
+    const columns = Math.ceil((view.width - GUTTER) / 3);
+    const all = left.map(({group, from, to}) => [group, count(group, from, to, columns)]);
+    pen.globalAlpha = 0.75;
+    for (const lane of lanes)
+        for (const below of [false, true]) {
+            const part = all.filter(([group]) => Boolean(group.mark) === below), room = lane.height / 2 - 14;
+            const sums = new Uint32Array(columns + 1), used = new Float32Array(columns + 1);
+            for (const [, counts] of part)
+                counts[lane.endpoint].forEach((n, c) => sums[c] += n);
+            for (const [group, counts] of part) {
+                pen.fillStyle = colours[group.colour];
+                pen.beginPath();
+                counts[lane.endpoint].forEach((n, c) => {
+                    if (n === 0)
+                        return;
+                    const share = n / sums[c] * Math.min(room, 1.5 + 3 * Math.log2(1 + sums[c]));
+                    pen.rect(GUTTER + c * 3, below ? lane.y + 10 + used[c] : lane.y - 10 - used[c] - share, 3, share);
+                    used[c] += share;
+                });
+                pen.fill();
             }
-    }
+        }
     pen.globalAlpha = 1;
 }
 
@@ -355,7 +374,7 @@ function drawArrow(i, group, bold) {
         return null;
     const colour = arrowColour(i, group), votes = group.name === 'vote';
     pen.strokeStyle = pen.fillStyle = c.gone ? colours.bad : colour;
-    pen.globalAlpha = bold || votes ? 1 : group.name === 'heartbeat' ? 0.55 : 0.8;
+    pen.globalAlpha = bold || votes ? 1 : focus !== null && group.name !== 'prevote' ? 0.15 : group.name === 'heartbeat' ? 0.55 : 0.8;
     pen.lineWidth = bold ? 3.5 : votes ? 2 : 1.1;
     pen.setLineDash(c.gone ? [4, 3] : c.fate === FATE.DUPLICATE || c.fate === FATE.DUPLICATE_NOBODY ? [2, 3] : []);
     pen.beginPath();
@@ -365,6 +384,8 @@ function drawArrow(i, group, bold) {
     pen.setLineDash([]);
     const angle = Math.atan2(c.y1 - c.y0, c.x1 - c.x0), size = bold || votes ? 9 : 6;
     pen.beginPath();
+    if (focus !== null && c.gone && !votes)
+        pen.globalAlpha = 0.15;
     if (c.gone || c.fate === FATE.NOBODY || c.fate === FATE.DUPLICATE_NOBODY) { // a cross
         pen.strokeStyle = colours.bad;
         pen.lineWidth = 2;
@@ -411,7 +432,7 @@ function drawWrite(i, lane, row) {
     targets.push({box: [x0 - 2, y - 1, x1 + 2, y + 5], record: i});
     if (kind === KIND.WRITE && valueOf(i, 0) === 0 && x1 - x0 > 50)
         label('page ' + valueOf(i, 1) + ': term ' + valueOf(i, 2) + (valueOf(i, 3) ? ', vote ' + valueOf(i, 3) : '') +
-            (valueOf(i, 5) ? ', ' + valueOf(i, 5) + ' entries' : ''), (x0 + x1) / 2, y + 12, colours.faint, '10px system-ui, sans-serif');
+            (valueOf(i, 5) ? ', ' + valueOf(i, 5) + (valueOf(i, 5) === 1 ? ' entry' : ' entries') : ''), (x0 + x1) / 2, y + 12, colours.faint, '10px system-ui, sans-serif');
 }
 
 function drawMark(i, group, rows) {
@@ -449,10 +470,10 @@ function drawGroups() {
             budget -= count;
             plan.push({group, from, to});
         } else {
-            left.push({group, count});
-            density(group, from, to);
+            left.push({group, from, to, count});
         }
     }
+    drawDensity();
     for (const {group, from, to} of plan.reverse()) {
         const rows = new Map();
         for (let p = from; p < to; p++) {
@@ -472,16 +493,16 @@ function drawGroups() {
 }
 
 function drawLabels(drawn) {
+    const votes = drawn.filter(([, group]) => group.name === 'vote').length;
     let labels = 0;
-    const few = drawn.length < 120;
     for (const [i, group, c] of drawn.reverse()) {
-        const long = Math.hypot(c.x1 - c.x0, c.y1 - c.y0);
-        if (labels >= LABELS_MAX || long < 40 || !(few || group.name === 'vote' || (group.name === 'prevote' && drawn.length < 400)))
+        const long = Math.hypot(c.x1 - c.x0, c.y1 - c.y0), few = group.name === 'vote' ? votes < 60 : drawn.length < 120;
+        if (labels >= LABELS_MAX || long < 40 || !(few || c.x1 - c.x0 > 60) || (focus !== null && group.name !== 'vote'))
             continue;
-        const words = arrowWords(i), votes = group.name === 'vote';
+        const words = arrowWords(i);
         for (const part of [0.5, 0.35, 0.65, 0.22, 0.8])
             if (label(words, c.x0 + (c.x1 - c.x0) * part, c.y0 + (c.y1 - c.y0) * part, c.gone ? colours.bad : arrowColour(i, group),
-                votes ? 'bold 11px system-ui, sans-serif' : '10px system-ui, sans-serif')) {
+                group.name === 'vote' ? 'bold 11px system-ui, sans-serif' : '10px system-ui, sans-serif')) {
                 labels++;
                 break;
             }
@@ -519,6 +540,7 @@ function draw() {
     if (chosen >= 0 && isFrame(chosen))
         drawArrow(chosen, GROUPS.find((g) => g.name === groupOf(chosen)), true);
     pen.restore();
+    text('faults', 8, overviewHeight() + RULER + 16, colours.ink, 'left', 'bold 12px system-ui, sans-serif');
     lanes.forEach(drawName);
     drawOverview();
 }

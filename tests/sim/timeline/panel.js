@@ -70,6 +70,8 @@ function readAddress() {
     const first = inside.find((e) => e.type === 'split vote') || (inside.length === 1 ? inside[0] : undefined);
     if (time !== null && first !== undefined)
         tellTerm(first.term);
+    else
+        focus = null;
 }
 
 /* --- the pointer ---------------------------------------------------------------------------------- */
@@ -195,8 +197,10 @@ function listen() {
         chosen = held !== null && held.record !== undefined ? held.record : -1;
         if (held !== null && held.term)
             tellTerm(held.term);
-        else
+        else {
+            focus = null;
             $('story').replaceChildren(...(held === null ? [] : [details(held)]));
+        }
         redraw();
     });
     canvas.addEventListener('pointerleave', () => {
@@ -215,8 +219,9 @@ function key(e) {
         ArrowRight: () => pan(0.25), ArrowUp: () => zoom(0.5), ArrowDown: () => zoom(2), Home: () => show(head.from, head.to),
         0: () => show(head.from, head.to), n: () => go(current + 1), p: () => go(current - 1), '/': () => $('find').focus(),
         Escape: () => {
-            held = null;
+            held = focus = null;
             chosen = -1;
+            $('story').replaceChildren();
             $('tip').hidden = true;
             redraw();
         }};
@@ -249,6 +254,8 @@ function tellTerm(t) {
     const end = document.createElement('p');
     end.textContent = story.end;
     box.replaceChildren(title, list, table, end);
+    focus = t;
+    redraw();
 }
 
 function go(place) {
@@ -257,6 +264,7 @@ function go(place) {
     current = Math.max(0, Math.min(place, listed.length - 1));
     const e = listed[current], margin = Math.max((e.to - e.at) * 0.25, 4e6);
     show(e.at - margin, Math.min(e.to, e.at + 400e6) + margin);
+    focus = null;
     if (e.term)
         tellTerm(e.term);
     [...$('events').children].forEach((item, n) => item.classList.toggle('current', n === current));

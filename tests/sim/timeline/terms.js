@@ -10,7 +10,7 @@ for (let g = 0; g < head.guests; g++)
 const laneOf = new Map(lanes.map((lane) => [lane.endpoint, lane]));
 const terms = new Map();
 const events = []; // {at, to, type, text, lane}
-const cuts = [], phases = [], faults = [], violations = [];
+const cuts = [], configs = [], phases = [], faults = [], violations = [];
 
 function event(at, type, text, lane, to) {
     events.push({at, to: to === undefined ? at : to, type, text, lane});
@@ -27,7 +27,7 @@ function state(lane, at, next) {
 function termOf(term) {
     if (!terms.has(term))
         terms.set(term, {term, candidates: new Map(), votes: new Map(), refused: [], winner: 0, at: Infinity,
-            to: 0, heard: new Set()});
+            to: 0, heard: new Set(), asked: new Map()});
     return terms.get(term);
 }
 
@@ -123,6 +123,7 @@ function readLane(lane, i) {
         lane.marks.push({at, text: head.texts[valueOf(i, 0)], bad: true, record: i});
         event(at, 'fault', who + ': ' + head.texts[valueOf(i, 0)], lane);
     } else if (kind === KIND.CONFIG) {
+        configs.push({at, index: valueOf(i, 0), voters: valueOf(i, 1) & 255});
         lane.marks.push({at, text: 'members ' + word('members2', valueOf(i, 1)), record: i});
         event(at, 'members', who + ' has members ' + word('members2', valueOf(i, 1)) + ', learners ' +
             members(valueOf(i, 2)), lane);
@@ -146,9 +147,12 @@ function readLane(lane, i) {
 function readVotes() {
     const list = GROUPS.find((g) => g.name === 'vote').list;
     for (const i of list) {
-        if (store.kind[i] === KIND.VOTE)
+        if (store.kind[i] === KIND.VOTE) {
             campaign(valueOf(i, 0), store.from[i], store.at[i]);
-        else if (store.kind[i] !== KIND.VOTE_REPLY || !terms.has(valueOf(i, 0)))
+            const asked = termOf(valueOf(i, 0)).asked;
+            if (!asked.has(store.from[i]))
+                asked.set(store.from[i], store.at[i]);
+        } else if (store.kind[i] !== KIND.VOTE_REPLY || !terms.has(valueOf(i, 0)))
             continue;
         else if (valueOf(i, 1) !== 0) {
             if (store.fate[i] === FATE.ARRIVED || store.fate[i] === FATE.DUPLICATE)
@@ -158,7 +162,17 @@ function readVotes() {
     }
 }
 
-const quorum = () => Math.floor(head.nodes / 2) + 1;
+// How many voted when a term began: those of the newest configuration that anybody had by then.
+function voters(t) {
+    let newest = -1, count = head.nodes;
+    for (const c of configs)
+        if (c.at <= t.at && c.index > newest) {
+            newest = c.index;
+            count = members(c.voters).split(', ').length;
+        }
+    return count;
+}
+const quorum = (t) => Math.floor(voters(t) / 2) + 1;
 
 // Who has whose votes: [[candidate, [voters], [voters whose word did not reach it]], ...]
 function tally(t) {
@@ -185,7 +199,7 @@ function verdict(t) {
 function termText(t) {
     const votes = tally(t).map(votesText).join('; ');
     const what = t.winner !== 0 ? 'replica ' + t.winner + ' wins' : verdict(t);
-    return 'term ' + t.term + ': ' + what + ' \u2013 ' + votes + (t.winner === 0 ? '; ' + quorum() + ' needed' : '');
+    return 'term ' + t.term + ': ' + what + ' \u2013 ' + votes + (t.winner === 0 ? '; ' + quorum(t) + ' needed' : '');
 }
 
 // An election lasts from its first campaign until it is won, or until a campaign in a later term begins.
@@ -220,15 +234,22 @@ function termStory(t) {
     const lines = [];
     for (const [id, at] of t.candidates)
         lines.push({at, text: 'replica ' + id + ' campaigns for term ' + t.term});
+    for (const [id, at] of t.asked)
+        lines.push({at, text: 'replica ' + id + ' asks for votes: its own is on its drive'});
     for (const [voter, vote] of t.votes)
         lines.push({at: vote.at, text: voter === vote.whom ? 'replica ' + voter + ' votes for itself'
             : 'replica ' + voter + ' votes for ' + vote.whom});
-    for (const r of t.refused)
-        lines.push({at: r.at, text: 'replica ' + r.by + ' refuses ' + r.to + ' its vote' +
-            (t.votes.has(r.by) && t.votes.get(r.by).at <= r.at ? ': it has voted for ' + t.votes.get(r.by).whom : '')});
+    const said = new Set(); // a candidate asks again; once is enough here
+    for (const r of t.refused) {
+        const voted = t.votes.has(r.by) && t.votes.get(r.by).at <= r.at;
+        if (!said.has(r.by * 16 + r.to))
+            lines.push({at: r.at, text: 'replica ' + r.by + ' refuses ' + r.to + (voted ? ': it has voted for ' +
+                (t.votes.get(r.by).whom === r.by ? 'itself' : t.votes.get(r.by).whom) : ' its vote')});
+        said.add(r.by * 16 + r.to);
+    }
     lines.sort((a, b) => a.at - b.at);
     const end = t.winner !== 0 ? 'Replica ' + t.winner + ' leads term ' + t.term + '.'
-        : (t.candidates.size > 1 ? 'A split vote: ' : 'No election: ') + 'nobody has ' + quorum() + ' of ' + head.nodes +
+        : (t.candidates.size > 1 ? 'A split vote: ' : 'No election: ') + 'nobody has ' + quorum(t) + ' of ' + voters(t) +
           ' votes. The next timeout begins another term.';
     return {lines, end, tally: tally(t)};
 }
