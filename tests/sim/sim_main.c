@@ -92,6 +92,7 @@ static const char usage[] =
     "keel-sim --seeds N [--seed S] [--jobs J] [--trace] [--verbose] [--quiet]\n"
     "         [--stop] [--export DIR]\n"
     "keel-sim --seed S --timeline FILE.html [--from SECONDS] [--to SECONDS]\n"
+    "         [--limit RECORDS]\n"
     "\n"
     "Runs N simulated clusters, seeds S, S+1, ... (default 1), and checks Keel's promises after "
     "every\n"
@@ -110,6 +111,8 @@ static const char usage[] =
     "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page for a "
     "browser\n"
     "  --from, --to  the part of it that is drawn, in simulated seconds (default: all of it)\n"
+    "  --limit RECORDS  so many frames, drive operations and messages are kept, the last ones\n"
+    "                (default 400000); elections, votes, faults, starts and crashes are kept all\n"
     "\n"
     "Example: keel-sim --seeds 1 --seed 42 --trace\n"
     "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
@@ -355,6 +358,19 @@ static bool take_time(const char *name, const char *text, uint64_t *ns)
     return good;
 }
 
+static bool take_limit(const char *text, uint32_t *limit)
+{
+    char *end;
+    unsigned long long records = strtoull(text, &end, 10);
+    bool good = text[0] >= '0' && text[0] <= '9' && *end == 0 && records > 0 &&
+                records <= TIMELINE_LIMIT_MAX;
+    if (good)
+        *limit = (uint32_t)records;
+    else
+        fprintf(stderr, "keel-sim: --limit %s: wants records, 1 to %d\n", text, TIMELINE_LIMIT_MAX);
+    return good;
+}
+
 /* A timeline is of one seed, of a window that has a length, in a file that can be written. */
 static bool timeline_fits(struct options *o)
 {
@@ -414,6 +430,8 @@ static bool take_option(int option, const char *text, struct options *o)
         return take_time("from", text, &o->timeline.from_ns);
     case 'U':
         return take_time("to", text, &o->timeline.to_ns);
+    case 'L':
+        return take_limit(text, &o->timeline.limit);
     default:
         return false;
     }
@@ -421,19 +439,14 @@ static bool take_option(int option, const char *text, struct options *o)
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {{"seeds", required_argument, NULL, 'n'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"jobs", required_argument, NULL, 'j'},
-                                          {"trace", no_argument, NULL, 't'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {"quiet", no_argument, NULL, 'q'},
-                                          {"stop", no_argument, NULL, 'x'},
-                                          {"export", required_argument, NULL, 'e'},
-                                          {"timeline", required_argument, NULL, 'T'},
-                                          {"from", required_argument, NULL, 'F'},
-                                          {"to", required_argument, NULL, 'U'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
+        {"jobs", required_argument, NULL, 'j'},     {"trace", no_argument, NULL, 't'},
+        {"verbose", no_argument, NULL, 'v'},        {"quiet", no_argument, NULL, 'q'},
+        {"stop", no_argument, NULL, 'x'},           {"export", required_argument, NULL, 'e'},
+        {"timeline", required_argument, NULL, 'T'}, {"from", required_argument, NULL, 'F'},
+        {"to", required_argument, NULL, 'U'},       {"limit", required_argument, NULL, 'L'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     struct options options = {.first = 1,
                               .jobs = jobs_default(),
                               .quiet = !isatty(2),

@@ -17,7 +17,7 @@
 
 #include "dataplane/disk.h"
 
-enum { TIMELINE_VALUES = 6, TIMELINE_LIMIT = 400000 };
+enum { TIMELINE_VALUES = 6, TIMELINE_LIMIT = 400000, TIMELINE_LIMIT_MAX = 20000000 };
 
 /* What a record is about. Below TIMELINE_FEED: enum packet_kind. */
 enum timeline_kind {

@@ -2,6 +2,7 @@
 #include "tests/sim/timeline_internal.h"
 
 #include "consensus/wire/feed.h"
+#include "dataplane/auth/auth.h"
 #include "dataplane/ring/format.h"
 
 enum { PORT_REQUEST = 7401, PORT_LINE = 7500 };
@@ -18,6 +19,8 @@ static const struct {
     {PACKET_COOKIE, false, "{\"n\":\"COOKIE\",\"g\":\"handshake\",\"f\":[]}"},
     {PACKET_SALT, false, "{\"n\":\"SALT\",\"g\":\"handshake\",\"f\":[]}"},
     {PACKET_SALT_REPLY, false, "{\"n\":\"SALT_REPLY\",\"g\":\"handshake\",\"f\":[]}"},
+    {AUTH_KIND_PING, false, "{\"n\":\"PING\",\"g\":\"handshake\",\"f\":[]}"},
+    {AUTH_KIND_PONG, false, "{\"n\":\"PONG\",\"g\":\"handshake\",\"f\":[]}"},
     {PACKET_PREVOTE, false,
      "{\"n\":\"PREVOTE\",\"g\":\"prevote\",\"f\":[\"term\",\"last index\",\"last term\"]}"},
     {PACKET_PREVOTE_REPLY, false,
