@@ -1,7 +1,8 @@
 /* keel-sim: runs seeds, each in a process of its own, a few at a time, and adds up what happened.
  */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,6 +18,7 @@ enum {
     LIVELY = 100,
     SEED_WALL_S = 120,
     SEEDS_FOR_FAULTS = 200,
+    SECONDS_MAX = 1000000,
     EXPORT_SLOTS = 8192 /* no wrap: from a whole log the judge decides everything anew */
 };
 
@@ -78,6 +80,7 @@ struct options {
     uint32_t jobs;
     bool trace, verbose, quiet, stop;
     const char *export_dir;
+    struct timeline_options timeline;
 };
 
 struct totals {
@@ -88,6 +91,8 @@ struct totals {
 static const char usage[] =
     "keel-sim --seeds N [--seed S] [--jobs J] [--trace] [--verbose] [--quiet]\n"
     "         [--stop] [--export DIR]\n"
+    "keel-sim --seed S --timeline FILE.html [--from SECONDS] [--to SECONDS]\n"
+    "         [--limit RECORDS]\n"
     "\n"
     "Runs N simulated clusters, seeds S, S+1, ... (default 1), and checks Keel's promises after "
     "every\n"
@@ -103,6 +108,11 @@ static const char usage[] =
     "  --stop        stop at the first failing seed\n"
     "  --export DIR  write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap, "
     "starts\n"
+    "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page for a "
+    "browser\n"
+    "  --from, --to  the part of it that is drawn, in simulated seconds (default: all of it)\n"
+    "  --limit RECORDS  so many frames, drive operations and messages are kept, the last ones\n"
+    "                (default 400000); elections, votes, faults, starts and crashes are kept all\n"
     "\n"
     "Example: keel-sim --seeds 1 --seed 42 --trace\n"
     "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
@@ -148,6 +158,7 @@ static void fill(const struct world *world, struct result *result)
 static void run_seed(const struct options *options, uint64_t seed, struct result *result)
 {
     struct world *world = malloc(sizeof(*world));
+    char problem[160];
     ENSURE(world != NULL);
     memset(result, 0, sizeof(*result));
     result->seed = seed;
@@ -163,8 +174,14 @@ static void run_seed(const struct options *options, uint64_t seed, struct result
             _exit(2);
         }
     }
+    if (options->timeline.path != NULL && timeline_open(world, &options->timeline) == NULL)
+        _exit(3); /* main() could, a moment ago */
     result->good = world_run(world);
     fill(world, result);
+    if (world->timeline != NULL && !timeline_close(world, problem)) {
+        result->good = false;
+        snprintf(result->failure, sizeof(result->failure), "its timeline: %s", problem);
+    }
     if (world->export != NULL && !export_close(world)) {
         result->good = false;
         snprintf(result->failure, sizeof(result->failure), "the evidence could not be written");
@@ -235,8 +252,10 @@ static void add(const struct options *options, const struct result *r, struct to
     if (r->good)
         return;
     totals->failed++;
-    printf("%sFAILED seed %lu: %s\n  replay: ./dev sim --seeds 1 --seed %lu --verbose\n",
-           options->quiet ? "" : "\n", (unsigned long)r->seed, r->failure, (unsigned long)r->seed);
+    printf("%sFAILED seed %lu: %s\n  replay: ./dev sim --seeds 1 --seed %lu --verbose\n"
+           "  to look at: ./dev sim --seed %lu --timeline seed-%lu.html\n",
+           options->quiet ? "" : "\n", (unsigned long)r->seed, r->failure, (unsigned long)r->seed,
+           (unsigned long)r->seed, (unsigned long)r->seed);
     fflush(stdout);
 }
 
@@ -325,6 +344,58 @@ static uint32_t jobs_default(void)
     return processors < 1 ? 1 : processors > JOBS_MAX ? JOBS_MAX : (uint32_t)processors;
 }
 
+/* Simulated seconds. */
+static bool take_time(const char *name, const char *text, uint64_t *ns)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    bool good = end != text && *end == 0 && seconds >= 0 && seconds <= SECONDS_MAX;
+    if (good)
+        *ns = (uint64_t)(seconds * 1e9 + 0.5);
+    else
+        fprintf(stderr, "keel-sim: --%s %s: wants simulated seconds, 0 to %d, such as 1.25\n", name,
+                text, SECONDS_MAX);
+    return good;
+}
+
+static bool take_limit(const char *text, uint32_t *limit)
+{
+    char *end;
+    unsigned long long records = strtoull(text, &end, 10);
+    bool good = text[0] >= '0' && text[0] <= '9' && *end == 0 && records > 0 &&
+                records <= TIMELINE_LIMIT_MAX;
+    if (good)
+        *limit = (uint32_t)records;
+    else
+        fprintf(stderr, "keel-sim: --limit %s: wants records, 1 to %d\n", text, TIMELINE_LIMIT_MAX);
+    return good;
+}
+
+/* A timeline is of one seed, of a window that has a length, in a file that can be written. */
+static bool timeline_fits(struct options *o)
+{
+    const struct timeline_options *t = &o->timeline;
+    if (t->path == NULL) {
+        if (t->from_ns != 0 || t->to_ns != UINT64_MAX)
+            fprintf(stderr, "keel-sim: --from and --to are the window of a --timeline\n");
+        return t->from_ns == 0 && t->to_ns == UINT64_MAX;
+    }
+    if (o->seeds == 0)
+        o->seeds = 1;
+    if (o->seeds != 1 || t->from_ns >= t->to_ns) {
+        fprintf(stderr, o->seeds != 1
+                            ? "keel-sim: --timeline draws one seed: --seed S, without --seeds\n"
+                            : "keel-sim: the window ends before it begins: --from must be below "
+                              "--to\n");
+        return false;
+    }
+    FILE *page = fopen(t->path, "wb");
+    if (page == NULL)
+        fprintf(stderr, "keel-sim: --timeline %s: cannot write there: %s\n", t->path,
+                strerror(errno));
+    return page != NULL && fclose(page) == 0;
+}
+
 static bool take_option(int option, const char *text, struct options *o)
 {
     switch (option) {
@@ -352,6 +423,15 @@ static bool take_option(int option, const char *text, struct options *o)
     case 'e':
         o->export_dir = text;
         return true;
+    case 'T':
+        o->timeline.path = text;
+        return text[0] != 0;
+    case 'F':
+        return take_time("from", text, &o->timeline.from_ns);
+    case 'U':
+        return take_time("to", text, &o->timeline.to_ns);
+    case 'L':
+        return take_limit(text, &o->timeline.limit);
     default:
         return false;
     }
@@ -360,12 +440,17 @@ static bool take_option(int option, const char *text, struct options *o)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
-        {"jobs", required_argument, NULL, 'j'},  {"trace", no_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},     {"quiet", no_argument, NULL, 'q'},
-        {"stop", no_argument, NULL, 'x'},        {"export", required_argument, NULL, 'e'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
-    struct options options = {.first = 1, .jobs = jobs_default(), .quiet = !isatty(2)};
+        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
+        {"jobs", required_argument, NULL, 'j'},     {"trace", no_argument, NULL, 't'},
+        {"verbose", no_argument, NULL, 'v'},        {"quiet", no_argument, NULL, 'q'},
+        {"stop", no_argument, NULL, 'x'},           {"export", required_argument, NULL, 'e'},
+        {"timeline", required_argument, NULL, 'T'}, {"from", required_argument, NULL, 'F'},
+        {"to", required_argument, NULL, 'U'},       {"limit", required_argument, NULL, 'L'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+    struct options options = {.first = 1,
+                              .jobs = jobs_default(),
+                              .quiet = !isatty(2),
+                              .timeline = {.to_ns = UINT64_MAX, .limit = TIMELINE_LIMIT}};
     for (int o; (o = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
         if (o == 'h') {
             fputs(usage, stdout);
@@ -376,6 +461,8 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    if (!timeline_fits(&options))
+        return 2;
     if (options.seeds == 0 || optind != argc) {
         fputs(usage, stderr);
         return 2;

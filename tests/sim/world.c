@@ -1,4 +1,4 @@
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "consensus/machine/hash.h"
 
@@ -9,6 +9,7 @@
 _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 {
     fprintf(stderr, "%s:%d: ENSURE failed: %s\n", file, line, condition);
+    timeline_aborted(file, line, condition);
     abort();
 }
 
@@ -58,6 +59,8 @@ void world_fault(struct world *world, enum fault fault)
     world->last_fault_ns = world->now_ns;
     world->committed_at_last_fault = check_committed(world);
     world_trace(world, 0xfa, fault);
+    if (fault > FAULT_DELAY) /* the frames themselves show the others */
+        timeline_mark(world, TIMELINE_FAULT, 0, fault, 0, 0);
 }
 
 void world_fail(struct world *world, const char *format, ...)
@@ -70,6 +73,7 @@ void world_fail(struct world *world, const char *format, ...)
                         "at %.6f s: ", (double)world->now_ns / 1e9);
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
+    timeline_text(world, TIMELINE_VIOLATION, 0, world->failure);
 }
 
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1])
@@ -327,6 +331,7 @@ bool world_run(struct world *world)
         world->steps++;
         world_trace(world, event.kind, event.target);
         dispatch(world, &event);
+        timeline_event(world, &event);
     }
     if (world->failure[0] == 0)
         check_end(world);

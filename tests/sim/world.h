@@ -180,8 +180,9 @@ struct world {
     uint64_t last_fault_ns;
     uint64_t committed_at_last_fault;
     struct checker *checker;
-    struct net_view *net;  /* check_net.c */
-    struct export *export; /* export.c; NULL: no evidence is written */
+    struct net_view *net;      /* check_net.c */
+    struct export *export;     /* export.c; NULL: no evidence is written */
+    struct timeline *timeline; /* timeline.h; NULL: none is drawn */
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
@@ -254,6 +255,8 @@ void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t s
 void guest_event(struct world *world, uint32_t index);
 void guest_kill(struct world *world, uint32_t index);
 void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns);
+/* How many lives it has had, and until when it sleeps or slept last. */
+void guest_look(const struct guest *guest, uint64_t *lives, uint64_t *asleep_until_ns);
 /* When a result came last. */
 uint64_t guest_answered_ns(const struct guest *guest);
 /* For people: where its session stands. */
