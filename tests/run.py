@@ -58,6 +58,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
         Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
                                                    '--share', half)),
+        Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
+             e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('feed', True, 4, e2e('feed.py'), turn=0),
         Test('readme', True, 3, e2e('readme.py')),
         Test('auth', True, 8, e2e('auth.py'), e2e('auth.py', '--kills', '10'), turn=1),
@@ -121,7 +123,8 @@ def groups(chosen):
 def facts(text):
     """The line of a log that says most."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for pattern in (r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN', r'^[a-z-]+: .*holds'):
+    for pattern in (r'^\d+ rounds? ', r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN',
+                    r'^[a-z-]+: .*holds'):
         for line in reversed(lines):
             if re.search(pattern, line):
                 return re.sub(r'\s+', ' ', line)[:100]

@@ -5,14 +5,13 @@ Each thing that holds is one line `ok`, each that does not one line `FAIL`; exit
 """
 
 import os
-import random
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Cluster, read  # noqa: E402
-from parts import (COMMON, ELECTION_MS, answered, expect, in_order, proven,  # noqa: E402
-                   run_parts, wait_end, write_messages)
+from gateways import Storm  # noqa: E402
+from parts import COMMON, ELECTION_MS, answered, run_parts  # noqa: E402
 import storm_admin  # noqa: E402
 import storm_device  # noqa: E402
 import storm_input  # noqa: E402
@@ -22,45 +21,19 @@ import storm_transfer  # noqa: E402
 
 RATE = 350            # messages of each gateway a second, while the storm lasts
 EACH = 2900           # and for each fault: more than RATE brings until the next one
-SIZE = (40, 200)      # bytes
 RING = '1G'           # holds the whole run: the judge sees its first page
 KILLS = {'leader': 10, 'follower': 7, 'gateway': 8, 'all': 4, 'leader and follower': 2}
 FAULTS = sum(KILLS.values())
-GATEWAYS = {'a': ('A', 100), 'b': ('B', 101)}
 
 
-class Storm:
+class Kills(Storm):
+    """The first `faults` of a fixed number of kills of each kind; all come back in between."""
+
     def __init__(self, parts, cluster, seed, faults):
-        self.parts, self.c, self.rng = parts, cluster, random.Random(seed)
+        super().__init__(parts, cluster, seed, EACH * faults, RATE)
         self.faults = faults
-        self.gateway = {}
-        self.lives = 0
-        self.kills = 0
         self.done = dict.fromkeys(KILLS, 0)
         self.failovers = []  # (time of the kill in ns, which replica)
-
-    # --- gateways --------------------------------------------------------------------------------
-
-    def start_gateway(self, name, rate=RATE):
-        principal = GATEWAYS[name][1]
-        words = ['--rate', rate] if rate else []
-        self.lives += 1
-        self.gateway[name] = self.c.publish(
-            self.c.path('input-' + name), 'gateway-' + name, principal, '--ttl-ms', 60000,
-            '--open-wait', 60, '--timeout', 90, *words)
-
-    def kill_gateway(self, name):
-        process = self.gateway[name]
-        expect(process.poll() is None, 'gateway %s has ended before its time: exit %s: %s' % (
-            name, process.returncode, read(self.c.path('gateway-%s.err' % name))[-300:]))
-        process.kill()
-        process.wait()
-        self.kills += 1
-
-    def check_gateways(self):
-        for name, process in self.gateway.items():
-            expect(process.poll() in (None, 0), 'gateway %s ends with exit %s: %s' % (
-                name, process.returncode, read(self.c.path('gateway-%s.err' % name))[-300:]))
 
     # --- kills -----------------------------------------------------------------------------------
 
@@ -136,35 +109,13 @@ class Storm:
         return pauses
 
     def run(self):
-        c, parts, sent = self.c, self.parts, EACH * self.faults
-        for n, (name, (letter, _)) in enumerate(GATEWAYS.items()):
-            write_messages(c.path('input-' + name), letter, sent, SIZE, n)
-        c.network()
-        c.format()
-        c.start_all()
-        c.leader()
-        capture = c.capture()
-        consumer = c.follow('consumer', '--format', 'length-prefixed', '--count',
-                            len(GATEWAYS) * (sent + 1))
-        for name in GATEWAYS:
-            self.start_gateway(name)
+        c, parts = self.c, self.parts
+        self.begin()
         self.rage()
-        for name in GATEWAYS:  # the rest at full speed
-            if self.gateway[name].poll() is None:
-                self.kill_gateway(name)
-                self.start_gateway(name, 0)
-        for name in GATEWAYS:
-            wait_end(c, self.gateway[name], 'gateway-' + name, 90)
+        self.publish_rest()
         parts.ok('%d SIGKILLs under load: %s; each restarted; %d lives of two gateways' % (
             self.kills, ', '.join('%s %d x' % item for item in self.done.items()), self.lives))
-        index = c.wait_equal(60)
-        parts.ok('equal digests at index %d' % index)
-        wait_end(c, consumer, 'consumer', 60)
-        count = in_order(c.path('consumer.out'), {letter: c.path('input-' + name)
-                                                  for name, (letter, _) in GATEWAYS.items()})
-        parts.holds(count == 2 * sent, 'a consumer has all %d messages once, unchanged, each '
-                    'session in its order' % (2 * sent), count)
-        c.stop_capture(capture)
+        self.all_is_there()
         c.stop_all()
         pauses = sorted(self.pauses_ms())
         limit = 10 * ELECTION_MS
@@ -173,13 +124,12 @@ class Storm:
                     'message (limit: 10 election timeouts, %d ms)' % (
                         len(pauses), pauses[len(pauses) // 2] if pauses else -1,
                         pauses[-1] if pauses else -1, limit), pauses)
-        proven(parts, c, 'the judge: PROVEN over three rings, two gateways, all lines',
-               ['gateway-' + name for name in GATEWAYS])
+        self.judged('the judge: PROVEN over three rings, two gateways, all lines')
 
 
 def part_storm(parts, options):
     with Cluster(options.build, ring=RING, **COMMON) as cluster:
-        Storm(parts, cluster, options.seed, options.faults).run()
+        Kills(parts, cluster, options.seed, options.faults).run()
 
 
 PARTS = {
