@@ -40,7 +40,7 @@ static void start(void)
     bench_end(&b, BENCH_ALICE, old, old, SESSION_END_CLEAN);
     bench_open(&b, BENCH_ALICE, "old", 4, 4);
 
-    size_t cap = machine_encoded_max(b.machine);
+    size_t cap = machine_encoded_max(&b.genesis);
     uint8_t *room = malloc(cap);
     encoding_size = machine_encode(b.machine, room, cap);
     CU_ASSERT_FATAL(encoding_size > 0 && encoding_size < cap);
@@ -95,10 +95,10 @@ static void canonical(void)
         bench_send(&b, BENCH_BOB, id, id, 1, 0, 4);
     }
     b.machine = first;
-    uint8_t *one = malloc(machine_encoded_max(first));
-    uint8_t *two = malloc(machine_encoded_max(first));
-    size_t size = machine_encode(first, one, machine_encoded_max(first));
-    CU_ASSERT_EQUAL(machine_encode(decoded, two, machine_encoded_max(first)), size);
+    uint8_t *one = malloc(machine_encoded_max(&b.genesis));
+    uint8_t *two = malloc(machine_encoded_max(&b.genesis));
+    size_t size = machine_encode(first, one, machine_encoded_max(&b.genesis));
+    CU_ASSERT_EQUAL(machine_encode(decoded, two, machine_encoded_max(&b.genesis)), size);
     CU_ASSERT_EQUAL(memcmp(one, two, size), 0);
     CU_ASSERT_EQUAL(first->digest, decoded->digest);
     free(one);
