@@ -128,10 +128,10 @@ struct ring_checkpoint {
     uint64_t page;  /* page that holds index; installed: the last one durable when it was written */
     uint64_t size;  /* bytes of the body: the encoded machine, then the feed's exceptions */
     uint64_t digest;
-    uint64_t sequence;  /* 1, 2, ...: the higher of two intact areas is the newer */
-    uint32_t body_crc;  /* CRC32C of the body */
-    uint32_t installed; /* enum ring_installed: where the log does not reach it, or took another way,
-                           it stands in the log's place (recover_walk.c) */
+    uint64_t sequence;     /* 1, 2, ...: the higher of two intact areas is the newer */
+    uint32_t body_crc;     /* CRC32C of the body */
+    uint32_t installed;    /* enum ring_installed: where the log does not reach it, or took another
+                              way,    it stands in the log's place (recover_walk.c) */
     uint64_t machine_size; /* bytes of the machine */
     uint8_t reserved[512 - 116];
     uint32_t crc; /* CRC32C of bytes 0..507 */

@@ -347,7 +347,8 @@ static void begin_anew(struct walk *walk, struct ring_recovery *found)
     }
 }
 
-/* This ring's own first state was a seed: empty it never was. One that joins its cluster later is. */
+/* This ring's own first state was a seed: empty it never was. One that joins its cluster later is.
+ */
 static bool was_seeded(const struct ring_recovery *found)
 {
     return found->genesis.lineage.seed_index > 0 &&

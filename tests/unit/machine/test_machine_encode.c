@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_SIZE = 496, RECORD_SIZE = 104, KEPT_SIZE = 32 };
+enum { HEAD_SIZE = 504, RECORD_SIZE = 104, KEPT_SIZE = 32 };
 
 static struct bench b;
 static uint8_t *encoding;
@@ -194,7 +194,9 @@ static const struct {
     {"no voters", 312, &zero32, 4, "no sane configuration"},
     {"configuration ahead", 456, &big64, 8, "no sane configuration"},
     {"other limits", 464, &seven, 4, "other limits than the genesis record's"},
-    {"reserved at the end", 492, &seven, 4, "reserved bytes are not zero"},
+    {"a seed without an index", 492, &seven, 4, "no sane seed"},
+    {"an index without a seed", 496, &first_id, 8, "no sane seed"},
+    {"seed ahead", 496, &big64, 8, "no sane seed"},
     {"slot out of range", R0, &seven, 4, "a slot out of range or used twice"},
     {"slot used twice", R1, &slot0, 4, "sessions out of order"},
     {"slot of an alive one", R2, &slot0, 4, "a slot out of range or used twice"},
