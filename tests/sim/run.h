@@ -5,6 +5,7 @@
 #ifndef KEEL_SIM_RUN_H
 #define KEEL_SIM_RUN_H
 
+#include "tests/reach/reach.h"
 #include "tests/sim/timeline.h"
 
 #include <stdio.h>
@@ -37,6 +38,7 @@ const char *run_count_name(enum event_count count);
 struct run_result { /* what a seed's worker says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns, cpu_ns;
     uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
+    uint64_t reached[REACH_STATES], reached_ns[REACH_STATES]; /* with run_options.reach */
     uint32_t nodes;
     bool good;
     char failure[400];
@@ -47,6 +49,7 @@ struct run_options {
     uint64_t seconds;      /* no seed is begun after so many; 0: no limit */
     uint32_t jobs;
     bool trace, verbose, quiet, stop;
+    bool reach; /* print the rare states of each seed (tests/reach) */
     const char *export_dir;
     struct timeline_options timeline; /* of one seed */
 };

@@ -12,7 +12,7 @@ enum { SECONDS_MAX = 1000000 };
 
 static const char usage[] =
     "keel-sim [--seeds N] [--first-seed S] [--seed S] [--seconds T] [--jobs J]\n"
-    "         [--trace] [--verbose] [--quiet] [--stop] [--export DIR]\n"
+    "         [--trace] [--verbose] [--quiet] [--stop] [--reach] [--export DIR]\n"
     "keel-sim --seed S --timeline FILE.html [--from SECONDS] [--to SECONDS] [--limit RECORDS]\n"
     "\n"
     "Runs N simulated clusters, seeds S, S+1, ..., and checks Keel's promises after every step.\n"
@@ -28,6 +28,7 @@ static const char usage[] =
     "  --verbose       print starts, crashes and leader changes\n"
     "  --quiet         no progress line\n"
     "  --stop          stop at the first failing seed\n"
+    "  --reach         print the rare states of each seed, as ./dev reach reads them\n"
     "  --export DIR    write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap,\n"
     "                  starts\n"
     "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page for a\n"
@@ -128,6 +129,9 @@ static bool take_option(int option, const char *text, struct run_options *o, boo
     case 'x':
         o->stop = true;
         return true;
+    case 'R':
+        o->reach = true;
+        return true;
     case 'e':
         o->export_dir = text;
         return true;
@@ -156,6 +160,7 @@ int main(int argc, char **argv)
                                           {"verbose", no_argument, NULL, 'v'},
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"stop", no_argument, NULL, 'x'},
+                                          {"reach", no_argument, NULL, 'R'},
                                           {"export", required_argument, NULL, 'e'},
                                           {"timeline", required_argument, NULL, 'P'},
                                           {"from", required_argument, NULL, 'F'},

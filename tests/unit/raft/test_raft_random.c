@@ -2,8 +2,8 @@
  * drives that lag and crashes that keep any prefix of what was written. raft_judge.c judges after
  * each step; at the end everything heals and the cluster must commit again.
  *
- * KEEL_RAFT_SEED runs one seed, KEEL_RAFT_SEEDS changes their number; KEEL_RAFT_REACH prints the
- * rare states of each (tests/reach).
+ * KEEL_RAFT_SEED runs that seed, or begins with it, KEEL_RAFT_SEEDS changes their number;
+ * KEEL_RAFT_REACH prints the rare states of each (tests/reach).
  */
 #include "consensus/raft/quorum.h"
 #include "tests/reach/reach_follow.h"
@@ -405,7 +405,7 @@ static bool run_seed(struct world *world, uint64_t seed)
     bool healed = heals(world);
     char name[32];
     snprintf(name, sizeof(name), "%lu", seed);
-    reach_print(&reach, stdout, name);
+    reach_print(reach.count, reach.first_ns, stdout, name);
     totals.elections += world->elections;
     totals.truncations += world->truncations;
     totals.installs += world->installs;
@@ -441,7 +441,7 @@ static void random_worlds(void)
     struct world *world = malloc(sizeof(*world));
     CU_ASSERT_PTR_NOT_NULL_FATAL(world);
     uint64_t first = number_of("KEEL_RAFT_SEED", 1);
-    uint64_t count = getenv("KEEL_RAFT_SEED") != NULL ? 1 : number_of("KEEL_RAFT_SEEDS", SEEDS);
+    uint64_t count = number_of("KEEL_RAFT_SEEDS", getenv("KEEL_RAFT_SEED") != NULL ? 1 : SEEDS);
     uint64_t failed = 0;
     for (uint64_t seed = first; seed < first + count && failed < 5; seed++)
         failed += !run_seed(world, seed);
