@@ -1,5 +1,5 @@
 /* A replica's server in the world: a drive that outlives crashes, and a process that does not. */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "control/startup.h"
 #include "dataplane/crc32c.h"
@@ -204,6 +204,7 @@ void node_start(struct world *world, struct node *node)
 void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
+    world->disturbed_ns = world->now_ns;
     check_net_table(world, node->id, node->replica->auth);
     export_start(world, node->id, false);
     startup_close(&node->process->startup);
@@ -364,6 +365,7 @@ void node_turn(struct world *world, struct node *node)
     look(world, node);
     if (node->replica->stopped) { /* an operator restarts it after a while */
         say(world, node, node->replica->why);
+        timeline_text(world, TIMELINE_NOTE, node->id, node->replica->why);
         node_crash(world, node);
         bool meant = world->plan.node == node->id;
         world->plan.stopped = meant;
