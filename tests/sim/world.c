@@ -283,7 +283,8 @@ static bool step(struct world *world)
     if (turn) {
         world_trace(world, EVENT_TURN, node->id);
         node_turn(world, node);
-        timeline_event(world, &(struct event){.kind = EVENT_TURN, .target = node->id});
+        timeline_event(world,
+                       &(struct event){.at_ns = at_ns, .kind = EVENT_TURN, .target = node->id});
         return true;
     }
     struct event event = pop(world);
