@@ -2,7 +2,6 @@
  */
 #include "tests/sim/timeline.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,7 +17,6 @@ enum {
     LIVELY = 100,
     SEED_WALL_S = 120,
     SEEDS_FOR_FAULTS = 200,
-    SECONDS_MAX = 1000000,
     EXPORT_SLOTS = 8192 /* no wrap: from a whole log the judge decides everything anew */
 };
 
@@ -90,10 +88,7 @@ struct totals {
 
 static const char usage[] =
     "keel-sim --seeds N [--seed S] [--jobs J] [--trace] [--verbose] [--quiet]\n"
-    "         [--stop] [--export DIR]\n"
-    "keel-sim --seed S --timeline FILE.html [--from SECONDS] [--to SECONDS]\n"
-    "         [--limit RECORDS]\n"
-    "\n"
+    "         [--stop] [--export DIR]\n" TIMELINE_USAGE_LINE "\n"
     "Runs N simulated clusters, seeds S, S+1, ... (default 1), and checks Keel's promises after "
     "every\n"
     "step. Prints the faults that happened, the speed, and for a failing seed the command that "
@@ -107,13 +102,7 @@ static const char usage[] =
     "  --quiet       no progress line\n"
     "  --stop        stop at the first failing seed\n"
     "  --export DIR  write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap, "
-    "starts\n"
-    "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page for a "
-    "browser\n"
-    "  --from, --to  the part of it that is drawn, in simulated seconds (default: all of it)\n"
-    "  --limit RECORDS  so many frames, drive operations and messages are kept, the last ones\n"
-    "                (default 400000); elections, votes, faults, starts and crashes are kept all\n"
-    "\n"
+    "starts\n" TIMELINE_USAGE "\n"
     "Example: keel-sim --seeds 1 --seed 42 --trace\n"
     "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
     "usage.\n";
@@ -344,58 +333,6 @@ static uint32_t jobs_default(void)
     return processors < 1 ? 1 : processors > JOBS_MAX ? JOBS_MAX : (uint32_t)processors;
 }
 
-/* Simulated seconds. */
-static bool take_time(const char *name, const char *text, uint64_t *ns)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    bool good = end != text && *end == 0 && seconds >= 0 && seconds <= SECONDS_MAX;
-    if (good)
-        *ns = (uint64_t)(seconds * 1e9 + 0.5);
-    else
-        fprintf(stderr, "keel-sim: --%s %s: wants simulated seconds, 0 to %d, such as 1.25\n", name,
-                text, SECONDS_MAX);
-    return good;
-}
-
-static bool take_limit(const char *text, uint32_t *limit)
-{
-    char *end;
-    unsigned long long records = strtoull(text, &end, 10);
-    bool good = text[0] >= '0' && text[0] <= '9' && *end == 0 && records > 0 &&
-                records <= TIMELINE_LIMIT_MAX;
-    if (good)
-        *limit = (uint32_t)records;
-    else
-        fprintf(stderr, "keel-sim: --limit %s: wants records, 1 to %d\n", text, TIMELINE_LIMIT_MAX);
-    return good;
-}
-
-/* A timeline is of one seed, of a window that has a length, in a file that can be written. */
-static bool timeline_fits(struct options *o)
-{
-    const struct timeline_options *t = &o->timeline;
-    if (t->path == NULL) {
-        if (t->from_ns != 0 || t->to_ns != UINT64_MAX)
-            fprintf(stderr, "keel-sim: --from and --to are the window of a --timeline\n");
-        return t->from_ns == 0 && t->to_ns == UINT64_MAX;
-    }
-    if (o->seeds == 0)
-        o->seeds = 1;
-    if (o->seeds != 1 || t->from_ns >= t->to_ns) {
-        fprintf(stderr, o->seeds != 1
-                            ? "keel-sim: --timeline draws one seed: --seed S, without --seeds\n"
-                            : "keel-sim: the window ends before it begins: --from must be below "
-                              "--to\n");
-        return false;
-    }
-    FILE *page = fopen(t->path, "wb");
-    if (page == NULL)
-        fprintf(stderr, "keel-sim: --timeline %s: cannot write there: %s\n", t->path,
-                strerror(errno));
-    return page != NULL && fclose(page) == 0;
-}
-
 static bool take_option(int option, const char *text, struct options *o)
 {
     switch (option) {
@@ -423,34 +360,25 @@ static bool take_option(int option, const char *text, struct options *o)
     case 'e':
         o->export_dir = text;
         return true;
-    case 'T':
-        o->timeline.path = text;
-        return text[0] != 0;
-    case 'F':
-        return take_time("from", text, &o->timeline.from_ns);
-    case 'U':
-        return take_time("to", text, &o->timeline.to_ns);
-    case 'L':
-        return take_limit(text, &o->timeline.limit);
     default:
-        return false;
+        return timeline_option(option, text, &o->timeline);
     }
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
-        {"jobs", required_argument, NULL, 'j'},     {"trace", no_argument, NULL, 't'},
-        {"verbose", no_argument, NULL, 'v'},        {"quiet", no_argument, NULL, 'q'},
-        {"stop", no_argument, NULL, 'x'},           {"export", required_argument, NULL, 'e'},
-        {"timeline", required_argument, NULL, 'T'}, {"from", required_argument, NULL, 'F'},
-        {"to", required_argument, NULL, 'U'},       {"limit", required_argument, NULL, 'L'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
-    struct options options = {.first = 1,
-                              .jobs = jobs_default(),
-                              .quiet = !isatty(2),
-                              .timeline = {.to_ns = UINT64_MAX, .limit = TIMELINE_LIMIT}};
+    static const struct option known[] = {{"seeds", required_argument, NULL, 'n'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"trace", no_argument, NULL, 't'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {"quiet", no_argument, NULL, 'q'},
+                                          {"stop", no_argument, NULL, 'x'},
+                                          {"export", required_argument, NULL, 'e'},
+                                          TIMELINE_LONG_OPTIONS{"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    struct options options = {
+        .first = 1, .jobs = jobs_default(), .quiet = !isatty(2), .timeline = TIMELINE_OPTIONS_NONE};
     for (int o; (o = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
         if (o == 'h') {
             fputs(usage, stdout);
@@ -461,7 +389,9 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (!timeline_fits(&options))
+    if (options.seeds == 0 && options.timeline.path != NULL)
+        options.seeds = 1;
+    if (!timeline_options_fit(&options.timeline, options.seeds))
         return 2;
     if (options.seeds == 0 || optind != argc) {
         fputs(usage, stderr);
