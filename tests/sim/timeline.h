@@ -101,7 +101,7 @@ enum {
     {"timeline", required_argument, NULL, TIMELINE_OPTION_FILE},     \
     {"from", required_argument, NULL, TIMELINE_OPTION_FROM},         \
     {"to", required_argument, NULL, TIMELINE_OPTION_TO},             \
-    {"limit", required_argument, NULL, TIMELINE_OPTION_LIMIT},
+    {"limit", required_argument, NULL, TIMELINE_OPTION_LIMIT}
 #define TIMELINE_USAGE_LINE                                                                     \
     "keel-sim --seed S --timeline FILE.html [--from SECONDS] [--to SECONDS] [--limit RECORDS]\n"
 #define TIMELINE_USAGE                                                                          \
