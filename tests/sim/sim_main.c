@@ -37,9 +37,7 @@ static const char usage[] =
     "  --verbose       print starts, crashes and leader changes\n"
     "  --quiet         no progress line\n"
     "  --export DIR    write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap,\n"
-    "                  starts
-    " TIMELINE_USAGE "
-    "
+    "                  starts\n" TIMELINE_USAGE "\n"
     "Example: keel-sim --seed 42 --trace\n"
     "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
     "usage.\n";
