@@ -390,6 +390,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
     case ADMIN_TRANSFER:
+    case ADMIN_BACKUP:
     case ADMIN_COMMAND_COUNT:
         break;
     }
