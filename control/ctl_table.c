@@ -188,7 +188,8 @@ const struct ctl_command ctl_commands[] = {
                  {"genesis", "FILE", "where the new genesis record is written (needed to form)"},
                  {"address", "IP:PORT", "of the new ring's replica (default: as before)"},
                  {"day", "NAME", "of the first trading day (default: R and a number of its own)"},
-                 {"yes-i-lose", "CLUSTERID", "the old cluster is given up; else it is asked"}},
+                 {"yes-i-lose", "CLUSTERID", "the old cluster is given up; else it is asked"},
+                 {"tail", "FILE", "writes the messages behind the RING's checkpoint, as text"}},
      .more_help = "With several RINGs the longest log is taken. They are only read. What the lost\n"
                   "majority acknowledged and no RING holds is lost: see docs/operations.md.\n\n",
      .run = ctl_recover},

@@ -177,6 +177,7 @@ def part_recover(parts, options):
                     'recovered on typing the id: cluster %s for %s, day %s, index %s' % (
                         shown(text, 'cluster id'), shown(text, 'old cluster id'), shown(text, 'day'),
                         shown(text, 'index')), text)
+        tail_complete(parts, c, 1)
         day = shown(text, 'day')
         feed = c.capture('feed-new.pcap')
         c._note('start', 1)
@@ -214,6 +215,20 @@ def old_ring_proven(parts, c):
     verdict = (done.stdout + done.stderr).strip().splitlines()[-1]
     parts.holds(done.returncode == 0, 'the judge, over the old cluster with its lost disks: %s' % verdict,
                 verdict)
+
+
+def tail_complete(parts, c, machine):
+    """The end of the old day in a file: without a hole, and every message as it was sent."""
+    sent = list(records(c.path('input')))
+    lines = [line.split() for line in read(c.home(machine, 'lib', 'keel', 'tail')).splitlines()]
+    feeds = [int(words[2]) for words in lines]
+    wrong = [words for words in lines if words[0] != 'message' or words[1] != c.day or
+             bytes.fromhex(words[8]) != sent[int(words[5]) - 1]]
+    known = {words[7] for words in lines}
+    parts.holds(lines and feeds == list(range(feeds[0], feeds[0] + len(feeds))) and not wrong and
+                known <= {'committed', 'unknown'},
+                'the tail: numbers %d to %d of the old day, as they were sent, %d of them not known as '
+                'committed' % (feeds[0], feeds[-1], sum(w[7] == 'unknown' for w in lines)), wrong[:2])
 
 
 def new_rings_judged(parts, c, log, captures):
