@@ -66,6 +66,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('ring-wrap', True, 10, e2e('ring_wrap.py'), e2e('ring_wrap.py', '--amount', '256M'),
              turn=1),
         Test('lapped', True, 6, e2e('lapped.py'), turn=0),
+        Test('disaster', True, 5, e2e('disaster.py'),
+             e2e('disaster.py', '--only', ('recover', 'restore')[turn % 2])),
         Test('hot', True, 4, e2e('hot.py')),
     ]
 
