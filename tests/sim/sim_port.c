@@ -157,6 +157,9 @@ static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint
         return;
     }
     uint64_t delay = random_between(rng, k->delay_min_ns, k->delay_max_ns);
+    for (int end = 0; end < 2; end++)
+        if (world->link_factor[end == 0 ? from : to] > 1)
+            delay *= world->link_factor[end == 0 ? from : to];
     if (delay > 1000000)
         world_fault(world, FAULT_DELAY);
     uint64_t at = world->now_ns + delay;

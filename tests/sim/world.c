@@ -327,6 +327,8 @@ bool world_run(struct world *world)
         world->steps++;
         world_trace(world, event.kind, event.target);
         dispatch(world, &event);
+        if (world->onlooker.event != NULL)
+            world->onlooker.event(world, world->onlooker.context);
     }
     if (world->failure[0] == 0)
         check_end(world);

@@ -89,6 +89,8 @@ enum event_kind {
     EVENT_QUIET
 };
 
+struct world;
+
 struct event {
     uint64_t at_ns, sequence;
     uint32_t kind, target;
@@ -163,6 +165,14 @@ struct node {
     uint64_t transfer_have;  /* bytes of one that had arrived */
 };
 
+/* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
+struct onlooker {
+    void *context;
+    void (*event)(struct world *world, void *context); /* after each event */
+    /* A message has its answer: so long after it was due. */
+    void (*answered)(struct world *world, void *context, uint64_t late_ns);
+};
+
 struct world {
     uint64_t seed, now_ns, sequence, steps;
     uint64_t rng_net, rng_disk, rng_fault, rng_start;
@@ -176,12 +186,14 @@ struct world {
     struct guest *guest[GUESTS_MAX];
     bool cut[ENDPOINTS][ENDPOINTS]; /* [from][to] */
     uint64_t link_at_ns[ENDPOINTS][ENDPOINTS];
+    uint32_t link_factor[ENDPOINTS]; /* a host's links take so many times as long; 0: as they do */
     uint64_t count[FAULT_COUNT];
     uint64_t last_fault_ns;
     uint64_t committed_at_last_fault;
     struct checker *checker;
     struct net_view *net;  /* check_net.c */
     struct export *export; /* export.c; NULL: no evidence is written */
+    struct onlooker onlooker;
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
@@ -231,6 +243,7 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
 
 /* sim_disk.c */
 struct disk *sim_disk_open(struct world *world, struct node *node);
+uint64_t sim_disk_due_ns(const struct node *node); /* the next completion; UINT64_MAX: none */
 void sim_disk_crash(struct node *node); /* tears what is in flight, closes all handles */
 
 /* node.c */
