@@ -12,7 +12,7 @@ enum {
     GUEST_FEED_PORT = 7501,
     GUEST_PAYLOAD_MAX = 120,
     GUEST_LOOK_NS = 100000000,
-    GUEST_DUES = 64, /* more than a window */
+    GUEST_DUES = 64,           /* more than a window */
     GUEST_SLEEP_MIN_MS = 10000 /* a time to live below this may expire while its guest sleeps */
 };
 
@@ -24,16 +24,16 @@ struct guest {
     struct engine *engine;
     struct keyring *keys;
     uint64_t lives;
-    uint64_t stream;      /* seed of payloads */
-    uint64_t submitted;   /* session number of the last message given to the engine */
-    uint64_t answered_ns; /* last result, world's time */
-    uint64_t looked_ns;   /* associations were looked at, world's time */
-    uint64_t until_ns;    /* asleep until, world's time */
-    uint64_t ask_ns;      /* next request for feed numbers, local time */
-    uint64_t next_ns;     /* when the next message is due, local time */
+    uint64_t stream;             /* seed of payloads */
+    uint64_t submitted;          /* session number of the last message given to the engine */
+    uint64_t answered_ns;        /* last result, world's time */
+    uint64_t looked_ns;          /* associations were looked at, world's time */
+    uint64_t until_ns;           /* asleep until, world's time */
+    uint64_t ask_ns;             /* next request for feed numbers, local time */
+    uint64_t next_ns;            /* when the next message is due, local time */
     uint64_t due_ns[GUEST_DUES]; /* when message n was, at n % GUEST_DUES */
-    uint64_t event_ns;    /* scheduled event */
-    bool begun;           /* the session is open in this life */
+    uint64_t event_ns;           /* scheduled event */
+    bool begun;                  /* the session is open in this life */
     bool ending;
     char state[160];
 };

@@ -244,7 +244,7 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
 /* sim_disk.c */
 struct disk *sim_disk_open(struct world *world, struct node *node);
 uint64_t sim_disk_due_ns(const struct node *node); /* the next completion; UINT64_MAX: none */
-void sim_disk_crash(struct node *node); /* tears what is in flight, closes all handles */
+void sim_disk_crash(struct node *node);            /* tears what is in flight, closes all handles */
 
 /* node.c */
 void node_format(struct world *world, struct node *node);
