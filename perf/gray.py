@@ -95,7 +95,7 @@ class Bench:
             "ratio": now["latency_ns"]["p999"] / healthy["latency_ns"]["p999"],
             "onset_pause_ns": onset["longest_pause"]["ns"],
             "onset_p99_ns": onset["latency_ns"]["p99"],
-            "told": {i: {k: told[i].get(k) for k in ("slow", "slowest")} for i in told},
+            "told": {i: {k: told[i].get(k) for k in ("slow_replica", "slow", "slow_times")} for i in told},
         }
         self.heal()
         self.say(show_pair(kind, factor, result))

@@ -21,12 +21,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANDLES = 8, FACTOR_DIGITS = 15, FACTOR_FILE = 4096 };
+enum {
+    HANDLES = 8,
+    FACTOR_DIGITS = 15,
+    FACTOR_FILE = 4096,
+    HOLD_NS = 1000000 /* between two looks at the factor */
+};
 
 struct waiting { /* an operation that is out */
     uint64_t tag;
     uint64_t began_ns;
-    uint64_t due_ns; /* done: may be told from then on */
+    uint64_t took_ns; /* done: the drive itself */
     bool done;
     int32_t result;
 };
@@ -139,7 +144,7 @@ static void note_done(struct handle *handle, uint64_t now)
                 continue;
             w->done = true;
             w->result = done[i].result;
-            w->due_ns = w->began_ns + (now - w->began_ns) * factor();
+            w->took_ns = now - w->began_ns;
             break;
         }
 }
@@ -149,10 +154,11 @@ uint32_t __wrap_disk_reap(struct disk *disk, struct disk_done *done, uint32_t ma
     struct handle *handle = find(disk);
     uint64_t now = now_ns();
     note_done(handle, now);
+    uint64_t times = factor(); /* the present one: what is held back ends with the slowness */
     uint32_t told = 0, kept = 0;
     for (uint32_t i = 0; i < handle->count; i++) {
         struct waiting *w = &handle->waiting[i];
-        if (told < max && w->done && w->due_ns <= now)
+        if (told < max && w->done && now - w->began_ns >= w->took_ns * times)
             done[told++] = (struct disk_done){.tag = w->tag, .result = w->result};
         else
             handle->waiting[kept++] = *w;
@@ -163,10 +169,12 @@ uint32_t __wrap_disk_reap(struct disk *disk, struct disk_done *done, uint32_t ma
 
 static void hold(uint64_t began_ns)
 {
-    uint64_t more = (now_ns() - began_ns) * (factor() - 1);
-    struct timespec pause = {.tv_sec = (time_t)(more / 1000000000u),
-                             .tv_nsec = (long)(more % 1000000000u)};
-    nanosleep(&pause, NULL);
+    uint64_t took_ns = now_ns() - began_ns, passed_ns;
+    while ((passed_ns = now_ns() - began_ns) < took_ns * factor()) { /* bound: the factor */
+        uint64_t left_ns = took_ns * factor() - passed_ns;
+        struct timespec pause = {.tv_nsec = left_ns < HOLD_NS ? (long)left_ns : HOLD_NS};
+        nanosleep(&pause, NULL);
+    }
 }
 
 int __wrap_disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
