@@ -298,7 +298,8 @@ bool world_run(struct world *world)
 {
     begin(world);
     while (world->failure[0] == 0 && step(world))
-        continue;
+        if (world->onlooker.event != NULL)
+            world->onlooker.event(world, world->onlooker.context);
     if (world->failure[0] == 0)
         check_end(world);
     for (uint32_t i = 0; i < world->knobs.guests && world->failure[0] == 0; i++)
