@@ -55,6 +55,7 @@ struct control *control_init(void *memory, const struct control_options *options
 {
     uint8_t *at = memory;
     struct control *c = take(&at, sizeof(*c));
+    memset(c, 0, sizeof(*c));
     size_t machine_bytes = machine_size(options->genesis);
     c->options = *options;
     c->replica = options->replica;
@@ -64,9 +65,10 @@ struct control *control_init(void *memory, const struct control_options *options
     memcpy(c->machine, options->machine, machine_bytes);
     void *handshake = take(&at, handshake_size());
     c->session = take(&at, sessions_size(options->genesis));
+    memset(c->session, 0, sessions_size(options->genesis));
     c->page_bytes = take(&at, (size_t)CONTROL_PAGES * RING_PAGE_SIZE);
     c->exceptions = take(&at, sizeof(struct feed_exceptions));
-    *c->exceptions = *options->exceptions;
+    feed_exceptions_copy(c->exceptions, options->exceptions);
     c->checkpoint_cap = checkpoint_cap(options);
     c->checkpoint_bytes = take(&at, c->checkpoint_cap);
     c->send.bytes = take(&at, c->checkpoint_cap);

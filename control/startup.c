@@ -27,10 +27,7 @@ static void *take(const struct startup_options *o, size_t size)
 {
     if (o->allocate != NULL)
         return o->allocate(o->context, aligned(size));
-    void *memory = aligned_alloc(STARTUP_ALIGN, aligned(size));
-    if (memory != NULL)
-        memset(memory, 0, aligned(size));
-    return memory;
+    return aligned_alloc(STARTUP_ALIGN, aligned(size));
 }
 
 static void give_back(const struct startup_options *o, void *memory, size_t size)
@@ -398,10 +395,11 @@ static enum startup_result assemble(struct startup *s, char *problem)
     if (s->options.feed.samples == 0)
         s->options.feed.samples = feed_samples(s->super.slots);
     s->machine = take(&s->options, machine_size(&s->genesis));
-    s->exceptions = calloc(1, sizeof(*s->exceptions));
+    s->exceptions = malloc(sizeof(*s->exceptions));
     if (s->machine == NULL || s->exceptions == NULL)
         return refuse_start(problem, STARTUP_FAILED, "out of memory: the machine needs %zu MiB",
                             machine_size(&s->genesis) >> 20);
+    memset(s->exceptions, 0, offsetof(struct feed_exceptions, at));
     result = load_checkpoint(s, &chain, &page, problem);
     if (result == STARTUP_OK)
         result = replay(s, &chain, &page, problem);

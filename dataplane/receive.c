@@ -45,7 +45,8 @@ HOT static bool is_member(const struct replica *r, const struct auth_peer *from)
 /* Who asks or sends entries may be ahead of this replica's configuration: raft decides. */
 HOT static bool asks(uint8_t kind)
 {
-    return kind == PACKET_PREVOTE || kind == PACKET_VOTE || kind == PACKET_APPEND;
+    return kind == PACKET_PREVOTE || kind == PACKET_VOTE || kind == PACKET_APPEND ||
+           kind == PACKET_FETCH;
 }
 
 static void pong(struct replica *r, uint32_t principal)
@@ -127,6 +128,8 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_CHAIN_ASK:
     case PACKET_CHAIN_TELL:
     case PACKET_TIMEOUT_NOW:
+    case PACKET_FETCH:
+    case PACKET_FETCH_REPLY:
         peer_message(r, from, kind, body, size);
         return;
     case PACKET_DIGESTS_TELL:

@@ -62,7 +62,9 @@ enum raft_msg_kind {
     RAFT_APPEND_REPLY,
     RAFT_CHAIN_ASK, /* which log chain do you hold at (prev_index, prev_term)? (H6) */
     RAFT_CHAIN_TELL,
-    RAFT_TIMEOUT_NOW /* 3.10: campaign at once, this leader stands back */
+    RAFT_TIMEOUT_NOW, /* 3.10: campaign at once, this leader stands back */
+    RAFT_FETCH,       /* this drive lost the entry (prev_index, prev_term): do you hold it? */
+    RAFT_FETCH_REPLY  /* status 1: here it is, and what follows; 0: denied (H5) */
 };
 
 enum raft_msg_flags {
@@ -87,7 +89,8 @@ struct raft_msg {
     uint8_t from; /* replica id */
     uint8_t to;
     uint8_t status;      /* APPEND_REPLY: enum raft_append_status; *_REPLY: 1 granted, 0 not */
-    uint32_t count;      /* APPEND: entries carried, all of term entry_term, from prev_index + 1 */
+    uint32_t count;      /* APPEND: entries carried, all of term entry_term, from prev_index + 1;
+                            FETCH_REPLY: those of prev_term, from prev_index on */
     uint64_t term;       /* PREVOTE: the term that would be campaigned for */
     uint64_t prev_index; /* APPEND; VOTE and PREVOTE: the candidate's last index; TIMEOUT_NOW: the
                             leader's */
@@ -122,7 +125,10 @@ enum raft_event {
     RAFT_EV_FAILED,   /* a write failed: stop voting and acknowledging for good */
     RAFT_EV_TRANSFER, /* hand the office to `peer`, 0: to the most caught-up voter; out->refused
                          says why not */
-    RAFT_EV_INSTALL /* a peer's checkpoint of (index, prev_term) is durable here: raft_install.c */
+    RAFT_EV_INSTALL, /* a peer's checkpoint of (index, prev_term) is durable here: raft_install.c */
+    RAFT_EV_HOLE     /* `index` is now the lowest entry that the drive has lost and no durable
+                        checkpoint of its own covers; 0: none. `config`: those among the entries
+                        that came back since */
 };
 
 struct raft_in {
@@ -136,14 +142,14 @@ struct raft_in {
                    a configuration is joint: for one configuration */
     bool unable; /* RECV of a heartbeat: no room for a leader's start (H8) */
     /* CONFIG: the one that is wanted. RECV of APPEND: those among its entries, in order; index is
-     * the entry's. INSTALL: the one in force at the checkpoint's index. */
+     * the entry's. INSTALL: the one in force at the checkpoint's index. HOLE: see there. */
     const struct raft_config *config;
     uint32_t config_count;
     uint32_t count; /* PROPOSE */
     uint64_t lsn;   /* DURABLE */
     uint8_t peer;   /* SENT, TRANSFER */
     uint64_t index; /* SENT: last index sent; first - 1 if nothing could be sent now; INSTALL: the
-                       checkpoint's */
+                       checkpoint's; HOLE: see there */
     uint32_t bytes; /* SENT */
     uint64_t prev_term; /* INSTALL: term of the entry at index */
 };
@@ -272,6 +278,7 @@ struct raft_out {
      * before the next step. That step's append_to names the same peer again while it has credit.
      * These packets wait for nothing: a leader's term is durable before it leads. */
     uint32_t append_to;
+    bool serve; /* RECV of FETCH: answer with the entries that are asked for, if they can be read */
     /* commit */
     uint64_t commit; /* the commit index after this step */
     bool elected;    /* became leader in this step */
@@ -330,6 +337,12 @@ struct raft {
     uint64_t base_index;
     uint64_t durable_floor; /* durable index known when base_lsn was taken */
     uint64_t agreed;        /* follower: log equals the current leader's up to here */
+    /* The lowest entry that the drive has lost, 0: none. Its (index, term) is known and counts as
+     * present wherever logs are compared; it and all behind it are absent for every testimony. */
+    uint64_t hole;
+    uint64_t config_stated; /* the newest configuration that the drive speaks of, as of the start */
+    uint32_t hole_denied;   /* leader: mask: voters that deny the hole's entry in this term */
+    uint32_t settling;      /* leader: 1 while it has a hole and no entry of its term (H5) */
 
     uint64_t now_ns; /* of the newest step; never moves back */
     uint64_t started_ns;
@@ -375,6 +388,8 @@ struct raft_boot {
      * whose second proves that the first is committed. */
     uint32_t config_count; /* 1..RAFT_CONFIGS_MAX + 1 */
     struct raft_config config[RAFT_CONFIGS_MAX + 1];
+    uint64_t hole;          /* as for RAFT_EV_HOLE */
+    uint64_t config_stated; /* the newest configuration of which any page speaks (H4) */
     struct raft_options options;
     struct raft_log log;
 };
@@ -391,6 +406,10 @@ void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out *out
  * If the index lies below the run list (raft_log_first()), prev_term and entry_term are 0 and the
  * caller reads them from the ring. */
 bool raft_append_next(const struct raft *raft, uint8_t peer, struct raft_msg *msg);
+
+/* The question for an entry that this drive has lost, to a peer: fills *send, for the gate. */
+void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t term,
+                struct raft_send *send);
 
 /* The gate's question when a message's lsn is durable: does it still say the truth? False when the
  * replica has another term by now, has failed or was stopped. Pre-votes promise nothing and carry a

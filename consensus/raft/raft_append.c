@@ -169,7 +169,7 @@ HOT void raft_recv_append(struct raft *raft, const struct raft_in *in, struct ra
     reply->hint_index = raft->agreed;
     if (msg->count > 0) {
         /* An acknowledgement waits until its last entry is durable (3.8), and says no more. */
-        reply->match = msg->prev_index + msg->count;
+        reply->match = raft_before_hole(raft, msg->prev_index + msg->count);
         uint64_t lsn = raft_index_lsn(raft, reply->match);
         out->send[out->send_count - 1].lsn = lsn;
     } else {

@@ -122,6 +122,20 @@ void raft_config_install(struct raft *raft, const struct raft_config *config)
     memset(&raft->previous, 0, sizeof(raft->previous));
 }
 
+void raft_config_repaired(struct raft *raft, const struct raft_config *config)
+{
+    ENSURE(config->index <= raft->log.last && valid(config));
+    if (config->index > raft->config.index) {
+        push(raft, config);
+    } else if (raft->config.index > raft->commit && config->index < raft->config.index &&
+               config->index > raft->previous.index) {
+        /* It stands right before the one in force, which proves that it is committed. */
+        if (raft->commit < config->index)
+            raft->commit = config->index;
+        raft->previous = *config;
+    }
+}
+
 /* 4.1: a server falls back to the previous configuration when its log is cut back. */
 void raft_config_truncated(struct raft *raft)
 {

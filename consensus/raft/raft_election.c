@@ -36,7 +36,7 @@ static bool has_own_vote(const struct raft *raft, const struct raft_in *in)
  * replica would lead better (H8: who is short of space does not campaign until that ends). */
 bool raft_may_campaign(const struct raft *raft)
 {
-    return raft_may_vote(raft) && raft->durable_lsn >= raft->hard_lsn &&
+    return raft_may_vote(raft) && raft->durable_lsn >= raft->hard_lsn && raft_config_known(raft) &&
            raft_has_room_to_lead(raft);
 }
 
@@ -74,6 +74,7 @@ void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out 
     raft->leader = 0;
     raft->leader_probe = 0;
     raft->agreed = raft->commit;
+    raft->hole_denied = 0;
     raft_set_hard(raft, out, raft->term + 1, raft->id);
     raft_reset_timeout(raft, in);
     solicit(raft, out, raft_voters(raft) & ~raft_bit(raft->id), RAFT_VOTE);

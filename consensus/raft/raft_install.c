@@ -27,6 +27,7 @@ static void give_up_log(struct raft *raft, const struct raft_in *in, struct raft
     raft_rebase(raft, out->install_lsn);
     raft->durable_floor = in->index; /* it lies in the checkpoint, not in the log */
     raft_config_install(raft, in->config);
+    raft->hole = 0;
 }
 
 void raft_install(struct raft *raft, const struct raft_in *in, struct raft_out *out)

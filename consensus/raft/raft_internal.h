@@ -81,6 +81,8 @@ void raft_config_truncated(struct raft *raft); /* the log's end moved back */
 void raft_config_committed(struct raft *raft); /* commit moved on */
 /* The log gave way to a checkpoint: the configuration that stood at its index is all there is. */
 void raft_config_install(struct raft *raft, const struct raft_config *config);
+/* One that a hole had hidden. */
+void raft_config_repaired(struct raft *raft, const struct raft_config *config);
 void raft_change(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 /* Leader, once a tick: completes a change, steps down when it is no voter any more. */
 void raft_tick_config(struct raft *raft, const struct raft_in *in, struct raft_out *out);
@@ -133,6 +135,20 @@ static inline void raft_note_able(struct raft *raft, const struct raft_msg *msg)
 __attribute__((cold)) void raft_install(struct raft *raft, const struct raft_in *in,
                                         struct raft_out *out);
 
+/* --- raft_repair.c: entries that the drive has lost --- */
+__attribute__((cold)) void raft_hole(struct raft *raft, const struct raft_in *in,
+                                     struct raft_out *out);
+void raft_recv_fetch(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out);
+/* H4: no hole may hide a configuration. */
+bool raft_config_known(const struct raft *raft);
+
+/* What testimony may speak of: `index`, or what lies before the first hole. */
+static inline uint64_t raft_before_hole(const struct raft *raft, uint64_t index)
+{
+    return raft->hole != 0 && index >= raft->hole ? raft->hole - 1 : index;
+}
+
 /* --- raft_append.c: follower --- */
 void raft_recv_append(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 
@@ -147,6 +163,8 @@ void raft_recv_chain_tell(struct raft *raft, const struct raft_in *in, struct ra
 void raft_peer_begin(struct raft *raft, uint8_t id);
 void raft_offer(const struct raft *raft, struct raft_out *out, uint32_t mask);
 void raft_become_leader(struct raft *raft, struct raft_out *out);
+/* Every hole is settled: the office begins with the no-op. */
+void raft_begin_office(struct raft *raft, struct raft_out *out);
 void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 void raft_propose(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 void raft_sent(struct raft *raft, const struct raft_in *in, struct raft_out *out);

@@ -41,7 +41,7 @@ HOT static bool may_send(const struct raft *raft, const struct raft_peer *peer)
 
 HOT void raft_offer(const struct raft *raft, struct raft_out *out, uint32_t mask)
 {
-    if (stalled(raft))
+    if (stalled(raft) || raft->settling != 0)
         return;
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
         if ((mask & raft_bit(id)) != 0 && may_send(raft, &raft->peer[id]))
@@ -90,10 +90,22 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
         raft_peer_begin(raft, id);
     raft_transfer_elected(raft);
+    out->elected = true;
+    /* H5: a leader settles every hole, fetched or given up, before it appends its no-op or sends
+     * any entry. Until then it commits nothing, and nothing that it says reaches behind the hole.
+     */
+    raft->settling = raft->hole != 0;
+    raft->noop_index = RAFT_NUMBER_MAX;
+    if (raft->settling == 0)
+        raft_begin_office(raft, out);
+}
+
+void raft_begin_office(struct raft *raft, struct raft_out *out)
+{
+    raft->settling = 0;
     raft_append(raft, out, raft->term, 1);
     raft->noop_index = raft->log.last;
     out->noop = true;
-    out->elected = true;
     raft_offer(raft, out, raft_others(raft));
 }
 
@@ -138,6 +150,8 @@ static void heartbeat(struct raft *raft, struct raft_out *out, uint8_t id)
     /* prev is the end of what was sent, so that a lost tail shows in the answer. Below the run list
      * the term is not known here: index 0 agrees with every log. */
     uint64_t prev = raft->peer[id].next - 1;
+    if (raft->settling != 0)
+        prev = raft_before_hole(raft, prev);
     if (raft_log_term(&raft->log, prev, &msg->prev_term))
         msg->prev_index = prev;
     msg->commit = raft->commit;
@@ -149,6 +163,11 @@ static void heartbeat(struct raft *raft, struct raft_out *out, uint8_t id)
 void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     if (quorum_lost(raft)) {
+        raft_become_follower(raft, in, out, raft->term);
+        return;
+    }
+    /* Others may hold what this one lacks: it is not in their way for long. */
+    if (raft->settling != 0 && raft->now_ns - raft->elected_ns >= raft->options.election_min_ns) {
         raft_become_follower(raft, in, out, raft->term);
         return;
     }
@@ -177,7 +196,7 @@ void raft_tick_leader(struct raft *raft, const struct raft_in *in, struct raft_o
 
 HOT void raft_propose(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
-    ENSURE(raft->role == RAFT_LEADER);
+    ENSURE(raft->role == RAFT_LEADER && raft->settling == 0);
     ENSURE(in->count > 0);
     if (raft->commit == raft->log.last)
         raft->progress_ns = raft->now_ns; /* nothing waited but, perhaps, for space: it has come */
@@ -202,7 +221,7 @@ HOT bool raft_append_next(const struct raft *raft, uint8_t peer_id, struct raft_
     ENSURE(peer_id >= 1 && peer_id <= RAFT_ID_MAX);
     const struct raft_peer *peer = &raft->peer[peer_id];
     if (raft->role != RAFT_LEADER || (raft_others(raft) & raft_bit(peer_id)) == 0 ||
-        stalled(raft) || !may_send(raft, peer))
+        stalled(raft) || raft->settling != 0 || !may_send(raft, peer))
         return false;
     *msg = (struct raft_msg){
         .kind = RAFT_APPEND,

@@ -35,6 +35,9 @@ void raft_init(struct raft *raft, const struct raft_boot *boot)
     raft->log = boot->log;
     raft->incarnation = boot->incarnation;
     raft->options = *options;
+    ENSURE(boot->hole <= boot->log.last);
+    raft->hole = boot->hole;
+    raft->config_stated = boot->config_stated;
     raft_config_boot(raft, boot);
 
     raft->next_lsn = boot->durable_lsn + 1;
@@ -54,11 +57,18 @@ void raft_init(struct raft *raft, const struct raft_boot *boot)
     raft_reset_timeout(raft, &in);
 }
 
-HOT uint64_t raft_own_durable(const struct raft *raft)
+/* What was written, whether it can still be read or not. */
+HOT static uint64_t written(const struct raft *raft)
 {
     if (raft->durable_lsn < raft->base_lsn)
         return raft->durable_floor;
     return raft->base_index + (raft->durable_lsn - raft->base_lsn);
+}
+
+/* A known hole is present for comparing logs, and absent for acknowledgements and the own match. */
+HOT uint64_t raft_own_durable(const struct raft *raft)
+{
+    return raft_before_hole(raft, written(raft));
 }
 
 HOT uint64_t raft_index_lsn(const struct raft *raft, uint64_t index)
@@ -72,7 +82,7 @@ HOT uint64_t raft_index_lsn(const struct raft *raft, uint64_t index)
 
 static void rebase(struct raft *raft, uint64_t lsn)
 {
-    raft->durable_floor = raft_own_durable(raft);
+    raft->durable_floor = written(raft);
     raft->base_lsn = lsn;
     raft->base_index = raft->log.last;
 }
@@ -103,9 +113,11 @@ void raft_truncate(struct raft *raft, struct raft_out *out, uint64_t index)
     ENSURE(out->append_count == 0);
     out->truncate_from = index;
     out->truncate_lsn = raft->next_lsn++;
-    uint64_t durable = raft_own_durable(raft);
+    uint64_t durable = written(raft);
     raft_log_truncate(&raft->log, index);
     raft_config_truncated(raft);
+    if (raft->hole >= index)
+        raft->hole = 0; /* it was the lowest */
     rebase(raft, out->truncate_lsn);
     raft->durable_floor = durable < index ? durable : index - 1;
 }
@@ -147,6 +159,7 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
         raft->leader = 0;
         raft->agreed = raft->commit;
         raft->leaving = 0;
+        raft->settling = 0;
         raft_reset_timeout(raft, in);
         out->deposed = true;
     }
@@ -162,6 +175,7 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
     raft->leader_probe = 0;
     raft->agreed = raft->commit;
     raft->dispute_index = 0;
+    raft->hole_denied = 0;
 }
 
 /* 4.1, 4.2.3: who asks for a vote or sends entries need not be a member of this replica's
@@ -176,11 +190,13 @@ HOT static bool may_speak(const struct raft *raft, const struct raft_in *in)
     case RAFT_VOTE:
     case RAFT_APPEND:
     case RAFT_TIMEOUT_NOW: /* from whom it hears as its leader, or it is nothing */
+    case RAFT_FETCH:       /* H4: who asks may have lost the configuration itself */
         return true;
     case RAFT_PREVOTE_REPLY:
     case RAFT_VOTE_REPLY:
     case RAFT_CHAIN_ASK:
     case RAFT_CHAIN_TELL:
+    case RAFT_FETCH_REPLY:
         return raft_is_member(raft, msg->from, in->incarnation);
     case RAFT_APPEND_REPLY:
         return raft_is_member(raft, msg->from, in->incarnation) ||
@@ -240,6 +256,12 @@ HOT static void recv(struct raft *raft, const struct raft_in *in, struct raft_ou
     case RAFT_TIMEOUT_NOW:
         raft_recv_timeout_now(raft, in, out);
         break;
+    case RAFT_FETCH:
+        raft_recv_fetch(raft, in, out);
+        break;
+    case RAFT_FETCH_REPLY:
+        raft_recv_fetch_reply(raft, in, out);
+        break;
     }
 }
 
@@ -280,6 +302,7 @@ HOT static void reset(struct raft_out *out)
     out->refusal = RAFT_CHANGED;
     out->send_count = 0;
     out->append_to = 0;
+    out->serve = false;
     out->elected = false;
     out->deposed = false;
     out->stop = RAFT_RUN;
@@ -328,6 +351,9 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
     case RAFT_EV_INSTALL:
         raft_install(raft, in, out);
         break;
+    case RAFT_EV_HOLE:
+        raft_hole(raft, in, out);
+        break;
     }
     if (raft->transfer.open)
         raft_watch_transfer(raft, in, out);
@@ -373,7 +399,10 @@ uint64_t raft_next_tick_ns(const struct raft *raft)
         return UINT64_MAX;
     if (raft->role == RAFT_LEADER)
         return raft->heartbeat_at_ns;
-    if (raft->role != RAFT_FOLLOWER && raft->heartbeat_at_ns < raft->timeout_at_ns)
+    /* A candidate whose own vote is on its way to the drive has nothing to repeat yet. */
+    bool repeats = raft->role == RAFT_PRECANDIDATE ||
+                   (raft->role == RAFT_CANDIDATE && raft->durable_lsn >= raft->hard_lsn);
+    if (repeats && raft->heartbeat_at_ns < raft->timeout_at_ns)
         return raft->heartbeat_at_ns;
     return raft->timeout_at_ns;
 }

@@ -8,17 +8,17 @@ enum { NS_PER_US = 1000 };
 
 static const uint8_t zeros[8];
 
-/* Entries as they follow an append's head: `count` of them, consecutive, of one term, no byte over.
- */
-static bool entries_ok(const uint8_t *entries, const struct packet_append *append)
+/* Entries as they follow a head: `count` of them, consecutive from `first` on, of one term, no byte
+ * over. */
+static bool entries_ok(const uint8_t *entries, size_t left, uint32_t count, uint64_t first,
+                       uint64_t term)
 {
-    size_t left = append->bytes;
-    for (uint32_t i = 0; i < append->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct entry head;
         if (!entry_check(entries, left))
             return false;
         memcpy(&head, entries, sizeof(head));
-        if (head.index != append->prev_index + 1 + i || head.term != append->entry_term)
+        if (head.index != first + i || head.term != term)
             return false;
         entries += head.size;
         left -= head.size;
@@ -35,7 +35,8 @@ static bool append_decode(const void *body, size_t size, struct raft_msg *msg, c
     memcpy(&a, body, sizeof(a));
     const uint8_t *behind = (const uint8_t *)body + sizeof(a);
     if (a.bytes != size - sizeof(a) || a.prev_index > UINT64_MAX - 1 - a.count ||
-        a.entry_term > a.term || (a.count == 0 && a.entry_term != 0) || !entries_ok(behind, &a))
+        a.entry_term > a.term || (a.count == 0 && a.entry_term != 0) ||
+        !entries_ok(behind, a.bytes, a.count, a.prev_index + 1, a.entry_term))
         return false;
     msg->kind = RAFT_APPEND;
     msg->count = a.count;
@@ -112,6 +113,32 @@ static bool chain_decode(uint8_t kind, const void *body, size_t size, struct raf
     return true;
 }
 
+static bool fetch_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
+                         const void **entries, size_t *entries_size)
+{
+    struct packet_fetch f;
+    if (size < sizeof(f) || size > KEEL_BODY_MAX)
+        return false;
+    memcpy(&f, body, sizeof(f));
+    const uint8_t *behind = (const uint8_t *)body + sizeof(f);
+    if (f.bytes != size - sizeof(f) || f.holds > (kind == PACKET_FETCH_REPLY ? 1 : 0) ||
+        memcmp(f.reserved, zeros, sizeof(f.reserved)) != 0 || (f.count > 0) != (f.holds != 0) ||
+        f.index == 0 || f.index > UINT64_MAX - f.count || f.index_term > f.term ||
+        !entries_ok(behind, f.bytes, f.count, f.index, f.index_term))
+        return false;
+    msg->kind = kind == PACKET_FETCH ? RAFT_FETCH : RAFT_FETCH_REPLY;
+    msg->status = f.holds;
+    msg->count = f.count;
+    msg->term = f.term;
+    msg->prev_index = f.index;
+    msg->prev_term = f.index_term;
+    if (f.count > 0) {
+        *entries = behind;
+        *entries_size = f.bytes;
+    }
+    return true;
+}
+
 bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
                         const void **entries, size_t *entries_size)
 {
@@ -126,6 +153,8 @@ bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft
         return vote_decode(kind, body, size, msg);
     if (kind == PACKET_CHAIN_ASK || kind == PACKET_CHAIN_TELL)
         return chain_decode(kind, body, size, msg);
+    if (kind == PACKET_FETCH || kind == PACKET_FETCH_REPLY)
+        return fetch_decode(kind, body, size, msg, entries, entries_size);
     return false;
 }
 
@@ -196,11 +225,25 @@ static size_t chain_encode(const struct raft_msg *msg, void *body)
     return sizeof(c);
 }
 
+static size_t fetch_encode(const struct raft_msg *msg, size_t entries_size, void *body)
+{
+    ENSURE(entries_size <= KEEL_ENTRY_MAX && msg->count <= UINT16_MAX);
+    ENSURE((msg->count == 0) == (entries_size == 0));
+    const struct packet_fetch f = {.term = msg->term,
+                                   .index = msg->prev_index,
+                                   .index_term = msg->prev_term,
+                                   .count = (uint16_t)msg->count,
+                                   .bytes = (uint16_t)entries_size,
+                                   .holds = msg->status};
+    memcpy(body, &f, sizeof(f));
+    return sizeof(f);
+}
+
 size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                           uint8_t *kind)
 {
-    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_TIMEOUT_NOW);
-    ENSURE(msg->kind == RAFT_APPEND || entries_size == 0);
+    ENSURE(msg->kind >= RAFT_PREVOTE && msg->kind <= RAFT_FETCH_REPLY);
+    ENSURE(msg->kind == RAFT_APPEND || msg->kind == RAFT_FETCH_REPLY || entries_size == 0);
     *kind = (uint8_t)(PACKET_PREVOTE + msg->kind - RAFT_PREVOTE);
     if (msg->kind == RAFT_APPEND)
         return append_encode(msg, entries_size, body);
@@ -208,9 +251,11 @@ size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void 
         return append_reply_encode(msg, body);
     if (msg->kind == RAFT_CHAIN_ASK || msg->kind == RAFT_CHAIN_TELL)
         return chain_encode(msg, body);
+    if (msg->kind == RAFT_FETCH || msg->kind == RAFT_FETCH_REPLY)
+        return fetch_encode(msg, entries_size, body);
     return vote_encode(msg, body);
 }
-_Static_assert(PACKET_TIMEOUT_NOW - PACKET_PREVOTE == RAFT_TIMEOUT_NOW - RAFT_PREVOTE,
+_Static_assert(PACKET_FETCH_REPLY - PACKET_PREVOTE == RAFT_FETCH_REPLY - RAFT_PREVOTE,
                "packet kinds follow the order of raft_msg_kind");
 
 bool packet_submit_check(const void *body, size_t size)

@@ -34,6 +34,8 @@ enum packet_kind {
     PACKET_CHAIN_ASK = 22,
     PACKET_CHAIN_TELL = 23,
     PACKET_TIMEOUT_NOW = 24,
+    PACKET_FETCH = 25,
+    PACKET_FETCH_REPLY = 26,
     PACKET_DIGESTS_TELL = 28,
     PACKET_CHECKPOINT_CHUNK = 29,
     PACKET_CHECKPOINT_REPLY = 30,
@@ -63,7 +65,7 @@ struct packet { /* 32 bytes */
 };
 _Static_assert(sizeof(struct packet) == KEEL_PACKET_HEAD_SIZE, "packet head");
 
-/* --- replica to replica: bodies of PREVOTE .. TIMEOUT_NOW ------------------------------------- */
+/* --- replica to replica: bodies of PREVOTE .. FETCH_REPLY ------------------------------------- */
 
 struct packet_append { /* 64 bytes, then `bytes` bytes of entries */
     uint64_t term;
@@ -111,16 +113,29 @@ struct packet_chain { /* 32 bytes: CHAIN_ASK, CHAIN_TELL */
 };
 _Static_assert(sizeof(struct packet_chain) == 32, "chain");
 
-/* Fills *msg from a body of one of the peer kinds (from and to are the caller's); for APPEND also
- * *entries and *entries_size. Checks form only: sizes, count against bytes, and each entry with
- * entry_check(), consecutive indexes from prev_index + 1, all of entry_term <= term; reserved bytes
- * zero. The entries' CRCs are the caller's to check. *entries is NULL and *entries_size 0 unless
- * entries are carried. `body` needs no alignment. */
+struct packet_fetch { /* 32 bytes; FETCH_REPLY that holds: then `bytes` bytes of entries */
+    uint64_t term;
+    uint64_t index;
+    uint64_t index_term; /* of the entry at index, and of all that are carried */
+    uint16_t count;      /* entries carried, from index on */
+    uint16_t bytes;
+    uint8_t holds; /* FETCH_REPLY: 1: carried here; 0: denied */
+    uint8_t reserved[3];
+};
+_Static_assert(sizeof(struct packet_fetch) == 32, "fetch");
+
+/* Fills *msg from a body of one of the peer kinds (from and to are the caller's); for APPEND and
+ * FETCH_REPLY also *entries and *entries_size. Checks form only: sizes, count against bytes, and
+ * each entry with entry_check(), consecutive indexes from prev_index + 1 (FETCH_REPLY: prev_index),
+ * all of entry_term (prev_term) <= term; reserved bytes zero. The entries' CRCs are the caller's to
+ * check. *entries is NULL and *entries_size 0 unless entries are carried. `body` needs no
+ * alignment. */
 HOT bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
                             const void **entries, size_t *entries_size);
 
 /* Writes the body of a peer message (without entries) to body, at least 64 bytes of room; returns
- * its size and sets *kind. For APPEND the caller appends `entries_size` bytes of entries behind it.
+ * its size and sets *kind. For APPEND and FETCH_REPLY the caller appends `entries_size` bytes of
+ * entries behind it.
  */
 HOT size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                               uint8_t *kind);

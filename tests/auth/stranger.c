@@ -147,7 +147,7 @@ static uint32_t overstep(struct stranger *s)
 {
     uint8_t *body = s->packet + KEEL_PACKET_HEAD_SIZE;
     uint32_t count = 0;
-    for (uint8_t kind = RAFT_PREVOTE; kind <= RAFT_TIMEOUT_NOW; kind++) {
+    for (uint8_t kind = RAFT_PREVOTE; kind <= RAFT_FETCH_REPLY; kind++) {
         const struct raft_msg msg = {.kind = kind,
                                      .from = 1,
                                      .to = (uint8_t)s->replica,

@@ -441,7 +441,7 @@ def stranger(parts, cluster):
         now = Counts(cluster, i)
         refused = now.group['authentication']['no_right'] - counts.group['authentication']['no_right']
         parts.holds(done.returncode == 0 and done.stdout.strip() == 'overstepped=%d' % refused and
-                    refused == 16,  # nine kinds of raft, digests, two of checkpoints, members, three answers
+                    refused == 18,  # eleven kinds of raft, digests, two of checkpoints, members, three answers
                     'replica %d refuses a client\'s votes, APPENDs and answers: %d no_right; the same key '
                     'is answered before and after' % (i, refused), done.stdout + done.stderr)
     unmoved(parts, cluster, 'a client that sends AppendEntries', before)

@@ -152,6 +152,8 @@ bool state_reduce(const struct state *s, message *m)
     case RAFT_CHAIN_ASK:
     case RAFT_CHAIN_TELL:
     case RAFT_TIMEOUT_NOW:
+    case RAFT_FETCH:
+    case RAFT_FETCH_REPLY:
         break;
     }
     return true;

@@ -254,13 +254,13 @@ static void feed_ask(struct host *h, struct fuzz_input *in)
 static void raw_body(struct host *h, struct fuzz_input *in)
 {
     /* every kind that can be sealed */
-    static const uint8_t kinds[] = {AUTH_KIND_PING,       AUTH_KIND_PONG,      PACKET_PREVOTE,
-                                    PACKET_PREVOTE_REPLY, PACKET_VOTE,         PACKET_VOTE_REPLY,
-                                    PACKET_APPEND,        PACKET_APPEND_REPLY, PACKET_CHAIN_ASK,
-                                    PACKET_CHAIN_TELL,    PACKET_DIGESTS_TELL, PACKET_TIMEOUT_NOW,
-                                    PACKET_MEMBERS_TELL,  PACKET_SUBMIT,       PACKET_OPEN,
-                                    PACKET_RESUME,        PACKET_END,          PACKET_KEEPALIVE,
-                                    PACKET_RESULT,        PACKET_SESSION,      PACKET_REDIRECT};
+    static const uint8_t kinds[] = {
+        AUTH_KIND_PING,   AUTH_KIND_PONG,     PACKET_PREVOTE,      PACKET_PREVOTE_REPLY,
+        PACKET_VOTE,      PACKET_VOTE_REPLY,  PACKET_APPEND,       PACKET_APPEND_REPLY,
+        PACKET_CHAIN_ASK, PACKET_CHAIN_TELL,  PACKET_DIGESTS_TELL, PACKET_TIMEOUT_NOW,
+        PACKET_FETCH,     PACKET_FETCH_REPLY, PACKET_MEMBERS_TELL, PACKET_SUBMIT,
+        PACKET_OPEN,      PACKET_RESUME,      PACKET_END,          PACKET_KEEPALIVE,
+        PACKET_RESULT,    PACKET_SESSION,     PACKET_REDIRECT};
     uint8_t body[KEEL_BODY_MAX];
     uint8_t kind = kinds[fuzz_below(in, sizeof(kinds))];
     uint32_t party = fuzz_below(in, HOST_PARTIES);

@@ -77,9 +77,9 @@ static bool prints_as(const struct runner *r, const struct raft_msg *msg, uint32
 /* Words [word] and [word + 1] are FROM and TO (or *), [word + 2] perhaps the kind of message. */
 static bool matches(const struct runner *r, const struct raft_msg *msg, uint32_t word)
 {
-    static const char *const kinds[] = {"",           "prevote",    "prevote-reply", "vote",
-                                        "vote-reply", "append",     "reply",         "chain-ask",
-                                        "chain-tell", "timeout-now"};
+    static const char *const kinds[] = {
+        "",      "prevote",   "prevote-reply", "vote",        "vote-reply", "append",
+        "reply", "chain-ask", "chain-tell",    "timeout-now", "fetch",      "fetch-reply"};
     if (!word_is(r, word, "*") && strtoul(r->words[word], NULL, 10) != msg->from)
         return false;
     if (!word_is(r, word + 1, "*") && strtoul(r->words[word + 1], NULL, 10) != msg->to)
@@ -265,6 +265,9 @@ static void print_status(struct runner *r)
                     raft->failed    ? " failed"
                     : raft->stopped ? " stopped"
                                     : "");
+        if (node->up && raft->hole != 0)
+            fprintf(r->out, "%u has lost entry %lu%s\n", id, raft->hole,
+                    raft->settling ? ", and settles it" : "");
     }
 }
 
@@ -437,6 +440,11 @@ static void act_on_node(struct runner *r)
             fprintf(r->out, "error: %lu is not committed\n", number(r, 2));
         else
             world_install(world, id, number(r, 2));
+    } else if (word_is(r, 0, "rot")) {
+        if (number(r, 2) == 0 || number(r, 2) > node->disk.last)
+            fprintf(r->out, "error: %u has no entry %lu\n", id, number(r, 2));
+        else
+            world_rot(world, id, number(r, 2));
     } else if (word_is(r, 0, "flip")) {
         node->flipped = number(r, 2);
         world->judge_chain = false;

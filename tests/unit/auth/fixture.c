@@ -6,14 +6,17 @@
 #include <string.h>
 
 const uint8_t fixture_kind[FIXTURE_KINDS] = {
-    AUTH_KIND_PING,   AUTH_KIND_PONG,    PACKET_PREVOTE,     PACKET_PREVOTE_REPLY,
-    PACKET_VOTE,      PACKET_VOTE_REPLY, PACKET_APPEND,      PACKET_APPEND_REPLY,
-    PACKET_CHAIN_ASK, PACKET_CHAIN_TELL, PACKET_TIMEOUT_NOW, PACKET_SUBMIT,
-    PACKET_OPEN,      PACKET_RESUME,     PACKET_END,         PACKET_KEEPALIVE,
-    PACKET_RESULT,    PACKET_SESSION,    PACKET_REDIRECT};
+    AUTH_KIND_PING,     AUTH_KIND_PONG,    PACKET_PREVOTE,     PACKET_PREVOTE_REPLY,
+    PACKET_VOTE,        PACKET_VOTE_REPLY, PACKET_APPEND,      PACKET_APPEND_REPLY,
+    PACKET_CHAIN_ASK,   PACKET_CHAIN_TELL, PACKET_TIMEOUT_NOW, PACKET_FETCH,
+    PACKET_FETCH_REPLY, PACKET_SUBMIT,     PACKET_OPEN,        PACKET_RESUME,
+    PACKET_END,         PACKET_KEEPALIVE,  PACKET_RESULT,      PACKET_SESSION,
+    PACKET_REDIRECT};
 
 const uint32_t fixture_right[FIXTURE_KINDS] = {0,
                                                0,
+                                               AUTH_RIGHT_PEER,
+                                               AUTH_RIGHT_PEER,
                                                AUTH_RIGHT_PEER,
                                                AUTH_RIGHT_PEER,
                                                AUTH_RIGHT_PEER,

@@ -14,7 +14,7 @@
 enum {
     FIXTURE_ASSOCIATIONS = 16,
     FIXTURE_CLUSTER = 0x7e57,
-    FIXTURE_KINDS = 19 /* kinds under an association, PING and PONG among them */
+    FIXTURE_KINDS = 21 /* kinds under an association, PING and PONG among them */
 };
 extern const uint8_t fixture_kind[FIXTURE_KINDS];
 /* The right that fixture_kind[i] needs; 0: none. */

@@ -124,6 +124,19 @@ static void judge_granted(struct world *world, const struct world_node *node, ui
     *voted = node->grant_incarnation;
 }
 
+void judge_hole(struct world *world, const struct world_node *node, const struct raft_msg *msg)
+{
+    uint64_t hole = world_hole(node);
+    if (hole != 0 && msg->kind == RAFT_APPEND_REPLY && msg->status == RAFT_APPEND_OK &&
+        msg->match >= hole)
+        violate(world, "node %u acknowledges %lu, and has lost %lu", node->raft.id, msg->match,
+                hole);
+    if (msg->kind == RAFT_FETCH_REPLY && msg->status == 0 && msg->prev_index <= node->log.last &&
+        node->log.entry[msg->prev_index].term == msg->prev_term)
+        violate(world, "node %u denies %lu/%lu, which it holds or has lost", node->raft.id,
+                msg->prev_index, msg->prev_term);
+}
+
 /* Nothing leaves before what it testifies to is on the drive (pitfall 1). */
 void judge_message(struct world *world, const struct world_node *node, const struct raft_msg *msg)
 {
@@ -199,7 +212,11 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
     }
     if (commit > node->commit_seen && node->raft.role == RAFT_LEADER) {
         const struct raft_config *config = world_config(world, node);
-        if (!quorum_has(config, holders_of(world, config, &node->log.entry[commit], commit)))
+        uint32_t holders = holders_of(world, config, &node->log.entry[commit], commit);
+        uint64_t hole = world_hole(node);
+        if (hole != 0 && hole <= commit)
+            holders &= ~(UINT32_C(1) << id); /* it counts itself for what it can still read */
+        if (!quorum_has(config, holders))
             violate(world, "leader %u commits %lu, no quorum of drives holds it", id, commit);
     }
     for (uint64_t i = node->commit_seen + 1; i <= commit; i++) {

@@ -32,7 +32,7 @@ void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint6
 const struct raft_config *world_config(const struct world *world, const struct world_node *node)
 {
     uint64_t index = node->log.last;
-    while (index > 0 && node->log.entry[index].config == 0)
+    while (index > 0 && (node->log.entry[index].config == 0 || node->hidden[index]))
         index--;
     return &world->config[index == 0 ? 0 : node->log.entry[index].config];
 }
@@ -64,17 +64,22 @@ static void push(struct world *world, const struct world_packet *packet)
     world->bag[world->bag_count++] = *packet;
 }
 
+void world_leave(struct world *world, struct world_node *node, const struct world_packet *packet)
+{
+    judge_message(world, node, &packet->msg);
+    if (world->trace != NULL) {
+        world_print_msg(world->trace, &packet->msg);
+        fputs("\n", world->trace);
+    }
+    push(world, packet);
+}
+
 static void leave(struct world *world, struct world_node *node, const struct raft_send *send)
 {
-    judge_message(world, node, &send->msg);
     struct world_packet packet = {.msg = send->msg, .incarnation = node->incarnation};
     if (send->msg.kind == RAFT_APPEND && send->msg.prev_index > 0)
         packet.msg.prev_chain = world_chain(node, send->msg.prev_index);
-    if (world->trace != NULL) {
-        world_print_msg(world->trace, &packet.msg);
-        fputs("\n", world->trace);
-    }
-    push(world, &packet);
+    world_leave(world, node, &packet);
 }
 
 static void open_gate(struct world *world, struct world_node *node)
@@ -137,6 +142,7 @@ static void give_up_log(struct world *world, struct world_node *node, const stru
            &(struct world_record){
                .lsn = out->install_lsn, .kind = WORLD_INSTALL, .index = out->install_index});
     take_committed(world, &node->log, out->install_index);
+    world_forget_rot(node->hidden, 0);
     if (world->trace != NULL)
         fprintf(world->trace, "%u gives up its log for a checkpoint of %lu/%lu (lsn %lu)\n",
                 node->raft.id, out->install_index, raft_log_last_term(&node->raft.log),
@@ -164,6 +170,7 @@ static void persist(struct world *world, struct world_node *node, const struct r
                &(struct world_record){
                    .lsn = out->truncate_lsn, .kind = WORLD_TRUNCATE, .index = out->truncate_from});
         node->log.last = out->truncate_from - 1;
+        world_forget_rot(node->hidden, out->truncate_from);
         if (t != NULL)
             fprintf(t, "%u truncates from %lu (lsn %lu)\n", id, out->truncate_from,
                     out->truncate_lsn);
@@ -220,11 +227,16 @@ static void absorb(struct world *world, struct world_node *node, const struct ra
         fprintf(world->trace, "%u stops: contradicted by a blocking set\n", raft->id);
     if (out->elected)
         judge_elected(world, node);
+    if (out->noop && !out->elected) {
+        world->settled++;
+        world->given_up += out->truncate_from != 0;
+    }
     persist(world, node, out, packet);
     for (uint32_t i = 0; i < out->send_count; i++) {
         const struct raft_send *send = &out->send[i];
         if (send->msg.kind == RAFT_VOTE_REPLY && send->msg.status != 0)
             judge_grant(world, node, send->msg.term, packet->incarnation);
+        judge_hole(world, node, &send->msg);
         if (send->lsn <= raft->durable_lsn) {
             leave(world, node, send);
             continue;
@@ -302,6 +314,8 @@ static enum raft_refusal run(struct world *world, uint8_t id, struct raft_in *in
         return RAFT_REFUSED_NOT_LEADER;
     struct raft_out out;
     step(world, node, in, packet, &out);
+    if (out.serve)
+        world_serve(world, node, &in->msg);
     enum raft_refusal refusal = out.refusal;
     uint32_t to = out.append_to;
     while (to != 0) { /* ends when the flights of all peers are taken */
@@ -314,17 +328,23 @@ static enum raft_refusal run(struct world *world, uint8_t id, struct raft_in *in
     return refusal;
 }
 
+void world_run(struct world *world, uint8_t id, struct raft_in *in)
+{
+    run(world, id, in, NULL);
+}
+
 void world_tick(struct world *world, uint8_t id)
 {
     bool space = !world->node[id].no_space;
     run(world, id, &(struct raft_in){.event = RAFT_EV_TICK, .space = space}, NULL);
     judge_office(world, &world->node[id]);
+    world_fetch(world, id);
 }
 
 void world_propose(struct world *world, uint8_t id, uint32_t count)
 {
     if (!world->node[id].up || world->node[id].raft.role != RAFT_LEADER ||
-        raft_hands_over(&world->node[id].raft))
+        raft_hands_over(&world->node[id].raft) || world->node[id].raft.settling != 0)
         return;
     run(world, id, &(struct raft_in){.event = RAFT_EV_PROPOSE, .count = count}, NULL);
 }
@@ -414,6 +434,7 @@ void world_install(struct world *world, uint8_t id, uint64_t index)
                          .config = &config,
                          .config_count = 1};
     run(world, id, &in, NULL);
+    world_look(world, id);
     world->installs_kept += world->installs == installs && node->raft.commit > commit;
 }
 
@@ -429,13 +450,16 @@ static void write_records(struct world *world, struct world_node *node, uint64_t
             break;
         case WORLD_TRUNCATE:
             node->disk.last = r->index - 1;
+            world_forget_rot(node->rotten, r->index);
             break;
         case WORLD_INSTALL:
             take_committed(world, &node->disk, r->index);
             node->disk_base = r->index;
+            world_forget_rot(node->rotten, 0);
             break;
         case WORLD_ENTRY:
             world_set_entry(&node->disk, r->index, r->entry.term, r->entry.value, r->entry.config);
+            node->rotten[r->index] = false;
             break;
         }
         node->disk_lsn = r->lsn;
@@ -500,6 +524,8 @@ void world_deliver(struct world *world, uint32_t slot)
         in.chain_mine = world_chain(node, msg->prev_index);
     bool led = node->raft.role == RAFT_LEADER;
     run(world, msg->to, &in, &packet);
+    if (msg->kind == RAFT_FETCH_REPLY && msg->status != 0)
+        world_restore(world, node, &packet);
     if (led && node->raft.role != RAFT_LEADER && msg->kind == RAFT_APPEND_REPLY)
         judge_deposed(world, node, msg->from, packet.incarnation);
 }
@@ -525,6 +551,9 @@ static void boot_configs(const struct world *world, const struct world_node *nod
     for (uint64_t i = from + 1; i <= node->disk.last; i++) {
         if (node->disk.entry[i].config == 0)
             continue;
+        boot->config_stated = i; /* the heads of pages tell */
+        if (node->hidden[i])
+            continue;
         boot->config[0] = boot->config[boot->config_count - 1];
         boot->config[1] = world->config[node->disk.entry[i].config];
         boot->config[1].index = i;
@@ -543,6 +572,7 @@ void world_wipe(struct world *world, uint8_t id)
     world->wipes++;
     node->disk.last = 0;
     node->disk_base = 0;
+    world_forget_rot(node->rotten, 0);
     node->checkpoint = node->checkpoint_term = 0;
     node->disk_term = 0;
     node->disk_vote = 0;
@@ -560,12 +590,15 @@ void world_restart(struct world *world, uint8_t id)
     if (replaced(node)) { /* the start carries the installation out */
         take_committed(world, &node->disk, node->checkpoint);
         node->disk_base = node->checkpoint;
+        world_forget_rot(node->rotten, 0);
         if (node->checkpoint_term > node->disk_term) {
             node->disk_term = node->checkpoint_term;
             node->disk_vote = 0;
         }
     }
     node->log = node->disk;
+    for (uint64_t i = 1; i < WORLD_LOG_MAX; i++)
+        node->hidden[i] = i <= node->log.last && node->rotten[i] && node->log.entry[i].config != 0;
     node->record_count = 0;
     node->gate_count = 0;
     struct raft_boot boot = {.id = id,
@@ -583,6 +616,7 @@ void world_restart(struct world *world, uint8_t id)
     if (node->checkpoint > boot.commit)
         boot.commit = node->checkpoint;
     boot_configs(world, node, &boot);
+    boot.hole = world_hole(node);
     raft_init(&node->raft, &boot);
     node->commit_seen = boot.commit;
     node->up = true;
@@ -612,9 +646,9 @@ void world_init(struct world *world, uint32_t count, uint32_t voters, uint32_t l
 
 void world_print_msg(FILE *out, const struct raft_msg *m)
 {
-    static const char *const kinds[] = {"",           "prevote",    "prevote-reply", "vote",
-                                        "vote-reply", "append",     "append-reply",  "chain-ask",
-                                        "chain-tell", "timeout-now"};
+    static const char *const kinds[] = {"",           "prevote",     "prevote-reply", "vote",
+                                        "vote-reply", "append",      "append-reply",  "chain-ask",
+                                        "chain-tell", "timeout-now", "fetch"};
     fprintf(out, "%u>%u ", m->from, m->to);
     switch ((enum raft_msg_kind)m->kind) {
     case RAFT_PREVOTE:
@@ -636,6 +670,11 @@ void world_print_msg(FILE *out, const struct raft_msg *m)
                     m->prev_index, m->prev_term, m->prev_index + 1, m->prev_index + m->count,
                     m->entry_term, m->commit);
         return;
+    case RAFT_FETCH_REPLY:
+        fprintf(out, "fetch-reply term %lu %s %lu/%lu", m->term, m->status ? "holds" : "denies",
+                m->prev_index, m->prev_term);
+        return;
+    case RAFT_FETCH:
     case RAFT_CHAIN_ASK:
     case RAFT_CHAIN_TELL:
         fprintf(out, "%s term %lu at %lu/%lu", kinds[m->kind], m->term, m->prev_index,

@@ -79,7 +79,9 @@ struct world_node {
     uint64_t disk_term;
     uint8_t disk_vote;
     uint64_t disk_lsn;
-    uint64_t disk_base; /* its log begins behind this index: a checkpoint has the rest */
+    uint64_t disk_base;         /* its log begins behind this index: a checkpoint has the rest */
+    bool rotten[WORLD_LOG_MAX]; /* the disk has lost the entry, and knows what it was */
+    bool hidden[WORLD_LOG_MAX]; /* it sets a configuration that was lost before this start */
     uint64_t checkpoint, checkpoint_term;   /* a peer's, durable; 0: none */
     uint64_t commit_seen;                   /* since its start */
     uint64_t grant_term, grant_incarnation; /* its last grant since its start: to whom */
@@ -124,7 +126,9 @@ struct world {
     uint64_t reborn;            /* configurations appended with a voter that came back as another */
     uint64_t joints, completed; /* configurations appended: joint, and the new one alone */
     uint64_t words;             /* TIMEOUT_NOW that left */
-    enum raft_transfer_reason refused; /* the last transfer asked for */
+    uint64_t rots, repaired, given_up, settled; /* entries lost; come back; given up; leaders that
+                                                   began with a hole and settled it */
+    enum raft_transfer_reason refused;          /* the last transfer asked for */
     char violation[256];
     FILE *trace; /* NULL: silent */
 };
@@ -155,6 +159,26 @@ enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_
 
 /* A checkpoint of a committed index becomes durable on the node's drive, and is offered to it. */
 void world_install(struct world *world, uint8_t id, uint64_t index);
+
+/* --- raft_rot.c: entries that a drive has lost, and how they come back --- */
+/* The drive loses entry `index` <= disk.last. A node that is up finds out at once. */
+void world_rot(struct world *world, uint8_t id, uint64_t index);
+/* The lowest entry of the node's log that is lost and no checkpoint covers; 0: none. */
+uint64_t world_hole(const struct world_node *node);
+/* Tells the node which that is by now: a checkpoint may cover it (H7). */
+void world_look(struct world *world, uint8_t id);
+/* Asks every other node for it; ticks do. */
+void world_fetch(struct world *world, uint8_t id);
+/* Answers a FETCH, if its entry can be read. */
+void world_serve(struct world *world, struct world_node *node, const struct raft_msg *ask);
+/* Takes what a FETCH_REPLY brings, if the chain proves it. */
+void world_restore(struct world *world, struct world_node *node, const struct world_packet *packet);
+/* What stood from `index` on in log or disk is gone. */
+void world_forget_rot(bool *what, uint64_t index);
+
+/* --- for raft_rot.c --- */
+void world_run(struct world *world, uint8_t id, struct raft_in *in);
+void world_leave(struct world *world, struct world_node *node, const struct world_packet *packet);
 
 /* What a start would find: up to which index, and which chain there. */
 uint64_t world_found_last(const struct world_node *node);

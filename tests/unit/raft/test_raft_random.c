@@ -17,13 +17,13 @@ static const uint64_t US = 1000;
 
 struct knobs { /* per mille of packets, or of ten thousand steps; drawn for each seed */
     uint32_t loss, duplicate, fifo, crash, cut, isolate, slow, space, heal, change, wipe, transfer;
-    uint32_t install;
+    uint32_t install, rot;
     uint32_t pace; /* packets that arrive in a step */
 };
 
 static struct totals {
     uint64_t elections, truncations, crashes, gate_drops, committed, worlds, joints, completed,
-        wipes, reborn, hopeless, words, installs, kept;
+        wipes, reborn, hopeless, words, installs, kept, rots, repaired, settled, given_up;
 } totals;
 
 static uint32_t below(struct world *world, uint32_t limit)
@@ -206,6 +206,58 @@ static void install(struct world *world, uint8_t id)
         world_install(world, id, last - back);
 }
 
+/* How many other drives hold what this one holds at the index; *intact: one of them can read it. */
+static uint32_t copies(const struct world *world, uint8_t id, uint64_t index, bool *intact)
+{
+    uint64_t chain = world->node[id].disk.entry[index].chain;
+    uint32_t count = 0;
+    *intact = false;
+    for (uint8_t i = 1; i <= world->count; i++) {
+        const struct world_node *other = &world->node[i];
+        if (i == id || other->disk.last < index || other->disk.entry[index].chain != chain)
+            continue;
+        count++;
+        *intact = *intact || (other->disk_base < index && !other->rotten[index]);
+    }
+    return count;
+}
+
+/* One good copy kept: another drive holds the entry; or no other ever did, and there are voters
+ * enough to deny it who know that they are. */
+static bool bearable(const struct world *world, uint8_t id, uint64_t index)
+{
+    const struct raft_config *config = &world->node[id].raft.config;
+    bool intact;
+    uint32_t count = copies(world, id, index, &intact);
+    return intact || (count == 0 && index > world->committed.last && config->index == 0 &&
+                      quorum_blocked(config, config->voters & ~(UINT32_C(1) << id)));
+}
+
+/* A checkpoint has taken the place of the last good copy: there it ends, and is no liveness. */
+static bool copies_left(const struct world *world)
+{
+    for (uint8_t id = 1; id <= world->count; id++) {
+        uint64_t first = world_hole(&world->node[id]);
+        for (uint64_t i = first; i != 0 && i <= world->committed.last; i++) {
+            bool intact = true;
+            if (world->node[id].rotten[i])
+                copies(world, id, i, &intact);
+            if (!intact)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Mostly near the end, where elections look. */
+static void rot(struct world *world, uint8_t id)
+{
+    const struct world_node *node = &world->node[id];
+    uint64_t back = below(world, below(world, 4) == 0 ? 40 : 4);
+    if (node->disk.last > node->disk_base + back && bearable(world, id, node->disk.last - back))
+        world_rot(world, id, node->disk.last - back);
+}
+
 static void disturb(struct world *world, const struct knobs *knobs)
 {
     uint32_t what = below(world, 10000);
@@ -223,7 +275,9 @@ static void disturb(struct world *world, const struct knobs *knobs)
         memset(world->cut, 0, sizeof(world->cut));
     else if ((what -= knobs->heal) < knobs->install)
         install(world, any_node(world));
-    else if ((what -= knobs->install) < 100)
+    else if ((what -= knobs->install) < knobs->rot)
+        rot(world, below(world, 2) == 0 ? victim(world) : any_node(world));
+    else if ((what -= knobs->rot) < 100)
         restart(world, any_node(world));
     else if ((what -= 100) < knobs->change)
         change(world);
@@ -273,7 +327,7 @@ static bool heals(struct world *world)
         world->node[id].no_space = false;
         world_durable(world, id, world->node[id].raft.next_lsn - 1);
     }
-    if (!quorums_live(world)) { /* promises hold all the same */
+    if (!quorums_live(world) || !copies_left(world)) { /* promises hold all the same */
         totals.hopeless++;
         return true;
     }
@@ -313,6 +367,8 @@ static bool run_seed(struct world *world, uint64_t seed)
     uint32_t count =
         changes && sizes[seed / 2 % 8] < 6 ? sizes[seed / 2 % 8] + 2 : sizes[seed / 2 % 8];
     world_init(world, count, voters, 0, &options, seed * UINT64_C(0x9e3779b97f4a7c15) | 1);
+    if (getenv("KEEL_RAFT_TRACE") != NULL)
+        world->trace = stdout;
     struct knobs knobs = {.loss = below(world, 2) * below(world, 300),
                           .duplicate = below(world, 2) * below(world, 500),
                           .fifo = below(world, 2) * 1000,
@@ -326,7 +382,10 @@ static bool run_seed(struct world *world, uint64_t seed)
                           .install = below(world, 2) * below(world, 400),
                           .transfer = below(world, 2) * below(world, 600),
                           .change = changes ? 50 + below(world, 800) : 0,
-                          .wipe = changes ? below(world, 2) * below(world, 60) : 0};
+                          .wipe = changes ? below(world, 2) * below(world, 60) : 0,
+                          .rot = below(world, 2) * below(world, 300)};
+    if (knobs.rot > 0)
+        knobs.wipe = 0;                   /* a lost drive would take the last good copy with it */
     if (changes && below(world, 4) > 0) { /* leaders that live long enough to change something */
         knobs.pace = 4 + below(world, 8);
         knobs.crash /= 4;
@@ -341,6 +400,10 @@ static bool run_seed(struct world *world, uint64_t seed)
     totals.elections += world->elections;
     totals.truncations += world->truncations;
     totals.installs += world->installs;
+    totals.rots += world->rots;
+    totals.repaired += world->repaired;
+    totals.settled += world->settled;
+    totals.given_up += world->given_up;
     totals.kept += world->installs_kept;
     totals.crashes += world->crashes;
     totals.gate_drops += world->gate_drops;
@@ -381,7 +444,10 @@ static void random_worlds(void)
         totals.worlds, totals.elections, totals.truncations, totals.crashes, totals.gate_drops,
         totals.words, totals.committed, totals.joints, totals.completed, totals.wipes,
         totals.reborn, totals.hopeless);
-    printf("# %lu installs, %lu with the log kept\n", totals.installs, totals.kept);
+    printf("# %lu installs, %lu with the log kept; %lu entries lost, %lu repaired, %lu leaders "
+           "settled a hole, %lu by giving it up\n",
+           totals.installs, totals.kept, totals.rots, totals.repaired, totals.settled,
+           totals.given_up);
     if (count >= SEEDS) { /* pitfall 14: a generator that never makes the bad input */
         CU_ASSERT(totals.elections > 2 * count);
         CU_ASSERT(totals.truncations > count / 4);
@@ -395,6 +461,8 @@ static void random_worlds(void)
         CU_ASSERT(totals.reborn > count / 20);
         CU_ASSERT(totals.hopeless < count / 10);
         CU_ASSERT(totals.installs > count / 4 && totals.kept > count / 4);
+        CU_ASSERT(totals.repaired > count && totals.settled > count / 4);
+        CU_ASSERT(totals.given_up > count / 40);
     }
     free(world);
 }

@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 9 };
+enum { KINDS = 11 };
 
 static const uint8_t kinds[KINDS] = {PACKET_PREVOTE,    PACKET_PREVOTE_REPLY, PACKET_VOTE,
                                      PACKET_VOTE_REPLY, PACKET_APPEND,        PACKET_APPEND_REPLY,
-                                     PACKET_CHAIN_ASK,  PACKET_CHAIN_TELL,    PACKET_TIMEOUT_NOW};
+                                     PACKET_CHAIN_ASK,  PACKET_CHAIN_TELL,    PACKET_TIMEOUT_NOW,
+                                     PACKET_FETCH,      PACKET_FETCH_REPLY};
 
 static size_t put_noop(uint8_t *bytes, uint64_t index, uint64_t term)
 {
@@ -35,6 +36,9 @@ static bool decode(uint8_t kind, const void *body, size_t size, struct raft_msg 
     if (ok && msg->kind == RAFT_APPEND && msg->count > 0) {
         CU_ASSERT_PTR_EQUAL(entries, exact + 1 + KEEL_APPEND_HEAD_SIZE);
         CU_ASSERT_EQUAL(entries_size, size - KEEL_APPEND_HEAD_SIZE);
+    } else if (ok && msg->kind == RAFT_FETCH_REPLY && msg->count > 0) {
+        CU_ASSERT_PTR_EQUAL(entries, exact + 1 + sizeof(struct packet_fetch));
+        CU_ASSERT_EQUAL(entries_size, size - sizeof(struct packet_fetch));
     } else {
         CU_ASSERT_PTR_NULL(entries);
         CU_ASSERT_EQUAL(entries_size, 0);
@@ -71,6 +75,8 @@ static struct raft_msg message(uint8_t kind)
         msg.flags = RAFT_TOLD;
     if (kind == RAFT_CHAIN_ASK || kind == RAFT_CHAIN_TELL)
         msg.prev_chain = 0x1122334455667788;
+    if (kind == RAFT_FETCH_REPLY)
+        msg.status = 1, msg.count = 2;
     return msg;
 }
 
@@ -83,12 +89,16 @@ static size_t sample(uint8_t body[KEEL_BODY_MAX], uint8_t raft_kind, uint8_t *ki
         entries = put_noop(body + KEEL_APPEND_HEAD_SIZE, 42, 8);
         entries += put_noop(body + KEEL_APPEND_HEAD_SIZE + entries, 43, 8);
     }
+    if (raft_kind == RAFT_FETCH_REPLY) {
+        entries = put_noop(body + sizeof(struct packet_fetch), 41, 7);
+        entries += put_noop(body + sizeof(struct packet_fetch) + entries, 42, 7);
+    }
     return packet_peer_encode(&msg, entries, body, kind) + entries;
 }
 
 static void round_trips(void)
 {
-    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_TIMEOUT_NOW; raft_kind++) {
+    for (uint8_t raft_kind = RAFT_PREVOTE; raft_kind <= RAFT_FETCH_REPLY; raft_kind++) {
         uint8_t body[KEEL_BODY_MAX], kind;
         struct raft_msg wanted = message(raft_kind), msg;
         size_t size = sample(body, raft_kind, &kind);
@@ -100,7 +110,7 @@ static void round_trips(void)
         body[size] = 0;
         CU_ASSERT_FALSE(decode(kind, body, size + 1, &msg));
         for (uint32_t other = 0; other < 256; other++) {
-            bool peer = other >= PACKET_PREVOTE && other <= PACKET_TIMEOUT_NOW;
+            bool peer = other >= PACKET_PREVOTE && other <= PACKET_FETCH_REPLY;
             CU_ASSERT(peer || !decode((uint8_t)other, body, size, &msg));
         }
     }
@@ -214,6 +224,45 @@ static void chains_out_of_form(void)
         body[31] = 1;
         CU_ASSERT_TRUE(decode(kind, body, size, &msg));
     }
+}
+
+static void fetches_out_of_form(void)
+{
+    uint8_t body[KEEL_BODY_MAX], kind;
+    struct raft_msg msg;
+    size_t size = sample(body, RAFT_FETCH_REPLY, &kind);
+    struct packet_fetch good, bad;
+    memcpy(&good, body, sizeof(good));
+    CU_ASSERT_EQUAL(kind, 26);
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+    CU_ASSERT_FALSE(decode(PACKET_FETCH, body, size, &msg)); /* a question carries nothing */
+#define REFUSED(change)                                                                            \
+    do {                                                                                           \
+        bad = good;                                                                                \
+        change;                                                                                    \
+        memcpy(body, &bad, sizeof(bad));                                                           \
+        CU_ASSERT_FALSE(decode(kind, body, size, &msg));                                           \
+    } while (0)
+    REFUSED(bad.count = 1);
+    REFUSED(bad.count = 3);
+    REFUSED(bad.holds = 0);
+    REFUSED(bad.holds = 2);
+    REFUSED(bad.bytes = 64);
+    REFUSED(bad.index = 40);
+    REFUSED(bad.index = UINT64_MAX);
+    REFUSED(bad.index_term = 6);
+    REFUSED(bad.term = 6);
+    REFUSED(bad.reserved[2] = 1);
+    size = sizeof(good); /* a denial */
+    good.count = good.bytes = good.holds = 0;
+    REFUSED(bad.holds = 1);
+    REFUSED(bad.index = 0);
+#undef REFUSED
+    memcpy(body, &good, sizeof(good));
+    CU_ASSERT_TRUE(decode(kind, body, size, &msg));
+    CU_ASSERT_EQUAL(msg.status, 0);
+    CU_ASSERT_TRUE(decode(PACKET_FETCH, body, size, &msg));
+    CU_ASSERT_EQUAL(msg.kind, RAFT_FETCH);
 }
 
 static void replies_out_of_form(void)
@@ -469,6 +518,7 @@ int main(void)
         {"appends of more than a packet", append_of_more_than_a_packet},
         {"chain questions and answers out of form", chains_out_of_form},
         {"replies and votes out of form", replies_out_of_form},
+        {"questions for lost entries out of form", fetches_out_of_form},
         {"H22: the quorum age is never rounded down", h22_quorum_age_is_never_rounded_down},
         {"any bytes decode or do not", any_bytes_decode_or_not},
         {"a submit is an entry's body", submit_is_an_entrys_body},

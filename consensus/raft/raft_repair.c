@@ -1,0 +1,109 @@
+/* Entries that the own drive has lost: known damage (design: section 5, Damage).
+ *
+ * The identity of what is lost, index and term, is still known, and counts as present wherever logs
+ * are compared: a replica that forgot its damaged end would vote for a log without what it had
+ * acknowledged. For every testimony it is absent. The bytes come from any peer and are proven by
+ * the log chain: that is the caller's part, as all bytes are. Here is decided who may deny an
+ * entry, when it may be given up (H5), and what a hole forbids (H4).
+ */
+#include "consensus/ensure.h"
+#include "consensus/raft/quorum.h"
+#include "consensus/raft/raft.h"
+#include "consensus/raft/raft_internal.h"
+
+bool raft_config_known(const struct raft *raft)
+{
+    return raft->hole == 0 || raft->hole > raft->config_stated;
+}
+
+void raft_hole(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    ENSURE(in->index <= raft->log.last);
+    for (uint32_t i = 0; i < in->config_count; i++)
+        raft_config_repaired(raft, &in->config[i]);
+    if (raft->agreed < raft->commit)
+        raft->agreed = raft->commit; /* what is committed is in every leader's log (3.6.3) */
+    if (in->index != raft->hole)
+        raft->hole_denied = 0;
+    raft->hole = in->index;
+    if (raft->role != RAFT_LEADER)
+        return;
+    if (raft->settling != 0 && raft->hole == 0)
+        raft_begin_office(raft, out);
+    else
+        raft_advance_commit(raft);
+}
+
+void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t term,
+                struct raft_send *send)
+{
+    *send = (struct raft_send){.lsn = raft->hard_lsn,
+                               .msg = {.kind = RAFT_FETCH,
+                                       .from = raft->id,
+                                       .to = peer,
+                                       .term = raft->term,
+                                       .prev_index = index,
+                                       .prev_term = term}};
+}
+
+/* H5: only voters that are certain of their log deny: no learner, no other incarnation, none whose
+ * log starts after that index. A hole of its own leaves a voter certain: what it has lost it still
+ * names, and who is not sure what it has lost does not run. A denial is durable testimony in the
+ * asking leader's term. */
+static bool may_deny(const struct raft *raft, const struct raft_msg *msg)
+{
+    return msg->term == raft->term && raft_is_voter(raft) && msg->prev_index >= raft->log.first;
+}
+
+void raft_recv_fetch(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    const struct raft_msg *msg = &in->msg;
+    uint64_t term;
+    bool told = raft_log_term(&raft->log, msg->prev_index, &term);
+    if (told ? term == msg->prev_term : msg->prev_index < raft->log.first) {
+        out->serve = true; /* below the run list the caller knows whether it is that entry */
+        return;
+    }
+    if (!may_deny(raft, msg))
+        return;
+    struct raft_msg *reply = raft_emit(raft, out, raft->hard_lsn, RAFT_FETCH_REPLY, msg->from);
+    reply->prev_index = msg->prev_index;
+    reply->prev_term = msg->prev_term;
+}
+
+static bool about_hole(const struct raft *raft, const struct raft_msg *msg)
+{
+    uint64_t term;
+    return raft->hole != 0 && msg->prev_index == raft->hole &&
+           raft_log_term(&raft->log, raft->hole, &term) && term == msg->prev_term;
+}
+
+void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    const struct raft_msg *msg = &in->msg;
+    if (msg->status != 0)
+        return; /* the entry itself: the caller's */
+    if (msg->term > raft->term) {
+        raft_become_follower(raft, in, out, msg->term);
+        return;
+    }
+    /* H4: who cannot read the configuration in force cannot tell whose denials count. */
+    if (msg->term < raft->term || raft->role != RAFT_LEADER || !about_hole(raft, msg) ||
+        !raft_config_known(raft))
+        return;
+    raft->hole_denied |= raft_bit(msg->from) & raft_voters(raft);
+    /* H5: an entry is given up only when so many intact voters deny it that no quorum can have held
+     * it: then it was not committed, nor anything behind it. */
+    if (!quorum_blocked(&raft->config, raft->hole_denied) || raft->hole <= raft->commit)
+        return;
+    /* H5: a hole found later is given up only by stepping down and winning a higher term: what was
+     * acknowledged in this one may count for it. */
+    if (raft->settling == 0) {
+        raft_become_follower(raft, in, out, raft->term);
+        return;
+    }
+    raft_truncate(raft, out, raft->hole);
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
+        raft_peer_begin(raft, id);
+    raft_begin_office(raft, out);
+}
