@@ -211,6 +211,19 @@ static void append_of_more_than_a_packet(void)
         CU_ASSERT_EQUAL(decode(PACKET_APPEND, body, sizeof(head) + head.bytes, &msg),
                         head.count <= most);
     }
+    struct packet_fetch fetch = {.term = 9, .index = 42, .index_term = 8, .holds = 1};
+    const uint32_t room = (KEEL_BODY_MAX - sizeof(fetch)) / 64;
+    for (fetch.count = 1; fetch.count <= room + 1; fetch.count++) {
+        put_noop(body + sizeof(fetch) + fetch.bytes, 41u + fetch.count, 8);
+        fetch.bytes = (uint16_t)(fetch.bytes + 64);
+        memcpy(body, &fetch, sizeof(fetch));
+        const void *entries;
+        size_t size = sizeof(fetch) + fetch.bytes, entries_size;
+        CU_ASSERT_EQUAL(
+            packet_peer_decode(PACKET_FETCH_REPLY, body, size, &msg, &entries, &entries_size),
+            fetch.count <= room);
+        CU_ASSERT_EQUAL(entries_size, fetch.count <= room ? fetch.bytes : 0);
+    }
 }
 
 static void chains_out_of_form(void)
