@@ -23,7 +23,7 @@ static size_t sessions_size(const struct genesis *genesis)
 
 static size_t checkpoint_cap(const struct control_options *options)
 {
-    return aligned(machine_encoded_max(options->machine) + feed_exceptions_encoded_max());
+    return aligned(machine_encoded_max(options->genesis) + feed_exceptions_encoded_max());
 }
 
 size_t control_size(const struct control_options *options)

@@ -176,7 +176,9 @@ int main(int argc, char **argv)
         good = take_option(o, optarg, &options, &one);
     }
     if (options.seeds == 0)
-        options.seeds = one ? 1 : options.seconds > 0 ? UINT64_MAX : 0;
+        options.seeds = one || options.timeline.path != NULL ? 1
+                        : options.seconds > 0                ? UINT64_MAX
+                                                             : 0;
     if (!good || options.seeds == 0 || optind != argc) {
         fputs(usage, stderr);
         return 2;

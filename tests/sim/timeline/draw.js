@@ -374,7 +374,8 @@ function drawArrow(i, group, bold) {
         return null;
     const colour = arrowColour(i, group), votes = group.name === 'vote';
     pen.strokeStyle = pen.fillStyle = c.gone ? colours.bad : colour;
-    pen.globalAlpha = bold || votes ? 1 : focus !== null && group.name !== 'prevote' ? 0.15 : group.name === 'heartbeat' ? 0.55 : 0.8;
+    pen.globalAlpha = bold || votes ? 1 : focus !== null && group.name !== 'prevote' ? 0.15 : group.name === 'heartbeat' || group.name === 'client' ? 0.55
+        : 0.8;
     pen.lineWidth = bold ? 3.5 : votes ? 2 : 1.1;
     pen.setLineDash(c.gone ? [4, 3] : c.fate === FATE.DUPLICATE || c.fate === FATE.DUPLICATE_NOBODY ? [2, 3] : []);
     pen.beginPath();

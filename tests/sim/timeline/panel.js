@@ -240,7 +240,8 @@ function tellLeft() {
 
 function tellTerm(t) {
     const story = termStory(t), box = $('story'), title = document.createElement('b'), list = document.createElement('ol');
-    title.textContent = 'Term ' + t.term + ': ' + (t.winner !== 0 ? 'replica ' + t.winner + ' wins' : verdict(t));
+    title.textContent = 'Term ' + t.term + ': ' + (t.more.length > 0 ? 'two leaders' : t.winner !== 0
+        ? 'replica ' + t.winner + ' wins' : verdict(t));
     for (const line of story.lines) {
         const item = document.createElement('li'), time = document.createElement('i');
         time.textContent = seconds(line.at) + ' s ';

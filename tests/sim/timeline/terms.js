@@ -16,17 +16,20 @@ function event(at, type, text, lane, to) {
     events.push({at, to: to === undefined ? at : to, type, text, lane});
 }
 
+// Where what lasts until the end is drawn to: a failed seed shows what its last moment made.
+const drawnEnd = head.end + (head.failure !== '' ? 3e6 : 0);
+
 // Ends a lane's state at a time and begins the next.
 function state(lane, at, next) {
     const last = lane.states[lane.states.length - 1];
     if (last !== undefined)
         last.to = at;
-    lane.states.push(Object.assign({at, to: head.end}, next));
+    lane.states.push(Object.assign({at, to: drawnEnd}, next));
 }
 
 function termOf(term) {
     if (!terms.has(term))
-        terms.set(term, {term, candidates: new Map(), votes: new Map(), refused: [], winner: 0, at: Infinity,
+        terms.set(term, {term, candidates: new Map(), votes: new Map(), refused: [], winner: 0, more: [], won: 0, at: Infinity,
             to: 0, heard: new Set(), asked: new Map()});
     return terms.get(term);
 }
@@ -44,12 +47,17 @@ function readRole(lane, i) {
     state(lane, at, {role, term, leader: valueOf(i, 2), record: i});
     if (role === ROLE.CANDIDATE)
         campaign(term, lane.endpoint, at);
-    if (role !== ROLE.LEADER || termOf(term).winner !== 0)
+    if (role !== ROLE.LEADER)
         return;
     const t = termOf(term);
     campaign(term, lane.endpoint, at);
-    t.winner = lane.endpoint;
-    t.to = Math.max(t.to, at);
+    if (t.winner === lane.endpoint || t.more.includes(lane.endpoint))
+        return;
+    if (t.winner === 0)
+        t.winner = lane.endpoint;
+    else
+        t.more.push(lane.endpoint); // what must never be
+    t.won = at;
 }
 
 function cutText(i) {
@@ -198,7 +206,8 @@ function verdict(t) {
 
 function termText(t) {
     const votes = tally(t).map(votesText).join('; ');
-    const what = t.winner !== 0 ? 'replica ' + t.winner + ' wins' : verdict(t);
+    const what = t.winner !== 0 ? 'replica ' + t.winner + ' wins' + t.more.map((id) => ', and so does ' + id).join('')
+        : verdict(t);
     return 'term ' + t.term + ': ' + what + ' \u2013 ' + votes + (t.winner === 0 ? '; ' + quorum(t) + ' needed' : '');
 }
 
@@ -207,7 +216,9 @@ function settle() {
     const list = [...terms.values()].filter((t) => t.candidates.size > 0).sort((a, b) => a.at - b.at);
     list.forEach((t, n) => {
         const later = list.slice(n + 1).find((other) => other.term > t.term);
-        if (t.winner === 0)
+        if (t.winner !== 0)
+            t.to = t.won;
+        else
             t.to = Math.min(later ? later.at : head.end, Math.max(t.to, t.at + 300e6));
         t.story = termText(t);
         event(t.at, verdict(t) === 'split vote' ? 'split vote' : 'election', t.story, laneOf.get(t.winner) || null, t.to);
@@ -248,7 +259,8 @@ function termStory(t) {
         said.add(r.by * 16 + r.to);
     }
     lines.sort((a, b) => a.at - b.at);
-    const end = t.winner !== 0 ? 'Replica ' + t.winner + ' leads term ' + t.term + '.'
+    const end = t.winner !== 0 ? 'Replica ' + t.winner + ' leads term ' + t.term + '.' +
+        t.more.map((id) => ' Replica ' + id + ' leads it, too: this must never be.').join('')
         : (t.candidates.size > 1 ? 'A split vote: ' : 'No election: ') + 'nobody has ' + quorum(t) + ' of ' + voters(t) +
           ' votes. The next timeout begins another term.';
     return {lines, end, tally: tally(t)};
