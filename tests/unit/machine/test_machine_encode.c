@@ -289,7 +289,7 @@ static void ended_at_log_time_0(void)
     uint64_t id = bench_session(&b)->id;
     bench_end(&b, BENCH_ALICE, id, id, SESSION_END_CLEAN);
     CU_ASSERT_EQUAL(b.machine->log_ns, 0);
-    size_t cap = machine_encoded_max(b.machine);
+    size_t cap = machine_encoded_max(&genesis);
     uint8_t *bytes = malloc(cap);
     size_t size = machine_encode(b.machine, bytes, cap);
     decoded = bench_memory(&genesis);
