@@ -165,6 +165,44 @@ static void billions_of_entries(void)
     CU_ASSERT(msg.prev_index == 0 && msg.count == UINT32_MAX && msg.entry_term == 3);
 }
 
+/* When a replica wants to be woken: what it repeats, or its election timeout. */
+static void the_next_tick_of_each_role(void)
+{
+    start(1, 0, 5, 3);
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), raft.timeout_at_ns);
+    now_ns = raft.timeout_at_ns;
+    step((struct raft_in){.event = RAFT_EV_TICK});
+    CU_ASSERT_EQUAL(raft.role, RAFT_PRECANDIDATE);
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), now_ns + HEARTBEAT_MS * MS);
+    now_ns = raft.timeout_at_ns - MS; /* the next round comes before the next repetition */
+    step((struct raft_in){.event = RAFT_EV_TICK});
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), now_ns + MS);
+    receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY, .from = 2, .status = 1, .term = 4});
+    CU_ASSERT_EQUAL(raft.role, RAFT_CANDIDATE);
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), raft.timeout_at_ns); /* its vote is not durable */
+    durable();
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), now_ns + HEARTBEAT_MS * MS);
+    receive((struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = 2, .status = 1, .term = 4});
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), raft.heartbeat_at_ns);
+    step((struct raft_in){.event = RAFT_EV_FAILED});
+    CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), UINT64_MAX);
+}
+
+/* Nothing is to be sent by who does not lead, to no member, and while no quorum moves (H8). */
+static void nothing_to_append(void)
+{
+    struct raft_msg msg;
+    start(1, 0, 5, 3);
+    CU_ASSERT_FALSE(raft_append_next(&raft, 2, &msg));
+    lead();
+    CU_ASSERT_TRUE(raft_append_next(&raft, 2, &msg));
+    CU_ASSERT_FALSE(raft_append_next(&raft, 1, &msg));
+    CU_ASSERT_FALSE(raft_append_next(&raft, 4, &msg));
+    now_ns += STALL_MS * MS;
+    raft.now_ns = now_ns; /* the no-op waits, and no quorum has moved */
+    CU_ASSERT_FALSE(raft_append_next(&raft, 2, &msg));
+}
+
 static void a_read_of_an_earlier_office(void)
 {
     struct raft_read read;
@@ -173,6 +211,11 @@ static void a_read_of_an_earlier_office(void)
     lead();
     settle();
     CU_ASSERT_TRUE(raft_read_begin(&raft, &read));
+    const uint64_t soon = now_ns + HEARTBEAT_MS * MS / 4;
+    CU_ASSERT_EQUAL(raft.heartbeat_at_ns, soon);
+    raft.now_ns += MS; /* another asks a little later: the same heartbeat serves both */
+    CU_ASSERT_TRUE(raft_read_begin(&raft, &read));
+    CU_ASSERT_EQUAL(raft.heartbeat_at_ns, soon);
     CU_ASSERT_EQUAL(raft_read_state(&raft, &read), RAFT_READ_WAITS);
     tick(ELECTION_MS); /* nobody answers */
     CU_ASSERT_EQUAL(raft.role, RAFT_FOLLOWER);
@@ -464,6 +507,8 @@ int main(void)
         {"a dispute beyond a checkpoint", a_dispute_beyond_a_checkpoint},
         {"a conflict older than the log", a_conflict_older_than_the_log},
         {"billions of entries", billions_of_entries},
+        {"the next tick of each role", the_next_tick_of_each_role},
+        {"nothing to append", nothing_to_append},
         {"a read of an earlier office", a_read_of_an_earlier_office},
         {"a learner far behind", a_learner_far_behind},
         {"a removed leader without an heir", a_removed_leader_without_heir},

@@ -127,6 +127,26 @@ static void rests_grow_to_a_bound(void)
     }
 }
 
+/* A drive that kept up for twice the rest is well again: the next rest is a short one. */
+static void rests_end(void)
+{
+    lead_with_a_slow_drive(10);
+    serve_until(REST_MS, 0, 0, 0);
+    CU_ASSERT(raft.transfer.by_drive == 1 && raft.transfer.drive_rests == 1);
+    CU_ASSERT(raft_hands_over(&raft) && raft.transfer.state == RAFT_TRANSFER_TOLD);
+    while (raft.role == RAFT_LEADER)
+        beat(0, 0);
+    CU_ASSERT_FALSE(raft_hands_over(&raft));
+    durable();
+    lead();
+    settle();
+    holds_all(3);
+    serve_until(4 * REST_MS - HEARTBEAT_MS, 0, 0, 0);
+    CU_ASSERT_EQUAL(raft.transfer.drive_rests, 1);
+    serve_until(4 * REST_MS, 0, 0, 0);
+    CU_ASSERT(raft.role == RAFT_LEADER && raft.transfer.drive_rests == 0);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -135,6 +155,7 @@ int main(void)
         {"a slow drive and nobody better", a_slow_drive_and_nobody_better},
         {"a slow drive during a transfer", a_slow_drive_during_a_transfer},
         {"rests grow to a bound", rests_grow_to_a_bound},
+        {"rests end", rests_end},
         {0}};
     return unit_main("raft_drive", tests);
 }
