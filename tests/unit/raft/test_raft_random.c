@@ -2,7 +2,7 @@
  * drives that lag and crashes that keep any prefix of what was written. raft_judge.c judges after
  * each step; at the end everything heals and the cluster must commit again.
  *
- * KEEL_RAFT_SEED runs that seed, or begins with it, KEEL_RAFT_SEEDS changes their number;
+ * KEEL_RAFT_SEED runs from that seed on (one, if KEEL_RAFT_SEEDS does not say how many);
  * KEEL_RAFT_REACH prints the rare states of each (tests/reach).
  */
 #include "consensus/raft/quorum.h"
