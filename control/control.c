@@ -256,6 +256,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += boots_turn(c);
     work += digests_turn(c);
     work += members_turn(c);
+    work += trips_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;

@@ -39,6 +39,7 @@ enum {
     CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
     CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
     CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
+    CONTROL_TRIPS_MS = 100,         /* how often round trips are measured */
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
@@ -138,6 +139,13 @@ struct control_status {
     uint64_t digests_equal;  /* digests of others that were compared and are alike */
     uint32_t digest_differs; /* bit i: the last one of replica i is another */
     uint32_t reserved;
+    /* Of each replica, this one among them; 0: not known. trips.c says what they are. */
+    uint64_t trip_ns[KEEL_REPLICA_MAX + 1];  /* round trip to it from here */
+    uint64_t way_ns[KEEL_REPLICA_MAX + 1];   /* its round trip to a majority of voters */
+    uint64_t drive_ns[KEEL_REPLICA_MAX + 1]; /* what its drive takes for a page */
+    /* So many times as slow as the median of all; 0: no slower than others. */
+    uint32_t link_slow[KEEL_REPLICA_MAX + 1], drive_slow[KEEL_REPLICA_MAX + 1];
+    uint64_t transfers_by_link; /* asked for here, because a voter's way is so much shorter */
     char problem[CONTROL_PROBLEM_SIZE]; /* what goes wrong at the moment; empty: nothing */
 };
 

@@ -102,6 +102,33 @@ struct control_receive {
 
 enum backup_state { BACKUP_FREE, BACKUP_WANTED, BACKUP_HELD };
 
+enum {
+    TRIPS_KEPT = 5, /* newest round trips to a peer, whose least counts */
+    TRIPS_RATIO = 4,
+    TRIPS_ROUNDS = 3,        /* of pings in which that must show */
+    TRIPS_LEAST_NS = 100000, /* a smaller difference is none, whatever the ratio */
+    TRIPS_FRESH_MS = 1000    /* what a peer told counts for so long */
+};
+#define TRIPS_TAG UINT64_MAX /* of a transfer that nobody asked for */
+
+struct control_trip {     /* to a peer; trips.c */
+    uint64_t incarnation; /* of whom this speaks */
+    uint64_t seen;        /* answers that seq had noted at the last turn */
+    uint64_t count;       /* round trips taken from there */
+    uint64_t ns[TRIPS_KEPT];
+    uint64_t asked_ns; /* the oldest ping without an answer; 0: none */
+    uint64_t heard_ns;
+    uint64_t way_ns, drive_ns; /* as the peer tells */
+};
+
+struct control_trips {
+    struct control_trip peer[KEEL_REPLICA_MAX + 1];
+    uint64_t at_ns;                  /* the next round of pings */
+    uint64_t led_since_ns, led_term; /* in office; 0: not, or since it was last handed over */
+    uint32_t rounds;                 /* in a row in which a voter's way was so much shorter */
+    uint32_t rests;                  /* doublings of the rest before the next handing over */
+};
+
 struct control {
     struct control_options options;
     struct replica *replica;
@@ -149,6 +176,8 @@ struct control {
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
 
     struct control_digests digests;
+
+    struct control_trips trips;
 
     /* members */
     struct packet_members told; /* the newest that another replica told; voters 0: none yet */
@@ -261,6 +290,9 @@ uint32_t members_turn(struct control *c);
 void digests_applied(struct control *c);
 void digests_told(struct control *c, const struct notice *notice);
 uint32_t digests_turn(struct control *c);
+
+/* trips.c: slow links and drives. */
+uint32_t trips_turn(struct control *c);
 
 /* requests.c: what people asked to be logged. */
 uint32_t requests_turn(struct control *c);

@@ -60,6 +60,7 @@ class Cluster:
         self.helpers = []     # other processes
         self.namespaces = []
         self.wire = None      # stands in the bridge's place
+        self.daemon = 'keeld'  # keeld-slow: the same with drives that slow_drive() holds back
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
         self.hugepages_added = 0
@@ -71,7 +72,7 @@ class Cluster:
     def program(self, name):
         where = {'keeld': 'control', 'keelctl': 'control', 'keelcat': 'client',
                  'keel-judge': 'tests/judge', 'gen_day': 'tests/tools',
-                 'keel-wire': 'tests/wire'}[name]
+                 'keel-wire': 'tests/wire', 'keeld-slow': 'tests/gray'}[name]
         return os.path.join(self.build, where, name)
 
     def path(self, name):
@@ -224,12 +225,18 @@ class Cluster:
         self._note('start', i)
         log = open(self.path('keeld-%d.log' % i), 'a')
         self.replica[i] = subprocess.Popen(
-            self.inside('r%d' % i, *before, self.program('keeld'), '--config',
+            self.inside('r%d' % i, *before, self.program(self.daemon), '--config',
                         self.path('keeld-%d.conf' % i)),
-            stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
+            env={**os.environ, 'KEEL_SLOW_DRIVE': self.path('slow-%d' % i)}, stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
             start_new_session=True)
         log.close()
         self.dpdk.append(os.path.join(DPDK_RUN, 'keel%d-%d' % (i, self.replica[i].pid)))
+
+    def slow_drive(self, i, factor):
+        """keeld-slow: the drive takes so many times as long from now on; 1: as long as it takes."""
+        fd = os.open(self.path('slow-%d' % i), os.O_CREAT | os.O_WRONLY, 0o600)
+        with os.fdopen(fd, 'wb', buffering=0) as file:
+            file.write(b'%-15d\n' % factor)
 
     def start_all(self):
         for i in self.ids():
