@@ -2,10 +2,11 @@
 # The same seeds must give the same trace hashes whoever compiles the simulator, and however hard: the trace
 # takes in every event, every frame's bytes, every committed entry's digest and every answer.
 #
-#     determinism.sh [SEEDS]        prints a TAP line for each pair of compilers and levels
+#     determinism.sh [SEEDS [FIRST]]   prints a TAP line for each pair of compilers and levels
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seeds=${1:-5}
+first_seed=${2:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -40,7 +41,7 @@ for compiler in gcc clang; do
     for level in O0 O3; do
         name="$compiler-$level"
         compile "$compiler" "$level"
-        timeout 300 "$work/keel-sim-$name" --seeds "$seeds" --trace --quiet |
+        timeout 300 "$work/keel-sim-$name" --seeds "$seeds" --first-seed "$first_seed" --trace --quiet |
             grep '^seed ' | sort -n -k2 >"$work/trace-$name"
         if [ "$(wc -l <"$work/trace-$name")" -ne "$seeds" ]; then
             echo "Bail out! keel-sim of $name did not print $seeds traces"
