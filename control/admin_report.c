@@ -107,6 +107,7 @@ static json_t *report_status(const struct node *n)
     replica_status(n->start.replica, &s);
     json_t *to = json_object();
     put(to, "replica", n->config->id);
+    put_hex(to, "cluster_id", n->start.genesis.cluster_id);
     put_text(to, "role", node_role_name(s.role));
     put(to, "leader", s.leader);
     put(to, "term", s.term);
@@ -396,6 +397,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
     case ADMIN_TRANSFER:
+    case ADMIN_BACKUP:
     case ADMIN_COMMAND_COUNT:
         break;
     }

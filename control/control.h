@@ -135,6 +135,7 @@ struct control_status {
     uint64_t keepalives, keepalives_answered, expiries_proposed, boots_proposed;
     uint64_t pages_read, read_errors; /* of the log cursor */
     uint64_t requests, commands_full;
+    uint64_t backups;        /* taken since start */
     uint64_t digests_equal;  /* digests of others that were compared and are alike */
     uint32_t digest_differs; /* bit i: the last one of replica i is another */
     uint32_t reserved;
@@ -182,6 +183,15 @@ bool control_rekey_taken(const struct control *control);
 bool control_rekey_withdraw(struct control *control);
 /* True once the old keys are in no use any more and seq was told whom to forget. */
 bool control_rekey_done(const struct control *control, const struct control_rekey *rekey);
+
+/* --- a backup, from another thread: one at a time ----------------------------------------------
+ */
+
+/* Has the state encoded at control's next turn, at whatever index that stands (backup_file.h). What
+ * was held before is given up. Not while one is wanted and not yet held. */
+void control_backup_want(struct control *control);
+/* The bytes of it, constant until the next control_backup_want(); NULL: not yet. */
+const uint8_t *control_backup_held(const struct control *control, uint64_t *size);
 
 /* A consistent copy of what was published; any thread. */
 void control_status(const struct control *control, struct control_status *status);

@@ -6,6 +6,7 @@
 #ifndef KEEL_CONTROL_INTERNAL_H
 #define KEEL_CONTROL_INTERNAL_H
 
+#include "control/backup_file.h"
 #include "control/control.h"
 
 enum {
@@ -98,6 +99,8 @@ struct control_receive {
     struct machine *machine; /* a third instance, to be handed to seq */
     struct checkpoint_offer offer;
 };
+
+enum backup_state { BACKUP_FREE, BACKUP_WANTED, BACKUP_HELD };
 
 enum {
     TRIPS_KEPT = 5, /* newest round trips to a peer, whose least counts */
@@ -194,6 +197,11 @@ struct control {
     const struct control_rekey *rekey;         /* being obeyed; NULL: none is */
     uint32_t rekey_at;                         /* next of rekey->ended */
 
+    /* backup: see backup.c for whose these are when */
+    uint32_t backup_state; /* enum backup_state */
+    uint64_t backup_size;
+    uint8_t *backup_bytes; /* backup_size_max() */
+
     char problem[PART_COUNT][CONTROL_PROBLEM_SIZE];
     struct control_status status; /* being counted */
     uint64_t status_version;      /* odd while `shown` is written */
@@ -268,6 +276,9 @@ void sessions_applied(struct control *c, const struct entry *entry);
 
 /* boots.c: the leader logs each replica's boot. */
 uint32_t boots_turn(struct control *c);
+
+/* backup.c: the state at one index, for people. */
+uint32_t backup_turn(struct control *c);
 
 /* members.c: where the others are, also for who lags or joins. */
 /* The member to talk to under that id, as far as is known; NULL: nobody. */

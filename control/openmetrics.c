@@ -158,6 +158,7 @@ static void from_control(FILE *out, const struct node *node)
     counter(out, "keel_checkpoint_failures", "Checkpoints that failed.", s.checkpoint_failures);
     counter(out, "keel_checkpoints_installed", "Checkpoints of a peer in the log's place.",
             s.installed);
+    counter(out, "keel_backups", "Backups taken for keelctl.", s.backups);
     gauge(out, "keel_checkpoint_receiving_bytes", "Of a checkpoint on its way here, so far.",
           s.transfer_have);
     counter(out, "keel_checkpoint_chunks_sent", "Packets of checkpoints to lapped peers.",

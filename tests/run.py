@@ -45,6 +45,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('format', False, 2, ['./dev', 'format', '--check']),
         Test('unit', False, 10, units(build)),
         Test('sanitized', False, 15, slow, ['env', 'KEEL_RAFT_SEEDS=100', *slow]),
+        Test('coverage', False, 20, ['./dev', 'coverage'], turn=1),
         Test('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
         Test('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
         Test('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
@@ -70,6 +71,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('ring-wrap', True, 10, e2e('ring_wrap.py'), e2e('ring_wrap.py', '--amount', '256M'),
              turn=1),
         Test('lapped', True, 6, e2e('lapped.py'), turn=0),
+        Test('disaster', True, 5, e2e('disaster.py'),
+             e2e('disaster.py', '--only', ('recover', 'restore')[turn % 2])),
         Test('hot', True, 4, e2e('hot.py')),
     ]
 

@@ -40,6 +40,8 @@ def run(*words, check=True, timeout=30, **options):
 
 
 class Cluster:
+    client_ip = CLIENT_IP
+
     def __init__(self, build, size=3, ring='64M', checkpoint='4M', framing='envelope', idle='yield',
                  port='af_packet', roles='', genesis=(), directory=None, day='20261124', feed='',
                  ring_section='', rings=None, pages='auto', founders=None):
@@ -53,7 +55,7 @@ class Cluster:
         self.own_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='keel-run-', dir=scratch())
         self.rings, self.pages = rings or self.dir, pages
-        self.destinations = '%s:%d' % (CLIENT_IP, LINE_PORT)
+        self.destinations = '%s:%d' % (self.client_ip, LINE_PORT)
         self.replica = {}     # id -> Popen
         self.helpers = []     # other processes
         self.namespaces = []
@@ -133,7 +135,7 @@ class Cluster:
         self._cable('cl', 'eth0', CLIENT_CABLE)
         if wire_seed is not None:
             self.wire = Wire(self, wire_seed, [*self.ids(), CLIENT_CABLE])
-        run(*self.inside('cl', 'ip', 'addr', 'add', CLIENT_IP + '/24', 'dev', 'eth0'))
+        run(*self.inside('cl', 'ip', 'addr', 'add', self.client_ip + '/24', 'dev', 'eth0'))
         run(*self.inside('cl', 'sysctl', '-qw', 'net.core.rmem_max=33554432'), check=False)
 
     def _keys(self):
@@ -160,7 +162,7 @@ class Cluster:
             '[network]', 'port = %s:port' % self.port_kind, 'address = %s/24' % self.ip(i),
             'udp_port = %d' % PORT,
             '[feed]', 'framing = %s' % self.framing, 'request_port = %d' % REQUEST_PORT,
-            'destinations = %s' % self.destinations, 'consumers = %s' % CLIENT_IP, self.feed,
+            'destinations = %s' % self.destinations, 'consumers = %s' % self.client_ip, self.feed,
             '[ring]', self.ring_section,
             '[cores]', 'idle = %s' % self.idle, self.roles,
             '[memory]', 'hugepages = %s' % self.pages,
@@ -329,7 +331,7 @@ class Cluster:
         for i in self.ids():
             requests += ['--request', '%s:%d' % (self.ip(i), REQUEST_PORT)]
         return self.spawn(self.program('keelcat'), 'follow', '--listen',
-                          '%s:%d' % (CLIENT_IP, port), *requests, '--framing', self.framing,
+                          '%s:%d' % (self.client_ip, port), *requests, '--framing', self.framing,
                           '--from', 'start', '--stats', self.path(name + '.stats'), *more,
                           out=name + '.out', err=name + '.err')
 

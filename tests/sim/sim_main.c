@@ -191,7 +191,9 @@ static int take_options(int argc, char **argv, struct wishes *w)
             return 2; /* it has said what it wants */
     }
     if (o->seeds == 0)
-        o->seeds = w->one || w->speed ? 1 : o->seconds > 0 ? UINT64_MAX : 0;
+        o->seeds = w->one || w->speed || o->timeline.path != NULL ? 1
+                   : o->seconds > 0                               ? UINT64_MAX
+                                                                  : 0;
     if (good && !timeline_options_fit(&o->timeline, o->seeds))
         return 2;
     if (o->stop && !w->shrink_said)

@@ -173,14 +173,6 @@ struct node {
     uint64_t transfer_have;  /* bytes of one that had arrived */
 };
 
-/* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
-struct onlooker {
-    void *context;
-    void (*event)(struct world *world, void *context); /* after each event */
-    /* A message has its answer: so long after it was due. */
-    void (*answered)(struct world *world, void *context, uint64_t late_ns);
-};
-
 struct link {
     uint64_t at_ns;         /* the last frame's arrival */
     uint64_t clog_until_ns; /* nothing arrives before */
@@ -192,6 +184,14 @@ struct limits {
     uint64_t without; /* faults */
     uint64_t faults_ms;
     uint32_t nodes, guests;
+};
+
+/* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
+struct onlooker {
+    void *context;
+    void (*event)(struct world *world, void *context); /* after each event */
+    /* A message has its answer: so long after it was due. */
+    void (*answered)(struct world *world, void *context, uint64_t late_ns);
 };
 
 struct world {
