@@ -196,16 +196,12 @@ void check_drive_crashed(struct node *node)
     node->view.ahead = 0;
 }
 
-uint32_t check_drive_holders(const struct world *world, uint64_t index, uint64_t chain)
+bool check_drive_holds(const struct world *world, const struct drive_view *view, uint64_t index,
+                       uint64_t chain)
 {
-    uint32_t count = 0;
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
-        const struct drive_view *view = &world->node[id].view;
-        bool covered = index <= view->installed && index <= world->checker->committed &&
-                       world->checker->chain[index] == chain;
-        count += covered || (index <= view->last && view->chain[index] == chain);
-    }
-    return count;
+    bool covered = index <= view->installed && index <= world->checker->committed &&
+                   world->checker->chain[index] == chain;
+    return covered || (index <= view->last && view->chain[index] == chain);
 }
 
 bool check_drive_reaches(const struct drive_view *view, uint64_t index)
@@ -215,8 +211,10 @@ bool check_drive_reaches(const struct drive_view *view, uint64_t index)
 
 void check_drive_free(struct world *world)
 {
-    for (uint32_t id = 1; id <= NODES_MAX; id++)
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
         free(world->node[id].view.chain);
+        free(world->node[id].lost_view.chain);
+    }
 }
 
 /* --- rot

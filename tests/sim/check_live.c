@@ -65,9 +65,11 @@ static bool whole(const struct world *world)
     uint32_t there = 0;
     for (uint32_t id = 1; id <= k->nodes; id++) {
         const struct node *node = &world->node[id];
-        there += node->up && node->paused_until_ns <= world->now_ns && node->media.slow_factor <= 1;
+        if (check_members_is(world, node) && node->up && node->paused_until_ns <= world->now_ns &&
+            node->media.slow_factor <= 1)
+            there |= 1u << id;
     }
-    return 2 * there > k->nodes && k->loss_ppm <= LIVE_LOSS_PPM &&
+    return check_quorum(&world->checker->config, there) && k->loss_ppm <= LIVE_LOSS_PPM &&
            k->delay_max_ns <= LIVE_DELAY_NS && k->write_max_ns <= LIVE_WRITE_NS;
 }
 

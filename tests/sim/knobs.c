@@ -27,7 +27,9 @@ static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
                                                [FAULT_OUTAGE] = "outage",
                                                [FAULT_TRANSFER_CUT] = "transfer-cut",
                                                [FAULT_ROT] = "rot",
-                                               [FAULT_TRANSFER] = "transfer"};
+                                               [FAULT_TRANSFER] = "transfer",
+                                               [FAULT_MEMBERS] = "members",
+                                               [FAULT_DISK_LOST] = "disk-lost"};
 
 const char *fault_name(enum fault fault)
 {
@@ -120,6 +122,8 @@ static void switch_off(struct knobs *k)
         k->failed_write_ppm = 0;
     if (!knobs_on(k, FAULT_CLOCK_DRIFT))
         k->drift_ppm = 0;
+    if (!knobs_on(k, FAULT_MEMBERS))
+        k->nodes = k->founders;
     k->late_ns = 2 * k->delay_max_ns + k->clog_max_ns;
 }
 
@@ -135,6 +139,10 @@ void world_draw(struct world *world, uint64_t seed)
     struct knobs *k = &world->knobs;
     static const uint32_t sizes[] = {3, 3, 3, 5, 5, 7};
     k->nodes = sizes[random_below(&rng, 6)];
+    k->founders = k->nodes;
+    k->nodes += (uint32_t)random_below(&rng, 3);
+    if (k->nodes > NODES_MAX)
+        k->nodes = NODES_MAX;
     k->guests = (uint32_t)random_between(&rng, 1, 3);
     for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
         k->faults |= (uint64_t)(random_below(&rng, 4) != 0) << fault;
@@ -152,8 +160,11 @@ void world_limit(struct world *world, const struct limits *limits)
 {
     struct knobs *k = &world->knobs;
     k->faults &= ~limits->without;
-    if (limits->nodes != 0)
-        k->nodes = limits->nodes;
+    if (limits->nodes != 0) {
+        uint32_t spare = k->nodes - k->founders;
+        k->founders = limits->nodes;
+        k->nodes = limits->nodes + spare < NODES_MAX ? limits->nodes + spare : NODES_MAX;
+    }
     if (limits->guests != 0)
         k->guests = limits->guests;
     if (limits->faults_ms != 0)
@@ -164,7 +175,7 @@ void world_limit(struct world *world, const struct limits *limits)
 void world_speed(struct world *world, bool faults)
 {
     struct knobs *k = &world->knobs;
-    k->nodes = 3;
+    k->nodes = k->founders = 3;
     k->turn_ns = 10000;
     k->control_ns = 10 * KNOBS_MS;
     k->checkpoint_ms = 1000;
