@@ -326,6 +326,8 @@ void run_arguments(uint64_t seed, const struct limits *limits, char *text, size_
         used += (size_t)snprintf(text + used, size - used, " --nodes %u", limits->nodes);
     if (limits->guests != 0)
         used += (size_t)snprintf(text + used, size - used, " --guests %u", limits->guests);
+    if (limits->slots != 0)
+        used += (size_t)snprintf(text + used, size - used, " --slots %u", limits->slots);
     if (limits->faults_ms != 0)
         snprintf(text + used, size - used, " --faults-ms %lu", (unsigned long)limits->faults_ms);
 }

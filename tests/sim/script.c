@@ -19,18 +19,12 @@ static bool wanted(const struct world *world, enum fault fault)
     return knobs_on(&world->knobs, fault);
 }
 
-static void spoilt(struct world *world, const struct node *node)
-{
-    timeline_text(world, TIMELINE_NOTE, node->id, "a durable page rots on its drive");
-    world_fault(world, FAULT_ROT);
-}
-
 void script_power_lost(struct world *world, struct node *node)
 {
     uint64_t *rng = &world->rng_fault;
     node_crash(world, node);
-    if (wanted(world, FAULT_ROT) && random_below(rng, 3) == 0 && check_drive_rot(world, node))
-        spoilt(world, node);
+    if (random_below(rng, 2) == 0)
+        drive_faults_rest(world, node);
     world_event(world, world->now_ns + random_between(rng, 1, 1500) * SCRIPT_MS, EVENT_RESTART,
                 node->id, 0);
 }

@@ -66,6 +66,8 @@ void world_fail(struct world *world, const char *format, ...)
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
     timeline_text(world, TIMELINE_VIOLATION, 0, world->failure);
+    for (uint32_t id = 1; world->verbose && id <= world->knobs.nodes; id++)
+        node_show(world, &world->node[id]);
 }
 
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1])

@@ -49,10 +49,15 @@ enum fault {
     FAULT_GUEST_SLEEP,  /* longer than a short time to live */
     FAULT_OUTAGE,       /* down for so long that the others' logs may have moved on */
     FAULT_TRANSFER_CUT, /* a checkpoint's receiver or sender loses power between two chunks */
-    FAULT_ROT,          /* a durable page changes on a resting drive; recovery must refuse it */
-    FAULT_TRANSFER,     /* a leader is told to hand its office over */
-    FAULT_MEMBERS,      /* other voters are wanted */
-    FAULT_DISK_LOST,    /* a whole drive: its replica comes back formatted anew */
+    /* a durable page on a resting drive; recovery must refuse it */
+    FAULT_ROT,
+    FAULT_LATENT,      /* unreadable */
+    FAULT_MISDIRECTED, /* overwritten by another page */
+    FAULT_PHANTOM,     /* confirmed, and never written */
+    FAULT_STALE,       /* the one before it in that place */
+    FAULT_TRANSFER,    /* a leader is told to hand its office over */
+    FAULT_MEMBERS,     /* other voters are wanted */
+    FAULT_DISK_LOST,   /* a whole drive: its replica comes back formatted anew */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);
@@ -128,7 +133,7 @@ struct media { /* a drive: outlives its node's crashes */
     uint64_t size;
     uint32_t slow_factor;
     struct disk *open[4]; /* handles in use */
-    uint32_t failing;     /* fail the next write */
+    uint64_t unreadable;  /* offset of a block that cannot be read; 0: none */
 };
 
 /* What a drive holds durably, as the checker follows it (check_drive.c). */
@@ -191,7 +196,7 @@ struct link {
 struct limits {
     uint64_t without; /* faults */
     uint64_t faults_ms;
-    uint32_t nodes, guests;
+    uint32_t nodes, guests, slots;
 };
 
 struct world {
@@ -297,6 +302,8 @@ void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size);
 /* Asks it to hand over to a node (0: it chooses); to prove that it leads. */
 void node_transfer(struct node *node, uint8_t to);
 void node_read(struct world *world, struct node *node);
+/* For people: where it stands. */
+void node_show(const struct world *world, const struct node *node);
 /* Asks it for other members in place of those of index `was`. */
 void node_change(struct node *node, uint64_t was, const struct entry_config *config);
 /* It is down; its drive is gone and another one formatted, to join. */
@@ -367,7 +374,9 @@ bool check_drive_holds(const struct world *world, const struct drive_view *view,
 /* check_members.c: the members by the order, as committed. */
 const struct entry_config *check_members_config(const struct world *world);
 bool check_drive_reaches(const struct drive_view *view, uint64_t index);
-bool check_drive_rot(struct world *world, struct node *node); /* false: nothing could be spoilt */
+
+/* drive_faults.c: a node that is down; its drive may damage what it holds. */
+void drive_faults_rest(struct world *world, struct node *node);
 
 /* check_lead.c: what only a leader may say. */
 void check_lead_elected(struct world *world, const struct node *winner);
