@@ -21,6 +21,9 @@ static uint64_t arrival(struct world *world, uint32_t from, uint32_t to)
     const struct knobs *k = &world->knobs;
     struct link *link = &world->link[from][to];
     uint64_t delay = random_between(&world->rng_net, k->delay_min_ns, k->delay_max_ns);
+    for (int end = 0; end < 2; end++)
+        if (world->link_factor[end == 0 ? from : to] > 1)
+            delay *= world->link_factor[end == 0 ? from : to];
     uint64_t at = world->now_ns + delay;
     if (delay > NETWORK_LATE_NS)
         world_fault(world, FAULT_DELAY);

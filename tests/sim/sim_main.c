@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHRINK_S = 30, SECONDS_MAX = 1000000, SLOTS_LEAST = 256, SLOTS_MOST = 65536 };
+enum { SHRINK_S = 30, SLOTS_LEAST = 256, SLOTS_MOST = 65536 };
 
 static const char usage[] =
     "keel-sim [--seeds M] [--first-seed N] [--seconds T] [--jobs J] [--stop] [--quiet] [--trace]\n"
@@ -38,14 +38,7 @@ static const char usage[] =
     "  --verbose       print starts, crashes and leader changes\n"
     "  --quiet         no progress line\n"
     "  --export DIR    write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap,\n"
-    "                  starts\n"
-    "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page for a "
-    "browser\n"
-    "  --from, --to    the part of it that is drawn, in simulated seconds (default: all of it)\n"
-    "  --limit RECORDS  so many frames, drive operations and messages are kept, the last ones\n"
-    "                  (default 400000); elections, votes, faults, starts and crashes are kept "
-    "all\n"
-    "\n"
+    "                  starts\n" TIMELINE_USAGE "\n"
     "Example: keel-sim --seed 42 --trace\n"
     "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
     "usage.\n";
@@ -56,58 +49,6 @@ static uint32_t jobs_default(void)
     if (processors < 1)
         return 1;
     return processors > RUN_JOBS_MAX ? RUN_JOBS_MAX : (uint32_t)processors;
-}
-
-/* Simulated seconds. */
-static bool take_time(const char *name, const char *text, uint64_t *ns)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    bool good = end != text && *end == 0 && seconds >= 0 && seconds <= SECONDS_MAX;
-    if (good)
-        *ns = (uint64_t)(seconds * 1e9 + 0.5);
-    else
-        fprintf(stderr, "keel-sim: --%s %s: wants simulated seconds, 0 to %d, such as 1.25\n", name,
-                text, SECONDS_MAX);
-    return good;
-}
-
-static bool take_limit(const char *text, uint32_t *limit)
-{
-    char *end;
-    unsigned long long records = strtoull(text, &end, 10);
-    bool good = text[0] >= '0' && text[0] <= '9' && *end == 0 && records > 0 &&
-                records <= TIMELINE_LIMIT_MAX;
-    if (good)
-        *limit = (uint32_t)records;
-    else
-        fprintf(stderr, "keel-sim: --limit %s: wants records, 1 to %d\n", text, TIMELINE_LIMIT_MAX);
-    return good;
-}
-
-/* A timeline is of one seed, of a window that has a length, in a file that can be written. */
-static bool timeline_fits(struct run_options *o)
-{
-    const struct timeline_options *t = &o->timeline;
-    if (t->path == NULL) {
-        if (t->from_ns != 0 || t->to_ns != UINT64_MAX)
-            fprintf(stderr, "keel-sim: --from and --to are the window of a --timeline\n");
-        return t->from_ns == 0 && t->to_ns == UINT64_MAX;
-    }
-    if (o->seeds == 0)
-        o->seeds = 1;
-    if (o->seeds != 1 || t->from_ns >= t->to_ns) {
-        fprintf(stderr, o->seeds != 1
-                            ? "keel-sim: --timeline draws one seed: --seed S, without --seeds\n"
-                            : "keel-sim: the window ends before it begins: --from must be below "
-                              "--to\n");
-        return false;
-    }
-    FILE *page = fopen(t->path, "wb");
-    if (page == NULL)
-        fprintf(stderr, "keel-sim: --timeline %s: cannot write there: %s\n", t->path,
-                strerror(errno));
-    return page != NULL && fclose(page) == 0;
 }
 
 static bool take_without(const char *text, uint64_t *without)
@@ -138,11 +79,7 @@ static bool take_number(const char *text, uint64_t low, uint64_t high, uint64_t 
 }
 
 enum {
-    OPTION_TIMELINE = 256,
-    OPTION_FROM,
-    OPTION_TO,
-    OPTION_LIMIT,
-    OPTION_WITHOUT,
+    OPTION_WITHOUT = 256,
     OPTION_NODES,
     OPTION_GUESTS,
     OPTION_SLOTS,
@@ -181,17 +118,8 @@ static bool take_limits(int option, const char *text, struct wishes *w)
     case OPTION_SHRINK:
         w->shrink_said = true;
         return take_number(text, 0, 1000000, &w->run.shrink_s);
-    case OPTION_TIMELINE:
-        w->run.timeline.path = text;
-        return text[0] != 0;
-    case OPTION_FROM:
-        return take_time("from", text, &w->run.timeline.from_ns);
-    case OPTION_TO:
-        return take_time("to", text, &w->run.timeline.to_ns);
-    case OPTION_LIMIT:
-        return take_limit(text, &w->run.timeline.limit);
     default:
-        return false;
+        return timeline_option(option, text, &w->run.timeline);
     }
 }
 
@@ -248,10 +176,7 @@ static int take_options(int argc, char **argv, struct wishes *w)
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"stop", no_argument, NULL, 'x'},
                                           {"export", required_argument, NULL, 'e'},
-                                          {"timeline", required_argument, NULL, OPTION_TIMELINE},
-                                          {"from", required_argument, NULL, OPTION_FROM},
-                                          {"to", required_argument, NULL, OPTION_TO},
-                                          {"limit", required_argument, NULL, OPTION_LIMIT},
+                                          TIMELINE_LONG_OPTIONS,
                                           {"without", required_argument, NULL, OPTION_WITHOUT},
                                           {"nodes", required_argument, NULL, OPTION_NODES},
                                           {"guests", required_argument, NULL, OPTION_GUESTS},
@@ -269,11 +194,15 @@ static int take_options(int argc, char **argv, struct wishes *w)
             return 0;
         }
         good = take_option(c, optarg, w);
+        if (!good && c >= TIMELINE_OPTION_FILE)
+            return 2; /* it has said what it wants */
     }
-    if (good && !timeline_fits(o))
-        return 2;
     if (o->seeds == 0)
-        o->seeds = w->one || w->speed ? 1 : o->seconds > 0 ? UINT64_MAX : 0;
+        o->seeds = w->one || w->speed || o->timeline.path != NULL ? 1
+                   : o->seconds > 0                               ? UINT64_MAX
+                                                                  : 0;
+    if (good && !timeline_options_fit(&o->timeline, o->seeds))
+        return 2;
     if (o->stop && !w->shrink_said)
         o->shrink_s = 0;
     if (good && o->seeds > 0 && optind == argc)
@@ -289,7 +218,7 @@ int main(int argc, char **argv)
                                  .jobs = jobs_default(),
                                  .quiet = !isatty(2),
                                  .shrink_s = SHRINK_S,
-                                 .timeline = {.to_ns = UINT64_MAX, .limit = TIMELINE_LIMIT}};
+                                 .timeline = TIMELINE_OPTIONS_NONE};
     int end = take_options(argc, argv, &w);
     if (end >= 0)
         return end;

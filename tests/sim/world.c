@@ -230,7 +230,7 @@ static void dispatch(struct world *world, struct event *event)
 static void begin(struct world *world)
 {
     struct knobs *k = &world->knobs;
-    if (k->founders == 0)
+    if (k->founders == 0 || k->founders > k->nodes)
         k->founders = k->nodes;
     make_genesis(world);
     check_init(world);
@@ -306,7 +306,8 @@ bool world_run(struct world *world)
 {
     begin(world);
     while (world->failure[0] == 0 && step(world))
-        continue;
+        if (world->onlooker.event != NULL)
+            world->onlooker.event(world, world->onlooker.context);
     if (world->failure[0] == 0)
         check_end(world);
     for (uint32_t i = 0; i < world->knobs.guests && world->failure[0] == 0; i++)

@@ -104,6 +104,8 @@ enum event_kind {
     EVENT_QUIET
 };
 
+struct world;
+
 struct event {
     uint64_t at_ns, sequence;
     uint32_t kind, target;
@@ -199,6 +201,14 @@ struct limits {
     uint32_t nodes, guests, slots;
 };
 
+/* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
+struct onlooker {
+    void *context;
+    void (*event)(struct world *world, void *context); /* after each event */
+    /* A message has its answer: so long after it was due. */
+    void (*answered)(struct world *world, void *context, uint64_t late_ns);
+};
+
 struct world {
     uint64_t seed, now_ns, sequence, steps;
     uint64_t rng_net, rng_disk, rng_fault, rng_start;
@@ -212,6 +222,7 @@ struct world {
     struct guest *guest[GUESTS_MAX];
     bool cut[ENDPOINTS][ENDPOINTS]; /* [from][to] */
     struct link link[ENDPOINTS][ENDPOINTS];
+    uint32_t link_factor[ENDPOINTS]; /* a host's links take so many times as long; 0: as they do */
     uint64_t count[FAULT_COUNT];
     uint64_t last_fault_ns, disturbed_ns; /* of any fault; of one that is no single frame's */
     uint64_t spared_until_ns;             /* no fault of the script before */
@@ -220,6 +231,7 @@ struct world {
     struct net_view *net;      /* check_net.c */
     struct export *export;     /* export.c; NULL: no evidence is written */
     struct timeline *timeline; /* timeline.h; NULL: none is drawn */
+    struct onlooker onlooker;
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
@@ -288,7 +300,8 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
 
 /* sim_disk.c */
 struct disk *sim_disk_open(struct world *world, struct node *node);
-void sim_disk_crash(struct node *node); /* tears what is in flight, closes all handles */
+uint64_t sim_disk_due_ns(const struct node *node); /* the next completion; UINT64_MAX: none */
+void sim_disk_crash(struct node *node);            /* tears what is in flight, closes all handles */
 
 /* node.c */
 void node_format(struct world *world, struct node *node);
