@@ -66,6 +66,8 @@ void world_fail(struct world *world, const char *format, ...)
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
     timeline_text(world, TIMELINE_VIOLATION, 0, world->failure);
+    for (uint32_t id = 1; world->verbose && id <= world->knobs.nodes; id++)
+        node_show(world, &world->node[id]);
 }
 
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1])
@@ -156,7 +158,7 @@ static void make_genesis(struct world *world)
     g->session_retain_ms = 3000; /* ended sessions are forgotten within a seed */
     g->sessions_max = 32;
     g->sessions_per_principal = 16;
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+    for (uint32_t id = 1; id <= world->knobs.founders; id++) {
         g->founder[id].incarnation = random_next(&world->rng_start) | 1;
         g->founder[id].ip = 0x0a000000u + id;
         g->founder[id].port = 7400;
@@ -213,6 +215,9 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_READ:
         script_read(world);
         break;
+    case EVENT_MEMBERS:
+        operators_turn(world);
+        break;
     case EVENT_LIVE:
         check_live(world, event->argument);
         break;
@@ -225,6 +230,8 @@ static void dispatch(struct world *world, struct event *event)
 static void begin(struct world *world)
 {
     struct knobs *k = &world->knobs;
+    if (k->founders == 0 || k->founders > k->nodes)
+        k->founders = k->nodes;
     make_genesis(world);
     check_init(world);
     for (uint32_t id = 1; id <= k->nodes; id++) {
@@ -254,6 +261,7 @@ static void begin(struct world *world)
     world_event(world, k->faults_until_ns, EVENT_CALM, 0, 0);
     world_event(world, k->blackout_ns, EVENT_BLACKOUT, 0, 0);
     world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);
+    operators_begin(world);
     if (k->days)
         world_event(world, 500000000ull, EVENT_DAY, 0, 0);
 }
