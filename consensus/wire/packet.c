@@ -139,6 +139,20 @@ static bool fetch_decode(uint8_t kind, const void *body, size_t size, struct raf
     return true;
 }
 
+/* Apart from what comes with every message, so that those need no table of kinds. */
+__attribute__((cold, noinline)) static bool rare_decode(uint8_t kind, const void *body, size_t size,
+                                                        struct raft_msg *msg, const void **entries,
+                                                        size_t *entries_size)
+{
+    if ((kind >= PACKET_PREVOTE && kind <= PACKET_VOTE_REPLY) || kind == PACKET_TIMEOUT_NOW)
+        return vote_decode(kind, body, size, msg);
+    if (kind == PACKET_CHAIN_ASK || kind == PACKET_CHAIN_TELL)
+        return chain_decode(kind, body, size, msg);
+    if (kind == PACKET_FETCH || kind == PACKET_FETCH_REPLY)
+        return fetch_decode(kind, body, size, msg, entries, entries_size);
+    return false;
+}
+
 bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft_msg *msg,
                         const void **entries, size_t *entries_size)
 {
@@ -149,13 +163,7 @@ bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct raft
         return append_decode(body, size, msg, entries, entries_size);
     if (kind == PACKET_APPEND_REPLY)
         return append_reply_decode(body, size, msg);
-    if ((kind >= PACKET_PREVOTE && kind <= PACKET_VOTE_REPLY) || kind == PACKET_TIMEOUT_NOW)
-        return vote_decode(kind, body, size, msg);
-    if (kind == PACKET_CHAIN_ASK || kind == PACKET_CHAIN_TELL)
-        return chain_decode(kind, body, size, msg);
-    if (kind == PACKET_FETCH || kind == PACKET_FETCH_REPLY)
-        return fetch_decode(kind, body, size, msg, entries, entries_size);
-    return false;
+    return rare_decode(kind, body, size, msg, entries, entries_size);
 }
 
 /* Rounded up: a line falls silent rather too early than too late (H22). */

@@ -391,6 +391,7 @@ static __attribute__((noinline)) void timed(struct ring *ring, uint64_t now_ns)
     if (ring->timed_ns != 0)
         ring->time_ns[ring->times++ % RING_TIMES] = now_ns - ring->timed_ns;
     ring->timed_ns = 0;
+    ring->timed_next_ns = now_ns + RING_TIME_PAUSE_NS;
     ring->timed_page = UINT64_MAX;
 }
 
@@ -434,7 +435,7 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
         return 0; /* the last page is a seal and says all there is (H13), or a seal would take a
                      place of the window that a leader may need */
     }
-    if (ring->tail % RING_TIME_EACH == 0 && ring->timed_ns == 0) {
+    if (ring->timed_ns == 0 && now_ns >= ring->timed_next_ns) {
         ring->timed_page = ring->tail;
         ring->timed_ns = now_ns;
     }

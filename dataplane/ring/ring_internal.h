@@ -59,8 +59,8 @@ struct ring_link { /* one reader's link to aux */
 };
 
 enum {
-    RING_TIMES = 8,    /* newest watched pages whose time is kept */
-    RING_TIME_EACH = 4 /* every fourth page may be watched */
+    RING_TIMES = 5,              /* newest watched pages whose time is kept */
+    RING_TIME_PAUSE_NS = 1000000 /* between the end of one and the next */
 };
 
 struct ring {
@@ -91,7 +91,8 @@ struct ring {
     /* how long the drive takes: one page at a time is watched */
     uint64_t timed_page; /* UINT64_MAX: none */
     uint64_t timed_ns;   /* it was closed then; 0: none is watched */
-    uint64_t times;      /* pages that were */
+    uint64_t timed_next_ns;
+    uint64_t times; /* pages that were */
     uint64_t time_ns[RING_TIMES];
     bool sealed; /* the last closed page says that all before it is durable, and no more */
     uint16_t reserved_size;

@@ -122,6 +122,12 @@ static void draw(struct world *world, uint64_t seed)
     k->write_max_ns = 100000;
     k->slow_factor = 1;
     k->faults = 0;
+    k->clog_max_ns = 0;
+    k->late_ns = 1000000000; /* a slow host's frames */
+    k->turn_ns = 2000;
+    k->control_ns = 1000000;
+    k->checkpoint_ms = 1000;
+    k->window_pages = 256;
     k->slots = 4096;
     k->ttl_ms = 60000;
     k->days = k->ends = false;

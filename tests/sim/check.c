@@ -24,6 +24,7 @@ void check_init(struct world *world)
     memcpy(c->day[0].name, world->genesis.day, KEEL_DAY_NAME_SIZE);
     c->day_count = 1;
     world->checker = c;
+    check_members_init(world);
 }
 
 void check_free(struct world *world)
@@ -209,7 +210,8 @@ static void take(struct world *world, struct node *node, const struct entry *ent
     c->digest = check_grown(c->digest, &c->digest_cap, entry->index, sizeof(*c->digest));
     c->digest[entry->index] = c->machine->digest;
     world_trace(world, entry->index, c->machine->digest);
-    (void)node;
+    if (entry->kind == ENTRY_CONFIG)
+        check_members_taken(world, node, entry);
 }
 
 static void check_index(struct world *world, struct node *node, uint64_t index)
@@ -230,11 +232,9 @@ static void check_index(struct world *world, struct node *node, uint64_t index)
                    (unsigned long)index);
         return;
     }
-    uint32_t quorum = world->knobs.nodes / 2 + 1;
-    uint32_t held = check_drive_holders(world, index, chain);
-    if (held < quorum)
-        world_fail(world, "node %u commits index %lu, which %u of %u drives hold", node->id,
-                   (unsigned long)index, held, world->knobs.nodes);
+    if (!check_members_committed(world, node, index, chain))
+        world_fail(world, "node %u commits index %lu, which no quorum's drives hold", node->id,
+                   (unsigned long)index);
     c->chain[index] = chain;
     c->committed = index;
     c->term = check_grown(c->term, &c->term_cap, index, sizeof(*c->term));
@@ -316,6 +316,7 @@ void check_turn(struct world *world, struct node *node)
         }
     }
     check_commit(world, node);
+    check_members_turn(world, node);
     check_leader(world, node);
     if (r->machine->applied != node->checked_applied) {
         node->checked_applied = r->machine->applied;
@@ -466,9 +467,8 @@ void check_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t n
 void check_blackout(struct world *world)
 {
     struct checker *c = world->checker;
-    uint32_t quorum = world->knobs.nodes / 2 + 1;
     for (uint64_t i = 1; i <= c->acked_index && world->failure[0] == 0; i++)
-        if (check_drive_holders(world, i, c->chain[i]) < quorum)
+        if (!check_quorum(&c->config, check_members_holding(world, &c->config, i, c->chain[i])))
             world_fail(world,
                        "index %lu was acknowledged; after a power cut too few drives hold it",
                        (unsigned long)i);
@@ -480,12 +480,16 @@ void check_end(struct world *world)
 {
     struct checker *c = world->checker;
     uint64_t state = machine_fingerprint(c->machine);
+    if (!operators_settled(world))
+        world_fail(world, "the members are not those that were asked for");
     for (uint32_t id = 1; id <= world->knobs.nodes && world->failure[0] == 0; id++) {
         struct node *node = &world->node[id];
         if (!node->up) {
             world_fail(world, "node %u is down at the end", id);
             continue;
         }
+        if (!check_members_is(world, node))
+            continue;
         const struct machine *machine = node->replica->machine;
         if (machine->applied != c->committed || machine_fingerprint(machine) != state)
             world_fail(world,

@@ -44,6 +44,7 @@ struct checker {
         uint64_t session, last;
     } * session;
     uint64_t session_cap, session_count;
+    struct raft_config config; /* committed last */
     struct day day[CHECK_DAYS];
     uint64_t healed_ns, healed_commit, healed_term; /* check_live.c: the last heal */
     uint32_t day_count;
@@ -52,8 +53,18 @@ struct checker {
 /* Makes place for array[need]; new places are zero. */
 void *check_grown(void *array, uint64_t *cap, uint64_t need, size_t each);
 
-/* How many drives hold that entry durably, whoever is up. */
-uint32_t check_drive_holders(const struct world *world, uint64_t index, uint64_t chain);
+/* check_members.c. Masks are of node ids. */
+void check_members_init(struct world *world);
+bool check_quorum(const struct raft_config *config, uint32_t mask);
+uint32_t check_members_holding(const struct world *world, const struct raft_config *config,
+                               uint64_t index, uint64_t chain);
+/* Does a quorum hold what this node has just committed? */
+bool check_members_committed(const struct world *world, const struct node *node, uint64_t index,
+                             uint64_t chain);
+void check_members_taken(struct world *world, const struct node *node, const struct entry *entry);
+void check_members_turn(struct world *world, struct node *node);
+bool check_members_is(const struct world *world, const struct node *node);
+bool check_members_contact(const struct world *world, uint32_t id, uint32_t mask);
 void check_drive_free(struct world *world);
 
 /* Has this node heard a leader, and that leader a quorum, within feed_stale_ms? */

@@ -198,16 +198,12 @@ void check_drive_crashed(struct node *node)
     node->view.ahead = 0;
 }
 
-uint32_t check_drive_holders(const struct world *world, uint64_t index, uint64_t chain)
+bool check_drive_holds(const struct world *world, const struct drive_view *view, uint64_t index,
+                       uint64_t chain)
 {
-    uint32_t count = 0;
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
-        const struct drive_view *view = &world->node[id].view;
-        bool covered = index <= view->installed && index <= world->checker->committed &&
-                       world->checker->chain[index] == chain;
-        count += covered || (index <= view->last && view->chain[index] == chain);
-    }
-    return count;
+    bool covered = index <= view->installed && index <= world->checker->committed &&
+                   world->checker->chain[index] == chain;
+    return covered || (index <= view->last && view->chain[index] == chain);
 }
 
 bool check_drive_reaches(const struct drive_view *view, uint64_t index)
@@ -217,65 +213,8 @@ bool check_drive_reaches(const struct drive_view *view, uint64_t index)
 
 void check_drive_free(struct world *world)
 {
-    for (uint32_t id = 1; id <= NODES_MAX; id++)
+    for (uint32_t id = 1; id <= NODES_MAX; id++) {
         free(world->node[id].view.chain);
-}
-
-/* --- rot
- * --------------------------------------------------------------------------------------------------
- * A resting drive's durable page changes. Recovery must call it damage and leave the drive as it
- * is; a tear it must never be taken for (promise 5). Then the bits come back, as from a repaired
- * drive.
- */
-
-static uint8_t *pick_sector(struct world *world, struct node *node, bool *erase)
-{
-    const struct drive_view *view = &node->view;
-    uint64_t *rng = &world->rng_fault;
-    const struct ring_page *tail =
-        (const struct ring_page *)(node->media.bytes +
-                                   ring_slot_offset(&node->super, view->next_page - 1));
-    uint64_t page = view->next_page - 1;
-    *erase = random_below(rng, 2) == 0;
-    if (*erase) { /* a write that was confirmed and is gone: only where a later page bears witness
-                   */
-        if (tail->durable_page == 0 || tail->durable_page - 1 < tail->head)
-            return NULL;
-        page = tail->durable_page - 1;
+        free(world->node[id].lost_view.chain);
     }
-    return node->media.bytes + ring_slot_offset(&node->super, page) +
-           (*erase ? 0 : random_below(rng, RING_SECTORS) * RING_SECTOR_SIZE);
-}
-
-bool check_drive_rot(struct world *world, struct node *node)
-{
-    if (node->view.next_page == 0)
-        return false;
-    bool erase;
-    uint8_t *at = pick_sector(world, node, &erase), saved[RING_SECTOR_SIZE];
-    if (at == NULL)
-        return false;
-    memcpy(saved, at, sizeof(saved));
-    if (erase)
-        memset(at, 0, sizeof(saved));
-    else
-        for (uint32_t i = 0; i < 9; i++)
-            at[random_below(&world->rng_fault, sizeof(saved))] ^= 0x5a;
-    bool changed = memcmp(at, saved, sizeof(saved)) != 0;
-    struct disk *disk = sim_disk_open(world, node);
-    struct ring_recovery found;
-    char problem[DISK_PROBLEM_SIZE];
-    uint8_t planted[RING_SECTOR_SIZE];
-    memcpy(planted, at, sizeof(planted));
-    if (ring_recover(disk, true, &found, problem) != 0)
-        world_fail(world, "node %u: a rotten ring cannot even be read: %s", node->id, problem);
-    else if (changed && found.damage == RING_INTACT)
-        world_fail(world, "node %u: a durable page is %s at its end; recovery takes it for a tear",
-                   node->id, erase ? "gone" : "rotten");
-    else if (memcmp(planted, at, sizeof(planted)) != 0)
-        world_fail(world, "node %u: a refused recovery changes the drive", node->id);
-    ring_recovery_free(&found);
-    sim_disk_crash(node);
-    memcpy(at, saved, sizeof(saved));
-    return changed;
 }

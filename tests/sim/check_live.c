@@ -2,7 +2,8 @@
  *
  * Must (reliability, row 9): a majority whose pairs all reach each other both ways commits within
  * ten election timeouts. Must not (row 3): a replica that was cut off does not depose who leads
- * with a quorum; if it had not gone ahead in term before, the term grows by one at most. Both are
+ * with a quorum that is there and has caught up; if nobody had gone ahead in term before, the term
+ * grows by one at most. Both are
  * asked only where nothing else happens meanwhile: what was healed is whole for that long, and
  * packets come through.
  */
@@ -12,6 +13,7 @@ enum {
     LIVE_TIMEOUTS = 10,
     LIVE_START_MS = 500, /* for who is started at this moment: recovery, the boot's page */
     LIVE_SPARED = 3,     /* of so many heals one is followed by no other fault for that long */
+    LIVE_BEHIND = 32,    /* entries: who lacks more has to catch up before it counts */
     LIVE_LOSS_PPM = 50000,
     LIVE_DELAY_NS = 5000000,
     LIVE_WRITE_NS = 5000000
@@ -58,16 +60,26 @@ static const struct node *leader(const struct world *world)
     return NULL;
 }
 
-/* Whether packets come through, and a majority is there on quick drives. */
+/* A majority is there on quick drives, each of which holds the log up to about `index`. */
+static bool majority_holds(const struct world *world, uint64_t index)
+{
+    uint64_t least = index > LIVE_BEHIND ? index - LIVE_BEHIND : 0;
+    uint32_t there = 0;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        const struct node *node = &world->node[id];
+        bool awake = node->up && node->paused_until_ns <= world->now_ns;
+        if (awake && node->media.slow_factor <= 1 && check_members_is(world, node) &&
+            check_drive_reaches(&node->view, least))
+            there |= 1u << id;
+    }
+    return check_quorum(&world->checker->config, there);
+}
+
+/* Whether packets come through, and a majority is there. */
 static bool whole(const struct world *world)
 {
     const struct knobs *k = &world->knobs;
-    uint32_t there = 0;
-    for (uint32_t id = 1; id <= k->nodes; id++) {
-        const struct node *node = &world->node[id];
-        there += node->up && node->paused_until_ns <= world->now_ns && node->media.slow_factor <= 1;
-    }
-    return 2 * there > k->nodes && k->loss_ppm <= LIVE_LOSS_PPM &&
+    return majority_holds(world, 0) && k->loss_ppm <= LIVE_LOSS_PPM &&
            k->delay_max_ns <= LIVE_DELAY_NS && k->write_max_ns <= LIVE_WRITE_NS;
 }
 
@@ -83,7 +95,9 @@ void check_live_healed(struct world *world)
     c->healed_ns = world->disturbed_ns = world->now_ns;
     c->healed_commit = c->committed;
     uint64_t term = !calm && steady != NULL ? steady->replica->raft.term : 0;
-    c->healed_term = term != 0 && nobody_ahead(world, term) ? term : 0;
+    bool rule = term != 0 && nobody_ahead(world, term) &&
+                majority_holds(world, steady->replica->raft.log.last);
+    c->healed_term = rule ? term : 0;
     world_event(world, world->now_ns + window_ns(world), EVENT_LIVE, 0, world->now_ns);
 }
 

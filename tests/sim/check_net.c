@@ -192,10 +192,10 @@ bool check_net_contact(const struct world *world, uint32_t id)
     for (uint32_t leader = 1; leader <= world->knobs.nodes; leader++) {
         if (leader != id && view->append_ns[id][leader] < since)
             continue;
-        uint32_t heard = 1;
+        uint32_t heard = 1u << leader;
         for (uint32_t peer = 1; peer <= world->knobs.nodes; peer++)
-            heard += view->reply_ns[leader][peer] > since;
-        if (heard >= world->knobs.nodes / 2 + 1)
+            heard |= (uint32_t)(view->reply_ns[leader][peer] > since) << peer;
+        if (check_members_contact(world, leader, heard))
             return true;
     }
     return false;

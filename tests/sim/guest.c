@@ -96,8 +96,8 @@ static void live(struct guest *guest)
     options.session[0] = 'g';
     options.session[1] = (char)('0' + guest->index);
     for (uint32_t id = 1; id <= world->knobs.nodes; id++)
-        options.member[options.member_count++] = (struct engine_address){
-            .id = id, .ip = world->genesis.founder[id].ip, .port = world->genesis.founder[id].port};
+        options.member[options.member_count++] =
+            (struct engine_address){.id = id, .ip = 0x0a000000u + id, .port = 7400};
     memset(guest->host, 0, frame_host_size());
     struct frame_options frame = {.ip = 0x0a000064u + guest->index,
                                   .prefix = 24,
@@ -234,7 +234,7 @@ static void ask_feed(struct guest *guest, uint64_t now)
     uint64_t id = 1 + random_below(rng, world->knobs.nodes);
     mold_header_pack((struct mold_header *)(buffer + FRAME_HEADS_SIZE), day, first,
                      (uint16_t)count);
-    struct frame_address to = {.ip = world->genesis.founder[id].ip, .port = 7401};
+    struct frame_address to = {.ip = 0x0a000000u + (uint32_t)id, .port = 7401};
     if (frame_finish(guest->host, &frame, &to, GUEST_FEED_PORT, MOLD_HEADER_SIZE, now / 1000000) ==
         FRAME_OK)
         transmit(guest, &frame);

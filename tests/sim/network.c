@@ -93,15 +93,6 @@ void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t
 /* --- links
  * ------------------------------------------------------------------------------------------ */
 
-static uint32_t leaders(const struct world *world)
-{
-    uint32_t mask = 0;
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
-        if (world->node[id].up && world->node[id].replica->raft.role == RAFT_LEADER)
-            mask |= 1u << id;
-    return mask;
-}
-
 static void cut_link(struct world *world, uint32_t a, uint32_t b, bool one_way)
 {
     world->cut[a][b] = true;
@@ -145,7 +136,7 @@ void net_cut(struct world *world, bool one_way)
         cut_sides(world, side, one_way);
         break;
     case 1:
-        cut_sides(world, leaders(world) | ~0u << ENDPOINT_GUEST, one_way);
+        cut_sides(world, script_leaders(world) | ~0u << ENDPOINT_GUEST, one_way);
         break;
     case 2:
         cut_sides(world, 1u << random_between(rng, 1, world->knobs.nodes), one_way);

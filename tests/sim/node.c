@@ -60,24 +60,37 @@ static void say(struct world *world, struct node *node, const char *what)
 
 void node_format(struct world *world, struct node *node)
 {
+    uint64_t founder = world->genesis.founder[node->id].incarnation;
+    bool joins = founder == 0 || node->super.incarnation != 0; /* or a drive was lost */
     struct ring_super super = {.replica = node->id,
-                               .incarnation = world->genesis.founder[node->id].incarnation,
+                               .incarnation = joins ? random_next(&world->rng_start) | 1 : founder,
                                .slots = world->knobs.slots,
                                .checkpoint_blocks = NODE_CHECKPOINT_BLOCKS};
     struct genesis genesis = world->genesis;
     genesis.crc = crc32c(&genesis, offsetof(struct genesis, crc));
     node->media.size = ring_file_size(&super);
     node->media.bytes = calloc(1, node->media.size);
-    node->media.slow_factor = 1;
+    if (node->media.slow_factor == 0)
+        node->media.slow_factor = 1;
     ENSURE(node->media.bytes != NULL);
     struct disk *disk = sim_disk_open(world, node);
     char problem[DISK_PROBLEM_SIZE];
     int rc = ring_format(disk, &super, NULL, NULL, problem);
     ENSURE(rc == 0);
-    rc = ring_genesis_install(disk, &genesis, false, problem);
+    rc = ring_genesis_install(disk, &genesis, joins, problem);
     ENSURE(rc == 0);
     sim_disk_crash(node);
     node->super = super;
+}
+
+void node_lose_disk(struct world *world, struct node *node)
+{
+    free(node->media.bytes);
+    free(node->lost_view.chain);
+    node->lost_view = node->view;
+    node->lost_incarnation = node->super.incarnation;
+    memset(&node->view, 0, sizeof(node->view));
+    node_format(world, node);
 }
 
 static void fill_options(struct world *world, struct node *node, struct sim_process *process,
@@ -93,7 +106,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     o->port = node->port;
     o->clock = node->clock;
     o->keys = process->keys;
-    o->ip = world->genesis.founder[node->id].ip;
+    o->ip = 0x0a000000u + node->id;
     o->prefix = 24;
     o->udp_port = 7400;
     o->feed_request_port = 7401;
@@ -190,6 +203,7 @@ void node_start(struct world *world, struct node *node)
     node->line_next = node->line_day = 0;
     node->write_failed = node->crash_on_write = false;
     node->checked_commit = node->replica->raft.commit;
+    node->checked_config = node->replica->raft.config;
     node->checked_applied = node->checked_control = 0;
     node->led_term = 0;
     node->seen_done = node->seen_given_up = node->seen_by_drive = 0;
@@ -301,6 +315,35 @@ void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size)
 void node_transfer(struct node *node, uint8_t to)
 {
     struct control_request request = {.kind = CONTROL_TRANSFER, .to = to};
+    control_ask(node->process->startup.control, &request);
+}
+
+void node_show(const struct world *world, const struct node *node)
+{
+    double at_s = (double)world->now_ns / 1e9;
+    if (!node->up) {
+        printf("%12.6f node %u is down\n", at_s, node->id);
+        return;
+    }
+    const struct raft *raft = &node->replica->raft;
+    const struct ring *ring = node->replica->ring;
+    struct ring_stats stats;
+    ring_stats(ring, &stats);
+    printf("%12.6f node %u%s: role %u, term %lu, vote %u, leader %u, last %lu, commit %lu, config "
+           "%lu (%#x, %#x, learners %#x), LSN %lu of %lu, pages %lu to %lu%s\n",
+           at_s, node->id, node->paused_until_ns > world->now_ns ? " (paused)" : "", raft->role,
+           (unsigned long)raft->term, raft->vote, raft->leader, (unsigned long)raft->log.last,
+           (unsigned long)raft->commit, (unsigned long)raft->config.index, raft->config.voters,
+           raft->config.voters_new, raft->config.learners, (unsigned long)raft->durable_lsn,
+           (unsigned long)raft->hard_lsn, (unsigned long)stats.head_page,
+           (unsigned long)stats.tail_page, ring_room_to_lead(ring) ? "" : ", no room to lead");
+}
+
+void node_change(struct node *node, uint64_t was, const struct entry_config *config)
+{
+    struct control_request request = {
+        .was = was, .entry_kind = ENTRY_CONFIG, .size = sizeof(*config)};
+    memcpy(request.body, config, sizeof(*config));
     control_ask(node->process->startup.control, &request);
 }
 

@@ -31,8 +31,12 @@ enum event_count {
     COUNT_INSTALLS,           /* a peer's checkpoint took the place of a log */
     COUNT_CHUNKS,             /* turns in which some of one arrived */
     COUNT_RESUMED,            /* starts that found a part of one */
-    COUNT_LIVES,              /* heals after which something had to be committed */
-    COUNT_STEADY,             /* heals that had to leave the term as it was, or almost */
+    COUNT_LEARNERS,           /* members: committed changes */
+    COUNT_PROMOTED,
+    COUNT_REMOVED,
+    COUNT_LEADERS_REMOVED,
+    COUNT_LIVES,  /* heals after which something had to be committed */
+    COUNT_STEADY, /* heals that had to leave the term as it was, or almost */
     COUNT_KINDS
 };
 const char *run_count_name(enum event_count count);

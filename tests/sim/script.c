@@ -11,7 +11,7 @@ enum {
     SCRIPT_MS = 1000000,
     SCRIPT_DAY_MS = 300,
     SCRIPT_READ_MS = 40,
-    SCRIPT_KINDS = 11,
+    SCRIPT_KINDS = 13,
     SCRIPT_PAUSE_MS = 10000
 };
 
@@ -20,18 +20,12 @@ static bool wanted(const struct world *world, enum fault fault)
     return knobs_on(&world->knobs, fault);
 }
 
-static void spoilt(struct world *world, const struct node *node)
-{
-    timeline_text(world, TIMELINE_NOTE, node->id, "a durable page rots on its drive");
-    world_fault(world, FAULT_ROT);
-}
-
 void script_power_lost(struct world *world, struct node *node)
 {
     uint64_t *rng = &world->rng_fault;
     node_crash(world, node);
-    if (wanted(world, FAULT_ROT) && random_below(rng, 3) == 0 && check_drive_rot(world, node))
-        spoilt(world, node);
+    if (random_below(rng, 2) == 0)
+        drive_faults_rest(world, node);
     world_event(world, world->now_ns + random_between(rng, 1, 1500) * SCRIPT_MS, EVENT_RESTART,
                 node->id, 0);
 }
@@ -85,7 +79,7 @@ void script_chunk(struct world *world, struct node *node)
     world_fault(world, FAULT_TRANSFER_CUT);
 }
 
-static uint32_t leader_mask(const struct world *world)
+uint32_t script_leaders(const struct world *world)
 {
     uint32_t mask = 0;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++)
@@ -132,7 +126,7 @@ static void transfer(struct world *world)
 {
     uint64_t *rng = &world->rng_fault;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
-        if ((leader_mask(world) >> id & 1) == 0)
+        if ((script_leaders(world) >> id & 1) == 0)
             continue;
         for (uint64_t asks = random_between(rng, 1, 2); asks > 0; asks--)
             node_transfer(&world->node[id],
@@ -165,9 +159,9 @@ void script_turn(struct world *world)
                     random_between(rng, k->fault_every_ns / 4, k->fault_every_ns * 7 / 4),
                 EVENT_SCRIPT, 0, 0);
     static const enum fault kinds[SCRIPT_KINDS] = {
-        FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY, FAULT_PAUSE,
-        FAULT_CLOCK_STEP, FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_OUTAGE,
-        FAULT_TRANSFER,   FAULT_CLOG,       FAULT_FLAP};
+        FAULT_CRASH,      FAULT_CUT,         FAULT_CUT_ONE_WAY, FAULT_PAUSE,    FAULT_CLOCK_STEP,
+        FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_OUTAGE,      FAULT_TRANSFER, FAULT_CLOG,
+        FAULT_FLAP,       FAULT_MEMBERS,     FAULT_DISK_LOST};
     enum fault fault = kinds[random_below(rng, SCRIPT_KINDS)];
     if (!wanted(world, fault) || world->now_ns < world->spared_until_ns)
         return;
@@ -185,6 +179,10 @@ void script_turn(struct world *world)
         guest_fault(world, fault);
     else if (fault == FAULT_TRANSFER)
         transfer(world);
+    else if (fault == FAULT_MEMBERS)
+        operators_change(world);
+    else if (fault == FAULT_DISK_LOST)
+        operators_lose_disk(world);
     else
         node_fault(world, fault);
 }

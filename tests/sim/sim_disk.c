@@ -213,7 +213,9 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
 
 int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
 {
-    if (offset + size > disk->node->media.size || planned(disk, PLAN_PREAD))
+    uint64_t bad = disk->node->media.unreadable;
+    if (offset + size > disk->node->media.size || planned(disk, PLAN_PREAD) ||
+        (bad != 0 && bad >= offset && bad < offset + size))
         return -EIO;
     memcpy(buffer, disk->node->media.bytes + offset, size);
     return 0;

@@ -8,13 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHRINK_S = 30 };
+enum { SHRINK_S = 30, SLOTS_LEAST = 256, SLOTS_MOST = 65536 };
 
 static const char usage[] =
     "keel-sim [--seeds M] [--first-seed N] [--seconds T] [--jobs J] [--stop] [--quiet] [--trace]\n"
     "         [--reach]\n"
-    "keel-sim --seed N [--without FAULT,...] [--nodes R] [--guests G] [--faults-ms L]\n"
-    "         [--verbose] [--trace] [--shrink T] [--export DIR]\n"
+    "keel-sim --seed N [--without FAULT,...] [--nodes R] [--guests G] [--slots S]\n"
+    "         [--faults-ms L] [--verbose] [--trace] [--shrink T] [--export DIR]\n"
     "         [--timeline FILE.html [--from SECONDS] [--to SECONDS] [--limit RECORDS]]\n"
     "keel-sim --speed\n"
     "\n"
@@ -32,6 +32,7 @@ static const char usage[] =
     "do not)\n"
     "  --without FAULT,...  these never happen (as named in the line of faults)\n"
     "  --nodes R, --guests G  instead of what the seed draws: 1 to 7 replicas, 1 to 4 clients\n"
+    "  --slots S       of each replica's ring\n"
     "  --faults-ms L   faults end after L simulated milliseconds (default: 20000)\n"
     "  --speed         measure the simulator's speed: all faults, and heavy load\n"
     "  --trace         print a line with the trace hash for each seed\n"
@@ -83,6 +84,7 @@ enum {
     OPTION_WITHOUT = 256,
     OPTION_NODES,
     OPTION_GUESTS,
+    OPTION_SLOTS,
     OPTION_FAULTS,
     OPTION_SHRINK,
     OPTION_SPEED
@@ -108,6 +110,10 @@ static bool take_limits(int option, const char *text, struct wishes *w)
     case OPTION_GUESTS:
         good = take_number(text, 1, GUESTS_MAX, &number);
         l->guests = (uint32_t)number;
+        return good;
+    case OPTION_SLOTS:
+        good = take_number(text, SLOTS_LEAST, SLOTS_MOST, &number);
+        l->slots = (uint32_t)number;
         return good;
     case OPTION_FAULTS:
         return take_number(text, 1, 3600000, &l->faults_ms);
@@ -180,6 +186,7 @@ static int take_options(int argc, char **argv, struct wishes *w)
                                           {"without", required_argument, NULL, OPTION_WITHOUT},
                                           {"nodes", required_argument, NULL, OPTION_NODES},
                                           {"guests", required_argument, NULL, OPTION_GUESTS},
+                                          {"slots", required_argument, NULL, OPTION_SLOTS},
                                           {"faults-ms", required_argument, NULL, OPTION_FAULTS},
                                           {"shrink", required_argument, NULL, OPTION_SHRINK},
                                           {"speed", no_argument, NULL, OPTION_SPEED},

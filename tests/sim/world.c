@@ -67,6 +67,8 @@ void world_fail(struct world *world, const char *format, ...)
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
     timeline_text(world, TIMELINE_VIOLATION, 0, world->failure);
+    for (uint32_t id = 1; world->verbose && id <= world->knobs.nodes; id++)
+        node_show(world, &world->node[id]);
 }
 
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1])
@@ -157,7 +159,7 @@ static void make_genesis(struct world *world)
     g->session_retain_ms = 3000; /* ended sessions are forgotten within a seed */
     g->sessions_max = 32;
     g->sessions_per_principal = 16;
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+    for (uint32_t id = 1; id <= world->knobs.founders; id++) {
         g->founder[id].incarnation = random_next(&world->rng_start) | 1;
         g->founder[id].ip = 0x0a000000u + id;
         g->founder[id].port = 7400;
@@ -216,6 +218,9 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_READ:
         script_read(world);
         break;
+    case EVENT_MEMBERS:
+        operators_turn(world);
+        break;
     case EVENT_LIVE:
         check_live(world, event->argument);
         break;
@@ -228,6 +233,8 @@ static void dispatch(struct world *world, struct event *event)
 static void begin(struct world *world)
 {
     struct knobs *k = &world->knobs;
+    if (k->founders == 0 || k->founders > k->nodes)
+        k->founders = k->nodes;
     make_genesis(world);
     check_init(world);
     for (uint32_t id = 1; id <= k->nodes; id++) {
@@ -257,6 +264,7 @@ static void begin(struct world *world)
     world_event(world, k->faults_until_ns, EVENT_CALM, 0, 0);
     world_event(world, k->blackout_ns, EVENT_BLACKOUT, 0, 0);
     world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);
+    operators_begin(world);
     if (k->days)
         world_event(world, 500000000ull, EVENT_DAY, 0, 0);
 }

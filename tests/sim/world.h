@@ -49,15 +49,22 @@ enum fault {
     FAULT_GUEST_SLEEP,  /* longer than a short time to live */
     FAULT_OUTAGE,       /* down for so long that the others' logs may have moved on */
     FAULT_TRANSFER_CUT, /* a checkpoint's receiver or sender loses power between two chunks */
-    FAULT_ROT,          /* a durable page changes on a resting drive; recovery must refuse it */
-    FAULT_TRANSFER,     /* a leader is told to hand its office over */
+    /* a durable page on a resting drive; recovery must refuse it */
+    FAULT_ROT,
+    FAULT_LATENT,      /* unreadable */
+    FAULT_MISDIRECTED, /* overwritten by another page */
+    FAULT_PHANTOM,     /* confirmed, and never written */
+    FAULT_STALE,       /* the one before it in that place */
+    FAULT_TRANSFER,    /* a leader is told to hand its office over */
+    FAULT_MEMBERS,     /* other voters are wanted */
+    FAULT_DISK_LOST,   /* a whole drive: its replica comes back formatted anew */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);
 
-struct knobs { /* drawn per seed; 0 switches a fault off */
-    uint32_t nodes, guests;
-    uint64_t faults; /* which: bit = enum fault; the others never happen */
+struct knobs {                        /* drawn per seed; 0 switches a fault off */
+    uint32_t nodes, founders, guests; /* founders: the first of the nodes */
+    uint64_t faults;                  /* which: bit = enum fault; the others never happen */
     uint32_t loss_ppm, duplicate_ppm;
     uint64_t delay_min_ns, delay_max_ns;
     bool reorder;
@@ -92,6 +99,7 @@ enum event_kind {
     EVENT_BLACKOUT,
     EVENT_DAY,
     EVENT_READ,
+    EVENT_MEMBERS,
     EVENT_LIVE, /* argument: when all was healed */
     EVENT_QUIET
 };
@@ -127,7 +135,7 @@ struct media { /* a drive: outlives its node's crashes */
     uint64_t size;
     uint32_t slow_factor;
     struct disk *open[4]; /* handles in use */
-    uint32_t failing;     /* fail the next write */
+    uint64_t unreadable;  /* offset of a block that cannot be read; 0: none */
 };
 
 /* What a drive holds durably, as the checker follows it (check_drive.c). */
@@ -152,6 +160,9 @@ struct node {
     struct media media;
     struct ring_super super;
     struct drive_view view;
+    struct drive_view lost_view; /* of the drive that was lost last */
+    uint64_t lost_incarnation;
+    struct raft_config checked_config; /* in force when its last turn ended */
     struct clock *clock;
     struct port *port;
     struct disk *writer, *reader, *control_disk;
@@ -173,6 +184,10 @@ struct node {
     uint64_t transfer_have;  /* bytes of one that had arrived */
 };
 
+struct operators {   /* operators.c */
+    uint32_t wanted; /* voters: bit i is node i */
+};
+
 struct link {
     uint64_t at_ns;         /* the last frame's arrival */
     uint64_t clog_until_ns; /* nothing arrives before */
@@ -183,7 +198,7 @@ struct link {
 struct limits {
     uint64_t without; /* faults */
     uint64_t faults_ms;
-    uint32_t nodes, guests;
+    uint32_t nodes, guests, slots;
 };
 
 /* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
@@ -223,6 +238,8 @@ struct world {
     uint64_t heartbeats, answers, installs, transfers, resumed;
     uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
     uint64_t lives, steady; /* heals after which the cluster had to commit; had to keep its term */
+    uint64_t learners, promoted, removed, leaders_removed;
+    struct operators operators;
     uint64_t day_number;
     bool quiet;
     bool verbose;
@@ -299,6 +316,12 @@ void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size);
 /* Asks it to hand over to a node (0: it chooses); to prove that it leads. */
 void node_transfer(struct node *node, uint8_t to);
 void node_read(struct world *world, struct node *node);
+/* For people: where it stands. */
+void node_show(const struct world *world, const struct node *node);
+/* Asks it for other members in place of those of index `was`. */
+void node_change(struct node *node, uint64_t was, const struct entry_config *config);
+/* It is down; its drive is gone and another one formatted, to join. */
+void node_lose_disk(struct world *world, struct node *node);
 /* The keys that a principal's file holds; malloc'd. */
 struct keyring *sim_keys(const struct world *world, uint32_t principal);
 
@@ -318,7 +341,15 @@ const char *guest_state(struct guest *guest);
 bool guest_settled(const struct guest *guest);
 void guest_free(struct guest *guest);
 
+/* operators.c */
+void operators_begin(struct world *world);
+void operators_turn(struct world *world);
+void operators_change(struct world *world);
+void operators_lose_disk(struct world *world);
+bool operators_settled(const struct world *world); /* the voters are those that are wanted */
+
 /* script.c: the faults of a seed. */
+uint32_t script_leaders(const struct world *world); /* bit i: node i says that it leads */
 void script_turn(struct world *world);
 /* Out at this moment, and back after a while; what was in flight is torn. */
 void script_power_lost(struct world *world, struct node *node);
@@ -353,8 +384,14 @@ void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found);
 void check_drive_crashed(struct node *node);
 /* Is everything up to index durable there, as entries or in a checkpoint? */
+bool check_drive_holds(const struct world *world, const struct drive_view *view, uint64_t index,
+                       uint64_t chain);
+/* check_members.c: the members by the order, as committed. */
+const struct entry_config *check_members_config(const struct world *world);
 bool check_drive_reaches(const struct drive_view *view, uint64_t index);
-bool check_drive_rot(struct world *world, struct node *node); /* false: nothing could be spoilt */
+
+/* drive_faults.c: a node that is down; its drive may damage what it holds. */
+void drive_faults_rest(struct world *world, struct node *node);
 
 /* check_lead.c: what only a leader may say. */
 void check_lead_elected(struct world *world, const struct node *winner);

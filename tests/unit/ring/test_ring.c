@@ -226,6 +226,34 @@ static void seal_waits_for_quiet(void)
     world_free(&world);
 }
 
+/* The least of the newest pages; a page that is out for longer counts with its age at once. */
+static void drive_is_timed(void)
+{
+    struct world world;
+    started(&world, 4);
+    world_settle(&world);
+    world.turn_ns = 2000000; /* beyond the pause between two watched pages */
+    for (uint32_t i = 0; i < 10; i++) {
+        CU_ASSERT(world_append(&world, 1, 64));
+        world_turn(&world);
+        world_turn(&world);
+        world_turn(&world);
+    }
+    uint64_t usual = ring_drive_ns(world.ring, world.now_ns);
+    CU_ASSERT(usual > 0 && usual <= 2 * world.turn_ns);
+    world.store.hold = true;
+    CU_ASSERT(world_append(&world, 1, 64));
+    for (uint32_t turn = 0; turn < 100; turn++)
+        world_turn(&world);
+    uint64_t stalled = ring_drive_ns(world.ring, world.now_ns);
+    CU_ASSERT(stalled >= 97 * world.turn_ns && stalled <= 101 * world.turn_ns);
+    world.store.hold = false;
+    world_turn(&world);
+    world_turn(&world);
+    CU_ASSERT_EQUAL(ring_drive_ns(world.ring, world.now_ns), usual); /* once is no slow drive */
+    world_free(&world);
+}
+
 /* Twelve votes that came to nothing lie between two entries: a page's predecessors no longer tell
  * the term before it, and a peer that needs just that page would never be served. The map does,
  * also after a start. */
@@ -519,6 +547,7 @@ int main(void)
         {"an idle ring sends at once, a busy one gathers", idle_sends_at_once},
         {"a seal in flight delays no entry", seal_does_not_delay},
         {"a seal waits until the ring is quiet", seal_waits_for_quiet},
+        {"the drive is timed", drive_is_timed},
         {"a quiet ring stays quiet", quiet_ring_stays_quiet},
         {"terms are told behind many votes", terms_behind_votes},
         {"the first page of a boot goes alone", boot_goes_alone},
