@@ -1,4 +1,8 @@
-"""./dev test: every test, or the named ones; one line each, the log of what failed, a closing count."""
+"""./dev test: every test, or the named ones; one line each, the log of what failed, a closing count.
+
+A run of everything is one tier of two: long tests take a share of their parts, and some run at half of
+the commits only. A test that is named, and all of them with --whole, run at their full length.
+"""
 
 import argparse
 import concurrent.futures
@@ -8,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -15,42 +20,63 @@ ROOT = os.path.dirname(HERE)
 BESIDE = {'explore', 'export', 'stage'}
 
 
-def tests(build, sanitized, fuzz, named):
-    """Name, needs root, minutes at most, command. A test that is named runs at its full length."""
-    py = sys.executable
+class Test(NamedTuple):
+    name: str
+    root: bool          # makes network namespaces
+    minutes: int        # at most
+    command: list
+    less: list = None   # the command of a run of everything: a smaller tier, or a part by turns
+    turn: int = None    # of a run of everything: half of them only
+
+
+def tests(build, sanitized, fuzz, turn):
+    """What there is, in the order that finds most soonest. `turn` says which parts a share takes."""
+    py, cores = sys.executable, str(os.cpu_count())
 
     def e2e(script, *words):
         return [py, os.path.join(HERE, 'e2e', script), '--build', build, *words]
 
-    listed = [
-        ('format', False, 2, ['./dev', 'format', '--check']),
-        ('unit', False, 10, ['meson', 'test', '-C', build, '--no-rebuild', '--num-processes',
-                             str(os.cpu_count())]),
-        ('sanitized', False, 15, ['meson', 'test', '-C', sanitized, '--no-rebuild',
-                                  '--num-processes', str(os.cpu_count()), '--timeout-multiplier',
-                                  '5', '--no-suite', 'slow', '--no-suite', 'plain']),
-        ('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
-        ('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
-        ('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
-                            str(os.cpu_count())]),
-        ('determinism', False, 10, ['tests/sim/determinism.sh']),
-        ('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
-        ('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
-        ('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
-        ('demo', True, 4, e2e('demo.py')),
-        ('sabotage', True, 6, e2e('sabotage_all.py')),
-        ('e2e', True, 10, e2e('storm.py')),
-        ('feed', True, 4, e2e('feed.py')),
-        ('readme', True, 3, e2e('readme.py')),
-        ('auth', True, 8, e2e('auth.py')),
-        ('ring-wrap', True, 10, e2e('ring_wrap.py', *([] if named else ['--amount', '256M']))),
-        ('lapped', True, 6, e2e('lapped.py')),
-        ('hot', True, 4, e2e('hot.py')),
+    def units(directory, *words):
+        return ['meson', 'test', '-C', directory, '--no-rebuild', '--num-processes', cores, *words]
+
+    slow = units(sanitized, '--timeout-multiplier', '5', '--no-suite', 'slow', '--no-suite', 'plain')
+    half = '%d/2' % (turn % 2)
+    return [
+        Test('format', False, 2, ['./dev', 'format', '--check']),
+        Test('unit', False, 10, units(build)),
+        Test('sanitized', False, 15, slow, ['env', 'KEEL_RAFT_SEEDS=100', *slow]),
+        Test('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
+        Test('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
+        Test('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',
+                                cores]),
+        Test('determinism', False, 10, ['tests/sim/determinism.sh']),
+        Test('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
+        Test('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
+        Test('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
+        Test('demo', True, 4, e2e('demo.py')),
+        Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
+        Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
+                                                   '--share', half)),
+        Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
+             e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
+        Test('feed', True, 4, e2e('feed.py'), turn=0),
+        Test('readme', True, 3, e2e('readme.py')),
+        Test('auth', True, 8, e2e('auth.py'), e2e('auth.py', '--kills', '10'), turn=1),
+        Test('ring-wrap', True, 10, e2e('ring_wrap.py'), e2e('ring_wrap.py', '--amount', '256M'),
+             turn=1),
+        Test('lapped', True, 6, e2e('lapped.py'), turn=0),
+        Test('hot', True, 4, e2e('hot.py')),
     ]
-    return listed
 
 
-def run_one(name, minutes, command, log):
+def commit():
+    """A number of this commit's own: what takes turns goes by it. 0 without a repository."""
+    done = subprocess.run(['git', 'rev-parse', '--short=6', 'HEAD'], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    return int(done.stdout[:6], 16) if done.returncode == 0 else 0
+
+
+def run_one(minutes, command, log):
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
                                stdin=subprocess.DEVNULL)
@@ -67,9 +93,9 @@ def run_one(name, minutes, command, log):
 
 
 def perform(test):
-    name, _, minutes, command = test
+    name = test.name
     with tempfile.NamedTemporaryFile('w+', prefix='keel-%s-' % name, suffix='.log', delete=False) as log:
-        code, took = run_one(name, minutes, command, log)
+        code, took = run_one(test.minutes, test.command, log)
     with open(log.name, errors='replace') as file:
         text = file.read()
     if code == 0:
@@ -85,7 +111,7 @@ def groups(chosen):
     """The tests in order, those that may run side by side together."""
     group = []
     for test in chosen:
-        if group and not (test[0] in BESIDE and group[-1][0] in BESIDE):
+        if group and not (test.name in BESIDE and group[-1].name in BESIDE):
             yield group
             group = []
         group.append(test)
@@ -96,47 +122,72 @@ def groups(chosen):
 def facts(text):
     """The line of a log that says most."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for pattern in (r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN', r'^[a-z-]+: .*holds'):
+    for pattern in (r'^\d+ rounds? ', r'^\d+ passed, \d+ failed', r'^Ok:\s', r'PROVEN',
+                    r'^[a-z-]+: .*holds'):
         for line in reversed(lines):
             if re.search(pattern, line):
                 return re.sub(r'\s+', ' ', line)[:100]
     return lines[-1][:100] if lines else ''
 
 
-def main():
-    parser = argparse.ArgumentParser(prog='./dev test', description=__doc__)
-    parser.add_argument('names', nargs='*')
-    parser.add_argument('--list', action='store_true', help='name the tests')
-    parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
-    parser.add_argument('--sanitized', required=True, help=argparse.SUPPRESS)
-    parser.add_argument('--fuzz', required=True, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    build = os.path.abspath(options.build)
-    sanitized = os.path.abspath(options.sanitized)
-    fuzz = os.path.abspath(options.fuzz)
-    listed = tests(build, sanitized, fuzz, bool(options.names))
-    if options.list:
-        print('\n'.join(t[0] for t in listed))
-        return 0
-    unknown = set(options.names) - {t[0] for t in listed}
-    if unknown:
-        print('dev: no test %s; there are: %s' % (', '.join(sorted(unknown)),
-                                                  ' '.join(t[0] for t in listed)), file=sys.stderr)
-        return 2
-    chosen = [t for t in listed if not options.names or t[0] in options.names]
+def choose(listed, names, whole, turn):
+    """The tests of this run, each at its length, and the names of those whose turn it is not."""
+    if names:
+        return [t for t in listed if t.name in names], []
+    if whole:
+        return listed, []
+    due = [t for t in listed if t.turn in (None, turn % 2)]
+    return ([t._replace(command=t.less or t.command) for t in due],
+            [t.name for t in listed if t not in due])
+
+
+def perform_all(chosen):
+    """How many passed, and the names of those that failed."""
     passed, failed = 0, []
-    began = time.monotonic()
     for group in groups(chosen):
-        if group[0][1] and os.geteuid() != 0:
-            print('FAIL  %-12s needs root for network namespaces: run as root' % group[0][0])
-            failed.append(group[0][0])
+        if group[0].root and os.geteuid() != 0:
+            print('FAIL  %-12s needs root for network namespaces: run as root' % group[0].name)
+            failed.append(group[0].name)
             continue
-        print('      %-12s ...' % ', '.join(test[0] for test in group), end='\r', flush=True)
+        if sys.stdout.isatty():
+            print('      %-12s ...' % ', '.join(test.name for test in group), end='\r', flush=True)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             for test, good in zip(group, pool.map(perform, group)):
                 passed += good
                 if not good:
-                    failed.append(test[0])
+                    failed.append(test.name)
+    return passed, failed
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='./dev test', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('names', nargs='*', help='these tests alone, at their full length')
+    parser.add_argument('--list', action='store_true', help='name the tests')
+    parser.add_argument('--whole', action='store_true', help='all of them at their full length')
+    parser.add_argument('--turn', type=int, metavar='N',
+                        help='which shares and which tests take their turn (default: by the commit\'s name)')
+    parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--sanitized', required=True, help=argparse.SUPPRESS)
+    parser.add_argument('--fuzz', required=True, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    turn = commit() if options.turn is None else options.turn
+    listed = tests(os.path.abspath(options.build), os.path.abspath(options.sanitized),
+                   os.path.abspath(options.fuzz), turn)
+    if options.list:
+        print('\n'.join(t.name for t in listed))
+        return 0
+    unknown = set(options.names) - {t.name for t in listed}
+    if unknown:
+        print('dev: no test %s; there are: %s' % (', '.join(sorted(unknown)),
+                                                  ' '.join(t.name for t in listed)), file=sys.stderr)
+        return 2
+    chosen, later = choose(listed, options.names, options.whole, turn)
+    began = time.monotonic()
+    passed, failed = perform_all(chosen)
+    if later:
+        print('      not this commit\'s turn (%d): %s; `./dev test --whole` runs everything at its full length' % (
+            turn, ' '.join(later)))
     print('%d s in all%s' % (time.monotonic() - began,
                              '; failed: ' + ' '.join(failed) if failed else ''))
     print('%d passed, %d failed' % (passed, len(failed)))

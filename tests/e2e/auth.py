@@ -25,7 +25,7 @@ from parts import COMMON, Parts, answered, expect, interrupted, proven, wait_end
 from parts import write_messages  # noqa: E402
 from tap import HANDSHAKE, KINDS, Tap, read_pcap  # noqa: E402
 
-KILLS, LOAD = 30, 40      # load: messages a second
+KILLS, LOAD = 30, 40      # the most that --kills takes; load: messages a second
 PACE_SECONDS = 1.0        # between the end of one restart and the next kill, at the most
 RECORDED = 400            # frames to each replica that are replayed
 CLIENT_BATCH = 200
@@ -203,17 +203,17 @@ def back(cluster, replica, index, timeout=60):
     raise Failure('replica %d is not back within %d s: %s' % (replica, timeout, cluster.status(replica)))
 
 
-def storm(parts, cluster, tap):
-    """30 kills in turn: leader, gateway, follower, leader, follower."""
+def storm(parts, cluster, tap, kills):
+    """Kills in turn: leader, gateway, follower, leader, follower."""
     rng = random.Random(7)
     capture = cluster.capture('auth.pcap', 'udp port %d' % PORT, host='sw', interface='br0')
     tap.repeating = True
     cluster.start_all()
     cluster.leader()
-    load = Load(cluster, 12000)
+    load = Load(cluster, 400 * kills)
     load.progress()
     killed = collections.Counter()
-    for turn in range(KILLS):
+    for turn in range(kills):
         what = ('leader', 'gateway', 'follower', 'leader', 'follower')[turn % 5]
         if what == 'gateway':
             load.kill()
@@ -236,7 +236,7 @@ def storm(parts, cluster, tap):
     cluster.stop_capture(capture, 'auth.pcap')
     parts.say('handshake packets of members: %s; doubled and replayed on top: %s' % (
         named(tap.seen, HANDSHAKE), named(tap.repeated, HANDSHAKE)))
-    parts.holds(all(tap.repeated[kind] > KILLS for kind in HANDSHAKE),
+    parts.holds(all(tap.repeated[kind] > kills for kind in HANDSHAKE),
                 'each kind of handshake packet was doubled and replayed', dict(tap.repeated))
     load.kill()
     load.start(rate=100000)
@@ -248,7 +248,7 @@ def named(counter, kinds):
     return ' '.join('%s %d' % (KINDS[k], counter[k]) for k in kinds)
 
 
-def keys(parts, cluster):
+def keys(parts, cluster, kills):
     """Every key and nonce of the capture, recomputed."""
     frames = list(read_pcap(cluster.path('auth.pcap')))
     replies = collections.defaultdict(set)
@@ -269,7 +269,7 @@ def keys(parts, cluster):
                 int(count.get('pairs', 0)) > 1000,
                 'packets and distinct pairs of key and nonce are equal: %s and %s' % (
                     count.get('authenticated'), count.get('pairs')), done.stderr[-400:])
-    parts.holds(int(count.get('associations', 0)) > KILLS, '%s associations, no key made twice' %
+    parts.holds(int(count.get('associations', 0)) > kills, '%s associations, no key made twice' %
                 count.get('associations'), count)
 
 
@@ -463,6 +463,8 @@ def main():
     parser = argparse.ArgumentParser(prog='./dev test auth', description=__doc__.splitlines()[0])
     parser.add_argument('--build', required=True)
     parser.add_argument('--keep', metavar='DIR', help='leave the evidence in this (new) directory')
+    parser.add_argument('--kills', type=int, choices=range(5, KILLS + 1), default=KILLS, metavar='N',
+                        help='SIGKILLs under load (default: %d)' % KILLS)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     if options.keep:
@@ -475,8 +477,8 @@ def main():
         tap = Tap(cluster)
         tap.start()
         feed = cluster.capture()
-        parts.run('kills while handshakes are doubled and replayed', storm, cluster, tap)
-        parts.run('keys and nonces', keys, cluster)
+        parts.run('kills while handshakes are doubled and replayed', storm, cluster, tap, options.kills)
+        parts.run('keys and nonces', keys, cluster, options.kills)
         parts.run('a recorded capture', replay, cluster, tap)
         parts.run('each bit of each kind', flips, cluster, tap)
         parts.run('each bit towards a client', flips_to_client, cluster, tap)

@@ -1,6 +1,6 @@
 """A cluster of real keeld processes in network namespaces, for the demo and the end-to-end tests.
 
-    switch namespace: a bridge
+    switch namespace: a bridge, or keel-wire, whose links can be made bad (wire.py)
       replica namespaces 1..N: one end of a veth pair each, no kernel address on it; keeld's DPDK port
       client namespace: kernel sockets at 10.77.0.100; gateway, consumer, capture
 
@@ -16,10 +16,13 @@ import subprocess
 import tempfile
 import time
 
+from wire import Wire
+
 PORT, LINE_PORT, REQUEST_PORT = 7400, 7410, 7411
 CLIENT_IP = '10.77.0.100'
 PRINCIPALS = range(100, 108)
 DPDK_RUN = '/run/dpdk'
+CLIENT_CABLE = 9  # cables of replicas have the replica's number
 HUGEPAGES_EACH = 40  # a replica's window, packet pool and DPDK's own, in pages of 2 MiB
 
 
@@ -54,6 +57,7 @@ class Cluster:
         self.replica = {}     # id -> Popen
         self.helpers = []     # other processes
         self.namespaces = []
+        self.wire = None      # stands in the bridge's place
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
         self.hugepages_added = 0
@@ -64,7 +68,8 @@ class Cluster:
 
     def program(self, name):
         where = {'keeld': 'control', 'keelctl': 'control', 'keelcat': 'client',
-                 'keel-judge': 'tests/judge', 'gen_day': 'tests/tools'}[name]
+                 'keel-judge': 'tests/judge', 'gen_day': 'tests/tools',
+                 'keel-wire': 'tests/wire'}[name]
         return os.path.join(self.build, where, name)
 
     def path(self, name):
@@ -103,22 +108,30 @@ class Cluster:
         end = 'p%d' % index
         run('ip', 'link', 'add', end, 'netns', self.ns('sw'), 'type', 'veth', 'peer', 'name', name,
             'netns', self.ns(host))
-        run(*self.inside('sw', 'ip', 'link', 'set', end, 'master', 'br0', 'up'))
+        run(*self.inside('sw', 'ip', 'link', 'set', end, *self.joined, 'up'))
         # A veth carries frames as the sender left them: no half-made checksums from kernel senders.
         run(*self.inside(host, 'ethtool', '-K', name, 'tx', 'off'), check=False)
         run(*self.inside(host, 'ip', 'link', 'set', name, 'up'))
 
-    def network(self):
-        self._namespace('sw')
+    def _bridge(self):
         run(*self.inside('sw', 'ip', 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0'))
         run(*self.inside('sw', 'ip', 'link', 'set', 'br0', 'up'))
         # Frames cross the bridge as they are, broken ones too: no netfilter of the host looks at them.
         run(*self.inside('sw', 'sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=0'), check=False)
+
+    def network(self, wire_seed=None):
+        """With a seed keel-wire joins the cables: self.wire makes links bad."""
+        self._namespace('sw')
+        self.joined = ('master', 'br0') if wire_seed is None else ()
+        if wire_seed is None:
+            self._bridge()
         for i in self.ids():
             self._namespace('r%d' % i)
             self._cable('r%d' % i, 'port', i)
         self._namespace('cl')
-        self._cable('cl', 'eth0', 9)
+        self._cable('cl', 'eth0', CLIENT_CABLE)
+        if wire_seed is not None:
+            self.wire = Wire(self, wire_seed, [*self.ids(), CLIENT_CABLE])
         run(*self.inside('cl', 'ip', 'addr', 'add', CLIENT_IP + '/24', 'dev', 'eth0'))
         run(*self.inside('cl', 'sysctl', '-qw', 'net.core.rmem_max=33554432'), check=False)
 
@@ -323,6 +336,16 @@ class Cluster:
                 return process
             time.sleep(0.05)
         raise Failure('dumpcap did not start: ' + read(self.path(name + '.err'))[-300:])
+
+    def capture_ends(self):
+        """What each replica sends, and what reaches it, at its own end of the wire: its line as it was
+        published, whatever becomes of it on the way. Processes by file."""
+        captures = {}
+        for i in self.ids():
+            name = 'feed-%d.pcap' % i
+            captures[name] = self.capture(name, 'host %s and (udp port %d or udp port %d)' % (
+                self.ip(i), LINE_PORT, REQUEST_PORT), host='sw', interface='p%d' % i)
+        return captures
 
     def stop_capture(self, process, name='feed.pcap'):
         time.sleep(0.3)

@@ -62,19 +62,31 @@ class Parts:
         return 1 if self.failed else 0
 
 
-def run_parts(prog, doc, table, more=None):
-    """Runs the parts of a table, or those that --only names. more(parser): further options."""
+def share(text):
+    """'1/3': the second third of what there is, as a function that picks it from a list."""
+    mine, of = (int(word) for word in text.split('/'))
+    if not 0 <= mine < of:
+        raise ValueError(text)
+    return lambda items: list(items)[mine::of]
+
+
+def run_parts(prog, doc, table, more=None, always=()):
+    """Runs the parts of a table, or those that --only names, or `always` and a share of the others.
+    more(parser): further options."""
     parser = argparse.ArgumentParser(prog=prog, description=doc.splitlines()[0])
     parser.add_argument('--build', required=True, help=argparse.SUPPRESS)
     parser.add_argument('--only', choices=sorted(table), action='append', help='these parts alone')
+    parser.add_argument('--share', type=share, metavar='K/N', default='0/1',
+                        help='every Nth part, from part K on')
     if more is not None:
         more(parser)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     parts = Parts()
+    chosen = options.only or [*always, *options.share([n for n in table if n not in always])]
     try:
         for name, function in table.items():
-            if options.only is None or name in options.only:
+            if name in chosen:
                 parts.run(name, function, options)
     except KeyboardInterrupt:
         parts.fail('interrupted')
