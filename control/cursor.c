@@ -39,7 +39,7 @@ static bool feed_page(struct control *c, const struct log_span *span, const uint
         head->page != span->page)
         return false;
     const uint8_t *at = bytes + RING_HEAD_SIZE;
-    for (uint32_t i = 0; i < head->self.count; i++) {
+    for (uint32_t i = 0; i < ring_page_present(head); i++) {
         const struct entry *entry = (const struct entry *)at;
         at += entry->size;
         if (entry->index != c->machine->applied + 1 || entry->index > span->last)

@@ -191,7 +191,7 @@ static const char *replay_page(struct startup *s, const struct live_page *live, 
     if (head->page != page)
         return "the slot holds another page";
     const uint8_t *at = bytes + RING_HEAD_SIZE;
-    for (uint32_t i = 0; i < head->self.count; i++) {
+    for (uint32_t i = 0; i < ring_page_present(head); i++) {
         const struct entry *entry = (const struct entry *)at;
         at += entry->size;
         if (entry->index > end && entry->index <= live->last && entry->kind == ENTRY_CONFIG)

@@ -35,7 +35,7 @@ static bool before(const struct replica *r, const struct ring_page *page, uint64
 static void send_from_page(struct replica *r, uint8_t peer, const struct ring_page *page,
                            uint64_t live_last)
 {
-    uint64_t end = page->self.first_index + page->self.count - 1;
+    uint64_t end = page->self.first_index + ring_page_present(page) - 1;
     if (end > live_last)
         end = live_last;
     struct raft_msg msg;
