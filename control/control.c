@@ -32,7 +32,7 @@ size_t control_size(const struct control_options *options)
     return aligned(sizeof(struct control)) + aligned(machine_size(g)) + aligned(handshake_size()) +
            aligned(sessions_size(g)) + aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
            aligned(sizeof(struct feed_exceptions)) + 3 * checkpoint_cap(options) +
-           aligned(machine_size(g));
+           aligned(machine_size(g)) + aligned(RING_PAGE_SIZE);
 }
 
 static void fill_defaults(struct control_options *o, uint64_t slots)
@@ -43,6 +43,8 @@ static void fill_defaults(struct control_options *o, uint64_t slots)
         o->checkpoint_ms = CONTROL_CHECKPOINT_MS;
     if (o->checkpoint_send_kib_s == 0)
         o->checkpoint_send_kib_s = CONTROL_SEND_KIB_S;
+    if (o->scrub_pages_s == 0)
+        o->scrub_pages_s = CONTROL_SCRUB_PAGES_S;
     if (o->receive_flush == 0)
         o->receive_flush = CONTROL_RECEIVE_FLUSH;
     if (o->checkpoint_pages == 0)
@@ -72,6 +74,7 @@ struct control *control_init(void *memory, const struct control_options *options
     c->send.bytes = take(&at, c->checkpoint_cap);
     c->receive.bytes = take(&at, c->checkpoint_cap);
     c->receive.machine = take(&at, machine_bytes);
+    c->scrub.page_bytes = take(&at, RING_PAGE_SIZE);
     c->chain = options->chain;
     c->page = options->page;
     c->durable_lsn = options->found->last_lsn; /* what recovery found is durable */
@@ -87,6 +90,7 @@ struct control *control_init(void *memory, const struct control_options *options
     }
     checkpoint_init(c, options->found);
     receiving_init(c);
+    repairing_init(c, options->found);
     peers_init(c, handshake);
     c->options.found = NULL;
     c->options.machine = NULL;
@@ -246,6 +250,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += peers_turn(c);
     work += cursor_turn(c);
     work += receiving_turn(c);
+    work += repairing_turn(c);
     work += checkpoint_turn(c);
     work += sending_turn(c);
     work += sessions_turn(c);

@@ -72,11 +72,13 @@ static enum startup_result recover(struct startup *s, char *problem)
     if (rc != 0)
         return refuse_start(problem, STARTUP_FAILED, "the ring cannot be read: %s",
                             why[0] != '\0' ? why : strerror(-rc));
-    if (s->found.damage != RING_INTACT)
+    if (s->found.damage != RING_INTACT && !s->found.repairable)
         return refuse_start(
             problem, STARTUP_REFUSED,
-            "the ring is damaged (%s): %s. The start is refused, nothing was changed: the "
-            "others go on without this replica. Keep the file, check the drive",
+            "the ring is damaged (%s): %s. Nobody can say what is lost, term and vote perhaps: "
+            "the start is refused, nothing was changed, the others go on without this replica. "
+            "Keep the file, check the drive, format a new one and let `keelctl member replace` "
+            "take this replica in again",
             ring_damage_name(s->found.damage), s->found.why);
     return STARTUP_OK;
 }
@@ -208,11 +210,37 @@ static const char *replay_page(struct startup *s, const struct live_page *live, 
     return NULL;
 }
 
-/* Committed entries behind the checkpoint, by the live page map: superseded ones are not in it. */
+static bool is_lost(const struct ring_recovery *found, uint64_t page)
+{
+    for (uint32_t i = 0; i < found->hole_count; i++)
+        if (found->hole[i].page == page)
+            return true;
+    return false;
+}
+
+/* The first entry that the machine has not seen and the drive has lost; UINT64_MAX: none. */
+static uint64_t first_lost(const struct startup *s)
+{
+    const struct ring_recovery *found = &s->found;
+    for (uint64_t i = 0; i < found->map_count; i++) {
+        uint64_t next =
+            i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
+        if (next > s->machine->applied + 1 && is_lost(found, found->map[i].page))
+            return found->map[i].first_index > s->machine->applied + 1 ? found->map[i].first_index
+                                                                       : s->machine->applied + 1;
+    }
+    return UINT64_MAX;
+}
+
+/* Committed entries behind the checkpoint, by the live page map: superseded ones are not in it.
+ * Nothing is applied across a hole. */
 static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *page, char *problem)
 {
     const struct ring_recovery *found = &s->found;
     uint64_t end = found->commit < found->last_index ? found->commit : found->last_index;
+    uint64_t lost = first_lost(s);
+    if (end >= lost)
+        end = lost - 1;
     if (s->machine->applied < end && s->machine->applied + 1 < found->first_index)
         return refuse_start(
             problem, STARTUP_REFUSED,
@@ -226,7 +254,7 @@ static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *
     for (uint64_t i = 0; i < found->map_count && why == NULL; i++) {
         uint64_t next =
             i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
-        if (next <= s->machine->applied + 1)
+        if (next <= s->machine->applied + 1 || is_lost(found, found->map[i].page))
             continue;
         struct live_page live = {.page = found->map[i].page, .last = next - 1};
         at = live.page;
@@ -371,6 +399,8 @@ static void note_found(struct startup *s)
     s->commit = s->found.commit;
     s->torn_pages = s->found.torn_pages;
     s->zeroed_slots = s->found.zeroed_slots;
+    s->lost_pages = s->found.hole_count;
+    s->repaired_blocks = s->found.repaired_blocks;
     s->pages = s->found.tail_page - s->found.head_page;
 }
 

@@ -215,6 +215,9 @@ static void obey(struct replica *r, const struct command *command)
     case COMMAND_READ:
         leadership_read(r, command->tag);
         break;
+    case COMMAND_DAMAGED:
+        repair_damaged(r, command->index);
+        break;
     case COMMAND_STOP:
         replica_stop(r, (const char *)command->u.bytes);
         break;

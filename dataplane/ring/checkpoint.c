@@ -79,6 +79,13 @@ int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsi
     return result;
 }
 
+int ring_checkpoint_intact(struct disk *disk, const struct ring_super *super, unsigned area)
+{
+    struct ring_checkpoint head;
+    int result = ring_checkpoint_look(disk, super, area, &head);
+    return result == -EIO ? -EBADMSG : result;
+}
+
 int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, unsigned area,
                              struct ring_checkpoint *head, void *bytes, size_t cap)
 {

@@ -132,6 +132,13 @@ int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, 
 int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, unsigned area,
                           struct ring_checkpoint *head, void *bytes, size_t size);
 
+/* 0: the area holds an intact checkpoint; -EBADMSG: it holds neither one nor zeros nor what has
+ * arrived of a peer's, or cannot be read; -ENOENT: one of the latter; another negative errno. */
+int ring_checkpoint_intact(struct disk *disk, const struct ring_super *super, unsigned area);
+/* Looks at both copies of superblock and genesis record, and makes a bad one anew from the other.
+ * Copies repaired, or negative errno with *problem. */
+int ring_copies_look(struct disk *disk, const struct ring_super *super, char *problem);
+
 /* --- a peer's checkpoint on its way here (transfer.c) --- */
 /* Bytes that an area has room for. */
 uint64_t ring_area_room(const struct ring_super *super);

@@ -238,6 +238,8 @@ int ring_start(struct ring **ring_out, const struct ring_options *options,
     int result = read_window(ring, problem);
     if (result < 0)
         return result;
+    if (found->have_checkpoint) /* the log may end there, behind a hole that is given up */
+        ring_note_chain(ring, found->checkpoint[0].index, found->checkpoint[0].chain);
     ENSURE(ring->tail < ring->zeroed_to);
     *ring_out = ring;
     return 0;
