@@ -49,7 +49,7 @@ struct cat_options {
     uint64_t request_ms;
     enum cat_format format;
     enum keel_framing framing;
-    bool progress, json, keep, fresh, until_end, until_present;
+    bool progress, json, keep, fresh, resend_lost, until_end, until_present;
 };
 
 /* --- cat_options.c ---------------------------------------------------------------------------- */

@@ -52,6 +52,7 @@ static const struct setting settings[] = {
     {"json", NULL, FLAG, FOR_PUBLISH, FIELD(json), 0, 0},
     {"keep", NULL, FLAG, FOR_PUBLISH, FIELD(keep), 0, 0},
     {"new", NULL, FLAG, FOR_PUBLISH, FIELD(fresh), 0, 0},
+    {"resend-lost", NULL, FLAG, FOR_PUBLISH, FIELD(resend_lost), 0, 0},
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]), OPTION_HELP = 1000 };
 

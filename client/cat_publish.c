@@ -100,6 +100,33 @@ static int check_session(struct publish *p)
                          (unsigned long long)p->log.session);
 }
 
+/* The log has results of numbers that the session has not come to: the cluster was recovered from a
+ * minority, or restored from a backup, and those messages are not in it. Whether they may be sent
+ * again, consumers having seen them perhaps, is not for a program to say. The session stays open.
+ */
+static int check_lost(struct publish *p)
+{
+    uint64_t last;
+    keel_resumed(p->keel, &last, NULL, 0);
+    if (p->log.session != p->info.session || p->log.acked <= last)
+        return CAT_DONE;
+    if (p->options->resend_lost) {
+        cat_error(
+            0,
+            "publish: note: messages %llu to %llu of session '%s' were answered and are lost: "
+            "they are sent again",
+            (unsigned long long)last + 1, (unsigned long long)p->log.acked, p->options->session);
+        p->log.acked = last;
+        return CAT_DONE;
+    }
+    return p->code = cat_error(
+               CAT_REFUSED,
+               "publish: session '%s' is at number %llu, and the log has results up to %llu: the "
+               "cluster was recovered or restored without them, and they are lost: find out what "
+               "consumers have seen of them, then say --resend-lost to send them again",
+               p->options->session, (unsigned long long)last, (unsigned long long)p->log.acked);
+}
+
 /* Results that this log has not seen, of numbers that it has submitted. */
 static void log_kept(struct publish *p)
 {
@@ -131,7 +158,7 @@ static int open_all(struct publish *p)
         return p->code = cat_error(CAT_FAILED, "publish: signals: %s", strerror(errno));
     if (!log_open(&p->log, o->log, o->session, p->problem))
         return failed(p, CAT_FAILED, "publish");
-    if (open_session(p) != CAT_DONE || check_session(p) != CAT_DONE)
+    if (open_session(p) != CAT_DONE || check_session(p) != CAT_DONE || check_lost(p) != CAT_DONE)
         return p->code;
     log_session(&p->log, o->session, &p->info);
     log_kept(p);

@@ -96,6 +96,8 @@ static const char help_publish[] =
     "  --keep              leave the session open at the end of the input\n"
     "  --new               send the whole input even if the log knows an older session of this "
     "name\n"
+    "  --resend-lost       send again what the log has results for and the cluster does not: it\n"
+    "                      was recovered or restored without them\n"
     "  --log FILE          append what is submitted and acknowledged, each before it is sent\n"
     "  --stats FILE        figures as JSON, replaced twice a second and at the end\n"
     "  --gaps MS           print each pause in acknowledgements of MS or more as it ends\n"

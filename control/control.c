@@ -23,7 +23,7 @@ static size_t sessions_size(const struct genesis *genesis)
 
 static size_t checkpoint_cap(const struct control_options *options)
 {
-    return aligned(machine_encoded_max(options->machine) + feed_exceptions_encoded_max());
+    return aligned(machine_encoded_max(options->genesis) + feed_exceptions_encoded_max());
 }
 
 size_t control_size(const struct control_options *options)
@@ -57,6 +57,7 @@ struct control *control_init(void *memory, const struct control_options *options
 {
     uint8_t *at = memory;
     struct control *c = take(&at, sizeof(*c));
+    memset(c, 0, sizeof(*c));
     size_t machine_bytes = machine_size(options->genesis);
     c->options = *options;
     c->replica = options->replica;
@@ -66,9 +67,10 @@ struct control *control_init(void *memory, const struct control_options *options
     memcpy(c->machine, options->machine, machine_bytes);
     void *handshake = take(&at, handshake_size());
     c->session = take(&at, sessions_size(options->genesis));
+    memset(c->session, 0, sessions_size(options->genesis));
     c->page_bytes = take(&at, (size_t)CONTROL_PAGES * RING_PAGE_SIZE);
     c->exceptions = take(&at, sizeof(struct feed_exceptions));
-    *c->exceptions = *options->exceptions;
+    feed_exceptions_copy(c->exceptions, options->exceptions);
     c->checkpoint_cap = checkpoint_cap(options);
     c->checkpoint_bytes = take(&at, c->checkpoint_cap);
     c->send.bytes = take(&at, c->checkpoint_cap);

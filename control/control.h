@@ -152,8 +152,8 @@ struct control_status {
 struct control;
 
 size_t control_size(const struct control_options *options);
-/* Sets up control in zeroed, page-aligned memory. NULL with *problem (CONTROL_PROBLEM_SIZE) if it
- * can't be. The first handshakes go out with the first turn. */
+/* Sets up control in page-aligned memory of any content. NULL with *problem (CONTROL_PROBLEM_SIZE)
+ * if it can't be. The first handshakes go out with the first turn. */
 struct control *control_init(void *memory, const struct control_options *options, char *problem);
 
 /* One turn; returns the amount of work done (0: nothing was waiting). */

@@ -98,6 +98,10 @@ void ctl_print_table(const json_t *rows, const char *const *columns);
 /* Bold on a terminal, unless NO_COLOR is set. */
 bool ctl_colour(void);
 
+/* --- ctl_genesis.c --- */
+/* A new file, whole or not at all; it must not exist. Says why not as "name: ...". */
+int ctl_write_new(const char *name, const char *path, const void *bytes, size_t size);
+
 /* --- commands --- */
 int ctl_status(struct ctl *ctl);
 int ctl_health(struct ctl *ctl);
@@ -114,6 +118,7 @@ int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);
 int ctl_member_replace(struct ctl *ctl);
 int ctl_transfer(struct ctl *ctl);
+int ctl_recover(struct ctl *ctl);
 int ctl_ring_verify(struct ctl *ctl);
 int ctl_ring_dump(struct ctl *ctl);
 int ctl_genesis_create(struct ctl *ctl);

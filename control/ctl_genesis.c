@@ -55,12 +55,11 @@ static int draw(uint64_t *value)
     return CTL_DONE;
 }
 
-/* A new file, whole or not at all. */
-static int write_new(const char *path, const void *bytes, size_t size)
+int ctl_write_new(const char *name, const char *path, const void *bytes, size_t size)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
-        return ctl_fail(CTL_FAILED, "genesis create: %s: %s: %s", path, strerror(errno),
+        return ctl_fail(CTL_FAILED, "%s: %s: %s: %s", name, path, strerror(errno),
                         errno == EEXIST ? "a record is built once: remove it first"
                                         : "name a file that can be made");
     bool good = write(fd, bytes, size) == (ssize_t)size && fsync(fd) == 0;
@@ -68,7 +67,7 @@ static int write_new(const char *path, const void *bytes, size_t size)
     if (close(fd) == 0 && good)
         return CTL_DONE;
     unlink(path);
-    return ctl_fail(CTL_FAILED, "genesis create: %s: %s", path, strerror(error));
+    return ctl_fail(CTL_FAILED, "%s: %s: %s", name, path, strerror(error));
 }
 
 static json_t *founder_object(const struct genesis *g, uint32_t id)
@@ -77,6 +76,23 @@ static json_t *founder_object(const struct genesis *g, uint32_t id)
     snprintf(incarnation, sizeof(incarnation), "%016" PRIx64, g->founder[id].incarnation);
     return json_pack("{s:i,s:s,s:s}", "replica", (int)id, "incarnation", incarnation, "address",
                      address_text(address, g->founder[id].ip, g->founder[id].port));
+}
+
+/* Of a cluster that begins with another one's state. */
+static void put_lineage(json_t *to, const struct genesis *g)
+{
+    const struct genesis_lineage *l = &g->lineage;
+    char id[20];
+    if (g->version != GENESIS_VERSION_SEEDED)
+        return;
+    snprintf(id, sizeof(id), "%016" PRIx64, l->cluster_id);
+    json_object_set_new(to, "formed_by",
+                        json_string(l->seed == GENESIS_SEED_RECOVERED ? "recovery" : "restore"));
+    json_object_set_new(to, "formed_utc_ns", json_integer((json_int_t)l->utc_ns));
+    json_object_set_new(to, "old_cluster_id", json_string(id));
+    json_object_set_new(to, "old_index", json_integer((json_int_t)l->index));
+    json_object_set_new(to, "first_index", json_integer((json_int_t)l->seed_index + 1));
+    json_object_set_new(to, "seeds", json_integer(l->seeds));
 }
 
 static int print_genesis(const struct ctl *ctl, const struct genesis *g)
@@ -92,6 +108,7 @@ static int print_genesis(const struct ctl *ctl, const struct genesis *g)
     json_t *object = json_pack("{s:s,s:s}", "cluster_id", id, "day", day);
     for (int i = 0; i < GENESIS_FIELDS; i++)
         json_object_set_new(object, genesis_fields[i].name, json_integer(genesis_field_get(g, i)));
+    put_lineage(object, g);
     json_t *founders = json_array();
     for (uint32_t i = 1; i <= KEEL_REPLICA_MAX; i++)
         if (g->founder[i].incarnation != 0)
@@ -147,7 +164,7 @@ int ctl_genesis_create(struct ctl *ctl)
     free(ctl->more);
     ctl->more = NULL;
     if (code == CTL_DONE)
-        code = write_new(ctl->value[0], &genesis, sizeof(genesis));
+        code = ctl_write_new("genesis create", ctl->value[0], &genesis, sizeof(genesis));
     return code == CTL_DONE ? print_genesis(ctl, &genesis) : code;
 }
 

@@ -1,6 +1,8 @@
 /* The table of keelctl's commands. */
 #include "control/ctl.h"
 
+#include "consensus/wire/limits.h"
+
 #include <stddef.h>
 
 const struct ctl_command ctl_commands[] = {
@@ -142,6 +144,24 @@ const struct ctl_command ctl_commands[] = {
      .example = "keelctl key new client 100 --name gateway-a >> client-100.key",
      .options = {{"name", "NAME", "for people"}},
      .run = ctl_key_new},
+    {.name = "recover",
+     .words = "RING...",
+     .words_min = 1,
+     .words_max = KEEL_REPLICA_MAX,
+     .summary = "offline: a new cluster from survivors' rings after a majority is lost for good",
+     .example =
+         "keelctl recover /var/lib/keel/ring\n"
+         "         keelctl recover --unsafe --to /var/lib/keel/ring-new --genesis genesis-new \\\n"
+         "             /var/lib/keel/ring",
+     .options = {{"unsafe", NULL, "form the cluster; without it only what the rings hold is shown"},
+                 {"to", "RING", "the new ring, formatted and no more (needed to form)"},
+                 {"genesis", "FILE", "where the new genesis record is written (needed to form)"},
+                 {"address", "IP:PORT", "of the new ring's replica (default: as before)"},
+                 {"day", "NAME", "of the first trading day (default: R and a number of its own)"},
+                 {"yes-i-lose", "CLUSTERID", "the old cluster is given up; else it is asked"}},
+     .more_help = "With several RINGs the longest log is taken. They are only read. What the lost\n"
+                  "majority acknowledged and no RING holds is lost: see docs/operations.md.\n\n",
+     .run = ctl_recover},
     {.name = "version",
      .summary = "versions of keelctl, and of the daemon if it answers",
      .example = "keelctl version",

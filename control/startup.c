@@ -1,5 +1,7 @@
 #include "control/startup.h"
 
+#include "control/replay.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,10 +29,7 @@ static void *take(const struct startup_options *o, size_t size)
 {
     if (o->allocate != NULL)
         return o->allocate(o->context, aligned(size));
-    void *memory = aligned_alloc(STARTUP_ALIGN, aligned(size));
-    if (memory != NULL)
-        memset(memory, 0, aligned(size));
-    return memory;
+    return aligned_alloc(STARTUP_ALIGN, aligned(size));
 }
 
 static void give_back(const struct startup_options *o, void *memory, size_t size)
@@ -109,168 +108,34 @@ static enum startup_result agree(const struct startup *s, char *problem)
 /* --- the machine
  * ----------------------------------------------------------------------------------- */
 
-static const char *decode(struct startup *s, const struct ring_checkpoint *head, unsigned area,
-                          uint8_t *bytes, size_t cap)
+/* The newest checkpoint that decodes, and what is committed behind it. */
+static enum startup_result load_machine(struct startup *s, struct replay *replay, char *problem)
 {
-    struct ring_checkpoint read;
-    int64_t size = ring_checkpoint_read(s->options.writer, &s->super, area, &read, bytes, cap);
-    if (size < 0)
-        return strerror((int)-size);
-    if (read.sequence != head->sequence)
-        return "it is not the one that recovery saw";
-    if (read.machine_size > (uint64_t)size)
-        return "its machine is longer than the whole";
-    const char *why = machine_decode(s->machine, &s->genesis, bytes, read.machine_size);
-    if (why == NULL && s->machine->applied != head->index)
-        return "its machine stands at another index";
-    if (why == NULL) /* without them requests for what lies before are not answered; no more */
-        feed_exceptions_decode(s->exceptions, head->index, bytes + read.machine_size,
-                               (size_t)size - read.machine_size);
-    return why;
-}
-
-/* The newer checkpoint that decodes, if any; *chain and *page describe its index. */
-static enum startup_result load_checkpoint(struct startup *s, uint64_t *chain, uint64_t *page,
-                                           char *problem)
-{
-    *chain = ring_chain_genesis(s->genesis.cluster_id);
-    *page = 0;
-    machine_init(s->machine, &s->genesis);
-    if (!s->found.have_checkpoint)
-        return STARTUP_OK;
-    size_t cap = aligned(machine_encoded_max(s->machine) + feed_exceptions_encoded_max());
-    uint8_t *bytes = take(&s->options, cap);
-    if (bytes == NULL)
+    const struct ring_recovery *found = &s->found;
+    char why[REPLAY_PROBLEM_SIZE];
+    *replay = (struct replay){.disk = s->options.writer,
+                              .genesis = &s->genesis,
+                              .found = found,
+                              .machine = s->machine,
+                              .exceptions = s->exceptions,
+                              .configs = &s->tail_configs};
+    size_t cap = aligned(replay_bytes_size(replay));
+    replay->bytes = take(&s->options, cap);
+    replay->outcome = malloc(sizeof(*replay->outcome));
+    bool memory = replay->bytes != NULL && replay->outcome != NULL;
+    replay->cap = cap;
+    bool good =
+        memory && replay_checkpoint(replay, why) &&
+        replay_log(replay, found->commit < found->last_index ? found->commit : found->last_index,
+                   why);
+    give_back(&s->options, replay->bytes, cap);
+    free(replay->outcome);
+    s->checkpoint_index = replay->checkpoint_index;
+    s->replayed = replay->replayed;
+    if (!memory)
         return refuse_start(problem, STARTUP_FAILED, "out of memory for a checkpoint of %zu bytes",
                             cap);
-    const char *why = "none";
-    for (unsigned i = 0; i < 2; i++) {
-        const struct ring_checkpoint *head = &s->found.checkpoint[i];
-        if (head->magic != RING_CHECKPOINT_MAGIC)
-            continue;
-        why = decode(s, head, s->found.checkpoint_area[i], bytes, cap);
-        if (why != NULL)
-            continue;
-        *chain = head->chain;
-        *page = head->installed != 0 ? UINT64_MAX : head->page; /* no page holds a peer's */
-        s->checkpoint_index = head->index;
-        break;
-    }
-    give_back(&s->options, bytes, cap);
-    if (why == NULL)
-        return STARTUP_OK;
-    return refuse_start(
-        problem, STARTUP_REFUSED,
-        "no checkpoint can be used (%s): the start is refused. Keep the file, check the "
-        "drive",
-        why);
-}
-
-struct live_page {
-    uint64_t page;
-    uint64_t last; /* its last live entry */
-};
-
-/* One page of the log, judged; its live entries up to `end` that the machine has not seen are
- * applied, and configurations behind that are noted: Raft follows them from the moment they are in
- * the log. */
-static const char *replay_page(struct startup *s, const struct live_page *live, uint64_t end,
-                               uint8_t *bytes, uint64_t *chain, struct machine_outcome *outcome)
-{
-    struct ring_owner owner = {.cluster_id = s->genesis.cluster_id,
-                               .incarnation = s->super.incarnation,
-                               .slots = s->super.slots,
-                               .replica = (uint8_t)s->super.replica};
-    uint64_t page = live->page;
-    uint32_t bad;
-    int rc =
-        disk_pread(s->options.writer, ring_slot_offset(&s->super, page), bytes, RING_PAGE_SIZE);
-    if (rc != 0)
-        return strerror(-rc);
-    if (ring_page_judge(bytes, &owner, page % s->super.slots, &bad) != RING_PAGE_GOOD)
-        return "the page is no longer intact";
-    const struct ring_page *head = (const struct ring_page *)bytes;
-    if (head->page != page)
-        return "the slot holds another page";
-    const uint8_t *at = bytes + RING_HEAD_SIZE;
-    for (uint32_t i = 0; i < ring_page_present(head); i++) {
-        const struct entry *entry = (const struct entry *)at;
-        at += entry->size;
-        if (entry->index > end && entry->index <= live->last && entry->kind == ENTRY_CONFIG)
-            members_take(&s->tail_configs, entry_body(entry), entry->index);
-        if (entry->index > end || entry->index != s->machine->applied + 1)
-            continue;
-        if (i == 0 && head->self.chain_before != *chain)
-            return "the log chain does not continue";
-        *chain = ring_chain_next(*chain, entry);
-        machine_apply(s->machine, entry, outcome);
-        feed_exceptions_applied(s->exceptions, s->machine, entry, outcome);
-        s->replayed++;
-    }
-    return NULL;
-}
-
-static bool is_lost(const struct ring_recovery *found, uint64_t page)
-{
-    for (uint32_t i = 0; i < found->hole_count; i++)
-        if (found->hole[i].page == page)
-            return true;
-    return false;
-}
-
-/* The first entry that the machine has not seen and the drive has lost; UINT64_MAX: none. */
-static uint64_t first_lost(const struct startup *s)
-{
-    const struct ring_recovery *found = &s->found;
-    for (uint64_t i = 0; i < found->map_count; i++) {
-        uint64_t next =
-            i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
-        if (next > s->machine->applied + 1 && is_lost(found, found->map[i].page))
-            return found->map[i].first_index > s->machine->applied + 1 ? found->map[i].first_index
-                                                                       : s->machine->applied + 1;
-    }
-    return UINT64_MAX;
-}
-
-/* Committed entries behind the checkpoint, by the live page map: superseded ones are not in it.
- * Nothing is applied across a hole. */
-static enum startup_result replay(struct startup *s, uint64_t *chain, uint64_t *page, char *problem)
-{
-    const struct ring_recovery *found = &s->found;
-    uint64_t end = found->commit < found->last_index ? found->commit : found->last_index;
-    uint64_t lost = first_lost(s);
-    if (end >= lost)
-        end = lost - 1;
-    if (s->machine->applied < end && s->machine->applied + 1 < found->first_index)
-        return refuse_start(
-            problem, STARTUP_REFUSED,
-            "the log begins at index %llu, the newest checkpoint ends at %llu: the start "
-            "is refused",
-            (unsigned long long)found->first_index, (unsigned long long)s->machine->applied);
-    uint8_t *bytes = take(&s->options, RING_PAGE_SIZE);
-    struct machine_outcome *outcome = malloc(sizeof(*outcome));
-    const char *why = bytes == NULL || outcome == NULL ? "out of memory" : NULL;
-    uint64_t at = 0;
-    for (uint64_t i = 0; i < found->map_count && why == NULL; i++) {
-        uint64_t next =
-            i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
-        if (next <= s->machine->applied + 1 || is_lost(found, found->map[i].page))
-            continue;
-        struct live_page live = {.page = found->map[i].page, .last = next - 1};
-        at = live.page;
-        why = replay_page(s, &live, end < live.last ? end : live.last, bytes, chain, outcome);
-        if (found->map[i].first_index <= end)
-            *page = at;
-    }
-    free(outcome);
-    give_back(&s->options, bytes, RING_PAGE_SIZE);
-    if (why == NULL && s->machine->applied < end)
-        why = "entries are missing";
-    if (why == NULL)
-        return STARTUP_OK;
-    return refuse_start(problem, STARTUP_REFUSED,
-                        "replay of the log stopped at index %llu, page %llu: %s",
-                        (unsigned long long)s->machine->applied, (unsigned long long)at, why);
+    return good ? STARTUP_OK : refuse_start(problem, STARTUP_REFUSED, "%s", why);
 }
 
 /* H3: whom a file names has to be whom genesis or the log names. */
@@ -416,7 +281,7 @@ static uint32_t feed_samples(uint64_t slots)
 
 static enum startup_result assemble(struct startup *s, char *problem)
 {
-    uint64_t chain, page;
+    struct replay replay;
     enum startup_result result = recover(s, problem);
     if (result == STARTUP_OK)
         result = agree(s, problem);
@@ -428,13 +293,12 @@ static enum startup_result assemble(struct startup *s, char *problem)
     if (s->options.feed.samples == 0)
         s->options.feed.samples = feed_samples(s->super.slots);
     s->machine = take(&s->options, machine_size(&s->genesis));
-    s->exceptions = calloc(1, sizeof(*s->exceptions));
+    s->exceptions = malloc(sizeof(*s->exceptions));
     if (s->machine == NULL || s->exceptions == NULL)
         return refuse_start(problem, STARTUP_FAILED, "out of memory: the machine needs %zu MiB",
                             machine_size(&s->genesis) >> 20);
-    result = load_checkpoint(s, &chain, &page, problem);
-    if (result == STARTUP_OK)
-        result = replay(s, &chain, &page, problem);
+    memset(s->exceptions, 0, offsetof(struct feed_exceptions, at));
+    result = load_machine(s, &replay, problem);
     if (result == STARTUP_OK &&
         s->genesis.founder[s->options.id].incarnation == s->super.incarnation)
         result = agree_on_members(s, problem);
@@ -445,9 +309,9 @@ static enum startup_result assemble(struct startup *s, char *problem)
         clock_secret(s->options.clock, &s->boot_id, sizeof(s->boot_id));
     result = make_ring(s, problem);
     if (result == STARTUP_OK)
-        result = make_replica(s, page, problem);
+        result = make_replica(s, replay.page, problem);
     if (result == STARTUP_OK)
-        result = make_control(s, chain, page, problem);
+        result = make_control(s, replay.chain, replay.page, problem);
     return result;
 }
 

@@ -55,8 +55,8 @@ struct startup_options {
      * rest is filled in here. */
     struct feed_options feed;
     struct control_options control; /* silent_ms, checkpoint_*, receive_flush only */
-    /* Optional: zeroed page-aligned memory for replica, feed and control (hugepages); NULL: the
-     * heap. Given back by `release` in startup_close(). */
+    /* Optional: page-aligned memory of any content for replica, feed and control (hugepages); NULL:
+     * the heap. Given back by `release` in startup_close(). */
     void *(*allocate)(void *context, size_t size);
     void (*release)(void *context, void *memory, size_t size);
     void *context;

@@ -49,6 +49,15 @@ void feed_exceptions_applied(struct feed_exceptions *list, const struct machine 
         *feed_exceptions_add(list) = exception;
 }
 
+void feed_exceptions_copy(struct feed_exceptions *to, const struct feed_exceptions *from)
+{
+    to->head = from->head;
+    to->tail = from->tail;
+    to->lost = from->lost;
+    for (uint64_t i = from->head; i < from->tail; i++) /* bound: FEED_EXCEPTIONS */
+        to->at[i & (FEED_EXCEPTIONS - 1)] = from->at[i & (FEED_EXCEPTIONS - 1)];
+}
+
 struct feed_exception *feed_exceptions_add(struct feed_exceptions *list)
 {
     if (list->tail - list->head == FEED_EXCEPTIONS)

@@ -38,6 +38,9 @@ struct feed_exceptions {
     struct feed_exception at[FEED_EXCEPTIONS];
 };
 
+/* Those that are listed; the rest of `to` is not written to. */
+void feed_exceptions_copy(struct feed_exceptions *to, const struct feed_exceptions *from);
+
 /* After machine_apply(): adds the entry if it is an exception; a day's begin clears the list. */
 void feed_exceptions_applied(struct feed_exceptions *list, const struct machine *machine,
                              const struct entry *entry, const struct machine_outcome *outcome);

@@ -14,7 +14,7 @@
 
 void feed_look_back(struct feed *feed, uint64_t page, const struct feed_exceptions *known)
 {
-    *feed->exceptions = *known;
+    feed_exceptions_copy(feed->exceptions, known);
     feed->past = (struct feed_past){
         .active = feed->popped > 0 && feed->next > 1,
         .page = page,

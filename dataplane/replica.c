@@ -93,6 +93,7 @@ struct replica *replica_init(void *memory, const struct replica_options *options
 {
     uint8_t *at = memory;
     struct replica *r = take(&at, sizeof(*r));
+    memset(r, 0, sizeof(*r)); /* the other parts set themselves up */
     r->id = options->id;
     r->options = *options;
     r->port = options->port;

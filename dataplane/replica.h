@@ -238,8 +238,8 @@ struct replica {
 /* Bytes (page-aligned) of everything above but the ring's memory. */
 size_t replica_memory_size(const struct genesis *genesis);
 
-/* Sets up a replica in zeroed memory of that size. NULL with *problem (160 bytes) if it can't be.
- */
+/* Sets up a replica in memory of that size and of any content. NULL with *problem (160 bytes) if it
+ * can't be. */
 struct replica *replica_init(void *memory, const struct replica_options *options, char *problem);
 
 /* The feed's memory (feed_size()) is the caller's, so that it can lie near the feed's core. */

@@ -17,7 +17,7 @@ from typing import NamedTuple
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 # On one core each, and nothing in them depends on time: those that follow each other run side by side.
-BESIDE = {'explore', 'export', 'stage'}
+BESIDE = {'explore', 'export', 'timeline', 'stage'}
 
 
 class Test(NamedTuple):
@@ -52,6 +52,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('determinism', False, 10, ['tests/sim/determinism.sh']),
         Test('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
         Test('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
+        Test('timeline', False, 3, [py, 'tests/sim/check_timeline.py', '--build', build]),
         Test('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
         Test('demo', True, 4, e2e('demo.py')),
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),

@@ -73,6 +73,18 @@ size_t machine_size(const struct genesis *genesis)
            genesis->sessions_max * sizeof(struct machine_session);
 }
 
+void machine_founders(struct machine *machine, const struct genesis *genesis)
+{
+    memset(&machine->config, 0, sizeof(machine->config));
+    machine->config.voters = genesis_voters(genesis);
+    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
+        const struct genesis_founder *founder = &genesis->founder[id];
+        if (founder->incarnation != 0)
+            machine->config.member[id] = (struct entry_member){
+                .incarnation = founder->incarnation, .ip = founder->ip, .port = founder->port};
+    }
+}
+
 void machine_init(struct machine *machine, const struct genesis *genesis)
 {
     ENSURE((uintptr_t)machine % 64 == 0);
@@ -85,13 +97,7 @@ void machine_init(struct machine *machine, const struct genesis *genesis)
     machine->day_count = 1;
     machine->day_open = 1;
     memcpy(machine->day, genesis->day, sizeof(machine->day));
-    machine->config.voters = genesis_voters(genesis);
-    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        const struct genesis_founder *founder = &genesis->founder[id];
-        if (founder->incarnation != 0)
-            machine->config.member[id] = (struct entry_member){
-                .incarnation = founder->incarnation, .ip = founder->ip, .port = founder->port};
-    }
+    machine_founders(machine, genesis);
     machine->sessions_max = genesis->sessions_max;
     machine->sessions_per_principal = genesis->sessions_per_principal;
     machine->window_max = genesis->window_max;

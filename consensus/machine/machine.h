@@ -106,7 +106,11 @@ struct machine {
     uint32_t sessions_offset;
     uint32_t ended_first; /* slot + 1 of the session that ended first of those kept; 0: none */
     uint32_t ended_last;
-    uint32_t reserved2;
+    uint32_t seeds; /* how often this state was carried into a new cluster */
+    /* Index at which it was, last; 0: never. Ids, epochs and generations that are given out from
+     * then on are log indexes above it, and no earlier cluster of this line ever gave one out that
+     * high: see machine_seed(). */
+    uint64_t seed_index;
     /* tables follow, at table_offset: uint32_t by_id[table_mask + 1] and by_name[table_mask + 1]
      * (slot + 1, 0: empty), uint32_t owner[sessions_max] (principal, 0: slot unused); at
      * sessions_offset: struct machine_session[sessions_max] */
@@ -178,15 +182,27 @@ uint64_t machine_fingerprint(const struct machine *machine);
 
 /* Canonical, versioned encoding (the caller adds the checksum: a checkpoint file has CRC32C over
  * it). Slots that are unused take no room. encode returns bytes written, 0 if cap is too small;
- * machine_encoded_max() is enough for any state of this machine. decode into memory of
+ * machine_encoded_max() is enough for any state under this genesis record. decode into memory of
  * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then
  * the machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded
  * one and decides alike from there on. */
-enum { MACHINE_ENCODING_VERSION = 2 }; /* 1: members had no addresses */
-size_t machine_encoded_max(const struct machine *machine);
+enum { MACHINE_ENCODING_VERSION = 3 }; /* 1: members had no addresses; 2: no seed */
+size_t machine_encoded_max(const struct genesis *genesis);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,
                            const void *bytes, size_t size);
+
+/* Carries a state over into the cluster that `genesis` founds (a record of version 2 with one
+ * founder and the limits of the state's own cluster), as if its log had gone on to
+ * lineage.seed_index with one entry:
+ *
+ * - the trading day ends, and the record's begins: numbers from 1, under a name that is another;
+ * - the only member is the founder, and no boot of anybody is known;
+ * - every alive session gets a new epoch, the seed's index: what an older life sends is refused
+ *   (H15, H16). Last numbers and kept results stay.
+ *
+ * NULL, or why it cannot be, in a few words; then nothing was changed. */
+const char *machine_seed(struct machine *machine, const struct genesis *genesis);
 
 /* The feed's message for a session end (taken by the number feed_before of an outcome with
  * session_ended): what an envelope line carries as payload. Big-endian like the envelope. */

@@ -33,9 +33,10 @@ struct machine_head {
     struct entry_config config;
     uint64_t config_index;
     uint32_t limit[7]; /* the genesis numbers that apply reads, in struct machine's order */
-    uint32_t reserved2;
+    uint32_t seeds;
+    uint64_t seed_index;
 };
-_Static_assert(sizeof(struct machine_head) == 496, "encoded head");
+_Static_assert(sizeof(struct machine_head) == 504, "encoded head");
 
 struct machine_record { /* then kept_count results of numbers last - kept_count + 1 .. last */
     uint32_t slot;
@@ -143,6 +144,8 @@ static void put_machine(struct sink *sink, const struct machine *machine)
         .day_count = machine->day_count,
         .config = machine->config,
         .config_index = machine->config_index,
+        .seeds = machine->seeds,
+        .seed_index = machine->seed_index,
     };
     memcpy(head.day, machine->day, sizeof(head.day));
     memcpy(head.boot, machine->boot, sizeof(head.boot));
@@ -169,11 +172,11 @@ uint64_t machine_fingerprint(const struct machine *machine)
     return sink.hash;
 }
 
-size_t machine_encoded_max(const struct machine *machine)
+size_t machine_encoded_max(const struct genesis *genesis)
 {
     return sizeof(struct machine_head) +
-           machine->sessions_max *
-               (sizeof(struct machine_record) + machine->window_max * sizeof(struct machine_kept));
+           genesis->sessions_max *
+               (sizeof(struct machine_record) + genesis->window_max * sizeof(struct machine_kept));
 }
 
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap)
@@ -206,8 +209,10 @@ static const char *head_problem(const struct machine *machine, const struct mach
     const char *problem = limits_problem(machine, head);
     if (problem != NULL)
         return problem;
-    if (memcmp(head->reserved, zeros, sizeof(zeros)) != 0 || head->reserved2 != 0)
+    if (memcmp(head->reserved, zeros, sizeof(zeros)) != 0)
         return "reserved bytes are not zero";
+    if (head->seed_index > head->applied || (head->seeds == 0) != (head->seed_index == 0))
+        return "no sane seed";
     if (head->alive > machine->sessions_max || head->ended > machine->sessions_max - head->alive)
         return "more sessions than the table holds";
     if (head->day_open > 1 || head->day_count == 0 || head->feed_next == 0 ||
@@ -324,6 +329,8 @@ static void take_head(struct machine *machine, const struct machine_head *head)
     memcpy(machine->boot_incarnation, head->boot_incarnation, sizeof(machine->boot_incarnation));
     machine->config = head->config;
     machine->config_index = head->config_index;
+    machine->seeds = head->seeds;
+    machine->seed_index = head->seed_index;
 }
 
 /* The order of the records is part of the format: alive by slot, ended by their end. */

@@ -52,6 +52,9 @@ static inline void machine_digest(struct machine *machine, uint64_t a, uint64_t 
     machine->digest = hash_mix(machine->digest ^ a ^ HASH_K3, b ^ HASH_K4) + a;
 }
 
+/* The configuration is that of the founders. */
+void machine_founders(struct machine *machine, const struct genesis *genesis);
+
 /* Enters a session whose id, name and principal are set in its (so far unused) slot into the
  * tables. */
 void machine_enter(struct machine *machine, uint32_t slot);

@@ -398,7 +398,10 @@ uint64_t raft_next_tick_ns(const struct raft *raft)
         return UINT64_MAX;
     if (raft->role == RAFT_LEADER)
         return raft->heartbeat_at_ns;
-    if (raft->role != RAFT_FOLLOWER && raft->heartbeat_at_ns < raft->timeout_at_ns)
+    /* A candidate whose own vote is on its way to the drive has nothing to repeat yet. */
+    bool repeats = raft->role == RAFT_PRECANDIDATE ||
+                   (raft->role == RAFT_CANDIDATE && raft->durable_lsn >= raft->hard_lsn);
+    if (repeats && raft->heartbeat_at_ns < raft->timeout_at_ns)
         return raft->heartbeat_at_ns;
     return raft->timeout_at_ns;
 }

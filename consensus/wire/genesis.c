@@ -86,24 +86,43 @@ static const char *sessions_problem(const struct genesis *genesis)
     return NULL;
 }
 
+static const char *lineage_problem(const struct genesis *genesis)
+{
+    static const struct genesis_lineage none;
+    const struct genesis_lineage *l = &genesis->lineage;
+    if (genesis->version == GENESIS_VERSION)
+        return memcmp(l, &none, sizeof(none)) != 0 ? "an origin that this version cannot state"
+                                                   : NULL;
+    if (l->seed != GENESIS_SEED_RECOVERED && l->seed != GENESIS_SEED_RESTORED)
+        return "its cluster begins in a way that this version does not know";
+    if (l->cluster_id == 0 || l->cluster_id == genesis->cluster_id)
+        return "its cluster begins with a state of no other cluster";
+    if (l->index == 0 || l->seed_index <= l->index || l->seed_term == 0 || l->seeds == 0)
+        return "no sane origin of the state that its cluster begins with";
+    return NULL;
+}
+
 const char *genesis_problem(const struct genesis *genesis)
 {
     if (genesis->magic != GENESIS_MAGIC)
         return "not a genesis record";
-    if (genesis->version != GENESIS_VERSION || genesis->size != GENESIS_SIZE)
+    if ((genesis->version != GENESIS_VERSION && genesis->version != GENESIS_VERSION_SEEDED) ||
+        genesis->size != GENESIS_SIZE)
         return "another version of the genesis record";
     if (genesis->cluster_id == 0)
         return "cluster id is 0";
     if (!entry_day_name_ok(genesis->day))
         return "the day's name is not printable, or not padded with spaces";
-    uint8_t seen = 0;
+    uint8_t seen = genesis->reserved1 != 0;
     for (size_t i = 0; i < sizeof(genesis->reserved0); i++)
         seen |= genesis->reserved0[i];
     for (size_t i = 0; i < sizeof(genesis->reserved); i++)
         seen |= genesis->reserved[i];
     if (seen != 0)
         return "reserved bytes are not zero";
-    const char *problem = founders_problem(genesis);
+    const char *problem = lineage_problem(genesis);
+    if (problem == NULL)
+        problem = founders_problem(genesis);
     if (problem == NULL)
         problem = timing_problem(genesis);
     return problem != NULL ? problem : sessions_problem(genesis);

@@ -12,7 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GENESIS_VERSION = 1, GENESIS_SIZE = 512 };
+enum {
+    GENESIS_VERSION = 1,
+    GENESIS_VERSION_SEEDED = 2, /* its cluster begins with a state of another one */
+    GENESIS_SIZE = 512
+};
+
+enum genesis_seed { /* how a cluster came by the state that it begins with */
+                    GENESIS_SEED_NONE = 0,
+                    GENESIS_SEED_RECOVERED = 1, /* a survivor's ring, the majority being lost */
+                    GENESIS_SEED_RESTORED = 2   /* a backup */
+};
 
 enum { /* ranges that genesis_problem() holds the record to */
        GENESIS_ELECTION_MAX_MS = 600000,
@@ -21,6 +31,19 @@ enum { /* ranges that genesis_problem() holds the record to */
 };
 
 #define GENESIS_MAGIC 0x3153454e454c454bull /* "KELENES1" as bytes on disk */
+
+/* Where a seeded cluster comes from. Its log begins behind seed_index; a ring of its founder
+ * without a checkpoint of at least that index has lost it, and is not an empty one. */
+struct genesis_lineage { /* all zero but in a record of version 2 */
+    uint64_t cluster_id; /* the cluster that the state was taken from */
+    uint64_t index;      /* last entry of that cluster which the state holds */
+    uint64_t seed_index; /* the state's index in this cluster; above `index` */
+    uint64_t seed_term;
+    uint64_t utc_ns; /* when it was formed, by the clock of the host where it was */
+    uint32_t seed;   /* enum genesis_seed */
+    uint32_t seeds;  /* how often the state was carried over, from 1 */
+};
+_Static_assert(sizeof(struct genesis_lineage) == 48, "genesis lineage");
 
 struct genesis_founder {
     uint64_t incarnation; /* drawn by `keeld format`; 0: no founder in this place */
@@ -53,10 +76,13 @@ struct genesis {
     uint32_t window_max; /* 1..KEEL_SESSION_WINDOW_MAX */
     uint32_t flights;    /* AppendEntries packets in flight to a peer */
     uint32_t flight_bytes;
-    uint8_t reserved[GENESIS_SIZE - 24 - 128 - 16 - 13 * 4 - 4];
+    uint32_t reserved1;
+    struct genesis_lineage lineage;
+    uint8_t reserved[GENESIS_SIZE - 24 - 128 - 16 - 14 * 4 - 48 - 4];
     uint32_t crc; /* CRC32C of all bytes before it */
 };
 _Static_assert(sizeof(struct genesis) == GENESIS_SIZE, "genesis record");
+_Static_assert(offsetof(struct genesis, lineage) == 224, "genesis lineage");
 _Static_assert(offsetof(struct genesis, crc) == GENESIS_SIZE - 4, "genesis crc");
 
 /* Zeroes *genesis, then sane defaults for every field but cluster id, founders, day and crc. */

@@ -49,6 +49,7 @@ struct auth_table {
     uint64_t order;
     uint32_t self;
     int32_t capacity;
+    int32_t reached; /* associations from here on were never taken, nor written to */
     int32_t free_association_count;
     int32_t free_record_count;
     struct gmac gmac;
@@ -128,7 +129,7 @@ struct auth_table *auth_table_init(void *memory, uint32_t associations, uint32_t
     uint32_t cells = auth_index_cells(associations);
 
     ENSURE(((uintptr_t)memory & 63) == 0);
-    memset(memory, 0, l.size);
+    memset(table, 0, sizeof *table); /* the rest is filled before it is read */
     if (!gmac_init(&table->gmac))
         return NULL;
     table->cluster = cluster;
@@ -288,6 +289,8 @@ bool auth_install(struct auth_table *table, const struct auth_install *install)
         record = record_take(table, install->peer);
 
     int32_t place = table->free_associations[--table->free_association_count];
+    if (place >= table->reached)
+        table->reached = place + 1;
     association_fill(table, &table->associations[place], (int32_t)(record - table->records),
                      install);
     auth_index_add(&table->handles, install->handle, (uint32_t)place);
@@ -486,7 +489,7 @@ HOT size_t auth_seal(struct auth_table *table, const struct auth_peer *peer, uin
 void auth_each(const struct auth_table *table,
                void (*visit)(void *context, const struct auth_peer *peer), void *context)
 {
-    for (int32_t i = 0; i < table->capacity; i++)
+    for (int32_t i = 0; i < table->reached; i++)
         if (table->associations[i].order != 0)
             visit(context, &table->associations[i].peer);
 }

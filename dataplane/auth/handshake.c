@@ -35,6 +35,7 @@ struct handshake {
     uint64_t rejects[HANDSHAKE_REJECT_COUNT];
     struct source_limit hello_limit;
     struct source_limit salt_limit;
+    uint32_t under_way; /* initiations that are not IDLE */
     struct initiation initiation[HANDSHAKE_PEERS_MAX];
 };
 
@@ -221,8 +222,9 @@ static struct initiation *initiation_take(struct handshake *h)
     return NULL;
 }
 
-static void initiation_end(struct initiation *initiation)
+static void initiation_end(struct handshake *h, struct initiation *initiation)
 {
+    h->under_way--;
     explicit_bzero(initiation, sizeof *initiation);
 }
 
@@ -265,6 +267,7 @@ bool handshake_begin(struct handshake *h, uint32_t peer, const struct handshake_
         initiation = initiation_take(h);
     if (initiation == NULL)
         return false;
+    h->under_way += initiation->phase == IDLE;
     *initiation = (struct initiation){
         .phase = HELLO_SENT, .peer = peer, .delay_ms = HANDSHAKE_RETRY_MS, .address = *address};
     draw(h, initiation->nonce, sizeof initiation->nonce);
@@ -286,7 +289,7 @@ void handshake_cancel(struct handshake *h, uint32_t peer)
     struct initiation *initiation = initiation_find(h, peer);
 
     if (initiation != NULL)
-        initiation_end(initiation);
+        initiation_end(h, initiation);
 }
 
 static enum handshake_reject receive_cookie(struct handshake *h,
@@ -363,14 +366,14 @@ static enum handshake_reject receive_salt_reply(struct handshake *h,
     install->witness_index = reply->witness_index;
     install->witness_term = reply->witness_term;
     install->witness_vote = reply->witness_vote;
-    initiation_end(initiation); /* a second SALT_REPLY finds nothing: installed once (H18) */
+    initiation_end(h, initiation); /* a second SALT_REPLY finds nothing: installed once (H18) */
     return HANDSHAKE_OK;
 }
 
 bool handshake_retry(struct handshake *h, uint64_t now_ms, struct handshake_address *to,
                      uint8_t *out, size_t *out_size)
 {
-    for (int i = 0; i < HANDSHAKE_PEERS_MAX; i++) {
+    for (int i = 0; h->under_way > 0 && i < HANDSHAKE_PEERS_MAX; i++) {
         struct initiation *initiation = &h->initiation[i];
         if (initiation->phase == IDLE || now_ms < initiation->retry_ms)
             continue;

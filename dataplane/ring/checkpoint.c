@@ -29,7 +29,7 @@ static bool head_good(const struct ring_super *super, const struct ring_checkpoi
            head->crc == crc32c(head, offsetof(struct ring_checkpoint, crc)) &&
            head->version == RING_VERSION && head->replica == super->replica &&
            head->incarnation == super->incarnation && head->size <= ring_area_room(super) &&
-           head->sequence > 0 && head->chain != 0 && head->installed <= 1;
+           head->sequence > 0 && head->chain != 0 && head->installed <= RING_INSTALLED_SEED;
 }
 
 /* CRC of the body as it lies on the drive. */

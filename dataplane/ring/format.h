@@ -115,6 +115,11 @@ static inline uint8_t *ring_page_entries(struct ring_page *page)
 
 /* A checkpoint area: head block, then the encoded machine (padded with zeros). Written body first,
  * durable, then the head. */
+enum ring_installed {
+    RING_INSTALLED_NOT = 0,  /* this replica's own */
+    RING_INSTALLED_PEER = 1, /* it came from a peer */
+    RING_INSTALLED_SEED = 2  /* the ring begins with it: it was there before any page */
+};
 #define RING_CHECKPOINT_MAGIC 0x31504b434c45454bull /* "KEELCKP1" */
 struct ring_checkpoint {
     uint64_t magic;
@@ -130,10 +135,10 @@ struct ring_checkpoint {
     uint64_t page;  /* page that holds index; installed: the last one durable when it was written */
     uint64_t size;  /* bytes of the body: the encoded machine, then the feed's exceptions */
     uint64_t digest;
-    uint64_t sequence;  /* 1, 2, ...: the higher of two intact areas is the newer */
-    uint32_t body_crc;  /* CRC32C of the body */
-    uint32_t installed; /* 1: it came from a peer; where the log does not reach it, or took another
-                           way, it stands in the log's place (recover_walk.c) */
+    uint64_t sequence;     /* 1, 2, ...: the higher of two intact areas is the newer */
+    uint32_t body_crc;     /* CRC32C of the body */
+    uint32_t installed;    /* enum ring_installed: where the log does not reach it, or took another
+                              way,    it stands in the log's place (recover_walk.c) */
     uint64_t machine_size; /* bytes of the machine */
     uint8_t reserved[512 - 116];
     uint32_t crc; /* CRC32C of bytes 0..507 */

@@ -129,8 +129,8 @@ int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
         const struct ring_checkpoint *checkpoint = &found->checkpoint[i];
         if (checkpoint->magic == 0)
             continue;
-        witness(evidence, UINT64_MAX, checkpoint->index > 0 ? checkpoint->page + 1 : 0,
-                checkpoint->lsn);
+        bool page = checkpoint->index > 0 && checkpoint->installed != RING_INSTALLED_SEED;
+        witness(evidence, UINT64_MAX, page ? checkpoint->page + 1 : 0, checkpoint->lsn);
     }
     for (uint64_t slot = 0; slot < scan->super.slots; slot++) {
         const struct ring_page *page = ring_scan_slot(scan, slot);

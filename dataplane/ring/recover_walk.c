@@ -421,6 +421,14 @@ static void begin_anew(struct walk *walk, struct ring_recovery *found)
     }
 }
 
+/* This ring's own first state was a seed: empty it never was. One that joins its cluster later is.
+ */
+static bool was_seeded(const struct ring_recovery *found)
+{
+    return found->genesis.lineage.seed_index > 0 &&
+           found->genesis.founder[found->super.replica].incarnation == found->super.incarnation;
+}
+
 /* The checkpoint must lie within the log (H14), the log must reach back to it, and both must agree.
  */
 static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
@@ -432,6 +440,11 @@ static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
                              "no checkpoint is intact, and the log begins "
                              "at index %llu only",
                              (ull)found->first_index);
+        else if (was_seeded(found))
+            ring_damage_note(found, RING_ROT_CHECKPOINT,
+                             "its cluster began with a state of index %llu, and no checkpoint "
+                             "is intact",
+                             (ull)found->genesis.lineage.seed_index);
         return;
     }
     if (begins_anew(walk, newest)) {

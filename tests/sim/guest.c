@@ -1,6 +1,6 @@
 /* A client host: the session engine of libkeel on the simulated network, with a deterministic
  * stream. */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "client/engine.h"
 
@@ -153,6 +153,8 @@ static void results(struct guest *guest)
         export_ack(guest->world, guest->index, guest->engine->session, result.number,
                    machine_status_name((enum machine_status)result.status), result.feed,
                    result.utc_ns, result.day);
+        timeline_mark(guest->world, TIMELINE_RESULT, ENDPOINT_GUEST + guest->index, result.number,
+                      result.status, result.feed);
         world_trace(guest->world, result.number, result.feed);
         if (result.status == MACHINE_SEQUENCED)
             check_ack(guest->world, guest->index, guest->engine->session, result.number,
@@ -174,6 +176,8 @@ static void submit(struct guest *guest, uint64_t now)
         guest->submitted = engine->resumed ? engine->resumed_last : 0;
         export_session(guest->world, guest->index, engine->options.session, engine->session,
                        engine->epoch, KEEL_CLIENT_MIN + guest->index);
+        timeline_mark(guest->world, TIMELINE_SESSION, ENDPOINT_GUEST + guest->index,
+                      engine->session, engine->epoch, engine->resumed);
     }
     uint64_t gap = 1000000000ull / guest->world->knobs.rate;
     bool more = !guest->world->quiet && !guest->ending;
@@ -188,6 +192,8 @@ static void submit(struct guest *guest, uint64_t now)
                        (unsigned long)given, (unsigned long)number);
         check_submit(guest->world, engine->session, number, payload, size);
         export_submit(guest->world, guest->index, engine->session, number, payload, size);
+        timeline_mark(guest->world, TIMELINE_MESSAGE, ENDPOINT_GUEST + guest->index, number,
+                      engine->session, 0);
         guest->submitted = number;
         guest->next_ns += gap;
     }
@@ -219,6 +225,13 @@ static void ask_feed(struct guest *guest, uint64_t now)
         transmit(guest, &frame);
 }
 
+static void ended(struct guest *guest)
+{
+    export_end(guest->world, guest->index, guest->engine->session, guest->submitted);
+    timeline_mark(guest->world, TIMELINE_SESSION_END, ENDPOINT_GUEST + guest->index,
+                  guest->engine->session, guest->submitted, 0);
+}
+
 /* Now and then a guest ends its session, and its next life opens another of the same name; a
  * session that was lost (expired) ends a life too. */
 static void lives(struct guest *guest, uint64_t now)
@@ -227,7 +240,7 @@ static void lives(struct guest *guest, uint64_t now)
     struct engine *engine = guest->engine;
     if (engine->phase == ENGINE_FAILED || engine->phase == ENGINE_CLOSED) {
         if (engine->phase == ENGINE_CLOSED)
-            export_end(world, guest->index, engine->session, guest->submitted);
+            ended(guest);
         else if (world->knobs.ttl_ms >= GUEST_SLEEP_MIN_MS)
             world_fail(world, "guest %u: its session fails: %s", guest->index, engine->problem);
         live(guest);
@@ -269,6 +282,12 @@ void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns)
 {
     world->guest[index]->until_ns = until_ns;
     world_event(world, until_ns, EVENT_GUEST, index, 0);
+}
+
+void guest_look(const struct guest *guest, uint64_t *lives, uint64_t *asleep_until_ns)
+{
+    *lives = guest->lives;
+    *asleep_until_ns = guest->until_ns;
 }
 
 uint64_t guest_answered_ns(const struct guest *guest)

@@ -1,5 +1,5 @@
 /* A replica's server in the world: a drive that outlives crashes, and a process that does not. */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "control/startup.h"
 #include "dataplane/crc32c.h"
@@ -10,12 +10,9 @@
 #include <stdlib.h>
 
 enum {
-    NODE_BUSY_NS = 2000,
-    NODE_CONTROL_NS = 1000000,
     NODE_LOOK_NS = 100000000,
     NODE_RETRY_NS = 100000000,
     NODE_AWAY_NS = 1000000000, /* of a replica that a planned failure stopped */
-    NODE_CHECKPOINT_MS = 200,
     NODE_CHECKPOINT_BLOCKS = 128,
     NODE_READS = CONTROL_REQUESTS
 };
@@ -109,8 +106,8 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     for (uint32_t i = 0; i < world->knobs.guests; i++)
         o->feed.consumer[i] = 0x0a000064u + i;
     o->control.checkpoint_pages = world->knobs.slots / 8;
-    o->control.receive_flush = 1;                  /* each chunk: what a restart resumes */
-    o->control.checkpoint_ms = NODE_CHECKPOINT_MS; /* often: also while the own drive lags (H14) */
+    o->control.receive_flush = 1; /* each chunk: what a restart resumes */
+    o->control.checkpoint_ms = world->knobs.checkpoint_ms;
 }
 
 /* This start's drive failed as planned: it is refused, and an operator tries again. */
@@ -141,7 +138,6 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
     size_t size = ring_memory_size(&super, o.window_pages);
     process->ring_memory = aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
     ENSURE(process->ring_memory != NULL);
-    memset(process->ring_memory, 0, size);
     o.ring_memory = process->ring_memory;
     enum startup_result result = startup_begin(&process->startup, &o, problem);
     if (result == STARTUP_OK) {
@@ -164,6 +160,7 @@ static void drop(struct node *node)
     node->process = NULL;
     node->port = NULL;
     node->replica = NULL;
+    node->turn_at_ns = UINT64_MAX;
     node->up = false;
 }
 
@@ -225,12 +222,15 @@ void node_free(struct node *node)
 
 void node_wake(struct world *world, struct node *node, uint64_t at_ns)
 {
-    if (at_ns < world->now_ns)
-        at_ns = world->now_ns;
-    if (node->turn_at_ns != 0 && node->turn_at_ns <= at_ns && node->turn_at_ns >= world->now_ns)
+    if (!node->up)
         return;
-    node->turn_at_ns = at_ns;
-    world_event(world, at_ns, EVENT_TURN, node->id, 0);
+    uint64_t earliest = node->turned_ns + world->knobs.turn_ns;
+    if (earliest < world->now_ns)
+        earliest = world->now_ns;
+    if (at_ns < earliest)
+        at_ns = earliest;
+    if (at_ns < node->turn_at_ns)
+        node->turn_at_ns = at_ns;
 }
 
 /* The answers of reads are checked, the others' effects are seen elsewhere. */
@@ -276,10 +276,11 @@ static uint32_t roles(struct world *world, struct node *node)
     work += ring_disk_turn(r->ring);
     work += feed_turn(r->feed, now);
     work += ring_aux_turn(r->ring);
-    if (now >= p->control_at_ns || spsc_room(&r->notices) < LINK_CONTROL_NOTICES) {
-        work += control_turn(p->startup.control, now);
+    if (now >= p->control_at_ns) { /* a thread that naps while it has nothing to do */
+        uint32_t done = control_turn(p->startup.control, now);
+        work += done;
         take_replies(world, node);
-        p->control_at_ns = now + NODE_CONTROL_NS;
+        p->control_at_ns = now + (done > 0 ? world->knobs.turn_ns : world->knobs.control_ns);
         check_control(world, node, control_machine(p->startup.control));
         look_at_transfer(world, node);
     }
@@ -333,9 +334,8 @@ static void note_role(struct world *world, struct node *node, uint32_t role)
 
 void node_turn(struct world *world, struct node *node)
 {
-    if (!node->up || node->turn_at_ns > world->now_ns)
-        return; /* an event of an earlier plan */
-    node->turn_at_ns = 0;
+    node->turn_at_ns = UINT64_MAX;
+    node->turned_ns = world->now_ns;
     if (node->paused_until_ns > world->now_ns) {
         node_wake(world, node, node->paused_until_ns);
         return;
@@ -364,6 +364,7 @@ void node_turn(struct world *world, struct node *node)
     look(world, node);
     if (node->replica->stopped) { /* an operator restarts it after a while */
         say(world, node, node->replica->why);
+        timeline_text(world, TIMELINE_NOTE, node->id, node->replica->why);
         node_crash(world, node);
         bool meant = world->plan.node == node->id;
         world->plan.stopped = meant;
@@ -376,6 +377,5 @@ void node_turn(struct world *world, struct node *node)
     uint64_t tick = raft_next_tick_ns(&node->replica->raft);
     if (tick < next)
         next = tick;
-    uint64_t at = sim_clock_world_ns(node->clock, next), soon = world->now_ns + NODE_BUSY_NS;
-    node_wake(world, node, work > 0 || at < soon ? soon : at);
+    node_wake(world, node, work > 0 ? 0 : sim_clock_world_ns(node->clock, next));
 }

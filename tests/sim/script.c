@@ -1,6 +1,6 @@
 /* The faults of a seed: crashes, cuts, pauses, clocks, guests, rot; then calm, then all go dark at
  * once. */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "consensus/wire/entry.h"
 
@@ -13,12 +13,18 @@ static bool wanted(const struct world *world, enum fault fault)
     return world->knobs.fault_mask >> fault & 1;
 }
 
+static void spoilt(struct world *world, const struct node *node)
+{
+    timeline_text(world, TIMELINE_NOTE, node->id, "a durable page rots on its drive");
+    world_fault(world, FAULT_ROT);
+}
+
 void script_power_lost(struct world *world, struct node *node)
 {
     uint64_t *rng = &world->rng_fault;
     node_crash(world, node);
     if (wanted(world, FAULT_ROT) && random_below(rng, 3) == 0 && check_drive_rot(world, node))
-        world_fault(world, FAULT_ROT);
+        spoilt(world, node);
     world_event(world, world->now_ns + random_between(rng, 1, 1500) * SCRIPT_MS, EVENT_RESTART,
                 node->id, 0);
 }
@@ -116,8 +122,10 @@ static void node_fault(struct world *world, enum fault fault)
     struct node *node = &world->node[random_between(rng, 1, world->knobs.nodes)];
     if (fault == FAULT_PAUSE)
         node->paused_until_ns = world->now_ns + random_between(rng, 1, 2000) * SCRIPT_MS;
-    else
+    else {
         sim_clock_step(node->clock, (int64_t)random_below(rng, 7200000000000ull) - 3600000000000ll);
+        timeline_text(world, TIMELINE_NOTE, node->id, "its clock is set");
+    }
     world_fault(world, fault);
 }
 

@@ -1,5 +1,5 @@
 /* disk.h on memory: writes take time, a crash tears what is in flight, sector by sector. */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "dataplane/crc32c.h"
 
@@ -69,6 +69,9 @@ static void tear(struct disk *disk, const struct operation *o)
         check_drive_write(disk->world, disk->node, o->offset, o->size);
     else
         world_fault(disk->world, written == 0 ? FAULT_LOST_WRITE : FAULT_TORN_SECTOR);
+    if (!whole)
+        timeline_mark(disk->world, TIMELINE_TORN, disk->node->id, written, sectors,
+                      o->offset / DISK_BLOCK);
 }
 
 void sim_disk_crash(struct node *node)
@@ -143,6 +146,7 @@ int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffe
         world_event(world, world->now_ns + random_below(&world->rng_fault, takes + 1), EVENT_CRASH,
                     disk->node->id, disk->node->starts);
     }
+    timeline_drive(world, disk->node, op, offset, buffer, size, o->done_ns, o->result);
     node_wake(world, disk->node, o->done_ns);
     return 0;
 }

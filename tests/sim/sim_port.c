@@ -1,5 +1,5 @@
 /* port.h on the simulated switch, and the switch itself: loss, copies, delay, order, cuts. */
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "dataplane/crc32c.h"
 
@@ -150,10 +150,13 @@ static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint
 {
     struct knobs *k = &world->knobs;
     uint64_t *rng = &world->rng_net;
-    if (world->cut[from][to])
+    if (world->cut[from][to]) {
+        timeline_frame(world, from, to, bytes, size, world->now_ns, TIMELINE_CUT_OFF);
         return;
+    }
     if (random_chance(rng, k->loss_ppm)) {
         world_fault(world, FAULT_LOSS);
+        timeline_frame(world, from, to, bytes, size, world->now_ns, TIMELINE_LOST);
         return;
     }
     uint64_t delay = random_between(rng, k->delay_min_ns, k->delay_max_ns);
@@ -167,10 +170,13 @@ static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint
             at = world->link_at_ns[from][to];
     }
     world->link_at_ns[from][to] = at;
+    timeline_frame(world, from, to, bytes, size, at, TIMELINE_ARRIVED);
     world_frame(world, at, to, bytes, size);
     if (random_chance(rng, k->duplicate_ppm)) {
         world_fault(world, FAULT_DUPLICATE);
-        world_frame(world, at + random_below(rng, k->delay_max_ns), to, bytes, size);
+        at += random_below(rng, k->delay_max_ns);
+        timeline_frame(world, from, to, bytes, size, at, TIMELINE_DUPLICATE);
+        world_frame(world, at, to, bytes, size);
     }
 }
 
@@ -179,7 +185,9 @@ void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t
     ENSURE(size <= PORT_FRAME_MAX);
     world_trace(world, from, crc32c(bytes, size));
     check_net_sent(world, from, bytes, size);
-    if (bytes[0] & 1) { /* broadcast and multicast */
+    if ((bytes[0] & 1) && bytes[0] != 0xff)
+        return; /* a line's group: the checker hears it at the replica's port, nobody else joins */
+    if (bytes[0] & 1) {
         for (uint32_t to = 1; to < ENDPOINTS; to++) {
             bool exists = to >= ENDPOINT_GUEST ? to - ENDPOINT_GUEST < world->knobs.guests
                                                : to <= world->knobs.nodes;

@@ -1,4 +1,4 @@
-#include "tests/sim/world.h"
+#include "tests/sim/timeline.h"
 
 #include "consensus/machine/hash.h"
 
@@ -9,6 +9,7 @@
 _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 {
     fprintf(stderr, "%s:%d: ENSURE failed: %s\n", file, line, condition);
+    timeline_aborted(file, line, condition);
     abort();
 }
 
@@ -58,6 +59,8 @@ void world_fault(struct world *world, enum fault fault)
     world->last_fault_ns = world->now_ns;
     world->committed_at_last_fault = check_committed(world);
     world_trace(world, 0xfa, fault);
+    if (fault > FAULT_DELAY) /* the frames themselves show the others */
+        timeline_mark(world, TIMELINE_FAULT, 0, fault, 0, 0);
 }
 
 void world_fail(struct world *world, const char *format, ...)
@@ -70,6 +73,7 @@ void world_fail(struct world *world, const char *format, ...)
                         "at %.6f s: ", (double)world->now_ns / 1e9);
     vsnprintf(world->failure + used, sizeof(world->failure) - (size_t)used, format, arguments);
     va_end(arguments);
+    timeline_text(world, TIMELINE_VIOLATION, 0, world->failure);
 }
 
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1])
@@ -163,8 +167,11 @@ static void draw_network(struct knobs *k, uint64_t *rng)
 
 static void draw_load(struct knobs *k, uint64_t *rng)
 {
-    static const uint32_t slots[] = {256, 512, 2048, 4096};
+    static const uint32_t slots[] = {256, 512, 1024, 2048};
     k->window_pages = 256;
+    k->turn_ns = drawn(rng) ? random_between(rng, 2000, 30000) : 2000;
+    k->control_ns = random_between(rng, 1, 20) * 1000000;
+    k->checkpoint_ms = (uint32_t)random_between(rng, 100, 2000);
     k->slots = slots[random_below(rng, 4)];
     k->rate = random_between(rng, 60, 400) / k->guests;
     k->ttl_ms = random_below(rng, 3) == 0 ? 2000 : 60000;
@@ -226,7 +233,6 @@ static void dispatch(struct world *world, struct event *event)
 {
     switch ((enum event_kind)event->kind) {
     case EVENT_TURN:
-        node_turn(world, &world->node[event->target]);
         break;
     case EVENT_FRAME:
         if (event->target >= ENDPOINT_GUEST) {
@@ -286,6 +292,7 @@ static void begin(struct world *world)
     for (uint32_t id = 1; id <= k->nodes; id++) {
         struct node *node = &world->node[id];
         node->id = id;
+        node->turn_at_ns = UINT64_MAX;
         int64_t drift = k->drift_ppm == 0
                             ? 0
                             : (int64_t)random_between(&world->rng_start, 0, 2 * k->drift_ppm) -
@@ -313,21 +320,47 @@ static void begin(struct world *world)
         world_event(world, 500000000ull, EVENT_DAY, 0, 0);
 }
 
+/* Turns are most of what happens, and each node has one next turn at most: they stand outside the
+ * queue, whose events go first at an equal time; then the lowest id. */
+static struct node *next_turn(struct world *world)
+{
+    struct node *first = &world->node[1];
+    for (uint32_t id = 2; id <= world->knobs.nodes; id++)
+        if (world->node[id].turn_at_ns < first->turn_at_ns)
+            first = &world->node[id];
+    return first;
+}
+
+/* One event or turn; false: the seed's time is over. */
+static bool step(struct world *world)
+{
+    struct node *node = next_turn(world);
+    bool turn = world->heap_count == 0 || node->turn_at_ns < world->heap[0].at_ns;
+    uint64_t at_ns = turn ? node->turn_at_ns : world->heap[0].at_ns;
+    if (at_ns > world->knobs.end_ns)
+        return false;
+    ENSURE(at_ns >= world->now_ns);
+    world->now_ns = at_ns;
+    world->steps++;
+    if (turn) {
+        const struct event event = {.at_ns = at_ns, .kind = EVENT_TURN, .target = node->id};
+        world_trace(world, EVENT_TURN, node->id);
+        node_turn(world, node);
+        timeline_event(world, &event);
+        return true;
+    }
+    struct event event = pop(world);
+    world_trace(world, event.kind, event.target);
+    dispatch(world, &event);
+    timeline_event(world, &event);
+    return true;
+}
+
 bool world_run(struct world *world)
 {
     begin(world);
-    while (world->heap_count > 0 && world->failure[0] == 0) {
-        struct event event = pop(world);
-        if (event.at_ns > world->knobs.end_ns) {
-            free(event.bytes);
-            break;
-        }
-        ENSURE(event.at_ns >= world->now_ns);
-        world->now_ns = event.at_ns;
-        world->steps++;
-        world_trace(world, event.kind, event.target);
-        dispatch(world, &event);
-    }
+    while (world->failure[0] == 0 && step(world))
+        continue;
     if (world->failure[0] == 0)
         check_end(world);
     for (uint32_t i = 0; i < world->knobs.guests && world->failure[0] == 0; i++)

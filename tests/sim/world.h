@@ -65,17 +65,19 @@ struct knobs { /* drawn per seed; 0 switches a fault off */
     uint64_t fault_every_ns; /* mean time between crashes, cuts, pauses */
     uint32_t fault_mask;     /* which scripted faults: bit = enum fault */
     uint32_t window_pages, slots;
-    uint64_t rate;   /* messages a simulated second and guest */
-    uint32_t ttl_ms; /* of sessions */
-    bool days;       /* trading days end and begin */
-    bool ends;       /* guests end their sessions now and then */
+    uint64_t turn_ns, control_ns; /* what a turn takes; control's nap */
+    uint32_t checkpoint_ms;       /* often: also while the own drive lags (H14) */
+    uint64_t rate;                /* messages a simulated second and guest */
+    uint32_t ttl_ms;              /* of sessions */
+    bool days;                    /* trading days end and begin */
+    bool ends;                    /* guests end their sessions now and then */
     /* faults, then calm, then all lose power at once, then quiet (guests submit nothing new), end
      */
     uint64_t faults_until_ns, blackout_ns, quiet_ns, end_ns;
 };
 
 enum event_kind {
-    EVENT_TURN,
+    EVENT_TURN, /* not in the queue: each node knows its next turn */
     EVENT_FRAME,
     EVENT_GUEST,
     EVENT_SCRIPT,
@@ -148,7 +150,8 @@ struct node {
     struct disk *writer, *reader, *control_disk;
     struct sim_process *process; /* node.c */
     struct replica *replica;
-    uint64_t turn_at_ns; /* scheduled turn, 0: none */
+    uint64_t turn_at_ns; /* its next turn; UINT64_MAX: none */
+    uint64_t turned_ns;  /* its last one */
     uint64_t paused_until_ns;
     uint64_t starts;
     bool write_failed;   /* in this start */
@@ -180,8 +183,9 @@ struct world {
     uint64_t last_fault_ns;
     uint64_t committed_at_last_fault;
     struct checker *checker;
-    struct net_view *net;  /* check_net.c */
-    struct export *export; /* export.c; NULL: no evidence is written */
+    struct net_view *net;      /* check_net.c */
+    struct export *export;     /* export.c; NULL: no evidence is written */
+    struct timeline *timeline; /* timeline.h; NULL: none is drawn */
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
@@ -254,6 +258,8 @@ void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t s
 void guest_event(struct world *world, uint32_t index);
 void guest_kill(struct world *world, uint32_t index);
 void guest_sleep(struct world *world, uint32_t index, uint64_t until_ns);
+/* How many lives it has had, and until when it sleeps or slept last. */
+void guest_look(const struct guest *guest, uint64_t *lives, uint64_t *asleep_until_ns);
 /* When a result came last. */
 uint64_t guest_answered_ns(const struct guest *guest);
 /* For people: where its session stands. */

@@ -53,8 +53,9 @@ struct bench {
     uint64_t now_ns;
     struct genesis genesis;
     struct bench_node node[BENCH_NODES_MAX + 1]; /* by id */
-    uint64_t digest_at[BENCH_INDEX_MAX]; /* digest of whoever's control stood at that index; 0: none
-                                            did */
+    uint64_t digests_from;
+    uint64_t digest_at[BENCH_INDEX_MAX]; /* digest of whoever's control stood at digests_from +
+                                            that; 0: none did */
     uint32_t digests_differ;             /* two stood there with different ones */
     struct port outside;          /* a host beside the nodes: what was sent to its MAC address */
     struct startup_options tweak; /* members, control: copied into every start's options */

@@ -93,7 +93,7 @@ static void genesis_field_names(void)
     for (int i = 1; i < GENESIS_FIELDS; i++)
         CU_ASSERT_EQUAL(genesis_fields[i].offset, genesis_fields[i - 1].offset + 4);
     CU_ASSERT_EQUAL(genesis_fields[GENESIS_FIELDS - 1].offset + 4,
-                    offsetof(struct genesis, reserved));
+                    offsetof(struct genesis, reserved1));
 }
 
 /* --- admin requests

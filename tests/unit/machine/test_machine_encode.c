@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_SIZE = 496, RECORD_SIZE = 104, KEPT_SIZE = 32 };
+enum { HEAD_SIZE = 504, RECORD_SIZE = 104, KEPT_SIZE = 32 };
 
 static struct bench b;
 static uint8_t *encoding;
@@ -40,7 +40,7 @@ static void start(void)
     bench_end(&b, BENCH_ALICE, old, old, SESSION_END_CLEAN);
     bench_open(&b, BENCH_ALICE, "old", 4, 4);
 
-    size_t cap = machine_encoded_max(b.machine);
+    size_t cap = machine_encoded_max(&b.genesis);
     uint8_t *room = malloc(cap);
     encoding_size = machine_encode(b.machine, room, cap);
     CU_ASSERT_FATAL(encoding_size > 0 && encoding_size < cap);
@@ -95,10 +95,10 @@ static void canonical(void)
         bench_send(&b, BENCH_BOB, id, id, 1, 0, 4);
     }
     b.machine = first;
-    uint8_t *one = malloc(machine_encoded_max(first));
-    uint8_t *two = malloc(machine_encoded_max(first));
-    size_t size = machine_encode(first, one, machine_encoded_max(first));
-    CU_ASSERT_EQUAL(machine_encode(decoded, two, machine_encoded_max(first)), size);
+    uint8_t *one = malloc(machine_encoded_max(&b.genesis));
+    uint8_t *two = malloc(machine_encoded_max(&b.genesis));
+    size_t size = machine_encode(first, one, machine_encoded_max(&b.genesis));
+    CU_ASSERT_EQUAL(machine_encode(decoded, two, machine_encoded_max(&b.genesis)), size);
     CU_ASSERT_EQUAL(memcmp(one, two, size), 0);
     CU_ASSERT_EQUAL(first->digest, decoded->digest);
     free(one);
@@ -194,7 +194,9 @@ static const struct {
     {"no voters", 312, &zero32, 4, "no sane configuration"},
     {"configuration ahead", 456, &big64, 8, "no sane configuration"},
     {"other limits", 464, &seven, 4, "other limits than the genesis record's"},
-    {"reserved at the end", 492, &seven, 4, "reserved bytes are not zero"},
+    {"a seed without an index", 492, &seven, 4, "no sane seed"},
+    {"an index without a seed", 496, &first_id, 8, "no sane seed"},
+    {"seed ahead", 496, &big64, 8, "no sane seed"},
     {"slot out of range", R0, &seven, 4, "a slot out of range or used twice"},
     {"slot used twice", R1, &slot0, 4, "sessions out of order"},
     {"slot of an alive one", R2, &slot0, 4, "a slot out of range or used twice"},

@@ -430,7 +430,7 @@ static void run_model(void)
     model.feed_next = 1;
     model.day_open = true;
     seed = 20240611;
-    size_t cap = machine_encoded_max(bench.machine);
+    size_t cap = machine_encoded_max(&bench.genesis);
     uint8_t *bytes = malloc(cap);
     for (uint32_t round = 0; round < ENTRIES; round++) {
         step();

@@ -41,7 +41,8 @@ static void each_problem_is_named(void)
         CU_ASSERT_STRING_EQUAL(problem, why);                                                      \
     } while (0)
     PROBLEM("not a genesis record", g.magic++);
-    PROBLEM("another version of the genesis record", g.version++);
+    PROBLEM("another version of the genesis record", g.version = 0);
+    PROBLEM("another version of the genesis record", g.version = 3);
     PROBLEM("another version of the genesis record", g.size--);
     PROBLEM("cluster id is 0", g.cluster_id = 0);
     PROBLEM("the day's name is not printable, or not padded with spaces", g.day[9] = 0);
@@ -49,6 +50,8 @@ static void each_problem_is_named(void)
     PROBLEM("reserved bytes are not zero", g.reserved0[5] = 1);
     PROBLEM("reserved bytes are not zero", g.reserved[0] = 1);
     PROBLEM("reserved bytes are not zero", g.reserved[sizeof(g.reserved) - 1] = 1);
+    PROBLEM("reserved bytes are not zero", g.reserved1 = 1);
+    PROBLEM("an origin that this version cannot state", g.lineage.seeds = 1);
     PROBLEM("no founder", memset(g.founder, 0, sizeof(g.founder)));
     PROBLEM("founder 0 is not a replica", g.founder[0].port = 1);
     PROBLEM("a founder without an incarnation", g.founder[2].incarnation = 0);
@@ -78,6 +81,48 @@ static void each_problem_is_named(void)
 #undef PROBLEM
 }
 
+/* The record of a cluster that begins with another one's state. */
+static struct genesis seeded(void)
+{
+    struct genesis g = good();
+    g.version = GENESIS_VERSION_SEEDED;
+    g.lineage = (struct genesis_lineage){.cluster_id = 9,
+                                         .index = 100,
+                                         .seed_index = 1000,
+                                         .seed_term = 4,
+                                         .utc_ns = 5,
+                                         .seed = GENESIS_SEED_RECOVERED,
+                                         .seeds = 1};
+    return g;
+}
+
+static void an_origin_is_sane(void)
+{
+    struct genesis g = seeded();
+    CU_ASSERT_PTR_NULL(genesis_problem(&g));
+    g.lineage.seed = GENESIS_SEED_RESTORED;
+    CU_ASSERT_PTR_NULL(genesis_problem(&g));
+#define PROBLEM(why, change)                                                                       \
+    do {                                                                                           \
+        g = seeded();                                                                              \
+        change;                                                                                    \
+        const char *problem = genesis_problem(&g);                                                 \
+        CU_ASSERT_PTR_NOT_NULL_FATAL(problem);                                                     \
+        CU_ASSERT_STRING_EQUAL(problem, why);                                                      \
+    } while (0)
+    PROBLEM("its cluster begins in a way that this version does not know", g.lineage.seed = 0);
+    PROBLEM("its cluster begins in a way that this version does not know", g.lineage.seed = 3);
+    PROBLEM("its cluster begins with a state of no other cluster", g.lineage.cluster_id = 0);
+    PROBLEM("its cluster begins with a state of no other cluster", g.lineage.cluster_id = 1);
+    const char *origin = "no sane origin of the state that its cluster begins with";
+    PROBLEM(origin, g.lineage.index = 0);
+    PROBLEM(origin, g.lineage.seed_index = 100);
+    PROBLEM(origin, g.lineage.seed_term = 0);
+    PROBLEM(origin, g.lineage.seeds = 0);
+    PROBLEM("an origin that this version cannot state", g.version = GENESIS_VERSION);
+#undef PROBLEM
+}
+
 /* Two founders on one host differ by port alone. */
 static void one_host_two_ports(void)
 {
@@ -93,6 +138,7 @@ int main(void)
         {"the defaults are well-formed", defaults_are_well_formed},
         {"each problem is named", each_problem_is_named},
         {"founders on one host", one_host_two_ports},
+        {"a cluster of another one's state names its origin", an_origin_is_sane},
         {0}};
     return unit_main("genesis", tests);
 }

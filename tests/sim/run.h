@@ -1,0 +1,72 @@
+/* Many seeds: each runs in a worker process that is used again and again, a few workers at a time;
+ * what a seed did comes back through a pipe and is added up. A seed that takes its worker along
+ * (ENSURE, a signal, too long) fails like any other.
+ */
+#ifndef KEEL_SIM_RUN_H
+#define KEEL_SIM_RUN_H
+
+#include "tests/sim/timeline.h"
+
+#include <stdio.h>
+
+enum { RUN_JOBS_MAX = 16, RUN_SEED_WALL_S = 120 };
+
+/* Beside the faults: a check that never had anything to look at proves nothing. */
+enum event_count {
+    COUNT_LEADERS,
+    COUNT_VOTES,
+    COUNT_CHECKPOINTS,
+    COUNT_DAYS,
+    COUNT_SESSION_ENDS,
+    COUNT_EXPIRIES,
+    COUNT_SEALED,
+    COUNT_REPLAYS,
+    COUNT_HEARTBEATS,
+    COUNT_ANSWERS,
+    COUNT_TRANSFERS_DONE,
+    COUNT_TRANSFERS_GIVEN_UP,
+    COUNT_TRANSFERS_BY_DRIVE, /* because the leader's own lags */
+    COUNT_READS,              /* proven by a quorum */
+    COUNT_INSTALLS,           /* a peer's checkpoint took the place of a log */
+    COUNT_CHUNKS,             /* turns in which some of one arrived */
+    COUNT_RESUMED,            /* starts that found a part of one */
+    COUNT_KINDS
+};
+const char *run_count_name(enum event_count count);
+
+struct run_result { /* what a seed's worker says, in one write */
+    uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns, cpu_ns;
+    uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
+    uint32_t nodes;
+    bool good;
+    char failure[400];
+};
+
+struct run_options {
+    uint64_t first, seeds; /* seeds first, first + 1, ... */
+    uint64_t seconds;      /* no seed is begun after so many; 0: no limit */
+    uint32_t jobs;
+    bool trace, verbose, quiet, stop;
+    const char *export_dir;
+    struct timeline_options timeline; /* of one seed */
+};
+
+struct run_totals {
+    uint64_t begun, seeds, failed, lively, steps, committed, simulated_ns, cpu_ns;
+    uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
+    double took_s;
+};
+
+/* Ordered after the last fault: who has so many is back to work. */
+enum { RUN_LIVELY = 100 };
+
+/* Runs one seed here and now. */
+void run_seed(const struct run_options *options, uint64_t seed, struct run_result *result);
+
+/* Runs them all and prints each failure with the command that replays it. */
+void run_all(const struct run_options *options, struct run_totals *totals);
+
+/* Prints the totals; 0: all that has to hold over many seeds held too, else 1. */
+int run_summary(const struct run_totals *totals);
+
+#endif
