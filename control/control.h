@@ -139,7 +139,7 @@ struct control_status {
     /* the scrub: pages judged and found bad, passes over the ring; copies of superblock, genesis
      * and checkpoint that were bad and are good again; tries to write a page anew that failed */
     uint64_t scrubbed, scrub_bad, scrub_passes, copies_repaired, restore_failures;
-    uint64_t scrub_page; /* where it stands */
+    uint64_t scrub_page;      /* where it stands */
     uint32_t checkpoints_bad; /* areas that hold no intact checkpoint; a new one goes there */
     uint32_t reserved_2;
     uint64_t requests, commands_full;

@@ -102,12 +102,12 @@ struct control_receive {
 
 /* Reading back what nobody asks for, and writing anew what is bad; repairing.c. */
 struct control_scrub {
-    uint8_t *page_bytes;    /* of the page being restored */
-    uint64_t next;          /* page */
-    uint64_t allowance;     /* pages that may be read now, in billionths */
+    uint8_t *page_bytes; /* of the page being restored */
+    uint64_t next;       /* page */
+    uint64_t allowance;  /* pages that may be read now, in billionths */
     uint64_t allowed_ns;
     uint32_t in_flight;
-    uint32_t bad_areas;     /* mask of checkpoint areas that are to be written anew */
+    uint32_t bad_areas; /* mask of checkpoint areas that are to be written anew */
 };
 
 struct control {

@@ -1,8 +1,8 @@
-/* The scrub: every page that the ring keeps is read back and judged, in turns, at a bounded rate, by
- * way of aux; after each pass the two copies of superblock, genesis and checkpoint are. What is bad
- * is told to seq, which has it fetched from peers, or is made anew from the copy that is good. And
- * control's part of a repair: seq has gathered a page, which is proven and written here, on a thread
- * that may wait for the drive.
+/* The scrub: every page that the ring keeps is read back and judged, in turns, at a bounded rate,
+ * by way of aux; after each pass the two copies of superblock, genesis and checkpoint are. What is
+ * bad is told to seq, which has it fetched from peers, or is made anew from the copy that is good.
+ * And control's part of a repair: seq has gathered a page, which is proven and written here, on a
+ * thread that may wait for the drive.
  */
 #include "control/control_internal.h"
 #include "dataplane/ring/restore.h"
@@ -155,9 +155,8 @@ static uint32_t restore(struct control *c)
     if (job == NULL)
         return 0;
     struct ring_page *page = (struct ring_page *)(void *)c->scrub.page_bytes;
-    job->result =
-        ring_restore(c->options.disk, &c->super, c->options.cluster_id, &job->live, job->entries,
-                     job->bytes, ring_durable_page(c->replica->ring), page);
+    job->result = ring_restore(c->options.disk, &c->super, c->options.cluster_id, &job->live,
+                               job->entries, job->bytes, ring_durable_page(c->replica->ring), page);
     if (job->result == 0) {
         memcpy(job->page, page, RING_PAGE_SIZE);
         control_well(c, PART_REPAIR);

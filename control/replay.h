@@ -39,8 +39,8 @@ size_t replay_bytes_size(const struct replay *replay);
  * why (REPLAY_PROBLEM_SIZE) in words. */
 bool replay_checkpoint(struct replay *replay, char *why);
 
-/* Applies the live entries behind it, up to index `end` or to the first one that is lost. May be called again with a higher one if
- * `configs` is NULL. */
+/* Applies the live entries behind it, up to index `end` or to the first one that is lost. May be
+ * called again with a higher one if `configs` is NULL. */
 bool replay_log(struct replay *replay, uint64_t end, char *why);
 
 #endif

@@ -67,9 +67,9 @@ uint32_t install_turn(struct replica *r)
     r->taking = offer;
     offer->taken = false;
     /* H7: above a hole a peer's checkpoint repairs, what is committed there or not */
-    bool behind = offer->index > r->raft.commit ||
-                  (r->raft.hole != 0 && offer->index >= r->raft.hole &&
-                   offer->index > r->machine->applied);
+    bool behind =
+        offer->index > r->raft.commit ||
+        (r->raft.hole != 0 && offer->index >= r->raft.hole && offer->index > r->machine->applied);
     bool needed = behind && r->raft.role != RAFT_LEADER;
     bool quiet = feed_done(r->feed, r->machine->applied) == r->machine->applied &&
                  feed_room(r->feed, 1) && ring_room_to_begin(r->ring);

@@ -128,8 +128,8 @@ struct checkpoint_offer {
     bool taken; /* false: the log went that far by itself */
 };
 
-/* A page that the drive has lost, whose entries are gathered: control writes it anew. seq's until it
- * is offered, control's until it is done. */
+/* A page that the drive has lost, whose entries are gathered: control writes it anew. seq's until
+ * it is offered, control's until it is done. */
 struct repair_job {
     struct ring_stretch live;
     uint32_t bytes; /* of its entries */

@@ -36,8 +36,7 @@ void members_repaired(struct members *members, const struct entry_config *body, 
 {
     if (index > members_now(members)->index) {
         members_take(members, body, index);
-    } else if (members->count > 1 && index > members->at[0].index &&
-               index < members->at[1].index) {
+    } else if (members->count > 1 && index > members->at[0].index && index < members->at[1].index) {
         members->at[0].index = index;
         members->at[0].body = *body;
     }

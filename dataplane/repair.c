@@ -1,10 +1,10 @@
-/* What the drive has lost comes back: asked of every peer, gathered in order, and handed to control,
- * which proves it by the log chain and writes the page anew into its own slot. One page at a time,
- * the lowest entries first.
+/* What the drive has lost comes back: asked of every peer, gathered in order, and handed to
+ * control, which proves it by the log chain and writes the page anew into its own slot. One page at
+ * a time, the lowest entries first.
  *
  * Nothing of it needs a leader, or a quorum: two replicas with holes at different places make each
- * other whole. What a hole forbids meanwhile is Raft's to say (raft_repair.c); here only apply stops
- * before it.
+ * other whole. What a hole forbids meanwhile is Raft's to say (raft_repair.c); here only apply
+ * stops before it.
  */
 #include "dataplane/replica.h"
 
@@ -200,7 +200,8 @@ void repair_job_done(struct replica *r)
 /* --- for others --------------------------------------------------------------------------------
  */
 
-/* As many entries from `index` on, of one term, as a packet holds, which follow each other at `at`. */
+/* As many entries from `index` on, of one term, as a packet holds, which follow each other at `at`.
+ */
 static void send_entries(struct replica *r, uint8_t to, uint64_t index, uint64_t term,
                          const struct entry *(*next)(void *context, uint64_t index), void *context)
 {

@@ -99,11 +99,11 @@ struct replica_read { /* a question that waits for proof of leadership */
 /* What the drive has lost, on its way back: repair.c. One page at a time. */
 enum repair_state { REPAIR_IDLE, REPAIR_GATHERS, REPAIR_OFFERED };
 struct repair {
-    uint32_t state;         /* enum repair_state */
+    uint32_t state; /* enum repair_state */
     uint32_t reserved;
-    uint64_t ask_at_ns;     /* the peers are asked again */
-    uint64_t not_before_ns; /* a try failed: none before this */
-    uint64_t next;          /* index wanted */
+    uint64_t ask_at_ns;               /* the peers are asked again */
+    uint64_t not_before_ns;           /* a try failed: none before this */
+    uint64_t next;                    /* index wanted */
     uint64_t pages, failures, served; /* since the start: written anew; tries; packets to others */
     struct { /* what a peer asked for is being read back; index 0: nothing is */
         uint64_t index, term;
@@ -147,9 +147,9 @@ struct replica_status {
     uint64_t noop_index;   /* leader: of this term's no-op */
     uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
     struct raft_transfer transfer;
-    uint32_t lapped; /* leader: bit i: replica i needs a checkpoint */
-    uint32_t settling;    /* leader: it has a hole, and appends nothing before that is settled (H5) */
-    uint64_t hole;        /* the lowest entry that the drive lost and no checkpoint covers; 0: none */
+    uint32_t lapped;   /* leader: bit i: replica i needs a checkpoint */
+    uint32_t settling; /* leader: it has a hole, and appends nothing before that is settled (H5) */
+    uint64_t hole;     /* the lowest entry that the drive lost and no checkpoint covers; 0: none */
     uint64_t hole_denied; /* leader: mask: voters that deny it */
     uint64_t pages_repaired, repair_failures;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */

@@ -90,7 +90,7 @@ struct ring_page { /* the 512-byte head; entries follow */
     uint32_t seen_peer;
     uint32_t restored; /* written anew into its own slot: the first restored - 1 of its entries are
                           here, the others were superseded; 0: all are (restore.h) */
-    uint64_t boot_id;      /* this replica's own, drawn at this boot */
+    uint64_t boot_id;  /* this replica's own, drawn at this boot */
     uint64_t durable_page; /* every page below this was known durable: bears witness for pages that
                               carry no LSN of their own (a boot, a seal) as well */
     uint8_t reserved[56];

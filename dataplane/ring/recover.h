@@ -59,9 +59,9 @@ struct ring_recovery {
     struct genesis genesis;
     enum ring_damage damage;
     char why[240]; /* page number, slot, sector, LSNs: what a person needs */
-    /* Damaged, but all that is lost is pages whose identity is known, by their own head or an intact
-     * successor's, and the last page's head is intact, so that term and vote are known: a replica
-     * may run on this, and fetches from its peers what is in hole[]. */
+    /* Damaged, but all that is lost is pages whose identity is known, by their own head or an
+     * intact successor's, and the last page's head is intact, so that term and vote are known: a
+     * replica may run on this, and fetches from its peers what is in hole[]. */
     bool repairable;
     bool unknown; /* damage of another kind was noted */
     uint32_t hole_count;
@@ -80,8 +80,8 @@ struct ring_recovery {
     /* pages */
     uint64_t head_page, tail_page; /* kept pages are head_page..tail_page - 1; tail = next number */
     uint64_t first_index, last_index; /* live entries; empty: last == first - 1 */
-    uint64_t last_chain; /* 0: unknown, it lies in a hole */
-    uint64_t torn_pages;   /* pages of the unacknowledged end that went */
+    uint64_t last_chain;              /* 0: unknown, it lies in a hole */
+    uint64_t torn_pages;              /* pages of the unacknowledged end that went */
     uint64_t zeroed_slots; /* slots that hold no kept page and were not zeros: torn, left over,
                               stray bits; zeroed again, or to be */
     uint64_t seals;

@@ -29,9 +29,9 @@ struct ring_evidence { /* what intact heads and checkpoints say, gathered over e
     uint64_t witness;      /* page that says so; UINT64_MAX: a checkpoint, or nobody */
     uint64_t head;         /* highest head stated by a good page */
     uint64_t boot;
-    uint64_t misplaced; /* a page of this ring lies where it doesn't belong: its slot + 1 */
+    uint64_t misplaced;      /* a page of this ring lies where it doesn't belong: its slot + 1 */
     uint64_t misplaced_page; /* the highest number of such */
-    uint8_t *used;      /* bit by slot: not all zeros */
+    uint8_t *used;           /* bit by slot: not all zeros */
 };
 
 struct ring_judgement {

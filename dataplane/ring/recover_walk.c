@@ -11,7 +11,7 @@ typedef unsigned long long ull; /* for printf alone */
 
 struct live { /* what the public map says, and what it leaves out */
     struct ring_live at;
-    bool missing; /* named by a successor, but bad itself */
+    bool missing;     /* named by a successor, but bad itself */
     uint32_t present; /* entries that lie there */
 };
 
@@ -195,13 +195,12 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
                          "page %llu: entries of term %llu behind such of "
                          "term %llu",
                          (ull)page, (ull)identity->entry_term, (ull)before->at.term);
-    struct live live = {
-        .at = {.page = page,
-               .first_index = identity->first_index,
-               .term = identity->entry_term,
-               .chain = identity->chain_before},
-        .missing = missing,
-        .present = identity->count};
+    struct live live = {.at = {.page = page,
+                               .first_index = identity->first_index,
+                               .term = identity->entry_term,
+                               .chain = identity->chain_before},
+                        .missing = missing,
+                        .present = identity->count};
     if (live_push(walk, &live))
         walk->last += identity->count;
     if (missing)

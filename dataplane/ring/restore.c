@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-struct known { /* what the drive still says of the page and its neighbours */
+struct known {               /* what the drive still says of the page and its neighbours */
     bool own, before, after; /* the heads below are */
     struct ring_page own_head, before_head, after_head;
     struct ring_identity identity;
@@ -125,7 +125,8 @@ static int compose(const struct ring_owner *owner, const struct known *known,
     uint32_t bad;
     if (ring_page_judge(page, owner, live->page % owner->slots, &bad) != RING_PAGE_GOOD)
         return -EBADMSG;
-    if (whole && memcmp(page->sector_crc, known->own_head.sector_crc, sizeof(page->sector_crc)) != 0)
+    if (whole &&
+        memcmp(page->sector_crc, known->own_head.sector_crc, sizeof(page->sector_crc)) != 0)
         return -EBADMSG;
     return 0;
 }

@@ -268,8 +268,8 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
 
 bool ring_room_to_begin(const struct ring *ring)
 {
-    return ring->pinned == UINT64_MAX && !(ring->open && ring->open_count > 0) && window_has_place(ring) &&
-           slot_is_zeroed(ring, ring->tail);
+    return ring->pinned == UINT64_MAX && !(ring->open && ring->open_count > 0) &&
+           window_has_place(ring) && slot_is_zeroed(ring, ring->tail);
 }
 
 /* The first page of the new stretch names no predecessors: what they held is no part of this log,

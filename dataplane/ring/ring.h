@@ -104,9 +104,10 @@ void ring_note_checkpoint(struct ring *ring, uint64_t index);
  * not witness the last one (H13). now_ns: any monotonic clock. Returns pages closed. */
 uint32_t ring_turn(struct ring *ring, uint64_t now_ns);
 
-/* --- seq: pages that the drive has lost (ring_hole.c) ---------------------------------------------
- * A bad page leaves its place in the map: which entries it holds stays known. It is written anew
- * into its own slot (restore.h) by somebody else, while the head is pinned behind it. */
+/* --- seq: pages that the drive has lost (ring_hole.c)
+ * --------------------------------------------- A bad page leaves its place in the map: which
+ * entries it holds stays known. It is written anew into its own slot (restore.h) by somebody else,
+ * while the head is pinned behind it. */
 struct ring_stretch {
     uint64_t page;
     uint64_t first, last; /* live entries; none: last == first - 1, all of the page is dead */
@@ -126,8 +127,8 @@ bool ring_in_hole(const struct ring *ring, uint64_t index);
 uint64_t ring_hole_index(const struct ring *ring);
 /* The head does not pass `page` until ring_hole_closed(). False: it has. */
 bool ring_hole_pin(struct ring *ring, uint64_t page);
-/* `bytes` lie durably in its slot, and go to the window if the page has a place there; NULL: nothing
- * came of it, the hole stays. */
+/* `bytes` lie durably in its slot, and go to the window if the page has a place there; NULL:
+ * nothing came of it, the hole stays. */
 void ring_hole_closed(struct ring *ring, uint64_t page, const struct ring_page *bytes);
 /* The chain at index, told by a leader, where a hole has swallowed it. */
 void ring_note_chain(struct ring *ring, uint64_t index, uint64_t chain);

@@ -1,4 +1,5 @@
-/* Pages that the drive has lost, as seq sees them: which, what they held, what is forbidden meanwhile.
+/* Pages that the drive has lost, as seq sees them: which, what they held, what is forbidden
+ * meanwhile.
  */
 #include "dataplane/ring/ring_internal.h"
 
@@ -28,8 +29,7 @@ static void count_holes(struct ring *ring)
 static void remove_at(struct ring *ring, uint32_t at)
 {
     ring->hole_count--;
-    memmove(&ring->hole[at], &ring->hole[at + 1],
-            (ring->hole_count - at) * sizeof(ring->hole[0]));
+    memmove(&ring->hole[at], &ring->hole[at + 1], (ring->hole_count - at) * sizeof(ring->hole[0]));
     count_holes(ring);
 }
 
@@ -55,8 +55,7 @@ bool ring_hole_add(struct ring *ring, uint64_t page)
         at--;
     if (at > 0 && ring->hole[at - 1] == page)
         return false;
-    memmove(&ring->hole[at + 1], &ring->hole[at],
-            (ring->hole_count - at) * sizeof(ring->hole[0]));
+    memmove(&ring->hole[at + 1], &ring->hole[at], (ring->hole_count - at) * sizeof(ring->hole[0]));
     ring->hole[at] = page;
     ring->hole_count++;
     count_holes(ring);

@@ -28,7 +28,7 @@ _Static_assert(RING_HEAD_SLOTS < RING_SPARE_SLOTS, "entries stop first, then vot
 _Static_assert(RING_ZERO_PAGES *RING_PAGE_SIZE <= DISK_ZERO_MAX, "one zeroing write");
 _Static_assert(RING_FLIGHT_PAGES_MAX <= 64, "pages in flight fit one mask");
 
-#define RING_NOWHERE UINT32_MAX /* in `where`: the entry is lost */
+#define RING_NOWHERE UINT32_MAX  /* in `where`: the entry is lost */
 #define RING_ZERO_TAG UINT64_MAX /* else reader * RING_READS_MAX + buffer */
 
 struct ring_ask { /* reader -> aux */

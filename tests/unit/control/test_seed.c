@@ -11,8 +11,9 @@
 
 enum { NEW_ID = 1 };
 #define NEW_INCARNATION UINT64_C(0xbeef)
-#define UTC_NS (SEED_UTC_ZERO_S * 1000000000u + UINT64_C(5000000000)) /* five seconds after zero   \
-                                                                       */
+#define UTC_NS                                                                                     \
+    (SEED_UTC_ZERO_S * 1000000000u + UINT64_C(5000000000)) /* five seconds after zero              \
+                                                            */
 
 struct old { /* a cluster that is lost, and the state that one of its rings holds */
     struct bench *bench;

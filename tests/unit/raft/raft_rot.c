@@ -31,10 +31,8 @@ static void tell(struct world *world, struct world_node *node, const struct raft
     uint64_t hole = world_hole(node);
     if (config == NULL && hole == node->raft.hole)
         return;
-    struct raft_in in = {.event = RAFT_EV_HOLE,
-                         .index = hole,
-                         .config = config,
-                         .config_count = config != NULL};
+    struct raft_in in = {
+        .event = RAFT_EV_HOLE, .index = hole, .config = config, .config_count = config != NULL};
     world_run(world, node->raft.id, &in);
 }
 
