@@ -1,5 +1,6 @@
 #include "control/admin.h"
 
+#include "control/admin_backup.h"
 #include "control/admin_leadership.h"
 #include "control/admin_report.h"
 #include "control/log.h"
@@ -23,6 +24,7 @@ struct connection {
     bool may_change;
     bool waiting;   /* a request is with control, or with the reload worker */
     bool reloading; /* ... with the worker */
+    bool backing;   /* ... with control, which encodes its state */
     bool closing;   /* after its answer has gone */
     uint64_t tag;   /* of that request */
     struct admin_request request;
@@ -40,6 +42,7 @@ struct admin {
     bool has_group;
     char path[CONFIG_PATH_MAX];
     uint64_t next_tag;
+    struct admin_backup backup;
     struct connection connection[ADMIN_CONNECTIONS_MAX];
 };
 
@@ -315,6 +318,22 @@ static char *ask_reload(struct admin *a, struct connection *c)
     return NULL;
 }
 
+/* Takes a backup, NULL: control has it; or hands out a piece of one. */
+static char *ask_backup(struct admin *a, struct connection *c, const struct admin_request *request)
+{
+    char why[ADMIN_WHY_MAX];
+    json_t *result = NULL;
+    enum admin_error error;
+    if (request->backup == 0) {
+        error = admin_backup_begin(&a->backup, a->node->start.control, now_ms(), why);
+        c->waiting = c->backing = error == ADMIN_OK;
+        c->tag = a->backup.id;
+        return error == ADMIN_OK ? NULL : answer_error(error, why, 0);
+    }
+    error = admin_backup_piece(&a->backup, a->node->start.control, now_ms(), request, &result, why);
+    return error == ADMIN_OK ? answer_result(result) : answer_error(error, why, 0);
+}
+
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -331,6 +350,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_day(a, &a->connection[place], &request);
     if (request.command == ADMIN_MEMBER)
         return ask_member(a, &a->connection[place], &request);
+    if (request.command == ADMIN_BACKUP)
+        return ask_backup(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
     if (request.command == ADMIN_TRANSFER || request.read)
@@ -473,7 +494,7 @@ static void take_replies(struct admin *a)
     while (control_answer(a->node->start.control, &reply)) /* bound: CONTROL_REQUESTS */
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];
-            if (c->fd < 0 || !c->waiting || c->reloading || c->tag != reply.tag)
+            if (c->fd < 0 || !c->waiting || c->reloading || c->backing || c->tag != reply.tag)
                 continue;
             c->waiting = false;
             put_answer(c, answer_asked(a, &c->request, &reply));
@@ -492,6 +513,21 @@ static void take_reload(struct admin *a)
             continue;
         c->waiting = c->reloading = false;
         put_answer(c, answer_reload(report));
+        take_lines(a, c);
+    }
+}
+
+static void take_backup(struct admin *a)
+{
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        struct connection *c = &a->connection[i];
+        json_t *result = c->fd >= 0 && c->backing
+                             ? admin_backup_taken(&a->backup, a->node->start.control)
+                             : NULL;
+        if (result == NULL)
+            continue;
+        c->waiting = c->backing = false;
+        put_answer(c, answer_result(result));
         take_lines(a, c);
     }
 }
@@ -540,6 +576,7 @@ void admin_run(struct admin *a, const uint32_t *stop)
             accept_one(a);
         take_replies(a);
         take_reload(a);
+        take_backup(a);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "control/address.h"
 #include "control/admin_leadership.h"
+#include "control/admin_slow.h"
 #include "control/openmetrics.h"
 #include "dataplane/frame.h"
 
@@ -111,6 +112,7 @@ static json_t *report_status(const struct node *n)
     replica_status(n->start.replica, &s);
     json_t *to = json_object();
     put(to, "replica", n->config->id);
+    put_hex(to, "cluster_id", n->start.genesis.cluster_id);
     put_text(to, "role", node_role_name(s.role));
     put(to, "leader", s.leader);
     put(to, "term", s.term);
@@ -136,6 +138,9 @@ static json_t *report_status(const struct node *n)
     put(to, "uptime_ms", (s.now_ns - s.started_ns) / 1000000);
     put_text(to, "version", KEEL_VERSION);
     leadership_put(to, &s);
+    struct control_status c;
+    control_status(n->start.control, &c);
+    slow_put(to, &c, n->config->id);
     put_control(to, n);
     put_turns(to, &n->start.replica->metrics);
     put_sources(to, n);
@@ -173,19 +178,18 @@ static const char *member_role(const struct entry_config *config, uint32_t id)
 }
 
 /* Of a peer that no log reaches: that it is sent a checkpoint, or why it takes none; else null. */
-static void put_checkpoint(json_t *to, const struct node *n, const struct replica_status *s,
-                           uint32_t id)
+static void put_checkpoint(json_t *to, const struct control_status *c,
+                           const struct replica_status *s, uint32_t id)
 {
-    struct control_status c;
-    control_status(n->start.control, &c);
-    enum packet_checkpoint_reason reason = c.send_refused[id];
+    enum packet_checkpoint_reason reason = c->send_refused[id];
     json_t *word = json_null();
     if (s->role == RAFT_LEADER && (s->lapped >> id & 1) != 0)
         word = json_string(reason != 0 ? packet_checkpoint_reason_name(reason) : "needed");
     json_object_set_new(to, "checkpoint", word);
 }
 
-static json_t *report_member(const struct node *n, const struct replica_status *s, uint32_t id)
+static json_t *report_member(const struct node *n, const struct replica_status *s,
+                             const struct control_status *c, uint32_t id)
 {
     const struct entry_member *f = &s->config.member[id];
     char text[ADDRESS_TEXT_MAX];
@@ -209,7 +213,8 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     uint64_t match = self ? s->durable_index : s->peer_match[id];
     json_object_set_new(to, "match_index",
                         self || leads ? json_integer((json_int_t)match) : json_null());
-    put_checkpoint(to, n, s, id);
+    put_checkpoint(to, c, s, id);
+    slow_put_member(to, c, id);
     json_object_set_new(to, "lag_entries",
                         self || leads ? json_integer((json_int_t)(s->last_index - match))
                                       : json_null());
@@ -219,7 +224,9 @@ static json_t *report_member(const struct node *n, const struct replica_status *
 static json_t *report_members(const struct node *n)
 {
     struct replica_status s;
+    struct control_status c;
     replica_status(n->start.replica, &s);
+    control_status(n->start.control, &c);
     json_t *to = json_object(), *list = json_array();
     put_hex(to, "cluster_id", n->start.genesis.cluster_id);
     put(to, "term", s.term);
@@ -231,7 +238,7 @@ static json_t *report_members(const struct node *n)
              s.config.member[n->config->id].incarnation == n->start.super.incarnation);
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
         if (s.config.member[id].incarnation != 0)
-            json_array_append_new(list, report_member(n, &s, id));
+            json_array_append_new(list, report_member(n, &s, &c, id));
     json_object_set_new(to, "members", list);
     return to;
 }
@@ -401,6 +408,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
     case ADMIN_TRANSFER:
+    case ADMIN_BACKUP:
     case ADMIN_COMMAND_COUNT:
         break;
     }

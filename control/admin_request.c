@@ -8,17 +8,12 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},
-    [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false},
-    [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},
-    [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},
-    [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_MEMBER] = {"member", true},
-    [ADMIN_TRANSFER] = {"transfer", true},
-    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_MEMBER] = {"member", true},    [ADMIN_TRANSFER] = {"transfer", true},
+    [ADMIN_BACKUP] = {"backup", true},    [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -154,6 +149,22 @@ static enum admin_error parse_transfer(const json_t *object, struct admin_reques
     return ADMIN_OK;
 }
 
+/* {"backup":ID,"offset":N}: a piece of one that was taken; neither: take one. */
+static enum admin_error parse_backup(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *id = json_object_get(object, "backup");
+    const json_t *offset = json_object_get(object, "offset");
+    if (id == NULL && offset == NULL)
+        return ADMIN_OK;
+    if (!json_is_integer(id) || !json_is_integer(offset) || json_integer_value(id) < 1 ||
+        json_integer_value(offset) < 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "backup wants \"backup\" and \"offset\", numbers, or neither");
+    request->backup = (uint64_t)json_integer_value(id);
+    request->offset = (uint64_t)json_integer_value(offset);
+    return ADMIN_OK;
+}
+
 static enum admin_error parse_status(const json_t *object, struct admin_request *request, char *why)
 {
     const json_t *read = json_object_get(object, "read");
@@ -178,7 +189,9 @@ static bool keys_known(json_t *object, enum admin_command command)
                                         strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
         bool transfer = command == ADMIN_TRANSFER && strcmp(key, "to") == 0;
         bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
-        if (!common && !day && !metrics && !member && !transfer && !status)
+        bool backup =
+            command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
+        if (!common && !day && !metrics && !member && !transfer && !status && !backup)
             return false;
     }
     return true;
@@ -208,6 +221,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_transfer(object, request, why);
     if (request->command == ADMIN_STATUS)
         return parse_status(object, request, why);
+    if (request->command == ADMIN_BACKUP)
+        return parse_backup(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

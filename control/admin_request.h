@@ -23,6 +23,7 @@ enum admin_command {
     ADMIN_RELOAD,
     ADMIN_MEMBER,
     ADMIN_TRANSFER,
+    ADMIN_BACKUP,
     ADMIN_VERSION_SHOW,
     ADMIN_COMMAND_COUNT
 };
@@ -39,6 +40,7 @@ struct admin_request {
     char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
     bool read;                    /* STATUS: proven by a quorum first */
     uint8_t to;                   /* TRANSFER: replica id, 0: the most caught-up */
+    uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */

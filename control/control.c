@@ -32,7 +32,7 @@ size_t control_size(const struct control_options *options)
     return aligned(sizeof(struct control)) + aligned(machine_size(g)) + aligned(handshake_size()) +
            aligned(sessions_size(g)) + aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
            aligned(sizeof(struct feed_exceptions)) + 3 * checkpoint_cap(options) +
-           aligned(machine_size(g)) + aligned(RING_PAGE_SIZE);
+           aligned(machine_size(g)) + aligned(RING_PAGE_SIZE) + aligned(backup_size_max(g));
 }
 
 static void fill_defaults(struct control_options *o, uint64_t slots)
@@ -77,6 +77,7 @@ struct control *control_init(void *memory, const struct control_options *options
     c->receive.bytes = take(&at, c->checkpoint_cap);
     c->receive.machine = take(&at, machine_bytes);
     c->scrub.page_bytes = take(&at, RING_PAGE_SIZE);
+    c->backup_bytes = take(&at, backup_size_max(options->genesis));
     c->chain = options->chain;
     c->page = options->page;
     c->durable_lsn = options->found->last_lsn; /* what recovery found is durable */
@@ -254,11 +255,13 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += receiving_turn(c);
     work += repairing_turn(c);
     work += checkpoint_turn(c);
+    work += backup_turn(c);
     work += sending_turn(c);
     work += sessions_turn(c);
     work += boots_turn(c);
     work += digests_turn(c);
     work += members_turn(c);
+    work += trips_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;

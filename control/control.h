@@ -41,6 +41,7 @@ enum {
     CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
     CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
     CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
+    CONTROL_TRIPS_MS = 100,         /* how often round trips are measured */
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
@@ -143,9 +144,17 @@ struct control_status {
     uint32_t checkpoints_bad; /* areas that hold no intact checkpoint; a new one goes there */
     uint32_t reserved_2;
     uint64_t requests, commands_full;
+    uint64_t backups;        /* taken since start */
     uint64_t digests_equal;  /* digests of others that were compared and are alike */
     uint32_t digest_differs; /* bit i: the last one of replica i is another */
     uint32_t reserved;
+    /* Of each replica, this one among them; 0: not known. trips.c says what they are. */
+    uint64_t trip_ns[KEEL_REPLICA_MAX + 1];  /* round trip to it from here */
+    uint64_t way_ns[KEEL_REPLICA_MAX + 1];   /* its round trip to a majority of voters */
+    uint64_t drive_ns[KEEL_REPLICA_MAX + 1]; /* what its drive takes for a page */
+    /* So many times as slow as the median of all; 0: no slower than others. */
+    uint32_t link_slow[KEEL_REPLICA_MAX + 1], drive_slow[KEEL_REPLICA_MAX + 1];
+    uint64_t transfers_by_link; /* asked for here, because a voter's way is so much shorter */
     char problem[CONTROL_PROBLEM_SIZE]; /* what goes wrong at the moment; empty: nothing */
 };
 
@@ -183,6 +192,15 @@ bool control_rekey_taken(const struct control *control);
 bool control_rekey_withdraw(struct control *control);
 /* True once the old keys are in no use any more and seq was told whom to forget. */
 bool control_rekey_done(const struct control *control, const struct control_rekey *rekey);
+
+/* --- a backup, from another thread: one at a time ----------------------------------------------
+ */
+
+/* Has the state encoded at control's next turn, at whatever index that stands (backup_file.h). What
+ * was held before is given up. Not while one is wanted and not yet held. */
+void control_backup_want(struct control *control);
+/* The bytes of it, constant until the next control_backup_want(); NULL: not yet. */
+const uint8_t *control_backup_held(const struct control *control, uint64_t *size);
 
 /* A consistent copy of what was published; any thread. */
 void control_status(const struct control *control, struct control_status *status);

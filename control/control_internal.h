@@ -6,6 +6,7 @@
 #ifndef KEEL_CONTROL_INTERNAL_H
 #define KEEL_CONTROL_INTERNAL_H
 
+#include "control/backup_file.h"
 #include "control/control.h"
 
 enum {
@@ -110,6 +111,35 @@ struct control_scrub {
     uint32_t bad_areas; /* mask of checkpoint areas that are to be written anew */
 };
 
+enum backup_state { BACKUP_FREE, BACKUP_WANTED, BACKUP_HELD };
+
+enum {
+    TRIPS_KEPT = 5, /* newest round trips to a peer, whose least counts */
+    TRIPS_RATIO = 4,
+    TRIPS_ROUNDS = 3,        /* of pings in which that must show */
+    TRIPS_LEAST_NS = 100000, /* a smaller difference is none, whatever the ratio */
+    TRIPS_FRESH_MS = 1000    /* what a peer told counts for so long */
+};
+#define TRIPS_TAG UINT64_MAX /* of a transfer that nobody asked for */
+
+struct control_trip {     /* to a peer; trips.c */
+    uint64_t incarnation; /* of whom this speaks */
+    uint64_t seen;        /* answers that seq had noted at the last turn */
+    uint64_t count;       /* round trips taken from there */
+    uint64_t ns[TRIPS_KEPT];
+    uint64_t asked_ns; /* the oldest ping without an answer; 0: none */
+    uint64_t heard_ns;
+    uint64_t way_ns, drive_ns; /* as the peer tells */
+};
+
+struct control_trips {
+    struct control_trip peer[KEEL_REPLICA_MAX + 1];
+    uint64_t at_ns;                  /* the next round of pings */
+    uint64_t led_since_ns, led_term; /* in office; 0: not, or since it was last handed over */
+    uint32_t rounds;                 /* in a row in which a voter's way was so much shorter */
+    uint32_t rests;                  /* doublings of the rest before the next handing over */
+};
+
 struct control {
     struct control_options options;
     struct replica *replica;
@@ -159,6 +189,8 @@ struct control {
 
     struct control_digests digests;
 
+    struct control_trips trips;
+
     /* members */
     struct packet_members told; /* the newest that another replica told; voters 0: none yet */
     uint64_t tell_members_at_ns;
@@ -176,6 +208,11 @@ struct control {
     const struct control_rekey *rekey_obeyed;  /* control -> another thread: done with it */
     const struct control_rekey *rekey;         /* being obeyed; NULL: none is */
     uint32_t rekey_at;                         /* next of rekey->ended */
+
+    /* backup: see backup.c for whose these are when */
+    uint32_t backup_state; /* enum backup_state */
+    uint64_t backup_size;
+    uint8_t *backup_bytes; /* backup_size_max() */
 
     char problem[PART_COUNT][CONTROL_PROBLEM_SIZE];
     struct control_status status; /* being counted */
@@ -260,6 +297,9 @@ void sessions_applied(struct control *c, const struct entry *entry);
 /* boots.c: the leader logs each replica's boot. */
 uint32_t boots_turn(struct control *c);
 
+/* backup.c: the state at one index, for people. */
+uint32_t backup_turn(struct control *c);
+
 /* members.c: where the others are, also for who lags or joins. */
 /* The member to talk to under that id, as far as is known; NULL: nobody. */
 const struct entry_member *members_at(const struct control *c, uint32_t id);
@@ -270,6 +310,9 @@ uint32_t members_turn(struct control *c);
 void digests_applied(struct control *c);
 void digests_told(struct control *c, const struct notice *notice);
 uint32_t digests_turn(struct control *c);
+
+/* trips.c: slow links and drives. */
+uint32_t trips_turn(struct control *c);
 
 /* requests.c: what people asked to be logged. */
 uint32_t requests_turn(struct control *c);

@@ -5,6 +5,7 @@
  * and acknowledged, by a majority that nobody can ask any more.
  */
 #include "control/ctl_seed.h"
+#include "control/ctl_tail.h"
 #include "control/exclusive.h"
 #include "control/replay.h"
 
@@ -15,7 +16,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { OPTION_UNSAFE, OPTION_TO, OPTION_GENESIS, OPTION_ADDRESS, OPTION_DAY, OPTION_YES };
+enum {
+    OPTION_UNSAFE,
+    OPTION_TO,
+    OPTION_GENESIS,
+    OPTION_ADDRESS,
+    OPTION_DAY,
+    OPTION_YES,
+    OPTION_TAIL
+};
 
 struct survivor {
     const char *path;
@@ -229,6 +238,29 @@ static int show(const struct ctl *ctl, const json_t *survivors)
     return CTL_DONE;
 }
 
+/* The best one's log once more, from its checkpoint on, its messages into a file. */
+static int write_tail(const struct ctl *ctl, struct survivor *best)
+{
+    const char *path = ctl->value[OPTION_TAIL];
+    char why[REPLAY_PROBLEM_SIZE];
+    struct ctl_tail tail = {.path = path, .commit = best->found.commit};
+    int code = path != NULL ? ctl_tail_open(&tail) : CTL_DONE;
+    if (path == NULL || code != CTL_DONE)
+        return code;
+    best->replay.applied = ctl_tail_applied;
+    best->replay.context = &tail;
+    bool good = replay_checkpoint(&best->replay, why) &&
+                replay_log(&best->replay, best->found.last_index, why);
+    best->replay.applied = NULL;
+    if (!good)
+        code = ctl_fail(CTL_REFUSED, "recover: %s: %s", best->path, why);
+    code = ctl_tail_close(&tail, code);
+    if (code == CTL_DONE && !ctl->json)
+        printf("%" PRIu64 " messages behind index %" PRIu64 " are in %s\n", tail.count,
+               best->replay.checkpoint_index, path);
+    return code;
+}
+
 /* --- the command
  * ------------------------------------------------------------------------------------ */
 
@@ -304,12 +336,14 @@ static int recover(const struct ctl *ctl, struct survivor *list, uint32_t count)
     code = show(ctl, survivors);
     if (!ctl->json && count > 1)
         printf("the longest log, as an election compares them: %s\n", best->path);
+    if (code == CTL_DONE)
+        code = write_tail(ctl, best);
     bool only_looks = ctl->value[OPTION_TO] == NULL && ctl->value[OPTION_UNSAFE] == NULL;
-    if (!only_looks)
+    if (!only_looks && code == CTL_DONE)
         code = refuse_early(ctl, list, count, best);
     if (!only_looks && code == CTL_DONE)
         code = form(ctl, best, result);
-    if (only_looks && !ctl->json)
+    if (only_looks && code == CTL_DONE && !ctl->json)
         puts("nothing was changed: this only looked");
     if (ctl->json && code == CTL_DONE)
         code = ctl_print_json(result);

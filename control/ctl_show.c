@@ -100,6 +100,10 @@ int ctl_members(struct ctl *ctl)
                                           "heard_ms=HEARD_MS",
                                           "match_index=MATCH",
                                           "lag_entries=LAG",
+                                          "trip_us=TRIP_US",
+                                          "drive_us=DRIVE_US",
+                                          "slow=SLOW",
+                                          "slow_times=TIMES",
                                           "checkpoint=CHECKPOINT",
                                           "incarnation=INCARNATION",
                                           NULL};

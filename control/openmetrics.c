@@ -1,5 +1,6 @@
 #include "control/openmetrics.h"
 
+#include "control/admin_slow.h"
 #include "dataplane/frame.h"
 
 #include <inttypes.h>
@@ -163,6 +164,7 @@ static void from_control(FILE *out, const struct node *node)
     counter(out, "keel_checkpoint_failures", "Checkpoints that failed.", s.checkpoint_failures);
     counter(out, "keel_checkpoints_installed", "Checkpoints of a peer in the log's place.",
             s.installed);
+    counter(out, "keel_backups", "Backups taken for keelctl.", s.backups);
     gauge(out, "keel_checkpoint_receiving_bytes", "Of a checkpoint on its way here, so far.",
           s.transfer_have);
     counter(out, "keel_checkpoint_chunks_sent", "Packets of checkpoints to lapped peers.",
@@ -171,6 +173,7 @@ static void from_control(FILE *out, const struct node *node)
     counter(out, "keel_checkpoint_chunks_received", "Packets of checkpoints.", s.chunks_received);
     counter(out, "keel_checkpoint_chunks_malformed", "Of them, not understood.",
             s.chunks_malformed);
+    slow_metrics(out, &s);
     counter(out, "keel_handshakes", "Associations made.", s.handshakes_done);
     counter(out, "keel_keepalives", "Keepalives received.", s.keepalives);
     counter(out, "keel_expiries_proposed", "Expiries proposed.", s.expiries_proposed);

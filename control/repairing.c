@@ -50,8 +50,11 @@ static void look_at_checkpoints(struct control *c)
     uint32_t bad = 0;
     for (unsigned area = 0; area < 2; area++) {
         bool newest = area == (c->checkpoint_area ^ 1u);
-        if (c->checkpoint_index[newest ? 0 : 1] != 0 &&
-            ring_checkpoint_intact(c->options.disk, &c->super, area) == -EBADMSG)
+        if (c->checkpoint_index[newest ? 0 : 1] == 0)
+            continue; /* none was written */
+        int result = ring_checkpoint_intact(c->options.disk, &c->super, area);
+        /* Zeros are no checkpoint either, unless a peer's was to come there and did not. */
+        if (result == -EBADMSG || (result == -ENOENT && c->receive.state == RECEIVE_NOTHING))
             bad |= 1u << area;
     }
     if (bad == 0)

@@ -114,6 +114,8 @@ static const char *replay_page(struct replay *r, const struct live_page *live, u
         r->chain = ring_chain_next(r->chain, entry);
         machine_apply(r->machine, entry, r->outcome);
         feed_exceptions_applied(r->exceptions, r->machine, entry, r->outcome);
+        if (r->applied != NULL)
+            r->applied(r->context, r->machine, entry, r->outcome);
         r->replayed++;
     }
     return NULL;

@@ -25,6 +25,10 @@ struct replay {
     uint8_t *bytes;          /* cap bytes, page-aligned: replay_bytes_size() or more */
     size_t cap;
     struct machine_outcome *outcome;
+    /* Told of each entry that replay_log() applies; may be NULL. */
+    void (*applied)(void *context, const struct machine *machine, const struct entry *entry,
+                    const struct machine_outcome *outcome);
+    void *context;
     /* results */
     uint64_t chain;            /* at machine->applied */
     uint64_t page;             /* that holds it; UINT64_MAX: none does */

@@ -140,6 +140,18 @@ static void answer(struct replica *r, const struct command *command)
     send_sealed(r, &frame, command->principal, command->packet_kind, command->size);
 }
 
+/* Stamped here, so that waiting for this turn is no part of the trip. */
+static void ping(struct replica *r, const struct command *command)
+{
+    struct port_frame frame;
+    const struct packet_ping body = {.stamp = r->now_ns};
+    r->majority_ns = command->index;
+    if (!send_begin(r, &frame))
+        return;
+    memcpy(send_body(&frame), &body, sizeof(body));
+    send_sealed(r, &frame, command->principal, AUTH_KIND_PING, sizeof(body));
+}
+
 uint32_t chunks_turn(struct replica *r)
 {
     uint32_t work = 0;
@@ -217,6 +229,9 @@ static void obey(struct replica *r, const struct command *command)
         break;
     case COMMAND_DAMAGED:
         repair_damaged(r, command->index);
+        break;
+    case COMMAND_PING:
+        ping(r, command);
         break;
     case COMMAND_STOP:
         replica_stop(r, (const char *)command->u.bytes);

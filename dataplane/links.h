@@ -92,15 +92,17 @@ enum command_kind {
     COMMAND_TRANSFER, /* hand the office to replica `principal`, 0: the most caught-up */
     COMMAND_READ,     /* prove leadership */
     COMMAND_DAMAGED,  /* page `index` of the ring cannot be read */
+    COMMAND_PING,     /* a PING that is timed, to replica `principal`; index: the own round trip to
+                         a majority, to be told from now on */
     COMMAND_STOP      /* a fault that must not be survived: text in bytes */
 };
 
 struct command {
     uint32_t kind;           /* enum command_kind */
     uint32_t size;           /* bytes in u.bytes */
-    uint64_t index;          /* SPANS, PROPOSE */
+    uint64_t index;          /* SPANS, PROPOSE, PING */
     uint64_t tag;            /* PROPOSE, TRANSFER, READ; ANSWER: the term whose lease it rests on */
-    uint32_t principal;      /* ANSWER, FORGET, TRANSFER */
+    uint32_t principal;      /* ANSWER, FORGET, TRANSFER, PING */
     uint8_t entry_kind;      /* PROPOSE: enum entry_kind */
     uint8_t packet_kind;     /* ANSWER */
     struct frame_address to; /* SEND */

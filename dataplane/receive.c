@@ -49,11 +49,36 @@ HOT static bool asks(uint8_t kind)
            kind == PACKET_FETCH || kind == PACKET_FETCH_REPLY;
 }
 
-static void pong(struct replica *r, uint32_t principal)
+static void pong(struct replica *r, uint32_t principal, const void *asked, size_t size)
 {
     struct port_frame frame;
-    if (send_begin(r, &frame))
-        send_sealed(r, &frame, principal, AUTH_KIND_PONG, 0);
+    if (!send_begin(r, &frame))
+        return;
+    bool timed = principal <= KEEL_REPLICA_MAX && size == sizeof(struct packet_ping);
+    if (timed) {
+        struct packet_pong body = {.trip_ns = r->majority_ns,
+                                   .drive_ns = ring_drive_ns(r->ring, r->now_ns)};
+        memcpy(&body.stamp, asked, sizeof(body.stamp));
+        memcpy(send_body(&frame), &body, sizeof(body));
+    }
+    send_sealed(r, &frame, principal, AUTH_KIND_PONG, timed ? sizeof(struct packet_pong) : 0);
+}
+
+/* A stamp from the future is none of this process. */
+static void note_trip(struct replica *r, uint32_t id, const void *body, size_t size)
+{
+    struct packet_pong told;
+    if (size != sizeof(told))
+        return;
+    memcpy(&told, body, sizeof(told));
+    if (told.stamp > r->now_ns)
+        return;
+    struct replica_trip *trip = &r->trip[id];
+    trip->count++;
+    trip->ns = r->now_ns - told.stamp;
+    trip->heard_ns = r->now_ns;
+    trip->majority_ns = told.trip_ns;
+    trip->drive_ns = told.drive_ns;
 }
 
 static void peer_message(struct replica *r, const struct auth_peer *from, uint8_t kind,
@@ -116,10 +141,13 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
 {
     if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
         uint32_t id = from->principal;
-        if (is_member(r, from))
+        bool member = is_member(r, from);
+        if (member)
             note_boot(r, id, from); /* followers hear nothing else of each other */
         if (kind == AUTH_KIND_PING)
-            pong(r, id);
+            pong(r, id, body, size);
+        else if (member)
+            note_trip(r, id, body, size);
         return;
     }
     switch ((enum packet_kind)kind) {

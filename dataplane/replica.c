@@ -191,6 +191,7 @@ static void fill_peers(struct replica *r, struct replica_status *s)
         s->peer_boot[id] = r->peer_boot[id];
         s->peer_boot_id[id] = r->peer_boot_id[id];
         s->witness[id] = r->witness[id];
+        s->trip[id] = r->trip[id];
         if (id > r->id && auth_wants_handshake(r->auth, id, r->now_ns, silent_ns))
             s->handshake_wanted |= 1u << id;
     }
@@ -225,6 +226,7 @@ static void fill_status(struct replica *r)
     s->drive_lag_ns = raft->role == RAFT_LEADER && s->durable_index < raft->quorum_index
                           ? r->now_ns - raft->transfer.drive_moved_ns
                           : 0;
+    s->drive_ns = ring_drive_ns(r->ring, r->now_ns);
     s->lapped = r->lapped;
     s->hole = raft->hole;
     s->settling = raft->settling;

@@ -128,6 +128,15 @@ struct witness {
     uint8_t reserved[7];
 };
 
+/* Round trips to a peer, and what it tells of itself with its answers. */
+struct replica_trip {
+    uint64_t count;       /* answers since the start */
+    uint64_t ns;          /* the newest round trip */
+    uint64_t heard_ns;    /* when */
+    uint64_t majority_ns; /* its own round trip to a majority of voters; 0: not known */
+    uint64_t drive_ns;    /* what its drive takes for a page; 0: not known */
+};
+
 /* What status shows; published by seq, read by anybody through replica_status(). */
 struct replica_status {
     uint64_t now_ns, turns;
@@ -141,6 +150,8 @@ struct replica_status {
     uint64_t peer_incarnation[RAFT_ID_MAX + 1];
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1]; /* of that incarnation */
     struct witness witness[RAFT_ID_MAX + 1];
+    struct replica_trip trip[RAFT_ID_MAX + 1];
+    uint64_t drive_ns; /* what the own drive takes for a page; 0: not known */
     /* The configuration in force at its log index, committed or not. */
     struct entry_config config;
     uint64_t config_index;
@@ -178,6 +189,9 @@ struct replica {
     uint64_t peer_incarnation[RAFT_ID_MAX + 1]; /* that the boots belong to */
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1];
     struct witness witness[RAFT_ID_MAX + 1];
+
+    struct replica_trip trip[RAFT_ID_MAX + 1];
+    uint64_t majority_ns; /* own round trip to a majority, as control reckons; 0: not known */
 
     struct members members;            /* as raft has them, with addresses */
     const struct entry_config *wanted; /* during step_change() */

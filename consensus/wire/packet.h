@@ -140,6 +140,20 @@ HOT bool packet_peer_decode(uint8_t kind, const void *body, size_t size, struct 
 HOT size_t packet_peer_encode(const struct raft_msg *msg, size_t entries_size, void *body,
                               uint8_t *kind);
 
+/* Bodies of PING and PONG between replicas (dataplane/auth/auth.h numbers the kinds); to and from
+ * clients they have none. */
+struct packet_ping { /* 8 bytes */
+    uint64_t stamp;  /* the sender's clock, for itself */
+};
+_Static_assert(sizeof(struct packet_ping) == 8, "ping");
+
+struct packet_pong {   /* 24 bytes */
+    uint64_t stamp;    /* as it came */
+    uint64_t trip_ns;  /* the sender's round trip to a majority of voters, itself among them */
+    uint64_t drive_ns; /* what its drive takes for a page; 0 in either: not known */
+};
+_Static_assert(sizeof(struct packet_pong) == 24, "pong");
+
 enum { PACKET_DIGESTS = 4 };
 
 struct packet_digests { /* 64 bytes: DIGESTS_TELL, the newest at each of four steps; index 0: none

@@ -33,9 +33,10 @@ enum {
 /* A key is given up long before its counter could turn: past this nothing is sealed or opened. */
 #define AUTH_COUNTER_MAX (UINT64_C(1) << 62)
 
-/* Two kinds without a body that every principal may send. The initiator sends PING as soon as it
- * has installed, so that the other side confirms at once; whoever opens a PING answers PONG.
- * Neither reaches intake or Raft. */
+/* Two kinds that every principal may send. The initiator sends PING as soon as it has installed, so
+ * that the other side confirms at once; whoever opens a PING answers PONG. Neither reaches intake
+ * or Raft. They have no body but between replicas, which measure their round trips with them
+ * (consensus/wire/packet.h). */
 enum { AUTH_KIND_PING = 5, AUTH_KIND_PONG = 6 };
 
 enum auth_reject { /* each one a counter */

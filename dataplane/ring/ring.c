@@ -389,6 +389,15 @@ static void move_head(struct ring *ring)
 /* --- once a turn ---------------------------------------------------------------------------------
  */
 
+/* The page that was watched is durable. */
+static __attribute__((noinline)) void timed(struct ring *ring, uint64_t now_ns)
+{
+    if (ring->timed_ns != 0)
+        ring->time_ns[ring->times++ % RING_TIMES] = now_ns - ring->timed_ns;
+    ring->timed_ns = 0;
+    ring->timed_page = UINT64_MAX;
+}
+
 /* When a page that is not full goes to the drive: at once while no other data page is on its way,
  * else when the last of those is durable. An idle system so sends at once, and its seals, which
  * don't count, hold nothing up; a loaded one fills pages and pays at most one more write's time.
@@ -406,6 +415,8 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     if (failed)
         return 0;
     uint64_t durable_page = ring_durable_page(ring);
+    if (durable_page > ring->timed_page)
+        timed(ring, now_ns);
     reuse_pages(ring, durable_page);
     /* acquire: pairs with the release in ring_control_checkpoint(); both checkpoints are durable */
     ring_note_checkpoint(ring, __atomic_load_n(&ring->control_checkpoint, __ATOMIC_ACQUIRE));
@@ -428,6 +439,10 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
                 now_ns - ring->busy_ns < RING_SEAL_AFTER_NS)) {
         return 0; /* the last page is a seal and says all there is (H13), or a seal would take a
                      place of the window that a leader may need */
+    }
+    if (ring->tail % RING_TIME_EACH == 0 && ring->timed_ns == 0) {
+        ring->timed_page = ring->tail;
+        ring->timed_ns = now_ns;
     }
     close_page(ring);
     return 1;

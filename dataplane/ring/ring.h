@@ -103,6 +103,10 @@ void ring_note_checkpoint(struct ring *ring, uint64_t index);
  * for RING_SEAL_AFTER_NS nothing was in flight and nothing waited, and the newest durable page does
  * not witness the last one (H13). now_ns: any monotonic clock. Returns pages closed. */
 uint32_t ring_turn(struct ring *ring, uint64_t now_ns);
+/* How long the drive takes for a page at present, from closed to durable with all before it: the
+ * least of the newest few that were watched, so that a loop that got no turn does not look like a
+ * slow drive; or the age of one that is out for longer. 0: none yet. Any clock of ring_turn(). */
+uint64_t ring_drive_ns(const struct ring *ring, uint64_t now_ns);
 
 /* --- seq: pages that the drive has lost (ring_hole.c)
  * --------------------------------------------- A bad page leaves its place in the map: which

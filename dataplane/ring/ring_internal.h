@@ -59,6 +59,11 @@ struct ring_link { /* one reader's link to aux */
     struct ring_answer answer_records[RING_READS_MAX];
 };
 
+enum {
+    RING_TIMES = 8,    /* newest watched pages whose time is kept */
+    RING_TIME_EACH = 4 /* every fourth page may be watched */
+};
+
 struct ring {
     /* --- fixed at start --- */
     struct ring_super super;
@@ -84,7 +89,12 @@ struct ring {
     bool anew;        /* the open page begins a stretch, and goes when all before it is durable */
     bool dirty;       /* something waits to be made durable with the open page */
     uint64_t busy_ns; /* when something was in flight or waited last */
-    bool sealed;      /* the last closed page says that all before it is durable, and no more */
+    /* how long the drive takes: one page at a time is watched */
+    uint64_t timed_page; /* UINT64_MAX: none */
+    uint64_t timed_ns;   /* it was closed then; 0: none is watched */
+    uint64_t times;      /* pages that were */
+    uint64_t time_ns[RING_TIMES];
+    bool sealed; /* the last closed page says that all before it is durable, and no more */
     uint16_t reserved_size;
     uint32_t open_count;
     uint32_t open_bytes;

@@ -233,6 +233,16 @@ int ring_control_checkpoint_install(const struct ring *ring, struct disk *disk, 
     return ring_checkpoint_write(disk, &ring->super, area, head, bytes, size);
 }
 
+uint64_t ring_drive_ns(const struct ring *ring, uint64_t now_ns)
+{
+    uint64_t least = ring->times > 0 ? ring->time_ns[0] : 0;
+    for (uint32_t i = 1; i < RING_TIMES && i < ring->times; i++)
+        if (ring->time_ns[i] < least)
+            least = ring->time_ns[i];
+    uint64_t out = ring->timed_ns != 0 ? now_ns - ring->timed_ns : 0;
+    return out > least ? out : least;
+}
+
 void ring_stats(const struct ring *ring, struct ring_stats *stats)
 {
     /* relaxed: pairs with the relaxed stores of each role; every word is true by itself */

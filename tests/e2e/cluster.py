@@ -40,6 +40,8 @@ def run(*words, check=True, timeout=30, **options):
 
 
 class Cluster:
+    client_ip = CLIENT_IP
+
     def __init__(self, build, size=3, ring='64M', checkpoint='4M', framing='envelope', idle='yield',
                  port='af_packet', roles='', genesis=(), directory=None, day='20261124', feed='',
                  ring_section='', rings=None, pages='auto', founders=None):
@@ -53,11 +55,12 @@ class Cluster:
         self.own_directory = directory is None
         self.dir = directory or tempfile.mkdtemp(prefix='keel-run-', dir=scratch())
         self.rings, self.pages = rings or self.dir, pages
-        self.destinations = '%s:%d' % (CLIENT_IP, LINE_PORT)
+        self.destinations = '%s:%d' % (self.client_ip, LINE_PORT)
         self.replica = {}     # id -> Popen
         self.helpers = []     # other processes
         self.namespaces = []
         self.wire = None      # stands in the bridge's place
+        self.daemon = 'keeld'  # keeld-slow: the same with drives that slow_drive() holds back
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
         self.hugepages_added = 0
@@ -69,7 +72,7 @@ class Cluster:
     def program(self, name):
         where = {'keeld': 'control', 'keelctl': 'control', 'keelcat': 'client',
                  'keel-judge': 'tests/judge', 'gen_day': 'tests/tools',
-                 'keel-wire': 'tests/wire'}[name]
+                 'keel-wire': 'tests/wire', 'keeld-slow': 'tests/gray'}[name]
         return os.path.join(self.build, where, name)
 
     def path(self, name):
@@ -132,7 +135,7 @@ class Cluster:
         self._cable('cl', 'eth0', CLIENT_CABLE)
         if wire_seed is not None:
             self.wire = Wire(self, wire_seed, [*self.ids(), CLIENT_CABLE])
-        run(*self.inside('cl', 'ip', 'addr', 'add', CLIENT_IP + '/24', 'dev', 'eth0'))
+        run(*self.inside('cl', 'ip', 'addr', 'add', self.client_ip + '/24', 'dev', 'eth0'))
         run(*self.inside('cl', 'sysctl', '-qw', 'net.core.rmem_max=33554432'), check=False)
 
     def _keys(self):
@@ -159,7 +162,7 @@ class Cluster:
             '[network]', 'port = %s:port' % self.port_kind, 'address = %s/24' % self.ip(i),
             'udp_port = %d' % PORT,
             '[feed]', 'framing = %s' % self.framing, 'request_port = %d' % REQUEST_PORT,
-            'destinations = %s' % self.destinations, 'consumers = %s' % CLIENT_IP, self.feed,
+            'destinations = %s' % self.destinations, 'consumers = %s' % self.client_ip, self.feed,
             '[ring]', self.ring_section,
             '[cores]', 'idle = %s' % self.idle, self.roles,
             '[memory]', 'hugepages = %s' % self.pages,
@@ -222,12 +225,18 @@ class Cluster:
         self._note('start', i)
         log = open(self.path('keeld-%d.log' % i), 'a')
         self.replica[i] = subprocess.Popen(
-            self.inside('r%d' % i, *before, self.program('keeld'), '--config',
+            self.inside('r%d' % i, *before, self.program(self.daemon), '--config',
                         self.path('keeld-%d.conf' % i)),
-            stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
+            env={**os.environ, 'KEEL_SLOW_DRIVE': self.path('slow-%d' % i)}, stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
             start_new_session=True)
         log.close()
         self.dpdk.append(os.path.join(DPDK_RUN, 'keel%d-%d' % (i, self.replica[i].pid)))
+
+    def slow_drive(self, i, factor):
+        """keeld-slow: the drive takes so many times as long from now on; 1: as long as it takes."""
+        fd = os.open(self.path('slow-%d' % i), os.O_CREAT | os.O_WRONLY, 0o600)
+        with os.fdopen(fd, 'wb', buffering=0) as file:
+            file.write(b'%-15d\n' % factor)
 
     def start_all(self):
         for i in self.ids():
@@ -322,7 +331,7 @@ class Cluster:
         for i in self.ids():
             requests += ['--request', '%s:%d' % (self.ip(i), REQUEST_PORT)]
         return self.spawn(self.program('keelcat'), 'follow', '--listen',
-                          '%s:%d' % (CLIENT_IP, port), *requests, '--framing', self.framing,
+                          '%s:%d' % (self.client_ip, port), *requests, '--framing', self.framing,
                           '--from', 'start', '--stats', self.path(name + '.stats'), *more,
                           out=name + '.out', err=name + '.err')
 

@@ -86,6 +86,7 @@ class Storm:
         for name, process in self.captures.items():
             c.stop_capture(process, name)
 
-    def judged(self, what):
-        return proven(self.parts, self.c, what, ['gateway-' + name for name in GATEWAYS],
+    def judged(self, what, more=()):
+        """more: names of further gateways."""
+        return proven(self.parts, self.c, what, ['gateway-' + name for name in GATEWAYS] + list(more),
                       tuple(self.captures))

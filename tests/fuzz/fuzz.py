@@ -18,7 +18,7 @@ TARGETS = {  # longest input, and what it looks at
     'packet': (4096, 'packets, sealed and not, at a whole replica: to its replies'),
     'wire': (2048, 'wire decoders; what decodes encodes to the same bytes'),
     'ring': (256, 'recovery of a drive with changed bits, sectors and pages'),
-    'checkpoint': (2048, 'encodings of machine and exceptions, and their area on the drive'),
+    'checkpoint': (2048, 'encodings of machine and exceptions, their area on the drive, backups'),
     'admin': (4200, 'admin requests, and keelctl\'s command line'),
     'config': (4096, 'configuration files'),
     'raft': (2048, 'sequences of events for raft_step(), three replicas, all checks'),

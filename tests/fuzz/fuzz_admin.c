@@ -93,6 +93,15 @@ static void check_late(void)
     FUZZ_REQUIRE(reply.result == CONTROL_NOT_LEADER);
 }
 
+/* Control takes one at its next turn. */
+static void check_backup(void)
+{
+    struct control *control = desk.node->start.control;
+    uint64_t size;
+    control_turn(control, desk.bench->now_ns);
+    FUZZ_REQUIRE(control_backup_held(control, &size) != NULL);
+}
+
 static void request(const char *line, size_t size, bool may_change)
 {
     struct admin_request parsed;
@@ -105,7 +114,10 @@ static void request(const char *line, size_t size, bool may_change)
     char *answer = admin_line(desk.admin, 0, line, size, may_change);
     if (answer == NULL) {
         FUZZ_REQUIRE(error == ADMIN_OK && admin_commands[parsed.command].changes && may_change);
-        check_late();
+        if (parsed.command == ADMIN_BACKUP)
+            check_backup();
+        else
+            check_late();
         return;
     }
     check_answer(answer);

@@ -185,6 +185,7 @@ struct genesis_facts {
     char day[DAY_SIZE];
     uint32_t rho_ppm, ttl_min_ms, ttl_max_ms, retain_ms, sessions_max, sessions_each, window_max;
     uint32_t founders; /* mask */
+    uint64_t begins;   /* first index that the ring of a founder ever held */
     uint8_t bytes[512];
 };
 

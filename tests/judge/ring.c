@@ -119,8 +119,8 @@ static bool genesis_read(struct ring *ring, struct report *report)
     const uint8_t *found = NULL;
     for (int copy = 1; copy >= 0; copy--) {
         const uint8_t *at = ring->file.at + (size_t)(2 + copy) * PAGE;
-        if (le64(at) == GENESIS_MAGIC && le32(at + 8) == 1 && le32(at + 12) == 512 &&
-            sum512_good(at))
+        if (le64(at) == GENESIS_MAGIC && (le32(at + 8) == 1 || le32(at + 8) == 2) &&
+            le32(at + 12) == 512 && sum512_good(at))
             found = at;
         else
             note(report, "ring %d: genesis copy %d is damaged or missing", ring->id, copy);
@@ -132,6 +132,9 @@ static bool genesis_read(struct ring *ring, struct report *report)
     struct genesis_facts *g = &ring->genesis;
     memcpy(g->bytes, found, sizeof(g->bytes));
     g->cluster_id = le64(found + 16);
+    g->begins = 1; /* or, in version 2, behind a state of another cluster */
+    if (le32(found + 8) == 2 && le64(found + 24 + 16 * (size_t)ring->id) == ring->incarnation)
+        g->begins = le64(found + 240) + 1;
     for (int id = 1; id <= REPLICAS; id++) {
         g->incarnation[id] = le64(found + 24 + 16 * id);
         if (g->incarnation[id] != 0)
@@ -355,7 +358,8 @@ static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
     if (page == ring->head) {
         ring->first = index;
         ring->chain_before = scan->chain = chain;
-        if (page == 0 && (index != 1 || chain != chain_genesis(ring->genesis.cluster_id)))
+        if (page == 0 &&
+            (index != ring->genesis.begins || chain != chain_genesis(ring->genesis.cluster_id)))
             fail(scan->report, "ring %d page 0: does not begin at the genesis record", ring->id);
         return index >= 1;
     }

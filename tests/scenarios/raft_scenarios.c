@@ -1,14 +1,16 @@
 /* Runs the Raft transcripts of tests/scenarios/raft/ over real cores
  * (tests/unit/raft/raft_world.h).
  *
- *     raft_scenarios [--rewrite] FILE...
+ *     raft_scenarios [--rewrite | --reach] FILE...
  *
  * A transcript is blocks of commands, a line `----`, and the output expected up to an empty line;
  * lines that begin with # are comments. All blocks of a file act on one world. --rewrite puts the
  * actual output in place of the expected one: read it before believing it. The commands are listed
- * in tests/scenarios/raft/README.md.
+ * in tests/scenarios/raft/README.md. --reach prints the rare states of each file besides
+ * (tests/reach).
  */
 #include "consensus/ensure.h"
+#include "tests/reach/reach_follow.h"
 #include "tests/scenarios/handover.h"
 #include "tests/unit/raft/raft_judge.h"
 #include "tests/unit/raft/raft_world.h"
@@ -29,7 +31,8 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 
 struct runner {
     struct world *world;
-    FILE *out; /* the block's output */
+    FILE *out;           /* the block's output */
+    struct reach *reach; /* NULL: nobody asks for rare states */
     bool started;
     struct handover_read read[HANDOVER_READS_MAX];
     char words[WORDS_MAX][64];
@@ -379,6 +382,10 @@ static void cluster(struct runner *r)
     world_init(r->world, count, voters & ~learners, learners, &options, 0);
     r->world->trace = trace;
     r->world->now_ns += options.election_min_ns; /* nobody's start is recent */
+    if (r->reach != NULL) {
+        reach_another(r->reach);
+        reach_follow(r->world, r->reach);
+    }
     r->started = true;
 }
 
@@ -629,9 +636,9 @@ static bool run_lines(struct runner *r, FILE *in, const char *path, bool rewrite
     return good && r->world->violation[0] == '\0';
 }
 
-static bool run_file(struct world *world, const char *path, bool rewrite)
+static bool run_file(struct world *world, const char *path, bool rewrite, struct reach *reach)
 {
-    struct runner r = {.world = world};
+    struct runner r = {.world = world, .reach = reach};
     memset(world, 0, sizeof(*world));
     FILE *in = fopen(path, "r");
     if (in == NULL) {
@@ -659,9 +666,11 @@ static bool run_file(struct world *world, const char *path, bool rewrite)
 int main(int argc, char **argv)
 {
     bool rewrite = argc > 1 && strcmp(argv[1], "--rewrite") == 0;
-    int first = rewrite ? 2 : 1;
+    bool reaches = argc > 1 && strcmp(argv[1], "--reach") == 0;
+    static struct reach reach;
+    int first = rewrite || reaches ? 2 : 1;
     if (first >= argc) {
-        fputs("usage: raft_scenarios [--rewrite] FILE...\n", stderr);
+        fputs("usage: raft_scenarios [--rewrite | --reach] FILE...\n", stderr);
         return 2;
     }
     struct world *world = malloc(sizeof(*world));
@@ -671,10 +680,12 @@ int main(int argc, char **argv)
     printf("1..%d\n", argc - first);
     for (int i = first; i < argc; i++) {
         const char *slash = strrchr(argv[i], '/');
-        bool good = run_file(world, argv[i], rewrite);
+        reach_init(&reach);
+        bool good = run_file(world, argv[i], rewrite, reaches ? &reach : NULL);
         failed += !good;
         printf("%s %d - %s\n", good ? "ok" : "not ok", i - first + 1,
                slash != NULL ? slash + 1 : argv[i]);
+        reach_print(&reach, stdout, slash != NULL ? slash + 1 : argv[i]);
     }
     free(world);
     return failed == 0 ? 0 : 1;

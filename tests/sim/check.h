@@ -45,6 +45,7 @@ struct checker {
     } * session;
     uint64_t session_cap, session_count;
     struct day day[CHECK_DAYS];
+    uint64_t healed_ns, healed_commit, healed_term; /* check_live.c: the last heal */
     uint32_t day_count;
 };
 

@@ -187,6 +187,7 @@ bool check_net_contact(const struct world *world, uint32_t id)
 {
     const struct net_view *view = world->net;
     uint64_t window = (world->genesis.feed_stale_ms + CHECK_STALE_SLACK_MS) * 1000000ull;
+    window += world->knobs.late_ns;
     uint64_t since = world->now_ns > window ? world->now_ns - window : 0;
     for (uint32_t leader = 1; leader <= world->knobs.nodes; leader++) {
         if (leader != id && view->append_ns[id][leader] < since)

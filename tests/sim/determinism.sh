@@ -2,17 +2,18 @@
 # The same seeds must give the same trace hashes whoever compiles the simulator, and however hard: the trace
 # takes in every event, every frame's bytes, every committed entry's digest and every answer.
 #
-#     determinism.sh [SEEDS]        prints a TAP line for each pair of compilers and levels
+#     determinism.sh [SEEDS [FIRST]]   prints a TAP line for each pair of compilers and levels
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seeds=${1:-5}
+first_seed=${2:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-sources=(consensus/*/*.c client/engine*.c client/order.c control/boots.c control/checkpoint.c control/digests.c
+sources=(consensus/*/*.c client/engine*.c client/order.c control/backup.c control/backup_file.c control/boots.c control/checkpoint.c control/digests.c
     control/control.c control/cursor.c control/leadership.c control/members.c control/peers.c control/receiving.c control/repairing.c
     control/rekey.c control/requests.c control/sending.c control/sessions.c
-    control/replay.c control/startup.c control/window.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c
+    control/replay.c control/startup.c control/trips.c control/window.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c
     dataplane/feed.c dataplane/feed_exceptions.c dataplane/feed_past.c dataplane/feed_request.c dataplane/feed_table.c dataplane/frame.c
     dataplane/gate.c dataplane/install.c dataplane/intake.c dataplane/leadership.c dataplane/members.c
     dataplane/loop.c dataplane/metrics.c dataplane/neighbour.c dataplane/receive.c dataplane/repair.c
@@ -40,7 +41,7 @@ for compiler in gcc clang; do
     for level in O0 O3; do
         name="$compiler-$level"
         compile "$compiler" "$level"
-        timeout 300 "$work/keel-sim-$name" --seeds "$seeds" --trace --quiet |
+        timeout 300 "$work/keel-sim-$name" --seeds "$seeds" --first-seed "$first_seed" --trace --quiet |
             grep '^seed ' | sort -n -k2 >"$work/trace-$name"
         if [ "$(wc -l <"$work/trace-$name")" -ne "$seeds" ]; then
             echo "Bail out! keel-sim of $name did not print $seeds traces"

@@ -12,6 +12,7 @@ enum {
     GUEST_FEED_PORT = 7501,
     GUEST_PAYLOAD_MAX = 120,
     GUEST_LOOK_NS = 100000000,
+    GUEST_DUES = 64,           /* more than a window */
     GUEST_SLEEP_MIN_MS = 10000 /* a time to live below this may expire while its guest sleeps */
 };
 
@@ -23,15 +24,16 @@ struct guest {
     struct engine *engine;
     struct keyring *keys;
     uint64_t lives;
-    uint64_t stream;      /* seed of payloads */
-    uint64_t submitted;   /* session number of the last message given to the engine */
-    uint64_t answered_ns; /* last result, world's time */
-    uint64_t looked_ns;   /* associations were looked at, world's time */
-    uint64_t until_ns;    /* asleep until, world's time */
-    uint64_t ask_ns;      /* next request for feed numbers, local time */
-    uint64_t next_ns;     /* when the next message is due, local time */
-    uint64_t event_ns;    /* scheduled event */
-    bool begun;           /* the session is open in this life */
+    uint64_t stream;             /* seed of payloads */
+    uint64_t submitted;          /* session number of the last message given to the engine */
+    uint64_t answered_ns;        /* last result, world's time */
+    uint64_t looked_ns;          /* associations were looked at, world's time */
+    uint64_t until_ns;           /* asleep until, world's time */
+    uint64_t ask_ns;             /* next request for feed numbers, local time */
+    uint64_t next_ns;            /* when the next message is due, local time */
+    uint64_t due_ns[GUEST_DUES]; /* when message n was, at n % GUEST_DUES */
+    uint64_t event_ns;           /* scheduled event */
+    bool begun;                  /* the session is open in this life */
     bool ending;
     char state[160];
 };
@@ -134,6 +136,14 @@ void guest_kill(struct world *world, uint32_t index)
     live(world->guest[index]);
 }
 
+/* For who looks on: a message that was due then has its answer, or was held back until now. */
+static void tell_late(struct guest *guest, uint64_t due_ns, uint64_t now)
+{
+    struct onlooker *onlooker = &guest->world->onlooker;
+    if (onlooker->answered != NULL)
+        onlooker->answered(guest->world, onlooker->context, now > due_ns ? now - due_ns : 0);
+}
+
 /* A session that expired takes its unanswered messages with it; a closed day refuses them. */
 static bool allowed(const struct guest *guest, uint32_t status)
 {
@@ -148,6 +158,7 @@ static void results(struct guest *guest)
     struct keel_result result;
     while (engine_result(guest->engine, &result)) {
         guest->answered_ns = guest->world->now_ns;
+        tell_late(guest, guest->due_ns[result.number % GUEST_DUES], clock_now_ns(guest->clock));
         uint8_t payload[GUEST_PAYLOAD_MAX];
         uint32_t size = payload_of(guest, result.number, payload);
         export_ack(guest->world, guest->index, guest->engine->session, result.number,
@@ -195,10 +206,14 @@ static void submit(struct guest *guest, uint64_t now)
         timeline_mark(guest->world, TIMELINE_MESSAGE, ENDPOINT_GUEST + guest->index, number,
                       engine->session, 0);
         guest->submitted = number;
+        guest->due_ns[number % GUEST_DUES] = guest->next_ns;
         guest->next_ns += gap;
     }
-    if (guest->next_ns + 20 * gap < now)
-        guest->next_ns = now; /* no burst to make up for a long silence */
+    if (guest->next_ns + 20 * gap < now) { /* no burst to make up for a long silence */
+        for (; more && guest->next_ns < now; guest->next_ns += gap)
+            tell_late(guest, guest->next_ns, now);
+        guest->next_ns = now;
+    }
     engine_flush(engine, now);
 }
 

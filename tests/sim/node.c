@@ -213,6 +213,7 @@ void node_start(struct world *world, struct node *node)
 void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
+    world->disturbed_ns = world->now_ns;
     check_net_table(world, node->id, node->replica->auth);
     export_start(world, node->id, false);
     startup_close(&node->process->startup);
@@ -376,7 +377,6 @@ void node_turn(struct world *world, struct node *node)
     uint32_t work = roles(world, node);
     if (must_stop && !node->replica->stopped)
         world_fail(world, "node %u goes on, a turn after a write to its drive failed", node->id);
-    note_role(world, node, role);
     look(world, node);
     if (node->replica->stopped) { /* an operator restarts it after a while */
         say(world, node, node->replica->why);
@@ -391,6 +391,7 @@ void node_turn(struct world *world, struct node *node)
                     node->id, 0);
         return;
     }
+    note_role(world, node, role);
     uint64_t next = p->control_at_ns;
     uint64_t tick = raft_next_tick_ns(&node->replica->raft);
     if (tick < next)

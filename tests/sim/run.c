@@ -35,7 +35,9 @@ const char *run_count_name(enum event_count count)
         [COUNT_READS] = "reads",
         [COUNT_INSTALLS] = "installs",
         [COUNT_CHUNKS] = "chunk-turns",
-        [COUNT_RESUMED] = "resumed"};
+        [COUNT_RESUMED] = "resumed",
+        [COUNT_LIVES] = "heals",
+        [COUNT_STEADY] = "heals-under-a-leader"};
     return names[count];
 }
 
@@ -67,7 +69,9 @@ static void fill(const struct world *world, struct run_result *result)
                                           [COUNT_READS] = world->reads,
                                           [COUNT_INSTALLS] = world->installs,
                                           [COUNT_CHUNKS] = world->transfers,
-                                          [COUNT_RESUMED] = world->resumed};
+                                          [COUNT_RESUMED] = world->resumed,
+                                          [COUNT_LIVES] = world->lives,
+                                          [COUNT_STEADY] = world->steady};
     result->trace = world->trace;
     result->steps = world->steps;
     result->committed = check_committed(world);
@@ -82,11 +86,15 @@ static void fill(const struct world *world, struct run_result *result)
 void run_seed(const struct run_options *options, uint64_t seed, struct run_result *result)
 {
     struct world *world = malloc(sizeof(*world));
+    char problem[160];
     ENSURE(world != NULL);
     double began_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
     memset(result, 0, sizeof(*result));
     result->seed = seed;
     world_draw(world, seed);
+    if (options->speed != RUN_DRAWN)
+        world_speed(world, options->speed == RUN_SPEED_FAULTS);
+    world_limit(world, &options->limits);
     world->verbose = options->verbose;
     if (options->export_dir != NULL) {
         world->knobs.slots = EXPORT_SLOTS;
@@ -102,7 +110,6 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
         _exit(3); /* main() could, a moment ago */
     result->good = world_run(world);
     fill(world, result);
-    char problem[160];
     if (world->timeline != NULL && !timeline_close(world, problem)) {
         result->good = false;
         snprintf(result->failure, sizeof(result->failure), "its timeline: %s", problem);
@@ -238,11 +245,14 @@ static void add(const struct run_options *options, const struct run_result *r,
                (unsigned long)r->trace, (unsigned long)r->committed, r->nodes);
     if (r->good)
         return;
-    totals->failed++;
-    printf("%sFAILED seed %lu: %s\n  replay: ./dev sim --seed %lu --verbose\n"
-           "  to look at: ./dev sim --seed %lu --timeline seed-%lu.html\n",
-           options->quiet ? "" : "\n", (unsigned long)r->seed, r->failure, (unsigned long)r->seed,
-           (unsigned long)r->seed, (unsigned long)r->seed);
+    if (totals->failed++ == 0)
+        totals->first_failed = *r;
+    char arguments[RUN_ARGUMENTS_SIZE];
+    run_arguments(r->seed, &options->limits, arguments, sizeof(arguments));
+    printf("%sFAILED seed %lu: %s\n  replay: ./dev sim %s --verbose\n"
+           "  to look at: ./dev sim %s --timeline seed-%lu.html\n",
+           options->quiet ? "" : "\n", (unsigned long)r->seed, r->failure, arguments, arguments,
+           (unsigned long)r->seed);
     fflush(stdout);
 }
 
@@ -284,6 +294,32 @@ void run_all(const struct run_options *options, struct run_totals *totals)
     totals->took_s = clock_s(CLOCK_MONOTONIC) - began_s;
 }
 
+void run_alone(const struct run_options *options, uint64_t seed, struct run_result *result)
+{
+    struct worker workers[RUN_JOBS_MAX] = {0};
+    hand(options, workers, &workers[0], seed);
+    collect(&workers[0], result);
+    if (workers[0].pid != 0)
+        dismiss(&workers[0], NULL);
+}
+
+void run_arguments(uint64_t seed, const struct limits *limits, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, "--seed %lu", (unsigned long)seed);
+    const char *before = " --without ";
+    for (enum fault fault = 0; fault < FAULT_COUNT; fault++)
+        if (limits->without >> fault & 1) {
+            used += (size_t)snprintf(text + used, size - used, "%s%s", before, fault_name(fault));
+            before = ",";
+        }
+    if (limits->nodes != 0)
+        used += (size_t)snprintf(text + used, size - used, " --nodes %u", limits->nodes);
+    if (limits->guests != 0)
+        used += (size_t)snprintf(text + used, size - used, " --guests %u", limits->guests);
+    if (limits->faults_ms != 0)
+        snprintf(text + used, size - used, " --faults-ms %lu", (unsigned long)limits->faults_ms);
+}
+
 /* --- totals
  * ----------------------------------------------------------------------------------------- */
 
@@ -300,7 +336,7 @@ static uint32_t print_counts(const char *what, const char *const *names, const u
     return never;
 }
 
-int run_summary(const struct run_totals *t)
+int run_summary(const struct run_options *options, const struct run_totals *t)
 {
     const char *faults[FAULT_COUNT], *counts[COUNT_KINDS];
     for (uint32_t f = 0; f < FAULT_COUNT; f++)
@@ -314,6 +350,11 @@ int run_summary(const struct run_totals *t)
     printf("speed: %.0f x real time, %.0f x per core (%.1f s of processor time)\n",
            simulated_s / t->took_s, simulated_s / ((double)t->cpu_ns / 1e9),
            (double)t->cpu_ns / 1e9);
+    printf("seeds run: %lu to %lu\n", (unsigned long)options->first,
+           (unsigned long)(options->first + t->begun - 1));
+    if (t->begun < options->seeds)
+        printf("to go on: ./dev sim --first-seed %lu\n",
+               (unsigned long)(options->first + t->begun));
     uint32_t never = print_counts("faults", faults, t->fault, FAULT_COUNT);
     never += print_counts("seen", counts, t->count, COUNT_KINDS);
     printf("%lu of %lu seeds ordered %d messages or more after their last fault\n",

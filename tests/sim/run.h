@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { RUN_JOBS_MAX = 16, RUN_SEED_WALL_S = 120 };
+enum { RUN_JOBS_MAX = 16, RUN_SEED_WALL_S = 120, RUN_ARGUMENTS_SIZE = 800 };
 
 /* Beside the faults: a check that never had anything to look at proves nothing. */
 enum event_count {
@@ -30,6 +30,8 @@ enum event_count {
     COUNT_INSTALLS,           /* a peer's checkpoint took the place of a log */
     COUNT_CHUNKS,             /* turns in which some of one arrived */
     COUNT_RESUMED,            /* starts that found a part of one */
+    COUNT_LIVES,              /* heals after which something had to be committed */
+    COUNT_STEADY,             /* heals that had to leave the term as it was, or almost */
     COUNT_KINDS
 };
 const char *run_count_name(enum event_count count);
@@ -48,13 +50,19 @@ struct run_options {
     uint32_t jobs;
     bool trace, verbose, quiet, stop;
     const char *export_dir;
-    struct timeline_options timeline; /* of one seed */
+    struct limits limits;
+    uint32_t speed;    /* enum run_speed: instead of what is drawn */
+    uint64_t shrink_s; /* the first failing seed is made smaller for so long at most */
+    struct timeline_options timeline;
 };
+
+enum run_speed { RUN_DRAWN, RUN_SPEED_FAULTS, RUN_SPEED_LOAD };
 
 struct run_totals {
     uint64_t begun, seeds, failed, lively, steps, committed, simulated_ns, cpu_ns;
     uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
     double took_s;
+    struct run_result first_failed; /* if any has */
 };
 
 /* Ordered after the last fault: who has so many is back to work. */
@@ -66,7 +74,17 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
 /* Runs them all and prints each failure with the command that replays it. */
 void run_all(const struct run_options *options, struct run_totals *totals);
 
+/* One seed in a process of its own. */
+void run_alone(const struct run_options *options, uint64_t seed, struct run_result *result);
+/* The arguments that run a seed with these limits: "--seed 7 --without loss,cut". */
+void run_arguments(uint64_t seed, const struct limits *limits, char *text, size_t size);
+
+/* shrink.c: looks for the smallest run with the same failure, and prints its command. */
+void shrink(const struct run_options *options, const struct run_result *failed);
+/* speed.c: how fast this simulator is; 0: all checks held too. */
+int speed(const struct run_options *options);
+
 /* Prints the totals; 0: all that has to hold over many seeds held too, else 1. */
-int run_summary(const struct run_totals *totals);
+int run_summary(const struct run_options *options, const struct run_totals *totals);
 
 #endif

@@ -6,11 +6,17 @@
 
 #include <stdio.h>
 
-enum { SCRIPT_MS = 1000000, SCRIPT_DAY_MS = 300, SCRIPT_READ_MS = 40, SCRIPT_KINDS = 9 };
+enum {
+    SCRIPT_MS = 1000000,
+    SCRIPT_DAY_MS = 300,
+    SCRIPT_READ_MS = 40,
+    SCRIPT_KINDS = 11,
+    SCRIPT_PAUSE_MS = 10000
+};
 
 static bool wanted(const struct world *world, enum fault fault)
 {
-    return world->knobs.fault_mask >> fault & 1;
+    return knobs_on(&world->knobs, fault);
 }
 
 static void spoilt(struct world *world, const struct node *node)
@@ -68,7 +74,7 @@ void script_chunk(struct world *world, struct node *node)
     uint64_t *rng = &world->rng_fault;
     world->transfers++;
     if (!wanted(world, FAULT_TRANSFER_CUT) || world->now_ns >= world->knobs.faults_until_ns ||
-        random_below(rng, 8) != 0)
+        world->now_ns < world->spared_until_ns || random_below(rng, 8) != 0)
         return;
     if (random_below(rng, 2) == 0)
         for (uint32_t id = 1; id <= world->knobs.nodes; id++)
@@ -87,24 +93,6 @@ static uint32_t leader_mask(const struct world *world)
     return mask;
 }
 
-static void cut(struct world *world, bool one_way)
-{
-    uint64_t *rng = &world->rng_fault;
-    uint32_t side = (uint32_t)random_next(rng); /* bit: on which side an endpoint is */
-    if (random_below(rng, 3) ==
-        0) /* a leader alone with the guests: it appends, and cannot commit */
-        side = leader_mask(world) | ~0u << ENDPOINT_GUEST;
-    for (uint32_t a = 1; a < ENDPOINTS; a++)
-        for (uint32_t b = 1; b < ENDPOINTS; b++)
-            if ((side >> a & 1) && !(side >> b & 1)) {
-                world->cut[a][b] = true;
-                if (!one_way)
-                    world->cut[b][a] = true;
-            }
-    world_event(world, world->now_ns + random_between(rng, 10, 2500) * SCRIPT_MS, EVENT_HEAL, 0, 0);
-    world_fault(world, one_way ? FAULT_CUT_ONE_WAY : FAULT_CUT);
-}
-
 static void guest_fault(struct world *world, enum fault fault)
 {
     uint64_t *rng = &world->rng_fault;
@@ -116,12 +104,20 @@ static void guest_fault(struct world *world, enum fault fault)
     world_fault(world, fault);
 }
 
+/* 1 ms to 10 s, each order of magnitude as likely. */
+static uint64_t pause_ns(uint64_t *rng)
+{
+    uint64_t ms = 1ull << random_below(rng, 14);
+    ms += random_below(rng, ms);
+    return (ms > SCRIPT_PAUSE_MS ? SCRIPT_PAUSE_MS : ms) * SCRIPT_MS;
+}
+
 static void node_fault(struct world *world, enum fault fault)
 {
     uint64_t *rng = &world->rng_fault;
     struct node *node = &world->node[random_between(rng, 1, world->knobs.nodes)];
     if (fault == FAULT_PAUSE)
-        node->paused_until_ns = world->now_ns + random_between(rng, 1, 2000) * SCRIPT_MS;
+        node->paused_until_ns = world->now_ns + pause_ns(rng);
     else {
         sim_clock_step(node->clock, (int64_t)random_below(rng, 7200000000000ull) - 3600000000000ll);
         timeline_text(world, TIMELINE_NOTE, node->id, "its clock is set");
@@ -168,17 +164,22 @@ void script_turn(struct world *world)
                     random_between(rng, k->fault_every_ns / 4, k->fault_every_ns * 7 / 4),
                 EVENT_SCRIPT, 0, 0);
     static const enum fault kinds[SCRIPT_KINDS] = {
-        FAULT_CRASH,      FAULT_CUT,         FAULT_CUT_ONE_WAY, FAULT_PAUSE,   FAULT_CLOCK_STEP,
-        FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_OUTAGE,      FAULT_TRANSFER};
+        FAULT_CRASH,      FAULT_CUT,        FAULT_CUT_ONE_WAY, FAULT_PAUSE,
+        FAULT_CLOCK_STEP, FAULT_GUEST_KILL, FAULT_GUEST_SLEEP, FAULT_OUTAGE,
+        FAULT_TRANSFER,   FAULT_CLOG,       FAULT_FLAP};
     enum fault fault = kinds[random_below(rng, SCRIPT_KINDS)];
-    if (!wanted(world, fault))
+    if (!wanted(world, fault) || world->now_ns < world->spared_until_ns)
         return;
     if (fault == FAULT_CRASH)
         crash(world);
     else if (fault == FAULT_OUTAGE)
         outage(world);
     else if (fault == FAULT_CUT || fault == FAULT_CUT_ONE_WAY)
-        cut(world, fault == FAULT_CUT_ONE_WAY);
+        net_cut(world, fault == FAULT_CUT_ONE_WAY);
+    else if (fault == FAULT_CLOG)
+        net_clog(world);
+    else if (fault == FAULT_FLAP)
+        net_flap(world);
     else if (fault == FAULT_GUEST_KILL || fault == FAULT_GUEST_SLEEP)
         guest_fault(world, fault);
     else if (fault == FAULT_TRANSFER)
@@ -189,26 +190,29 @@ void script_turn(struct world *world)
 
 void script_heal(struct world *world)
 {
-    memset(world->cut, 0, sizeof(world->cut));
+    net_heal(world);
 }
 
 /* The faults end: links are whole, drives quick, everybody is started. */
 void script_calm(struct world *world)
 {
     struct knobs *k = &world->knobs;
-    memset(world->cut, 0, sizeof(world->cut));
     k->loss_ppm = k->duplicate_ppm = k->failed_write_ppm = 0;
     k->delay_max_ns = 50000;
     k->reorder = false;
+    memset(world->link, 0, sizeof(world->link));
     for (uint32_t id = 1; id <= k->nodes; id++) {
         struct node *node = &world->node[id];
         node->media.slow_factor = 1;
         node->paused_until_ns = 0;
         node->crash_on_write = false;
         node_wake(world, node, world->now_ns);
+        if (!node->up)
+            world_event(world, world->now_ns, EVENT_RESTART, id, 0);
     }
     for (uint32_t i = 0; i < k->guests; i++)
         guest_sleep(world, i, 0);
+    net_heal(world);
 }
 
 /* Power fails everywhere within a moment, most drives in mid-write; all come back. */

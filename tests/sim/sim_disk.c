@@ -88,6 +88,16 @@ void sim_disk_crash(struct node *node)
     check_drive_crashed(node);
 }
 
+uint64_t sim_disk_due_ns(const struct node *node)
+{
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t o = 0; node->media.open[i] != NULL && o < node->media.open[i]->count; o++)
+            if (node->media.open[i]->operation[o].done_ns < due)
+                due = node->media.open[i]->operation[o].done_ns;
+    return due;
+}
+
 void disk_facts(const struct disk *disk, struct disk_facts *facts)
 {
     memset(facts, 0, sizeof(*facts));

@@ -8,35 +8,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SECONDS_MAX = 1000000 };
+enum { SHRINK_S = 30 };
 
 static const char usage[] =
-    "keel-sim [--seeds N] [--first-seed S] [--seed S] [--seconds T] [--jobs J]\n"
-    "         [--trace] [--verbose] [--quiet] [--stop] [--export DIR]\n"
-    "keel-sim --seed S --timeline FILE.html [--from SECONDS] [--to SECONDS] [--limit RECORDS]\n"
+    "keel-sim [--seeds M] [--first-seed N] [--seconds T] [--jobs J] [--stop] [--quiet] [--trace]\n"
+    "keel-sim --seed N [--without FAULT,...] [--nodes R] [--guests G] [--faults-ms L]\n"
+    "         [--verbose] [--trace] [--shrink T] [--export DIR]\n"
+    "         [--timeline FILE.html [--from SECONDS] [--to SECONDS] [--limit RECORDS]]\n"
+    "keel-sim --speed\n"
     "\n"
-    "Runs N simulated clusters, seeds S, S+1, ..., and checks Keel's promises after every step.\n"
-    "Prints the faults that happened, the speed, and for a failing seed the command that replays "
-    "it.\n"
+    "Runs M simulated clusters, seeds N, N+1, ..., and checks Keel's promises after every step.\n"
+    "Prints the faults that happened, the speed, and for a failing seed the command that replays\n"
+    "it; the first one is made smaller, too.\n"
     "\n"
-    "  --seeds N       how many seeds (default: 1 with --seed, endless with --seconds)\n"
-    "  --first-seed S  the first one (default: 1)\n"
-    "  --seed S        the same, and that one alone unless --seeds says otherwise\n"
-    "  --seconds T     begin no further seed after T seconds\n"
+    "  --seeds M       how many seeds (default: one with --seed, endless with --seconds)\n"
+    "  --first-seed N  the first one (default: 1)\n"
+    "  --seed N        the same, and that one alone unless --seeds says otherwise\n"
+    "  --seconds T     begin no further seed after T seconds; the last line says where to go on\n"
     "  --jobs J        how many at a time (default: the processors, at most 16)\n"
+    "  --stop          stop at the first failing seed, and leave it as it is\n"
+    "  --shrink T      make the first failing seed smaller for T seconds at most (default: 30; 0: "
+    "do not)\n"
+    "  --without FAULT,...  these never happen (as named in the line of faults)\n"
+    "  --nodes R, --guests G  instead of what the seed draws: 1 to 7 replicas, 1 to 4 clients\n"
+    "  --faults-ms L   faults end after L simulated milliseconds (default: 20000)\n"
+    "  --speed         measure the simulator's speed: all faults, and heavy load\n"
     "  --trace         print a line with the trace hash for each seed\n"
     "  --verbose       print starts, crashes and leader changes\n"
     "  --quiet         no progress line\n"
-    "  --stop          stop at the first failing seed\n"
     "  --export DIR    write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap,\n"
-    "                  starts\n"
-    "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page for a\n"
-    "                  browser\n"
-    "  --from, --to    the part of it that is drawn, in simulated seconds (default: all of it)\n"
-    "  --limit RECORDS so many frames, drive operations and messages are kept, the last ones\n"
-    "                  (default 400000); elections, votes, faults, starts and crashes are kept "
-    "all\n"
-    "\n"
+    "                  starts\n" TIMELINE_USAGE "\n"
     "Example: keel-sim --seed 42 --trace\n"
     "Exit: 0 all held, 1 a check failed, a fault never happened or clusters did not recover, 2 "
     "usage.\n";
@@ -44,78 +45,96 @@ static const char usage[] =
 static uint32_t jobs_default(void)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    return processors < 1 ? 1 : processors > RUN_JOBS_MAX ? RUN_JOBS_MAX : (uint32_t)processors;
+    if (processors < 1)
+        return 1;
+    return processors > RUN_JOBS_MAX ? RUN_JOBS_MAX : (uint32_t)processors;
 }
 
-/* Simulated seconds. */
-static bool take_time(const char *name, const char *text, uint64_t *ns)
+static bool take_without(const char *text, uint64_t *without)
+{
+    char name[32];
+    while (*text != 0) {
+        size_t size = strcspn(text, ",");
+        if (size == 0 || size >= sizeof(name))
+            return false;
+        snprintf(name, sizeof(name), "%.*s", (int)size, text);
+        enum fault fault = fault_find(name);
+        if (fault == FAULT_COUNT) {
+            fprintf(stderr, "keel-sim: --without %s: no such fault\n", name);
+            return false;
+        }
+        *without |= 1ull << fault;
+        text += size + (text[size] == ',');
+    }
+    return true;
+}
+
+static bool take_number(const char *text, uint64_t low, uint64_t high, uint64_t *number)
 {
     char *end;
-    double seconds = strtod(text, &end);
-    bool good = end != text && *end == 0 && seconds >= 0 && seconds <= SECONDS_MAX;
-    if (good)
-        *ns = (uint64_t)(seconds * 1e9 + 0.5);
-    else
-        fprintf(stderr, "keel-sim: --%s %s: wants simulated seconds, 0 to %d, such as 1.25\n", name,
-                text, SECONDS_MAX);
-    return good;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return errno == 0 && end != text && *end == 0 && *number >= low && *number <= high;
 }
 
-static bool take_limit(const char *text, uint32_t *limit)
-{
-    char *end;
-    unsigned long long records = strtoull(text, &end, 10);
-    bool good = text[0] >= '0' && text[0] <= '9' && *end == 0 && records > 0 &&
-                records <= TIMELINE_LIMIT_MAX;
-    if (good)
-        *limit = (uint32_t)records;
-    else
-        fprintf(stderr, "keel-sim: --limit %s: wants records, 1 to %d\n", text, TIMELINE_LIMIT_MAX);
-    return good;
-}
+enum {
+    OPTION_WITHOUT = 256,
+    OPTION_NODES,
+    OPTION_GUESTS,
+    OPTION_FAULTS,
+    OPTION_SHRINK,
+    OPTION_SPEED
+};
 
-/* A timeline is of one seed, of a window that has a length, in a file that can be written. */
-static bool timeline_fits(struct run_options *o)
+struct wishes {
+    struct run_options run;
+    bool one, speed, shrink_said;
+};
+
+static bool take_limits(int option, const char *text, struct wishes *w)
 {
-    const struct timeline_options *t = &o->timeline;
-    if (t->path == NULL) {
-        if (t->from_ns != 0 || t->to_ns != UINT64_MAX)
-            fprintf(stderr, "keel-sim: --from and --to are the window of a --timeline\n");
-        return t->from_ns == 0 && t->to_ns == UINT64_MAX;
+    struct limits *l = &w->run.limits;
+    uint64_t number = 0;
+    bool good = false;
+    switch (option) {
+    case OPTION_WITHOUT:
+        return take_without(text, &l->without);
+    case OPTION_NODES:
+        good = take_number(text, 1, NODES_MAX, &number);
+        l->nodes = (uint32_t)number;
+        return good;
+    case OPTION_GUESTS:
+        good = take_number(text, 1, GUESTS_MAX, &number);
+        l->guests = (uint32_t)number;
+        return good;
+    case OPTION_FAULTS:
+        return take_number(text, 1, 3600000, &l->faults_ms);
+    case OPTION_SHRINK:
+        w->shrink_said = true;
+        return take_number(text, 0, 1000000, &w->run.shrink_s);
+    default:
+        return timeline_option(option, text, &w->run.timeline);
     }
-    if (o->seeds != 1 || t->from_ns >= t->to_ns) {
-        fprintf(stderr, o->seeds != 1
-                            ? "keel-sim: --timeline draws one seed: --seed S, without --seeds\n"
-                            : "keel-sim: the window ends before it begins: --from must be below "
-                              "--to\n");
-        return false;
-    }
-    FILE *page = fopen(t->path, "wb");
-    if (page == NULL)
-        fprintf(stderr, "keel-sim: --timeline %s: cannot write there: %s\n", t->path,
-                strerror(errno));
-    return page != NULL && fclose(page) == 0;
 }
 
-static bool take_option(int option, const char *text, struct run_options *o, bool *one)
+static bool take_option(int option, const char *text, struct wishes *w)
 {
+    struct run_options *o = &w->run;
+    uint64_t number = 0;
+    bool good = true;
     switch (option) {
     case 'n':
-        o->seeds = strtoull(text, NULL, 10);
-        return o->seeds > 0;
+        return take_number(text, 1, UINT64_MAX, &o->seeds);
     case 's':
-        *one = true;
-        o->first = strtoull(text, NULL, 10);
-        return true;
     case 'f':
-        o->first = strtoull(text, NULL, 10);
-        return true;
+        w->one = w->one || option == 's';
+        return take_number(text, 0, UINT64_MAX, &o->first);
     case 'T':
-        o->seconds = strtoull(text, NULL, 10);
-        return o->seconds > 0;
+        return take_number(text, 1, UINT32_MAX, &o->seconds);
     case 'j':
-        o->jobs = (uint32_t)strtoul(text, NULL, 10);
-        return o->jobs > 0 && o->jobs <= RUN_JOBS_MAX;
+        good = take_number(text, 1, RUN_JOBS_MAX, &number);
+        o->jobs = (uint32_t)number;
+        return good;
     case 't':
         o->trace = true;
         return true;
@@ -131,21 +150,15 @@ static bool take_option(int option, const char *text, struct run_options *o, boo
     case 'e':
         o->export_dir = text;
         return true;
-    case 'P':
-        o->timeline.path = text;
-        return text[0] != 0;
-    case 'F':
-        return take_time("from", text, &o->timeline.from_ns);
-    case 'U':
-        return take_time("to", text, &o->timeline.to_ns);
-    case 'L':
-        return take_limit(text, &o->timeline.limit);
+    case OPTION_SPEED:
+        w->speed = true;
+        return true;
     default:
-        return false;
+        return take_limits(option, text, w);
     }
 }
 
-int main(int argc, char **argv)
+static int take_options(int argc, char **argv, struct wishes *w)
 {
     static const struct option known[] = {{"seeds", required_argument, NULL, 'n'},
                                           {"seed", required_argument, NULL, 's'},
@@ -157,41 +170,62 @@ int main(int argc, char **argv)
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"stop", no_argument, NULL, 'x'},
                                           {"export", required_argument, NULL, 'e'},
-                                          {"timeline", required_argument, NULL, 'P'},
-                                          {"from", required_argument, NULL, 'F'},
-                                          {"to", required_argument, NULL, 'U'},
-                                          {"limit", required_argument, NULL, 'L'},
+                                          TIMELINE_LONG_OPTIONS,
+                                          {"without", required_argument, NULL, OPTION_WITHOUT},
+                                          {"nodes", required_argument, NULL, OPTION_NODES},
+                                          {"guests", required_argument, NULL, OPTION_GUESTS},
+                                          {"faults-ms", required_argument, NULL, OPTION_FAULTS},
+                                          {"shrink", required_argument, NULL, OPTION_SHRINK},
+                                          {"speed", no_argument, NULL, OPTION_SPEED},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-    struct run_options options = {.first = 1,
-                                  .jobs = jobs_default(),
-                                  .quiet = !isatty(2),
-                                  .timeline = {.to_ns = UINT64_MAX, .limit = TIMELINE_LIMIT}};
-    bool one = false, good = true;
-    for (int o; good && (o = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
-        if (o == 'h') {
+    struct run_options *o = &w->run;
+    bool good = true;
+    for (int c; good && (c = getopt_long(argc, argv, "h", known, NULL)) != -1;) {
+        if (c == 'h') {
             fputs(usage, stdout);
             return 0;
         }
-        good = take_option(o, optarg, &options, &one);
+        good = take_option(c, optarg, w);
+        if (!good && c >= TIMELINE_OPTION_FILE)
+            return 2; /* it has said what it wants */
     }
-    if (options.seeds == 0)
-        options.seeds = one || options.timeline.path != NULL ? 1
-                        : options.seconds > 0                ? UINT64_MAX
-                                                             : 0;
-    if (!good || options.seeds == 0 || optind != argc) {
-        fputs(usage, stderr);
+    if (o->seeds == 0)
+        o->seeds = w->one || w->speed || o->timeline.path != NULL ? 1
+                   : o->seconds > 0                               ? UINT64_MAX
+                                                                  : 0;
+    if (good && !timeline_options_fit(&o->timeline, o->seeds))
         return 2;
-    }
-    if (!timeline_fits(&options))
-        return 2;
-    if (options.export_dir != NULL)
-        mkdir(options.export_dir, 0755); /* a seed that cannot write below it says so */
+    if (o->stop && !w->shrink_said)
+        o->shrink_s = 0;
+    if (good && o->seeds > 0 && optind == argc)
+        return -1;
+    fputs(usage, stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static struct wishes w;
+    w.run = (struct run_options){.first = 1,
+                                 .jobs = jobs_default(),
+                                 .quiet = !isatty(2),
+                                 .shrink_s = SHRINK_S,
+                                 .timeline = TIMELINE_OPTIONS_NONE};
+    int end = take_options(argc, argv, &w);
+    if (end >= 0)
+        return end;
+    if (w.run.export_dir != NULL)
+        mkdir(w.run.export_dir, 0755); /* a seed that cannot write below it says so */
     /* A worker keeps its memory for the next seed: first touches cost more than the seed. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     mallopt(M_TOP_PAD, 16 << 20);
-    struct run_totals totals = {0};
-    run_all(&options, &totals);
-    return run_summary(&totals);
+    if (w.speed)
+        return speed(&w.run);
+    static struct run_totals totals;
+    run_all(&w.run, &totals);
+    if (totals.failed > 0 && w.run.shrink_s > 0)
+        shrink(&w.run, &totals.first_failed);
+    return run_summary(&w.run, &totals);
 }

@@ -1,7 +1,5 @@
-/* port.h on the simulated switch, and the switch itself: loss, copies, delay, order, cuts. */
-#include "tests/sim/timeline.h"
-
-#include "dataplane/crc32c.h"
+/* port.h on the simulated switch (network.c). */
+#include "tests/sim/world.h"
 
 #include <stdlib.h>
 
@@ -140,63 +138,4 @@ void port_facts(const struct port *port, struct port_facts *facts)
 void port_stats(const struct port *port, struct port_stats *stats)
 {
     *stats = port->stats;
-}
-
-/* --- the switch
- * -------------------------------------------------------------------------------------- */
-
-static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint8_t *bytes,
-                     uint32_t size)
-{
-    struct knobs *k = &world->knobs;
-    uint64_t *rng = &world->rng_net;
-    if (world->cut[from][to]) {
-        timeline_frame(world, from, to, bytes, size, world->now_ns, TIMELINE_CUT_OFF);
-        return;
-    }
-    if (random_chance(rng, k->loss_ppm)) {
-        world_fault(world, FAULT_LOSS);
-        timeline_frame(world, from, to, bytes, size, world->now_ns, TIMELINE_LOST);
-        return;
-    }
-    uint64_t delay = random_between(rng, k->delay_min_ns, k->delay_max_ns);
-    if (delay > 1000000)
-        world_fault(world, FAULT_DELAY);
-    uint64_t at = world->now_ns + delay;
-    if (at < world->link_at_ns[from][to]) {
-        if (k->reorder)
-            world_fault(world, FAULT_REORDER);
-        else
-            at = world->link_at_ns[from][to];
-    }
-    world->link_at_ns[from][to] = at;
-    timeline_frame(world, from, to, bytes, size, at, TIMELINE_ARRIVED);
-    world_frame(world, at, to, bytes, size);
-    if (random_chance(rng, k->duplicate_ppm)) {
-        world_fault(world, FAULT_DUPLICATE);
-        at += random_below(rng, k->delay_max_ns);
-        timeline_frame(world, from, to, bytes, size, at, TIMELINE_DUPLICATE);
-        world_frame(world, at, to, bytes, size);
-    }
-}
-
-void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t size)
-{
-    ENSURE(size <= PORT_FRAME_MAX);
-    world_trace(world, from, crc32c(bytes, size));
-    check_net_sent(world, from, bytes, size);
-    if ((bytes[0] & 1) && bytes[0] != 0xff)
-        return; /* a line's group: the checker hears it at the replica's port, nobody else joins */
-    if (bytes[0] & 1) {
-        for (uint32_t to = 1; to < ENDPOINTS; to++) {
-            bool exists = to >= ENDPOINT_GUEST ? to - ENDPOINT_GUEST < world->knobs.guests
-                                               : to <= world->knobs.nodes;
-            if (exists && to != from)
-                one_copy(world, from, to, bytes, size);
-        }
-        return;
-    }
-    uint32_t to = bytes[5];
-    if (bytes[0] == 2 && to > 0 && to < ENDPOINTS && to != from)
-        one_copy(world, from, to, bytes, size);
 }

@@ -17,7 +17,7 @@
 
 #include "dataplane/disk.h"
 
-enum { TIMELINE_VALUES = 6, TIMELINE_LIMIT = 400000, TIMELINE_LIMIT_MAX = 20000000 };
+enum { TIMELINE_VALUES = 6, TIMELINE_LIMIT = 400000 };
 
 /* What a record is about. Below TIMELINE_FEED: enum packet_kind. */
 enum timeline_kind {
@@ -73,7 +73,7 @@ enum timeline_fate {
 
 struct timeline_record {
     uint64_t at_ns, until_ns; /* until: arrival, completion, end of a pause; else at_ns */
-    uint64_t sequence;        /* of the event that delivers a frame; else UINT64_MAX */
+    uint64_t sequence;        /* the next event's at this moment; a frame's: which delivers it */
     uint64_t value[TIMELINE_VALUES];
     uint32_t size; /* bytes: of a frame, of a drive operation */
     uint8_t kind;  /* enum packet_kind, enum timeline_kind */
@@ -87,6 +87,34 @@ struct timeline_options {
     uint64_t from_ns, to_ns; /* the window that is recorded; to_ns UINT64_MAX: to the end */
     uint32_t limit;          /* records of bulk kinds that are kept */
 };
+
+/* What a command line says of it (timeline_options.c). */
+enum {
+    TIMELINE_OPTION_FILE = 1000,
+    TIMELINE_OPTION_FROM,
+    TIMELINE_OPTION_TO,
+    TIMELINE_OPTION_LIMIT
+};
+/* clang-format off */
+#define TIMELINE_OPTIONS_NONE {.to_ns = UINT64_MAX, .limit = TIMELINE_LIMIT}
+#define TIMELINE_LONG_OPTIONS                                        \
+    {"timeline", required_argument, NULL, TIMELINE_OPTION_FILE},     \
+    {"from", required_argument, NULL, TIMELINE_OPTION_FROM},         \
+    {"to", required_argument, NULL, TIMELINE_OPTION_TO},             \
+    {"limit", required_argument, NULL, TIMELINE_OPTION_LIMIT}
+#define TIMELINE_USAGE                                                                          \
+    "  --timeline FILE.html  draw one seed: lanes, messages, elections, faults, in one page\n"  \
+    "                for a browser (docs/simulator.md says how to read it)\n"                  \
+    "  --from, --to  the part of it that is drawn, in simulated seconds (default: all of it)\n" \
+    "  --limit RECORDS  so many frames, drive operations and messages are kept, the last ones\n" \
+    "                (default 400000); elections, votes, faults, starts, crashes are kept all\n"
+/* clang-format on */
+
+/* False: no option of a timeline, or it says on stderr what the option wants. */
+bool timeline_option(int option, const char *text, struct timeline_options *options);
+/* Of one seed, of a window that has a length, in a file that can be written, which is made. False:
+ * it says on stderr why not. */
+bool timeline_options_fit(const struct timeline_options *options, uint64_t seeds);
 
 /* The page is created at once, so that a path that cannot be written stops nothing half-way. NULL:
  * errno says why. The timeline is the world's until timeline_close(). */

@@ -13,16 +13,6 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
     abort();
 }
 
-const char *fault_name(enum fault fault)
-{
-    static const char *const names[FAULT_COUNT] = {
-        "loss",         "duplicate",   "reorder",     "delay",      "cut",          "cut-one-way",
-        "crash",        "crash-all",   "torn-sector", "lost-write", "failed-write", "slow-drive",
-        "pause",        "clock-drift", "clock-step",  "guest-kill", "guest-sleep",  "outage",
-        "transfer-cut", "rot",         "transfer"};
-    return names[fault];
-}
-
 /* SplitMix64 (Steele, Lea, Flood 2014). */
 uint64_t random_next(uint64_t *state)
 {
@@ -59,8 +49,10 @@ void world_fault(struct world *world, enum fault fault)
     world->last_fault_ns = world->now_ns;
     world->committed_at_last_fault = check_committed(world);
     world_trace(world, 0xfa, fault);
-    if (fault > FAULT_DELAY) /* the frames themselves show the others */
-        timeline_mark(world, TIMELINE_FAULT, 0, fault, 0, 0);
+    if (fault <= FAULT_DELAY)
+        return; /* the frames themselves show it */
+    world->disturbed_ns = world->now_ns;
+    timeline_mark(world, TIMELINE_FAULT, 0, fault, 0, 0);
 }
 
 void world_fail(struct world *world, const char *format, ...)
@@ -151,64 +143,6 @@ void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const u
 /* --- one seed
  * ---------------------------------------------------------------------------------------- */
 
-static bool drawn(uint64_t *rng)
-{
-    return random_below(rng, 4) != 0;
-} /* each fault in 3 of 4 seeds */
-
-static void draw_network(struct knobs *k, uint64_t *rng)
-{
-    k->loss_ppm = drawn(rng) ? (uint32_t)random_below(rng, 150000) : 0;
-    k->duplicate_ppm = drawn(rng) ? (uint32_t)random_below(rng, 200000) : 0;
-    k->delay_min_ns = 5000;
-    k->delay_max_ns = drawn(rng) ? random_between(rng, 20000, 10000000) : 20000;
-    k->reorder = drawn(rng);
-}
-
-static void draw_load(struct knobs *k, uint64_t *rng)
-{
-    static const uint32_t slots[] = {256, 512, 1024, 2048};
-    k->window_pages = 256;
-    k->turn_ns = drawn(rng) ? random_between(rng, 2000, 30000) : 2000;
-    k->control_ns = random_between(rng, 1, 20) * 1000000;
-    k->checkpoint_ms = (uint32_t)random_between(rng, 100, 2000);
-    k->slots = slots[random_below(rng, 4)];
-    k->rate = random_between(rng, 60, 400) / k->guests;
-    k->ttl_ms = random_below(rng, 3) == 0 ? 2000 : 60000;
-    k->days = random_below(rng, 3) == 0;
-    k->ends = random_below(rng, 3) == 0;
-    k->faults_until_ns = 20000000000ull;
-    k->blackout_ns = 23000000000ull;
-    k->quiet_ns = 28500000000ull;
-    k->end_ns = 31000000000ull;
-}
-
-void world_draw(struct world *world, uint64_t seed)
-{
-    memset(world, 0, sizeof(*world));
-    world->seed = seed;
-    uint64_t rng = seed * 0x2545f4914f6cdd1dull + 1;
-    world->rng_net = random_next(&rng);
-    world->rng_disk = random_next(&rng);
-    world->rng_fault = random_next(&rng);
-    world->rng_start = random_next(&rng);
-    struct knobs *k = &world->knobs;
-    static const uint32_t sizes[] = {3, 3, 3, 5, 5, 7};
-    k->nodes = sizes[random_below(&rng, 6)];
-    k->guests = (uint32_t)random_between(&rng, 1, 3);
-    draw_network(k, &rng);
-    k->write_min_ns = 20000;
-    k->write_max_ns = drawn(&rng) ? random_between(&rng, 50000, 5000000) : 100000;
-    k->slow_factor = drawn(&rng) ? (uint32_t)random_between(&rng, 2, 100) : 1;
-    k->failed_write_ppm = random_below(&rng, 3) == 0 ? 300 : 0;
-    k->drift_ppm = drawn(&rng) ? 200 : 0;
-    k->fault_every_ns = random_between(&rng, 300, 3000) * 1000000;
-    for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
-        if (drawn(&rng))
-            k->fault_mask |= 1u << fault;
-    draw_load(k, &rng);
-}
-
 static void make_genesis(struct world *world)
 {
     struct genesis *g = &world->genesis;
@@ -259,7 +193,8 @@ static void dispatch(struct world *world, struct event *event)
         break;
     case EVENT_CRASH: {
         struct node *node = &world->node[event->target];
-        if (node->up && node->starts == event->argument)
+        if (node->up && node->starts == event->argument &&
+            world->now_ns < world->knobs.faults_until_ns)
             script_power_lost(world, node);
         break;
     }
@@ -277,6 +212,9 @@ static void dispatch(struct world *world, struct event *event)
         break;
     case EVENT_READ:
         script_read(world);
+        break;
+    case EVENT_LIVE:
+        check_live(world, event->argument);
         break;
     case EVENT_QUIET:
         world->quiet = true;
@@ -346,10 +284,10 @@ static bool step(struct world *world)
     world->now_ns = at_ns;
     world->steps++;
     if (turn) {
-        const struct event event = {.at_ns = at_ns, .kind = EVENT_TURN, .target = node->id};
         world_trace(world, EVENT_TURN, node->id);
         node_turn(world, node);
-        timeline_event(world, &event);
+        timeline_event(world,
+                       &(struct event){.at_ns = at_ns, .kind = EVENT_TURN, .target = node->id});
         return true;
     }
     struct event event = pop(world);
@@ -363,7 +301,8 @@ bool world_run(struct world *world)
 {
     begin(world);
     while (world->failure[0] == 0 && step(world))
-        continue;
+        if (world->onlooker.event != NULL)
+            world->onlooker.event(world, world->onlooker.context);
     if (world->failure[0] == 0)
         check_end(world);
     for (uint32_t i = 0; i < world->knobs.guests && world->failure[0] == 0; i++)

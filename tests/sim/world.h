@@ -32,6 +32,8 @@ enum fault {
     FAULT_DUPLICATE,
     FAULT_REORDER,
     FAULT_DELAY,
+    FAULT_CLOG, /* what is sent over a link waits, and arrives all at once */
+    FAULT_FLAP, /* a link goes and comes every few milliseconds */
     FAULT_CUT,
     FAULT_CUT_ONE_WAY,
     FAULT_CRASH,
@@ -55,6 +57,7 @@ const char *fault_name(enum fault fault);
 
 struct knobs { /* drawn per seed; 0 switches a fault off */
     uint32_t nodes, guests;
+    uint64_t faults; /* which: bit = enum fault; the others never happen */
     uint32_t loss_ppm, duplicate_ppm;
     uint64_t delay_min_ns, delay_max_ns;
     bool reorder;
@@ -62,8 +65,9 @@ struct knobs { /* drawn per seed; 0 switches a fault off */
     uint32_t slow_factor; /* of one node's drive; 1: none */
     uint32_t failed_write_ppm;
     uint32_t drift_ppm;
+    uint64_t clog_max_ns;    /* the longest that a link is clogged */
+    uint64_t late_ns;        /* the longest that a frame is under way */
     uint64_t fault_every_ns; /* mean time between crashes, cuts, pauses */
-    uint32_t fault_mask;     /* which scripted faults: bit = enum fault */
     uint32_t window_pages, slots;
     uint64_t turn_ns, control_ns; /* what a turn takes; control's nap */
     uint32_t scrub_pages_s;       /* 0: the default */
@@ -89,9 +93,12 @@ enum event_kind {
     EVENT_BLACKOUT,
     EVENT_DAY,
     EVENT_READ,
+    EVENT_LIVE, /* argument: when all was healed */
     EVENT_QUIET,
     EVENT_STRIKE /* strike.c */
 };
+
+struct world;
 
 struct event {
     uint64_t at_ns, sequence;
@@ -172,6 +179,27 @@ struct node {
     uint64_t transfer_have;  /* bytes of one that had arrived */
 };
 
+struct link {
+    uint64_t at_ns;         /* the last frame's arrival */
+    uint64_t clog_until_ns; /* nothing arrives before */
+    uint64_t flap_until_ns, flap_ns;
+};
+
+/* What a command line takes away from a drawn seed, so that it gets smaller; 0: as drawn. */
+struct limits {
+    uint64_t without; /* faults */
+    uint64_t faults_ms;
+    uint32_t nodes, guests;
+};
+
+/* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
+struct onlooker {
+    void *context;
+    void (*event)(struct world *world, void *context); /* after each event */
+    /* A message has its answer: so long after it was due. */
+    void (*answered)(struct world *world, void *context, uint64_t late_ns);
+};
+
 struct world {
     uint64_t seed, now_ns, sequence, steps;
     uint64_t rng_net, rng_disk, rng_fault, rng_start;
@@ -185,18 +213,22 @@ struct world {
     struct node node[NODES_MAX + 1];
     struct guest *guest[GUESTS_MAX];
     bool cut[ENDPOINTS][ENDPOINTS]; /* [from][to] */
-    uint64_t link_at_ns[ENDPOINTS][ENDPOINTS];
+    struct link link[ENDPOINTS][ENDPOINTS];
+    uint32_t link_factor[ENDPOINTS]; /* a host's links take so many times as long; 0: as they do */
     uint64_t count[FAULT_COUNT];
-    uint64_t last_fault_ns;
+    uint64_t last_fault_ns, disturbed_ns; /* of any fault; of one that is no single frame's */
+    uint64_t spared_until_ns;             /* no fault of the script before */
     uint64_t committed_at_last_fault;
     struct checker *checker;
     struct net_view *net;      /* check_net.c */
     struct export *export;     /* export.c; NULL: no evidence is written */
     struct timeline *timeline; /* timeline.h; NULL: none is drawn */
+    struct onlooker onlooker;
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
     uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
+    uint64_t lives, steady; /* heals after which the cluster had to commit; had to keep its term */
     uint64_t day_number;
     bool quiet;
     bool verbose;
@@ -208,7 +240,17 @@ uint64_t random_below(uint64_t *state, uint64_t bound);
 bool random_chance(uint64_t *state, uint32_t ppm);
 uint64_t random_between(uint64_t *state, uint64_t low, uint64_t high);
 
+/* knobs.c: a seed's world before anything happens. */
 void world_draw(struct world *world, uint64_t seed);
+void world_limit(struct world *world, const struct limits *limits);
+/* For the speed to be measured: all faults at three replicas and 200 messages a second; or none,
+ * and four guests with 20,000 each. */
+void world_speed(struct world *world, bool faults);
+static inline bool knobs_on(const struct knobs *knobs, enum fault fault)
+{
+    return (knobs->faults >> fault & 1) != 0;
+}
+
 /* Runs a seed from genesis to its end; false: world->failure says which check failed. */
 bool world_run(struct world *world);
 void world_free(struct world *world);
@@ -221,10 +263,16 @@ void world_frame(struct world *world, uint64_t at_ns, uint32_t endpoint, const u
 void world_day_name(const struct world *world, char name[KEEL_DAY_NAME_SIZE + 1]);
 void world_trace(struct world *world, uint64_t a, uint64_t b);
 void world_fault(struct world *world, enum fault fault);
+/* A fault by its name; FAULT_COUNT: none. */
+enum fault fault_find(const char *name);
 void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* net.c: what an endpoint sends. */
+/* network.c: what an endpoint sends; links that go wrong. */
 void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t size);
+void net_cut(struct world *world, bool one_way);
+void net_clog(struct world *world);
+void net_flap(struct world *world);
+void net_heal(struct world *world);
 
 /* sim_port.c */
 struct port *sim_port_open(struct world *world, uint32_t endpoint);
@@ -242,7 +290,8 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
 
 /* sim_disk.c */
 struct disk *sim_disk_open(struct world *world, struct node *node);
-void sim_disk_crash(struct node *node); /* tears what is in flight, closes all handles */
+uint64_t sim_disk_due_ns(const struct node *node); /* the next completion; UINT64_MAX: none */
+void sim_disk_crash(struct node *node);            /* tears what is in flight, closes all handles */
 
 /* node.c */
 void node_format(struct world *world, struct node *node);
@@ -348,6 +397,8 @@ bool check_drive_rot(struct world *world, struct node *node); /* false: nothing 
 /* check_lead.c: what only a leader may say. */
 void check_lead_elected(struct world *world, const struct node *winner);
 /* What a read that is asked now must see at least; what it saw. */
+void check_live_healed(struct world *world);
+void check_live(struct world *world, uint64_t healed_ns);
 uint64_t check_lead_asks(const struct world *world);
 void check_lead_read(struct world *world, const struct node *node, uint64_t asked, uint64_t index);
 

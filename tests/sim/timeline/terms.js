@@ -187,7 +187,9 @@ function tally(t) {
     const out = [];
     for (const id of t.candidates.keys()) {
         const cast = [...t.votes].filter(([, vote]) => vote.whom === id).map(([voter]) => voter).sort();
-        const heard = (voter) => voter === id || t.heard.has(id * 16 + voter);
+        // outside the window that was recorded nothing is known of messages
+        const known = (voter) => t.votes.get(voter).at >= head.from && t.votes.get(voter).at <= head.to;
+        const heard = (voter) => voter === id || !known(voter) || t.heard.has(id * 16 + voter);
         out.push([id, cast.filter(heard), cast.filter((voter) => !heard(voter))]);
     }
     return out.sort((a, b) => a[0] - b[0]);

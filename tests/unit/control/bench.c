@@ -20,14 +20,22 @@ enum {
 
 uint32_t port_receive(struct port *port, uint32_t queue, struct port_frame *frames, uint32_t max)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, kept = port->head;
     (void)queue;
-    for (; count < max && port->head != port->tail; count++, port->head++) {
-        uint32_t at = port->head % BENCH_FRAMES;
+    for (uint32_t i = port->head; i != port->tail; i++) {
+        uint32_t at = i % BENCH_FRAMES;
+        if (count == max || port->inbox[at].due_ns > port->bench->now_ns) {
+            if (kept != i)
+                port->inbox[kept % BENCH_FRAMES] = port->inbox[at];
+            kept++;
+            continue;
+        }
         frames[count] = (struct port_frame){.size = port->inbox[at].size};
         frames[count].data = malloc(PORT_FRAME_MAX);
         memcpy(frames[count].data, port->inbox[at].bytes, port->inbox[at].size);
+        count++;
     }
+    port->tail = kept;
     return count;
 }
 
@@ -39,37 +47,41 @@ bool port_alloc(struct port *port, uint32_t queue, struct port_frame *frame)
     return frame->data != NULL;
 }
 
-static void deliver(struct port *to, const struct port_frame *frame)
+static void deliver(struct port *to, const struct port_frame *frame, uint64_t due_ns)
 {
     if (to->tail - to->head == BENCH_FRAMES)
         return;
     uint32_t at = to->tail++ % BENCH_FRAMES;
+    to->inbox[at].due_ns = due_ns;
     to->inbox[at].size = frame->size;
     memcpy(to->inbox[at].bytes, frame->data, frame->size);
 }
 
-static bool is_cut(const struct bench *b, const struct port *port)
+/* NULL: the host outside. */
+static const struct bench_node *node_of(const struct bench *b, const struct port *port)
 {
     for (uint32_t id = 1; id <= b->count; id++)
         if (&b->node[id].port == port)
-            return b->node[id].cut;
-    return false;
+            return &b->node[id];
+    return NULL;
 }
 
 uint32_t port_send(struct port *port, uint32_t queue, struct port_frame *frames, uint32_t count)
 {
     struct bench *b = port->bench;
-    bool cut = is_cut(b, port);
+    const struct bench_node *from = node_of(b, port);
+    bool cut = from != NULL && from->cut;
+    uint64_t due_ns = b->now_ns + (from != NULL ? from->late_ns : 0);
     (void)queue;
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t id = 1; id <= b->count; id++) {
             struct bench_node *n = &b->node[id];
             bool mine = (frames[i].data[0] & 1) || memcmp(frames[i].data, n->port.mac, 6) == 0;
             if (mine && !cut && n->up && !n->cut && &n->port != port)
-                deliver(&n->port, &frames[i]);
+                deliver(&n->port, &frames[i], due_ns + n->late_ns);
         }
         if (!cut && memcmp(frames[i].data, b->outside.mac, 6) == 0)
-            deliver(&b->outside, &frames[i]);
+            deliver(&b->outside, &frames[i], due_ns);
         port->sent++;
     }
     port_free(port, frames, count);

@@ -23,6 +23,7 @@ struct port { /* the fake of port.h */
     uint8_t mac[6];
     uint32_t head, tail;
     struct {
+        uint64_t due_ns; /* not there before */
         uint32_t size;
         uint8_t bytes[PORT_FRAME_MAX];
     } inbox[BENCH_FRAMES];
@@ -44,6 +45,7 @@ struct bench_node {
     void *ring_memory;
     bool up, cut;      /* cut: its frames go nowhere, none arrive */
     bool idle_control; /* control takes no turns */
+    uint64_t late_ns;  /* its frames, and those to it, take so long */
     uint64_t incarnation;
     char problem[STARTUP_PROBLEM_SIZE];
 };

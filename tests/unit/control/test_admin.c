@@ -3,6 +3,7 @@
  */
 #include "control/admin.h"
 #include "control/admin_request.h"
+#include "control/backup_file.h"
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
 
@@ -310,6 +311,75 @@ static void a_living_socket_is_not_taken(void)
     desk_close(d);
 }
 
+/* One piece: its bytes behind those that are there; how many there are then, 0: refused. */
+static uint64_t fetch(struct desk *d, int fd, json_int_t id, uint8_t *bytes, uint64_t have)
+{
+    char line[128];
+    unsigned byte;
+    snprintf(line, sizeof(line), "{\"v\":1,\"cmd\":\"backup\",\"backup\":%lld,\"offset\":%llu}\n",
+             (long long)id, (unsigned long long)have);
+    say(fd, line);
+    json_t *answer = listen_to(d, fd);
+    json_t *result = json_object_get(answer, "result");
+    const char *hex = json_string_value(json_object_get(result, "hex"));
+    for (; hex != NULL && hex[0] != '\0'; hex += 2) {
+        CU_ASSERT_EQUAL_FATAL(sscanf(hex, "%2x", &byte), 1);
+        bytes[have++] = (uint8_t)byte;
+    }
+    if (result == NULL) {
+        CU_ASSERT_STRING_EQUAL(code(answer), "failed");
+        have = 0;
+    }
+    json_decref(answer);
+    return have;
+}
+
+/* Taken at one index, whatever is logged while it is fetched; one at a time. */
+static void a_backup_is_fetched_in_pieces(void)
+{
+    struct desk *d = desk_open();
+    int fd = dial(d), other = dial(d);
+    const char *take = "{\"v\":1,\"cmd\":\"backup\"}\n";
+    say(fd, take);
+    json_t *answer = listen_to(d, fd);
+    json_t *result = json_object_get(answer, "result");
+    json_int_t id = json_integer_value(json_object_get(result, "backup"));
+    uint64_t size = (uint64_t)json_integer_value(json_object_get(result, "size"));
+    uint64_t index = (uint64_t)json_integer_value(json_object_get(result, "index"));
+    CU_ASSERT_TRUE_FATAL(id > 0 && size > 1024 && index > 0);
+    json_decref(answer);
+    CU_ASSERT_EQUAL(bench_day_end(d->bench, 1, "DAY1      ").result, CONTROL_APPLIED);
+    uint8_t *bytes = malloc(size);
+    uint64_t have = 0;
+    while (have < size) { /* bound: size */
+        uint64_t now = fetch(d, fd, id, bytes, have);
+        CU_ASSERT_TRUE_FATAL(now > have && now <= size);
+        have = now;
+    }
+    struct backup_head head;
+    struct genesis genesis;
+    char why[BACKUP_WHY_MAX];
+    CU_ASSERT_TRUE(backup_decode(bytes, size, &head, &genesis, NULL, why));
+    CU_ASSERT_EQUAL(head.index, index);
+    CU_ASSERT_EQUAL(head.replica, 1);
+    say(other, take); /* the first one is complete, and gives way */
+    answer = listen_to(d, other);
+    json_int_t next =
+        json_integer_value(json_object_get(json_object_get(answer, "result"), "backup"));
+    CU_ASSERT_NOT_EQUAL(next, id);
+    json_decref(answer);
+    CU_ASSERT_EQUAL(fetch(d, fd, id, bytes, 0), 0);
+    say(fd, take); /* the second one has just begun to be fetched */
+    answer = listen_to(d, fd);
+    CU_ASSERT_STRING_EQUAL(code(answer), "busy");
+    json_decref(answer);
+    CU_ASSERT_TRUE(fetch(d, other, next, bytes, 0) > 0);
+    free(bytes);
+    close(fd);
+    close(other);
+    desk_close(d);
+}
+
 static void rights(void)
 {
     struct desk *d = desk_open();
@@ -342,6 +412,7 @@ int main(void)
         {"an asker that has gone harms nobody", an_asker_that_has_gone_harms_nobody},
         {"too many connections are told so", too_many_connections_are_told_so},
         {"a living socket is not taken, a dead one is", a_living_socket_is_not_taken},
+        {"a backup is fetched in pieces", a_backup_is_fetched_in_pieces},
         {"who may look may not change", rights},
         {0}};
     return unit_main("admin", tests);

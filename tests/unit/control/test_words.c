@@ -123,6 +123,13 @@ static void admin_requests(void)
                     ADMIN_OK);
     CU_ASSERT_TRUE(r.day_begin);
     CU_ASSERT_EQUAL(memcmp(r.day, "D2        ", 10), 0);
+    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":7,\"offset\":0}", &r), ADMIN_OK);
+    CU_ASSERT_TRUE(r.backup == 7 && r.offset == 0);
+    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":7}", &r), ADMIN_BAD_REQUEST);
+    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":0,\"offset\":0}", &r),
+                    ADMIN_BAD_REQUEST);
+    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":7,\"offset\":-1}", &r),
+                    ADMIN_BAD_REQUEST);
     CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"metrics\",\"format\":\"numbers\"}", &r), ADMIN_OK);
     CU_ASSERT_FALSE(r.text);
 }

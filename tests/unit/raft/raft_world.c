@@ -254,6 +254,13 @@ static void absorb(struct world *world, struct world_node *node, const struct ra
     judge_books(world, node);
 }
 
+static void watched(struct world *world, enum world_moment moment, const struct world_node *node,
+                    const struct world_packet *packet, uint64_t index)
+{
+    if (world->watch != NULL)
+        world->watch(world, moment, node->raft.id, packet, index);
+}
+
 static void step(struct world *world, struct world_node *node, struct raft_in *in,
                  const struct world_packet *packet, struct raft_out *out)
 {
@@ -265,6 +272,7 @@ static void step(struct world *world, struct world_node *node, struct raft_in *i
     if (in->event == RAFT_EV_TRANSFER)
         world->refused = out->refused;
     absorb(world, node, out, packet, role, term);
+    watched(world, WORLD_STEPPED, node, NULL, 0);
 }
 
 /* Packs one AppendEntries for a peer; reports what went. Returns the step's append_to. */
@@ -284,6 +292,7 @@ static uint32_t send_entries(struct world *world, struct world_node *node, uint8
     }
     uint32_t count = msg->count < WORLD_PACKET_ENTRIES ? msg->count : WORLD_PACKET_ENTRIES;
     uint64_t term = node->log.entry[first].term;
+    packet.from_drive = first < node->window;
     if (msg->entry_term == 0) { /* below the run list: the caller knows the terms */
         msg->prev_term = node->log.entry[first - 1].term;
         msg->entry_term = term;
@@ -426,6 +435,7 @@ void world_install(struct world *world, uint8_t id, uint64_t index)
         node->checkpoint_term = term;
     }
     uint64_t commit = node->raft.commit;
+    watched(world, WORLD_CHECKPOINT, node, NULL, index);
     struct raft_config config;
     config_at(world, &world->committed, index, &config);
     struct raft_in in = {.event = RAFT_EV_INSTALL,
@@ -504,6 +514,7 @@ void world_deliver(struct world *world, uint32_t slot)
     struct world_node *node = &world->node[msg->to];
     if (!node->up || world->cut[msg->from][msg->to])
         return;
+    watched(world, WORLD_ARRIVES, node, &packet, 0);
     struct raft_in in = {.event = RAFT_EV_RECV,
                          .msg = *msg,
                          .space = !node->no_space,
@@ -540,6 +551,7 @@ void world_crash(struct world *world, uint8_t id, uint64_t lsn)
     node->grant_term = 0;
     node->up = false;
     world->crashes++;
+    watched(world, WORLD_CRASHED, node, NULL, 0);
 }
 
 /* The last two configurations of the log: the last proves that the other is committed. */
@@ -587,7 +599,8 @@ void world_restart(struct world *world, uint8_t id)
 {
     struct world_node *node = &world->node[id];
     ENSURE(!node->up);
-    if (replaced(node)) { /* the start carries the installation out */
+    bool anew = replaced(node);
+    if (anew) { /* the start carries the installation out */
         take_committed(world, &node->disk, node->checkpoint);
         node->disk_base = node->checkpoint;
         world_forget_rot(node->rotten, 0);
@@ -621,6 +634,7 @@ void world_restart(struct world *world, uint8_t id)
     node->commit_seen = boot.commit;
     node->up = true;
     judge_books(world, node);
+    watched(world, anew ? WORLD_STARTED_ANEW : WORLD_STARTED, node, NULL, 0);
 }
 
 void world_init(struct world *world, uint32_t count, uint32_t voters, uint32_t learners,

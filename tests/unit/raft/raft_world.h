@@ -58,6 +58,7 @@ struct world_record {
 
 struct world_packet {
     struct raft_msg msg;
+    bool from_drive;      /* its entries had left the sender's window */
     uint64_t incarnation; /* of the sender */
     bool held;            /* the transcript keeps it back */
     struct world_entry entry[WORLD_PACKET_ENTRIES];
@@ -97,8 +98,23 @@ struct world_known { /* what stands anywhere at (index, term) */
     uint64_t chain;
 };
 
+struct world;
+/* What somebody who watches a world is told: of a node `id`; for WORLD_CHECKPOINT of an index. */
+enum world_moment {
+    WORLD_ARRIVES, /* the packet, before it is taken */
+    WORLD_STEPPED,
+    WORLD_CRASHED,
+    WORLD_STARTED,
+    WORLD_STARTED_ANEW, /* with a checkpoint in the place of its log */
+    WORLD_CHECKPOINT    /* a peer's is durable, before the node is told */
+};
+typedef void (*world_watch)(struct world *world, enum world_moment moment, uint8_t id,
+                            const struct world_packet *packet, uint64_t index);
+
 struct world {
-    uint32_t count; /* nodes 1..count */
+    world_watch watch; /* NULL: nobody does */
+    void *watcher;     /* its own */
+    uint32_t count;    /* nodes 1..count */
     uint64_t now_ns;
     uint64_t random; /* state of the generator; 0: election timeouts grow with the id */
     uint64_t value_next;

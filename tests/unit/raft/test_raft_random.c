@@ -2,9 +2,11 @@
  * drives that lag and crashes that keep any prefix of what was written. raft_judge.c judges after
  * each step; at the end everything heals and the cluster must commit again.
  *
- * KEEL_RAFT_SEED runs one seed, KEEL_RAFT_SEEDS changes their number.
+ * KEEL_RAFT_SEED runs from that seed on (one, if KEEL_RAFT_SEEDS does not say how many);
+ * KEEL_RAFT_REACH prints the rare states of each (tests/reach).
  */
 #include "consensus/raft/quorum.h"
+#include "tests/reach/reach_follow.h"
 #include "tests/unit/raft/raft_world.h"
 #include "tests/unit/unit.h"
 
@@ -367,6 +369,10 @@ static bool run_seed(struct world *world, uint64_t seed)
     uint32_t count =
         changes && sizes[seed / 2 % 8] < 6 ? sizes[seed / 2 % 8] + 2 : sizes[seed / 2 % 8];
     world_init(world, count, voters, 0, &options, seed * UINT64_C(0x9e3779b97f4a7c15) | 1);
+    static struct reach reach;
+    reach_init(&reach);
+    if (getenv("KEEL_RAFT_REACH") != NULL)
+        reach_follow(world, &reach);
     if (getenv("KEEL_RAFT_TRACE") != NULL)
         world->trace = stdout;
     struct knobs knobs = {.loss = below(world, 2) * below(world, 300),
@@ -397,6 +403,9 @@ static bool run_seed(struct world *world, uint64_t seed)
     for (uint32_t i = 0; i < STEPS && world->violation[0] == '\0'; i++)
         advance(world, &knobs);
     bool healed = heals(world);
+    char name[32];
+    snprintf(name, sizeof(name), "%lu", seed);
+    reach_print(&reach, stdout, name);
     totals.elections += world->elections;
     totals.truncations += world->truncations;
     totals.installs += world->installs;
@@ -432,7 +441,7 @@ static void random_worlds(void)
     struct world *world = malloc(sizeof(*world));
     CU_ASSERT_PTR_NOT_NULL_FATAL(world);
     uint64_t first = number_of("KEEL_RAFT_SEED", 1);
-    uint64_t count = getenv("KEEL_RAFT_SEED") != NULL ? 1 : number_of("KEEL_RAFT_SEEDS", SEEDS);
+    uint64_t count = number_of("KEEL_RAFT_SEEDS", getenv("KEEL_RAFT_SEED") != NULL ? 1 : SEEDS);
     uint64_t failed = 0;
     for (uint64_t seed = first; seed < first + count && failed < 5; seed++)
         failed += !run_seed(world, seed);

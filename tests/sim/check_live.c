@@ -1,0 +1,111 @@
+/* What must happen, and what must not, once a cluster is whole again.
+ *
+ * Must (reliability, row 9): a majority whose pairs all reach each other both ways commits within
+ * ten election timeouts. Must not (row 3): a replica that was cut off does not depose who leads
+ * with a quorum; if it had not gone ahead in term before, the term grows by one at most. Both are
+ * asked only where nothing else happens meanwhile: what was healed is whole for that long, and
+ * packets come through.
+ */
+#include "tests/sim/check.h"
+
+enum {
+    LIVE_TIMEOUTS = 10,
+    LIVE_START_MS = 500, /* for who is started at this moment: recovery, the boot's page */
+    LIVE_SPARED = 3,     /* of so many heals one is followed by no other fault for that long */
+    LIVE_LOSS_PPM = 50000,
+    LIVE_DELAY_NS = 5000000,
+    LIVE_WRITE_NS = 5000000
+};
+
+static uint64_t window_ns(const struct world *world)
+{
+    /* 3.4: a timeout is drawn from one to two times the minimum. */
+    return (uint64_t)world->genesis.election_min_ms * 2 * LIVE_TIMEOUTS * 1000000 +
+           LIVE_START_MS * 1000000ull;
+}
+
+static uint64_t highest_term(const struct world *world)
+{
+    uint64_t term = 0;
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+        if (world->node[id].up && world->node[id].replica->raft.term > term)
+            term = world->node[id].replica->raft.term;
+    return term;
+}
+
+/* What drives hold may be ahead of who is down. */
+static bool nobody_ahead(const struct world *world, uint64_t term)
+{
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+        if (world->node[id].view.term > term)
+            return false;
+    return highest_term(world) == term;
+}
+
+/* A leader in contact with its quorum, at the highest term there is. */
+static const struct node *leader(const struct world *world)
+{
+    uint64_t term = highest_term(world);
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
+        const struct node *node = &world->node[id];
+        if (!node->up || node->paused_until_ns > world->now_ns ||
+            node->replica->raft.role != RAFT_LEADER || node->replica->raft.term != term)
+            continue;
+        uint64_t age_ns = raft_quorum_age_ns(&node->replica->raft, clock_now_ns(node->clock));
+        if (age_ns < world->genesis.election_min_ms * 1000000ull)
+            return node;
+    }
+    return NULL;
+}
+
+/* Whether packets come through, and a majority is there on quick drives. */
+static bool whole(const struct world *world)
+{
+    const struct knobs *k = &world->knobs;
+    uint32_t there = 0;
+    for (uint32_t id = 1; id <= k->nodes; id++) {
+        const struct node *node = &world->node[id];
+        there += node->up && node->paused_until_ns <= world->now_ns && node->media.slow_factor <= 1;
+    }
+    return 2 * there > k->nodes && k->loss_ppm <= LIVE_LOSS_PPM &&
+           k->delay_max_ns <= LIVE_DELAY_NS && k->write_max_ns <= LIVE_WRITE_NS;
+}
+
+void check_live_healed(struct world *world)
+{
+    struct checker *c = world->checker;
+    const struct node *steady = leader(world);
+    bool calm = world->now_ns >= world->knobs.faults_until_ns;
+    if (!calm && !whole(world))
+        return;
+    if (!calm && random_below(&world->rng_fault, LIVE_SPARED) == 0)
+        world->spared_until_ns = world->now_ns + window_ns(world);
+    c->healed_ns = world->disturbed_ns = world->now_ns;
+    c->healed_commit = c->committed;
+    uint64_t term = !calm && steady != NULL ? steady->replica->raft.term : 0;
+    c->healed_term = term != 0 && nobody_ahead(world, term) ? term : 0;
+    world_event(world, world->now_ns + window_ns(world), EVENT_LIVE, 0, world->now_ns);
+}
+
+void check_live(struct world *world, uint64_t healed_ns)
+{
+    struct checker *c = world->checker;
+    bool calm = healed_ns >= world->knobs.faults_until_ns;
+    if (c->healed_ns != healed_ns || (!calm && world->disturbed_ns != healed_ns))
+        return; /* something else came in between */
+    const struct node *now = leader(world);
+    bool settled = now != NULL && now->replica->raft.commit == now->replica->raft.log.last;
+    world->lives++;
+    if (c->committed == c->healed_commit && !settled)
+        world_fail(world,
+                   "all was healed at %.3f s, and %d election timeouts later nothing is committed",
+                   (double)healed_ns / 1e9, LIVE_TIMEOUTS);
+    if (c->healed_term == 0)
+        return;
+    world->steady++;
+    if (highest_term(world) > c->healed_term + 1)
+        world_fail(world,
+                   "node %u led term %lu with a quorum at %.3f s, and a heal led to term %lu",
+                   now == NULL ? 0 : now->id, (unsigned long)c->healed_term,
+                   (double)healed_ns / 1e9, (unsigned long)highest_term(world));
+}
