@@ -110,7 +110,7 @@ static bool parse_new(const json_t *object, struct entry_config *wanted)
         return false;
     struct entry_member *m = &wanted->member[id];
     return identity_hex(incarnation, &m->incarnation) &&
-           address_ip_port(address, &m->ip, &m->port) && m->ip != 0 && m->port != 0;
+           address_ip_port(address, &m->ip, &m->port) && m->ip != 0;
 }
 
 static enum admin_error parse_member(const json_t *object, struct admin_request *request, char *why)
@@ -128,7 +128,7 @@ static enum admin_error parse_member(const json_t *object, struct admin_request 
         return bad(why, ADMIN_BAD_REQUEST,
                    "member wants \"voters\" and \"learners\": replica ids from 1 to 7, "
                    "at least one voter, none twice");
-    if (list != NULL && !json_is_array(list))
+    if (list != NULL && json_typeof(list) != JSON_ARRAY)
         return bad(why, ADMIN_BAD_REQUEST, "\"new\" is an array of members");
     for (size_t i = 0; i < json_array_size(list); i++)
         if (!parse_new(json_array_get(list, i), wanted))
@@ -143,7 +143,7 @@ static enum admin_error parse_transfer(const json_t *object, struct admin_reques
 {
     const json_t *to = json_object_get(object, "to");
     json_int_t id = json_integer_value(to);
-    if (to != NULL && (!json_is_integer(to) || id < 1 || id > KEEL_REPLICA_MAX))
+    if (to != NULL && (json_typeof(to) != JSON_INTEGER || id < 1 || id > KEEL_REPLICA_MAX))
         return bad(why, ADMIN_BAD_REQUEST, "transfer wants \"to\": a replica's id, 1 to 7");
     request->to = (uint8_t)id;
     return ADMIN_OK;
@@ -168,9 +168,10 @@ static enum admin_error parse_backup(const json_t *object, struct admin_request 
 static enum admin_error parse_status(const json_t *object, struct admin_request *request, char *why)
 {
     const json_t *read = json_object_get(object, "read");
-    if (read != NULL && !json_is_boolean(read))
+    json_type type = read == NULL ? JSON_FALSE : json_typeof(read);
+    if (type != JSON_TRUE && type != JSON_FALSE)
         return bad(why, ADMIN_BAD_REQUEST, "status wants \"read\": true or false");
-    request->read = json_is_true(read);
+    request->read = type == JSON_TRUE;
     return ADMIN_OK;
 }
 
@@ -179,7 +180,7 @@ static bool keys_known(json_t *object, enum admin_command command)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value)
+    json_object_foreach(object, key, value) /* unreachable: a key without a value */
     {
         bool common = strcmp(key, "v") == 0 || strcmp(key, "cmd") == 0;
         bool day = command == ADMIN_DAY && (strcmp(key, "action") == 0 || strcmp(key, "name") == 0);
@@ -240,7 +241,7 @@ enum admin_error admin_request_parse(const char *line, size_t size, struct admin
         return bad(why, ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes");
     json_error_t error;
     json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
-    if (object == NULL || !json_is_object(object)) {
+    if (!json_is_object(object)) {
         json_decref(object);
         snprintf(why, ADMIN_WHY_MAX, "not a JSON object: %.100s", error.text);
         return ADMIN_BAD_REQUEST;

@@ -3,6 +3,7 @@
 #include "control/address.h"
 #include "control/genesis_fields.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -25,16 +26,14 @@ struct reading {
     char *problem;
 };
 
-/* Notes the first problem; false, as libinih's handlers say no. */
+/* Notes the problem, which ends the reading; false, as libinih's handlers say no. */
 static __attribute__((format(printf, 3, 4))) bool problem_at(struct reading *r, uint32_t line,
                                                              const char *format, ...)
 {
-    if (r->bad)
-        return false;
     r->bad = true;
     int at = line > 0 ? snprintf(r->problem, CONFIG_PROBLEM_SIZE, "%s:%u: ", r->name, line)
                       : snprintf(r->problem, CONFIG_PROBLEM_SIZE, "%s: ", r->name);
-    if (at < 0 || at >= CONFIG_PROBLEM_SIZE)
+    if (at >= CONFIG_PROBLEM_SIZE)
         return false;
     va_list args;
     va_start(args, format);
@@ -193,6 +192,7 @@ static bool parse_destinations(struct reading *r, const struct key *key, const c
 static bool take_consumer(struct reading *r, const struct key *key, const char *word)
 {
     struct feed_options *feed = &r->config->feed;
+    /* unreachable: a line has no room for so many */
     if (feed->consumer_count == FEED_CONSUMERS_MAX)
         return problem_at(r, r->line, "[%s] %s: at most %d", key->section, key->name,
                           FEED_CONSUMERS_MAX);
@@ -371,8 +371,6 @@ static bool take_key(struct reading *r, const char *section, const char *name, c
 static int on_key(void *user, const char *section, const char *name, const char *value)
 {
     struct reading *r = user;
-    if (r->bad)
-        return 0;
     if (*section == '\0')
         return problem_at(r, r->line, "'%s' stands before any section: begin with [replica]", name);
     if (!known_section(section))
@@ -419,9 +417,10 @@ static char *next_line(char *line, int room, void *stream)
         problem_at(r, r->line, "a zero byte: this is no text");
         return NULL;
     }
-    while (from < to && (*from == ' ' || *from == '\t'))
+    while (from < to && isspace((unsigned char)*from))
         from++;
     size_t size = (size_t)(to - from);
+    /* unreachable: libinih's room is 200 bytes */
     if (size > CONFIG_LINE_MAX - 2 || size > (size_t)room - 2) {
         problem_at(r, r->line, "the line is longer than %d characters", CONFIG_LINE_MAX - 2);
         return NULL;
@@ -489,7 +488,7 @@ bool config_parse(struct config *config, const char *name, const char *text, siz
     int line = ini_parse_stream(next_line, &r, on_key, &r);
     if (!r.bad && line > 0)
         problem_at(&r, (uint32_t)line, "neither a section nor `key = value`: correct the line");
-    if (!r.bad && line < 0)
+    if (!r.bad && line < 0) /* unreachable: an allocation that fails */
         problem_at(&r, 0, "out of memory");
     return !r.bad && complete(&r);
 }

@@ -45,6 +45,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('format', False, 2, ['./dev', 'format', '--check']),
         Test('unit', False, 10, units(build)),
         Test('sanitized', False, 15, slow, ['env', 'KEEL_RAFT_SEEDS=100', *slow]),
+        Test('coverage', False, 20, ['./dev', 'coverage'], turn=1),
         Test('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
         Test('images', False, 10, [py, 'tests/images/images.py', '--build', build]),
         Test('sim', False, 10, [os.path.join(build, 'tests/sim/keel-sim'), '--seeds', '500', '--jobs',

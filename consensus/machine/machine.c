@@ -132,6 +132,7 @@ static uint32_t home_of_slot(const struct machine *machine, uint32_t slot, bool 
 static void table_insert(struct machine *machine, uint32_t *table, uint32_t slot, bool by_name)
 {
     uint32_t at = home_of_slot(machine, slot, by_name);
+    /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++)
         at = (at + 1) & machine->table_mask;
     ENSURE(table[at] == 0);
@@ -144,10 +145,12 @@ static void table_remove(struct machine *machine, uint32_t *table, uint32_t slot
 {
     uint32_t mask = machine->table_mask;
     uint32_t hole = home_of_slot(machine, slot, by_name);
+    /* unreachable: a slot that is not in the table */
     for (uint32_t probe = 0; probe <= mask && table[hole] != slot + 1; probe++)
         hole = (hole + 1) & mask;
     ENSURE(table[hole] == slot + 1);
     uint32_t at = (hole + 1) & mask;
+    /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= mask && table[at] != 0; probe++) {
         uint32_t home = home_of_slot(machine, table[at] - 1, by_name);
         if (((at - home) & mask) >= ((at - hole) & mask)) {
@@ -197,6 +200,7 @@ const struct machine_session *machine_session(const struct machine *machine, uin
     const uint32_t *table = machine_by_id_const(machine);
     const struct machine_session *sessions = machine_sessions_const(machine);
     uint32_t at = home_of_id(machine, id);
+    /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++) {
         if (sessions[table[at] - 1].id == id)
             return &sessions[table[at] - 1];
@@ -216,6 +220,7 @@ const struct machine_session *machine_session_named(const struct machine *machin
     const struct machine_session *best = NULL;
     uint32_t at = home_of_name(machine, principal, padded);
     /* Several of one name: at most one alive; of ended ones the later opened also ended later. */
+    /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++) {
         const struct machine_session *s = &sessions[table[at] - 1];
         if (s->principal == principal && memcmp(s->name, padded, sizeof(padded)) == 0 &&
@@ -245,12 +250,12 @@ const struct machine_kept *machine_kept(const struct machine_session *session, u
     return &session->kept[number % KEEL_SESSION_WINDOW_MAX];
 }
 
-/* Whether a kept result continues the run. */
+/* Whether a kept result continues the run. Of one status all have a feed number, or none. */
 static bool run_goes_on(const struct packet_result_run *run, const struct machine_kept *kept)
 {
     return run->status == kept->status && run->utc_ns == kept->utc_ns &&
            run->utc_error_ns == kept->utc_error_ns &&
-           (kept->feed == 0 ? run->feed == 0 : run->feed + run->count == kept->feed);
+           (kept->feed == 0 || run->feed + run->count == kept->feed);
 }
 
 /* How many numbers from this one on, whose record is gone or not yet there, up to last. */

@@ -200,36 +200,34 @@ static void apply_other(struct machine *machine, const struct entry *entry,
                         struct machine_outcome *outcome)
 {
     machine_sweep(machine);
-    if (entry->kind < ENTRY_NOOP || entry->kind > ENTRY_CONFIG) {
-        outcome->status = MACHINE_BAD_ENTRY;
-        return;
-    }
+    /* unreachable: ENTRY_MESSAGES, see machine_apply() */
     switch ((enum entry_kind)entry->kind) {
     case ENTRY_NOOP:
         machine->noop_term = entry->term;
         machine->noop_log_ns = machine->log_ns;
-        break;
+        return;
     case ENTRY_MESSAGES:
         break;
     case ENTRY_SESSION_OPEN:
         machine_apply_open(machine, entry, outcome);
-        break;
+        return;
     case ENTRY_SESSION_RESUME:
         machine_apply_resume(machine, entry, outcome);
-        break;
+        return;
     case ENTRY_SESSION_END:
         machine_apply_end(machine, entry, outcome);
-        break;
+        return;
     case ENTRY_SESSION_EXPIRE:
         machine_apply_expire(machine, entry, outcome);
-        break;
+        return;
     case ENTRY_DAY_END:
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
     case ENTRY_CONFIG:
         outcome->status = (uint8_t)apply_leaders(machine, entry, outcome);
-        break;
+        return;
     }
+    outcome->status = MACHINE_BAD_ENTRY;
 }
 
 void machine_apply(struct machine *machine, const struct entry *entry,

@@ -54,6 +54,7 @@ HOT static uint64_t first_unequal(const struct raft *raft, const struct raft_msg
     uint64_t last = msg->prev_index + msg->count;
     uint64_t index = msg->prev_index < raft->agreed ? raft->agreed + 1 : msg->prev_index + 1;
     uint64_t term;
+    /* unreachable: a term that is not known above the commit index */
     if (index > last || index > raft->log.last || !raft_log_term(&raft->log, index, &term) ||
         term != msg->entry_term)
         return index;
@@ -74,6 +75,7 @@ HOT static enum raft_append_status store(struct raft *raft, const struct raft_in
     if (index > last)
         return RAFT_APPEND_OK; /* all of it held: a duplicate truncates nothing (3.5) */
     uint64_t before;
+    /* unreachable: a term that is not known from the commit index on */
     if (raft_log_term(&raft->log, index - 1, &before) && before > msg->entry_term)
         return RAFT_APPEND_CHAIN;
     if (!in->space || !raft_log_has_room(&raft->log, msg->entry_term, raft->commit) ||
@@ -97,6 +99,7 @@ static void reply_refusal(struct raft *raft, const struct raft_in *in, struct ra
 {
     const struct raft_msg *msg = &in->msg;
     reply->status = (uint8_t)status;
+    /* unreachable: RAFT_APPEND_OK, see raft_recv_append() */
     switch (status) {
     case RAFT_APPEND_OK:
     case RAFT_APPEND_STALE_TERM:

@@ -244,9 +244,7 @@ static enum raft_refusal refuse(const struct raft *raft, const struct raft_in *i
     enum raft_refusal refusal = refuse_members(raft, wanted);
     if (refusal != RAFT_CHANGED)
         return refusal;
-    return in->space && raft_log_has_room(&raft->log, raft->term, raft->commit)
-               ? RAFT_CHANGED
-               : RAFT_REFUSED_NO_ROOM;
+    return in->space ? RAFT_CHANGED : RAFT_REFUSED_NO_ROOM;
 }
 
 void raft_change(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -286,7 +284,7 @@ void raft_tick_config(struct raft *raft, const struct raft_in *in, struct raft_o
         raft_hands_over(raft))
         return;
     if (raft->config.voters_new != 0) {
-        if (in->space && raft_log_has_room(&raft->log, raft->term, raft->commit))
+        if (in->space)
             complete(raft, out);
         return;
     }

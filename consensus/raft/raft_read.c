@@ -14,8 +14,7 @@ bool raft_read_begin(struct raft *raft, struct raft_read *read)
 {
     /* 6.4: until an entry of its own term is committed, a leader does not know the newest commit.
      */
-    if (raft->role != RAFT_LEADER || raft->failed || raft->stopped ||
-        raft->commit < raft->noop_index)
+    if (raft->role != RAFT_LEADER || raft->commit < raft->noop_index)
         return false;
     *read =
         (struct raft_read){.term = raft->term, .index = raft->commit, .probe = raft->probe_next};
@@ -28,7 +27,7 @@ bool raft_read_begin(struct raft *raft, struct raft_read *read)
 
 enum raft_read_state raft_read_state(const struct raft *raft, const struct raft_read *read)
 {
-    if (raft->role != RAFT_LEADER || raft->term != read->term || raft->stopped)
+    if (raft->role != RAFT_LEADER || raft->term != read->term)
         return RAFT_READ_LOST;
     uint64_t echoed[RAFT_ID_MAX + 1];
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)

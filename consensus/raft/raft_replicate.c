@@ -124,8 +124,9 @@ HOT void raft_advance_commit(struct raft *raft)
     raft->progress_ns = raft->now_ns;
     /* 3.6.2, figure 3.7: an entry of an earlier term is not committed by counting replicas; it is
      * when an entry of this term, all of which lie from the no-op on, is. */
-    if (index < raft->noop_index || index <= raft->commit)
+    if (index < raft->noop_index)
         return;
+    ENSURE(index > raft->commit);
     raft->commit = index;
     raft->waiting = 0;
     raft_config_committed(raft);
@@ -236,6 +237,7 @@ HOT bool raft_append_next(const struct raft *raft, uint8_t peer_id, struct raft_
     if (peer->next < raft->log.first) {
         count = raft->log.first - peer->next; /* terms unknown here: the caller reads the ring */
     } else {
+        /* unreachable: an index that the run list does not hold */
         bool known = raft_log_term(&raft->log, peer->next - 1, &msg->prev_term) &&
                      raft_log_term(&raft->log, peer->next, &msg->entry_term);
         ENSURE(known);
@@ -322,6 +324,7 @@ static uint64_t after_conflict(const struct raft *raft, const struct raft_msg *m
     uint64_t index;
     uint64_t term;
     if (raft_log_last_at_most(&raft->log, peer->next - 1, msg->hint_term, &index) &&
+        /* unreachable: a term that is not known where it was just found */
         (index <= msg->hint_index ||
          (raft_log_term(&raft->log, index, &term) && term == msg->hint_term)))
         return index + 1;
@@ -345,6 +348,7 @@ static void refused(struct raft *raft, const struct raft_in *in, struct raft_out
                     struct raft_peer *peer)
 {
     const struct raft_msg *msg = &in->msg;
+    /* unreachable: RAFT_APPEND_OK and what is no status, see raft_recv_append_reply() */
     switch ((enum raft_append_status)msg->status) {
     case RAFT_APPEND_OK:
     case RAFT_APPEND_STALE_TERM: /* carries a larger term, or is no answer to this one */

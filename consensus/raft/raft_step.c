@@ -227,6 +227,7 @@ HOT static void recv(struct raft *raft, const struct raft_in *in, struct raft_ou
 {
     if (!well_formed(raft, in))
         return;
+    /* unreachable: another kind, see may_speak() */
     switch ((enum raft_msg_kind)in->msg.kind) {
     case RAFT_PREVOTE:
         raft_recv_prevote(raft, in, out);
@@ -316,7 +317,7 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
         return;
     if (in->now_ns > raft->now_ns)
         raft->now_ns = in->now_ns;
-    switch (in->event) {
+    switch (in->event) { /* unreachable: another event */
     case RAFT_EV_TICK:
         if (raft->role == RAFT_LEADER)
             raft_tick_leader(raft, in, out);

@@ -21,7 +21,7 @@ static const uint64_t NS_PER_MS = 1000000;
 void raft_transfer_elected(struct raft *raft)
 {
     struct raft_transfer *t = &raft->transfer;
-    if (t->state == RAFT_TRANSFER_WAITING || t->state == RAFT_TRANSFER_TOLD) {
+    if (t->state == RAFT_TRANSFER_TOLD) {
         t->state = RAFT_TRANSFER_GIVEN_UP; /* of an earlier term: this replica itself came back */
         t->reason = RAFT_TRANSFER_OFFICE_LOST;
         t->given_up++;
@@ -147,18 +147,16 @@ static void give_up(struct raft *raft, enum raft_transfer_reason reason)
     raft->transfer.given_up++;
 }
 
-/* Still in office in the term of the transfer. */
+/* Still in office in the term of the transfer. No change of members begins or goes on meanwhile. */
 static void pursue(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     struct raft_transfer *t = &raft->transfer;
     bool tick = in->event == RAFT_EV_TICK;
     if (t->state == RAFT_TRANSFER_WAITING) {
-        bool there = raft->peer[t->to].match == raft->log.last;
-        bool fit = (eligible(raft) & raft_bit(t->to)) != 0;
-        if (fit && there) {
+        if (raft->peer[t->to].match == raft->log.last) {
             say(raft, out);
-        } else if (!fit || (tick && raft->now_ns >= t->until_ns)) {
-            give_up(raft, fit ? RAFT_TRANSFER_LATE : RAFT_TRANSFER_LEAVING);
+        } else if (tick && raft->now_ns >= t->until_ns) {
+            give_up(raft, RAFT_TRANSFER_LATE);
             t->open = 0;
             /* 4.2.2: who is no voter any more has no office to go on in. */
             if (!raft_is_voter(raft) && raft->config.index <= raft->commit)
@@ -179,7 +177,7 @@ static void pursue(struct raft *raft, const struct raft_in *in, struct raft_out 
 void raft_watch_transfer(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     struct raft_transfer *t = &raft->transfer;
-    if (raft->role == RAFT_LEADER && raft->term == t->term) {
+    if (raft->role == RAFT_LEADER) { /* winning an office closes what is open */
         pursue(raft, in, out);
         return;
     }
@@ -204,8 +202,8 @@ void raft_watch_transfer(struct raft *raft, const struct raft_in *in, struct raf
 void raft_recv_timeout_now(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
-    if (msg->term != raft->term || raft->role == RAFT_LEADER || raft->leader != msg->from ||
-        msg->prev_index > raft->agreed || !raft_may_campaign(raft))
+    if (msg->term != raft->term || raft->leader != msg->from || msg->prev_index > raft->agreed ||
+        !raft_may_campaign(raft))
         return;
     raft->transfer.told_term = raft->term + 1; /* for no other term's votes */
     raft_campaign(raft, in, out);

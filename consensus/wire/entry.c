@@ -135,8 +135,6 @@ static bool config_ok(const void *body)
 /* Size of the body without padding and whether it is in form; 0: bad or of an unknown kind. */
 static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
 {
-    if (kind < ENTRY_NOOP || kind > ENTRY_CONFIG)
-        return 0;
     size_t size = 0;
     bool ok = false;
     switch ((enum entry_kind)kind) {

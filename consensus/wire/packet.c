@@ -317,7 +317,7 @@ static bool id_ok(const struct packet_checkpoint_id *id)
 bool packet_chunk_decode(const void *body, size_t size, struct packet_checkpoint_chunk *chunk,
                          const uint8_t **bytes)
 {
-    if (size < sizeof(*chunk) || size > KEEL_BODY_MAX)
+    if (size < sizeof(*chunk))
         return false;
     memcpy(chunk, body, sizeof(*chunk));
     *bytes = (const uint8_t *)body + sizeof(*chunk);

@@ -216,10 +216,11 @@ static struct initiation *initiation_find(struct handshake *h, uint32_t peer)
 
 static struct initiation *initiation_take(struct handshake *h)
 {
-    for (int i = 0; i < HANDSHAKE_PEERS_MAX; i++)
-        if (h->initiation[i].phase == IDLE)
-            return &h->initiation[i];
-    return NULL;
+    int i = 0;
+
+    for (; h->initiation[i].phase != IDLE; i++)
+        ENSURE(i + 1 < HANDSHAKE_PEERS_MAX);
+    return &h->initiation[i];
 }
 
 static void initiation_end(struct handshake *h, struct initiation *initiation)
@@ -265,8 +266,6 @@ bool handshake_begin(struct handshake *h, uint32_t peer, const struct handshake_
         return false;
     if (initiation == NULL)
         initiation = initiation_take(h);
-    if (initiation == NULL)
-        return false;
     h->under_way += initiation->phase == IDLE;
     *initiation = (struct initiation){
         .phase = HELLO_SENT, .peer = peer, .delay_ms = HANDSHAKE_RETRY_MS, .address = *address};

@@ -24,8 +24,8 @@
 
 enum {
     HANDSHAKE_PACKET_MAX = 256,
-    HANDSHAKE_PEERS_MAX = 64, /* handshakes that one side has under way as initiator */
-    HANDSHAKE_RETRY_MS = 100, /* first retry; doubles to HANDSHAKE_RETRY_MAX_MS */
+    HANDSHAKE_PEERS_MAX = KEEL_REPLICA_MAX, /* under way as initiator: one with each replica */
+    HANDSHAKE_RETRY_MS = 100,               /* first retry; doubles to HANDSHAKE_RETRY_MAX_MS */
     HANDSHAKE_RETRY_MAX_MS = 2000,
     HANDSHAKE_SALT_TRIES = 4,    /* SALTs sent, then HELLO again with the other root key, if any */
     HANDSHAKE_COOKIE_MS = 10000, /* a cookie's life is half of this at least, this at most */
@@ -109,8 +109,7 @@ void handshake_keys(struct handshake *handshake, const struct keyring *keys);
 void handshake_identity(struct handshake *handshake, const struct handshake_identity *self);
 
 /* Begins (or begins anew) a handshake with `peer` at `address`: fills *out with HELLO. False: this
- * side is not the one that initiates, has no root key of its own, or HANDSHAKE_PEERS_MAX are under
- * way. */
+ * side is not the one that initiates, or has no root key of its own. */
 bool handshake_begin(struct handshake *handshake, uint32_t peer,
                      const struct handshake_address *address, uint64_t now_ms, uint8_t *out,
                      size_t *out_size);

@@ -13,18 +13,16 @@
 #define MIX_2 0xc2b2ae3d27d4eb4full
 #define MIX_3 0xd6e8feb86659fd93ull
 
+/* size: a multiple of 8, as entries and sectors are. */
 static bool all_zero(const void *bytes, size_t size)
 {
     const uint8_t *b = bytes;
     uint64_t seen = 0;
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
+    for (size_t i = 0; i < size; i += 8) {
         uint64_t word;
         memcpy(&word, b + i, 8);
         seen |= word;
     }
-    for (; i < size; i++)
-        seen |= b[i];
     return seen == 0;
 }
 

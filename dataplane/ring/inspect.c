@@ -77,8 +77,7 @@ static void show_entries(struct inspection *inspection, const struct ring_inspec
         struct ring_inspect_entry seen = {.entry = entry,
                                           .page = page->page,
                                           .chain = chain,
-                                          .live = entry->index >= shown->live_first &&
-                                                  entry->index <= shown->live_last,
+                                          .live = entry->index <= shown->live_last,
                                           .committed = entry->index <= found->commit};
         seen.doubtful = seen.live && found->doubtful_last != 0 &&
                         entry->index >= found->doubtful_first &&

@@ -30,7 +30,7 @@ static int zero_all(struct disk *disk, uint64_t size,
                     void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
 {
     void *zeros = block_buffer(FORMAT_CHUNK);
-    if (zeros == NULL)
+    if (zeros == NULL) /* unreachable: no memory */
         return -ENOMEM;
     memset(zeros, 0, FORMAT_CHUNK);
     int result = 0;
@@ -49,7 +49,7 @@ static int zero_all(struct disk *disk, uint64_t size,
 static int write_block(struct disk *disk, uint64_t block, const void *record)
 {
     uint8_t *bytes = block_buffer(RING_PAGE_SIZE);
-    if (bytes == NULL)
+    if (bytes == NULL) /* unreachable: no memory */
         return -ENOMEM;
     memset(bytes, 0, RING_PAGE_SIZE);
     memcpy(bytes, record, RING_SECTOR_SIZE);
@@ -93,7 +93,7 @@ int ring_first_data(struct disk *disk, uint64_t *offset)
     disk_facts(disk, &facts);
     uint64_t size = facts.size / RING_PAGE_SIZE * RING_PAGE_SIZE;
     uint8_t *chunk = block_buffer(FORMAT_CHUNK);
-    if (chunk == NULL)
+    if (chunk == NULL) /* unreachable: no memory */
         return -ENOMEM;
     int result = -ENOENT;
     for (uint64_t done = 0; done < size && result == -ENOENT;) { /* bound: size */
@@ -147,7 +147,7 @@ int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad
         return facts.size == 0 ? -ENOENT : -EBADMSG;
     }
     uint8_t *bytes = block_buffer(2 * RING_PAGE_SIZE);
-    if (bytes == NULL)
+    if (bytes == NULL) /* unreachable: no memory */
         return no_memory(problem);
     const char *why = NULL;
     bool magic = false, found = false, readable = false;
@@ -195,7 +195,7 @@ int ring_genesis_copies(struct disk *disk, struct genesis *genesis, uint32_t *ba
 {
     *bad_copies = 0;
     uint8_t *bytes = block_buffer(RING_PAGE_SIZE);
-    if (bytes == NULL)
+    if (bytes == NULL) /* unreachable: no memory */
         return no_memory(problem);
     bool found = false;
     uint32_t empty = 0, unreadable = 0;

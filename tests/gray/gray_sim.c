@@ -121,7 +121,7 @@ static void draw(struct world *world, uint64_t seed)
     k->write_min_ns = 20000;
     k->write_max_ns = 100000;
     k->slow_factor = 1;
-    k->fault_mask = 0;
+    k->faults = 0;
     k->slots = 4096;
     k->ttl_ms = 60000;
     k->days = k->ends = false;

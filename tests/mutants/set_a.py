@@ -38,8 +38,9 @@ MUTANTS = [
         "name": "old term committed by counting",
         "breaks": "an own-term no-op before anything else (3.6.2)",
         "edits": [("consensus/raft/raft_replicate.c",
-                   "    if (index < raft->noop_index || index <= raft->commit)",
-                   "    if (index <= raft->commit)")],
+                   "    if (index < raft->noop_index)\n        return;\n"
+                   "    ENSURE(index > raft->commit);\n",
+                   "    if (index <= raft->commit)\n        return;\n")],
     },
     {
         "name": "tail rot taken for a tear",

@@ -75,8 +75,9 @@ MUTANTS = [
         "name": "old term committed by counting",
         "breaks": "3.6.2, figure 3.7: an entry of an earlier term is not committed by counting",
         "edits": [(REPLICATE,
-                   "if (index < raft->noop_index || index <= raft->commit)",
-                   "if (index <= raft->commit)")],
+                   "    if (index < raft->noop_index)\n        return;\n"
+                   "    ENSURE(index > raft->commit);\n",
+                   "    if (index <= raft->commit)\n        return;\n")],
     },
     {
         "name": "leader counts what it has not written",

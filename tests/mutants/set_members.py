@@ -51,9 +51,9 @@ MUTANTS = [
         "name": "joint left open",
         "breaks": "the next leader finishes a joint configuration that its predecessor left open",
         "edits": [(CONFIG,
-                   "if (raft->config.voters_new != 0) { if (in->space &&",
+                   "if (raft->config.voters_new != 0) { if (in->space)",
                    "if (raft->config.voters_new != 0) {\n"
-                   "        if (raft->config.index > raft->noop_index && in->space &&")],
+                   "        if (raft->config.index > raft->noop_index && in->space)")],
     },
     {
         "name": "leader counts itself outside",

@@ -46,7 +46,7 @@ MUTANTS = [
         "name": "read before the own no-op",
         "breaks": "own-term commit first (6.4, pitfall 7)",
         "edits": [("consensus/raft/raft_read.c",
-                   "raft->stopped ||\n        raft->commit < raft->noop_index)",
-                   "raft->stopped)")],
+                   "if (raft->role != RAFT_LEADER || raft->commit < raft->noop_index)",
+                   "if (raft->role != RAFT_LEADER)")],
     },
 ]

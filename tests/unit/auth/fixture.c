@@ -157,3 +157,37 @@ const struct auth_peer *side_last(void)
 {
     return last;
 }
+
+void pair_new(struct pair *p, uint64_t seed, uint32_t a, uint32_t b)
+{
+    p->rng = (struct rng){seed};
+    side_init(&p->a, a, FIXTURE_CLUSTER);
+    side_init(&p->b, b, FIXTURE_CLUSTER);
+    pair_draw(&p->rng, &p->a, &p->b, &p->for_a, &p->for_b);
+}
+
+void pair_install(struct pair *p)
+{
+    CU_ASSERT_FATAL(auth_install(p->a.table, &p->for_a));
+    CU_ASSERT_FATAL(auth_install(p->b.table, &p->for_b));
+}
+
+void pair_free(struct pair *p)
+{
+    side_free(&p->a);
+    side_free(&p->b);
+}
+
+static void count_one(void *context, const struct auth_peer *peer)
+{
+    (void)peer;
+    ++*(uint32_t *)context;
+}
+
+uint32_t side_live(const struct side *side)
+{
+    uint32_t count = 0;
+
+    auth_each(side->table, count_one, &count);
+    return count;
+}

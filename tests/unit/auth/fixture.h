@@ -45,6 +45,21 @@ void pair_draw(struct rng *rng, const struct side *a, const struct side *b,
 /* Draws and installs on both sides. */
 void pair_connect(struct rng *rng, struct side *a, struct side *b);
 
+/* Both sides and the halves of a handshake between them, drawn. */
+struct pair {
+    struct rng rng;
+    struct side a; /* initiator */
+    struct side b;
+    struct auth_install for_a;
+    struct auth_install for_b;
+};
+void pair_new(struct pair *pair, uint64_t seed, uint32_t a, uint32_t b);
+void pair_install(struct pair *pair);
+void pair_free(struct pair *pair);
+
+/* Associations that stand. */
+uint32_t side_live(const struct side *side);
+
 /* Seals `body_size` bytes of the generator as `kind` to principal `to`; returns the datagram's
  * size, 0 if there is no association. `packet` has KEEL_DATAGRAM_MAX bytes. */
 size_t side_seal(struct rng *rng, struct side *side, uint32_t to, uint8_t kind, uint8_t *packet,

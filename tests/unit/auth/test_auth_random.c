@@ -9,24 +9,10 @@
 
 enum { A = 1, B = 2 };
 
-struct pair {
-    struct rng rng;
-    struct side a; /* initiator */
-    struct side b;
-};
-
-static void pair_new(struct pair *p, uint64_t seed)
+static void pair_join(struct pair *p, uint64_t seed)
 {
-    p->rng = (struct rng){seed};
-    side_init(&p->a, A, FIXTURE_CLUSTER);
-    side_init(&p->b, B, FIXTURE_CLUSTER);
-    pair_connect(&p->rng, &p->a, &p->b);
-}
-
-static void pair_free(struct pair *p)
-{
-    side_free(&p->a);
-    side_free(&p->b);
+    pair_new(p, seed, A, B);
+    pair_install(p);
 }
 
 static struct packet head_of(const uint8_t *packet)
@@ -49,7 +35,7 @@ static void test_random_history(void)
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct pair p;
         uint32_t count = 0, opens[KEPT];
-        pair_new(&p, seed);
+        pair_join(&p, seed);
         for (int step = 0; step < 2000; step++) {
             uint32_t what = rng_below(&p.rng, 100);
             if (what == 0) {
@@ -103,7 +89,7 @@ static void test_fuzz_open(void)
     uint8_t good[KEEL_DATAGRAM_MAX], packet[KEEL_DATAGRAM_MAX + 64];
     uint64_t reasons[AUTH_REJECT_COUNT] = {0};
 
-    pair_new(&p, 21);
+    pair_join(&p, 21);
     for (int i = 0; i < 60000; i++) {
         size_t size = side_seal(&p.rng, &p.a, B, fixture_kind[2 + rng_below(&p.rng, 6)], good,
                                 rng_below(&p.rng, 100));

@@ -295,6 +295,15 @@ static void test_identity_changes_under_way(void)
     CU_ASSERT(give(w, R2, R1, &salt, &reply) == HANDSHAKE_SEND_INSTALL);
     CU_ASSERT(w->node[R2].last_install.peer_boot == 9);
     CU_ASSERT(give(w, R1, R2, &reply, &none) == HANDSHAKE_INSTALL);
+    /* between HELLO and COOKIE: that cookie is not taken either */
+    begin(w, R1, R2, &retry);
+    CU_ASSERT(give(w, R2, R1, &retry, &reply) == HANDSHAKE_SEND);
+    w->node[R1].identity.boot = 10;
+    handshake_identity(w->node[R1].handshake, &w->node[R1].identity);
+    uint64_t before = rejects(w, R1, HANDSHAKE_UNEXPECTED);
+    CU_ASSERT(give(w, R1, R2, &reply, &none) == HANDSHAKE_NOTHING);
+    CU_ASSERT(rejects(w, R1, HANDSHAKE_UNEXPECTED) == before + 1);
+    CU_ASSERT(shake(w, R1, R2) && w->node[R2].last_install.peer_boot == 10);
     world_free(w);
 }
 
@@ -503,6 +512,10 @@ static void test_names(void)
         for (int b = 0; b < a; b++)
             CU_ASSERT(strcmp(handshake_reject_name((enum handshake_reject)a),
                              handshake_reject_name((enum handshake_reject)b)) != 0);
+    for (int none = 0; none < 2; none++)
+        CU_ASSERT(
+            strcmp(handshake_reject_name((enum handshake_reject)(HANDSHAKE_REJECT_COUNT + none)),
+                   "unknown") == 0);
 }
 
 int main(void)

@@ -101,6 +101,9 @@ struct mistake {
 static const struct mistake mistakes[] = {
     {"replica", "name = x", "[replica] has no key 'name': it has id, data"},
     {"replica", "id = 2", "is given twice"},
+    {"eal", "extra =", "give 1 to 191 characters"},
+    {"admin", "group = 0123456789012345678901234567890123456789012345678901234567890123",
+     "give 1 to 63 characters"},
     {"network", "udp_port = 70000", "from 1 to 65535"},
     {"network", "udp_port = 7400 7401", "whole number"},
     {"network", "udp_port = -1", "whole number"},
@@ -117,6 +120,9 @@ static const struct mistake mistakes[] = {
      "destinations = 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9",
      "at most 8"},
     {"feed", "consumers = 10.0.0.9:80", "without a port"},
+    {"feed",
+     "consumers = 10.0.0.9 10.0.0.100.0.0.100.0.0.100.0.0.100.0.0.100.0.0.100.0.0.100.0.0.100",
+     "'10.0.0.100.0.0.100.0...' is too long for an address"},
     {"ring", "window_mib = 0", "from 1 to"},
     {"ring", "flight_pages = 65", "from 1 to 64"},
     {"cores", "seq = two", "core's number"},
@@ -124,6 +130,7 @@ static const struct mistake mistakes[] = {
     {"memory", "hugepages = maybe", "one of auto, yes, no"},
     {"limits", "election_ms = 1", "no such number"},
     {"limits", "rho_ppm = x", "whole number"},
+    {"limits", "rho-ppm = 1", "no such number"},
     {"keys", "file = /else", "given twice"},
     {"keys", "no equals sign here", "neither a section nor"},
     {"nonsense", "a = b", NULL /* line 12 itself */},
@@ -172,6 +179,10 @@ static void parts_must_fit_each_other(void)
     strstr(text, "2 = 10.0.0.2")[strlen("2 = 10.0.0.")] = '9';
     CU_ASSERT_FALSE(parse(&c, text, problem));
     CU_ASSERT_PTR_NOT_NULL(strstr(problem, "differs from [network]"));
+    snprintf(text, sizeof(text), "%s[limits]\nrho_ppm = 1\nrho_ppm = 1\n", sound);
+    CU_ASSERT_FALSE(parse(&c, text, problem));
+    CU_ASSERT_STRING_EQUAL(problem,
+                           "f.conf:14: [limits] rho_ppm is given twice: take one line out");
     snprintf(text, sizeof(text), "%s[feed]\nrequest_port = 7400\n", sound);
     CU_ASSERT_FALSE(parse(&c, text, problem));
     CU_ASSERT_PTR_NOT_NULL(strstr(problem, "give two"));
@@ -192,6 +203,10 @@ static void ports_become_devices(void)
                 {"af_packet:", NULL},
                 {"af_packet:much-too-long-a-name", NULL},
                 {"af_packet:a,b=c", NULL},
+                {"af_packet:a b", NULL},
+                {"af_packet:a\x7f", NULL},
+                {"0000:04:00.0x", NULL},
+                {"04:00", NULL},
                 {"eth0", NULL},
                 {"/dev/null", NULL}};
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
@@ -208,6 +223,69 @@ static void ports_become_devices(void)
         } else {
             CU_ASSERT_PTR_NOT_NULL(strstr(problem, "f.conf:2: "));
         }
+    }
+}
+
+/* What libinih passes over at the begin of a line hides no section from the check of its name. */
+static void a_sections_name_is_checked_behind_anything(void)
+{
+    static const struct {
+        const char *before, *text, *says; /* NULL: taken */
+    } list[] = {
+        {"", "[nonsense]\n", "f.conf:1: unknown section [nonsense]"},
+        {"", "\f[nonsense]\n", "f.conf:1: unknown section [nonsense]"},
+        {"[replica]\n", "\v\r[nonsense]\n", "f.conf:2: unknown section [nonsense]"},
+        {"", "[nonsense\n", "f.conf:1: a section's name ends with ]"},
+        {"", "[01234567890123456789012345678901234567890123456789012345678901234567890]\n",
+         "[012345678901234567890123456789012345678901234567890123456789]"},
+        {"", "\xef\xbb\xbf[nonsense]\na = b\n", "unknown section [nonsense]"},
+        {"", "\xef\xbb\xbf", NULL},
+        {"", "\f[replica]\r\n\v\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        struct config c;
+        char problem[CONFIG_PROBLEM_SIZE], text[1024];
+        snprintf(text, sizeof(text), "%s%s%s", list[i].before, list[i].text, sound);
+        CU_ASSERT_EQUAL(parse(&c, text, problem), list[i].says == NULL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(problem, list[i].says == NULL ? "" : list[i].says));
+    }
+}
+
+static void a_long_name_leaves_no_room(void)
+{
+    struct config c;
+    char problem[CONFIG_PROBLEM_SIZE], name[2 * CONFIG_PROBLEM_SIZE];
+    memset(name, 'n', sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    CU_ASSERT_FALSE(config_parse(&c, name, "[x]\n", 4, problem));
+    CU_ASSERT_EQUAL(strlen(problem), CONFIG_PROBLEM_SIZE - 1);
+    CU_ASSERT_EQUAL(strspn(problem, "n"), CONFIG_PROBLEM_SIZE - 1);
+}
+
+static void lists_and_words(void)
+{
+    static const struct {
+        const char *word;
+        enum loop_idle idle;
+        const char *hugepages;
+        enum eal_pages pages;
+    } list[] = {{"spin", IDLE_SPIN, "auto", EAL_PAGES_AUTO},
+                {"yield", IDLE_YIELD, "yes", EAL_PAGES_HUGE},
+                {"sleep", IDLE_SLEEP, "no", EAL_PAGES_ORDINARY}};
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        struct config c;
+        char problem[CONFIG_PROBLEM_SIZE], text[1024];
+        snprintf(text, sizeof(text),
+                 "%s[feed]\ndestinations = ,10.0.0.8 ,, 10.0.0.9,\n"
+                 "[network]\ngateway = 10.0.0.254\n[cores]\nidle = %s\n[memory]\nhugepages = %s\n",
+                 sound, list[i].word, list[i].hugepages);
+        CU_ASSERT_TRUE(parse(&c, text, problem));
+        CU_ASSERT_EQUAL(c.idle, list[i].idle);
+        CU_ASSERT_EQUAL(c.pages, list[i].pages);
+        CU_ASSERT_EQUAL(c.gateway, 0x0a0000fe);
+        CU_ASSERT_EQUAL(c.feed.destination_count, 2);
+        CU_ASSERT_EQUAL(c.feed.destination[0].ip, 0x0a000008);
+        CU_ASSERT_EQUAL(c.feed.destination[1].ip, 0x0a000009);
     }
 }
 
@@ -248,6 +326,19 @@ static void a_file_that_cannot_be_read_is_said(void)
     int fd = mkstemp(path);
     CU_ASSERT_EQUAL(write(fd, sound, strlen(sound)), (ssize_t)strlen(sound));
     CU_ASSERT_TRUE(config_read(&c, path, problem));
+    /* comments as far as a file may reach; one byte more is refused */
+    for (size_t size = strlen(sound); size < CONFIG_FILE_MAX; size += 64) {
+        char line[64];
+        memset(line, '#', sizeof(line));
+        line[63] = '\n';
+        size_t room = CONFIG_FILE_MAX - 1 - size;
+        size_t part = room < sizeof(line) ? room : sizeof(line);
+        CU_ASSERT_EQUAL(write(fd, line + sizeof(line) - part, part), (ssize_t)part);
+    }
+    CU_ASSERT_TRUE(config_read(&c, path, problem));
+    CU_ASSERT_EQUAL(write(fd, "\n", 1), 1);
+    CU_ASSERT_FALSE(config_read(&c, path, problem));
+    CU_ASSERT_PTR_NOT_NULL(strstr(problem, "longer than 65536 bytes"));
     close(fd);
     unlink(path);
 }
@@ -281,6 +372,12 @@ static void what_needs_a_restart_is_named(void)
          "[cores] control, [cores] idle, [cores] sleep_us, [memo"); /* as far as there is room */
     struct config runs, file;
     char problem[CONFIG_PROBLEM_SIZE], text[1024], names[128];
+    snprintf(text, sizeof(text), "%s[limits]\nrho_ppm = 1\n", sound);
+    CU_ASSERT_TRUE_FATAL(parse(&runs, text, problem));
+    text[strlen(text) - 2] = '2';
+    CU_ASSERT_TRUE_FATAL(parse(&file, text, problem));
+    CU_ASSERT_EQUAL(config_fixed_changes(&runs, &file, names, sizeof(names)), 1);
+    CU_ASSERT_STRING_EQUAL(names, "[limits]");
     CU_ASSERT_TRUE_FATAL(parse(&runs, sound, problem));
     strcpy(text, sound);
     char *at = strstr(text, "10.0.0.2/24");
@@ -301,6 +398,9 @@ int main(void)
         {"a required key that lacks is named", a_required_key_is_named},
         {"parts that contradict each other", parts_must_fit_each_other},
         {"ports become DPDK devices", ports_become_devices},
+        {"a section's name is checked behind anything", a_sections_name_is_checked_behind_anything},
+        {"a long name leaves no room", a_long_name_leaves_no_room},
+        {"lists with commas, words of a choice, a gateway", lists_and_words},
         {"zero bytes, long lines, prefixes, changed bytes", odd_bytes_are_errors},
         {"what needs a restart is named", what_needs_a_restart_is_named},
         {"a file that cannot be read", a_file_that_cannot_be_read_is_said},

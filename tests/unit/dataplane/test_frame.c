@@ -505,6 +505,26 @@ static void test_names(void)
                              frame_drop_name((enum frame_drop)b)) != 0);
 }
 
+/* As many ports as there is room for: the list then ends without a 0. */
+static void test_all_ports(void)
+{
+    struct frame_options options = {.ip = OWN_IP, .prefix = 24};
+    memcpy(options.mac, own_mac, 6);
+    for (uint16_t i = 0; i < FRAME_PORTS_MAX; i++)
+        options.ports[i] = (uint16_t)(OWN_PORT + i);
+    struct frame_host *host = frame_host_init(malloc(frame_host_size()), &options);
+    for (uint32_t i = 0; i <= FRAME_PORTS_MAX; i++) {
+        struct port_frame frame = frames_udp(5);
+        uint16_t port = __builtin_bswap16((uint16_t)(OWN_PORT + i));
+        memcpy(frame.data + 36, &port, 2);
+        frames_seal(&frame);
+        CU_ASSERT_EQUAL(frames_verdict(host, &frame, 1000),
+                        i < FRAME_PORTS_MAX ? FRAME_OK : FRAME_OTHER_PORT);
+        frames_free(&frame);
+    }
+    frames_host_free(host);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -522,6 +542,7 @@ int main(void)
         {"the fast sum is RFC 1071's", test_sum},
         {"answers are limited for each source", test_limits},
         {"each counter has a name of its own", test_names},
+        {"as many ports as there is room for", test_all_ports},
         {0}};
     return unit_main("frame", tests);
 }

@@ -308,6 +308,14 @@ static void test_routes(void)
     CU_ASSERT(!resolves(host, 0x0a000000, 0)); /* the peer of this /31 */
     CU_ASSERT(asks(host, 0x0a000000, everybody, 0));
     frames_host_free(host);
+
+    /* A prefix of 0: everybody is on the line. */
+    options.prefix = 0;
+    host = frame_host_init(malloc(frame_host_size()), &options);
+    CU_ASSERT(asks(host, OWN_IP, everybody, 0));
+    CU_ASSERT(!resolves(host, 0x08080808, 0));
+    CU_ASSERT(asks(host, 0x08080808, everybody, 0));
+    frames_host_free(host);
 }
 
 static void test_fixed(void)

@@ -117,6 +117,31 @@ static void runs(void)
     assert_run(&run[6], 14 + 65535, 65535, MACHINE_UNKNOWN, 0);
     CU_ASSERT_EQUAL(machine_runs(s, UINT64_MAX - 5, UINT64_MAX, run, 8), 1);
     assert_run(&run[0], UINT64_MAX - 5, 6, MACHINE_UNKNOWN, 0);
+    /* nothing but forgotten numbers */
+    CU_ASSERT_EQUAL(machine_runs(s, 0, 0, run, 8), 1);
+    assert_run(&run[0], 0, 1, MACHINE_UNKNOWN, 0);
+    bench_free(&b);
+}
+
+/* One run has one time and one error bound of it. */
+static void runs_by_error_of_time(void)
+{
+    struct genesis genesis = bench_genesis();
+    bench_init(&b, &genesis);
+    bench_open(&b, BENCH_ALICE, "gw", 1, 12);
+    uint64_t id = bench_session(&b)->id;
+    const struct machine_session *s = machine_session(b.machine, id);
+    struct packet_result_run run[8];
+    CU_ASSERT_EQUAL(machine_runs(s, 0, 5, run, 8), 1); /* before the first message */
+    assert_run(&run[0], 0, 6, MACHINE_UNKNOWN, 0);
+    bench_send(&b, BENCH_ALICE, id, id, 1, 0, 2);
+    struct entry *entry = bench_build_messages(&b, BENCH_ALICE, id, id, 3, 2, 2, 0);
+    entry->utc_error_ns += 7;
+    bench_apply(&b);
+    CU_ASSERT_EQUAL(machine_runs(s, 1, 4, run, 8), 2);
+    assert_run(&run[0], 1, 2, MACHINE_SEQUENCED, 1);
+    assert_run(&run[1], 3, 2, MACHINE_SEQUENCED, 3);
+    CU_ASSERT_EQUAL(run[1].utc_error_ns, run[0].utc_error_ns + 7);
     bench_free(&b);
 }
 
@@ -253,6 +278,7 @@ int main(void)
         {"a copy is a memcpy", copy_is_memcpy},
         {"the results of the last W numbers are kept", keeps_the_last_window},
         {"kept results as runs", runs},
+        {"runs by error of time", runs_by_error_of_time},
         {"the indexes survive churn", indexes_survive_churn},
         {"every status has its own word", every_status_has_its_word},
         {"the hash sees every bit and length", hash_sees_every_bit},

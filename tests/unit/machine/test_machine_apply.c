@@ -348,6 +348,28 @@ static void leaders_entries_of_a_client_are_refused(void)
     bench_free(&b);
 }
 
+/* No decoder lets such a kind in; all replicas would do the same with it. */
+static void unknown_kinds_are_refused(void)
+{
+    static const uint8_t kinds[] = {0, ENTRY_CONFIG + 1, 255};
+    for (uint32_t i = 0; i < sizeof(kinds); i++) {
+        uint64_t id = start_session(64);
+        bench_send(&b, BENCH_ALICE, id, id, 1, 0, 2);
+        uint64_t feed = b.machine->feed_next, digest = b.machine->digest;
+        const struct entry_noop noop = {.leader = BENCH_REPLICA, .incarnation = 1};
+        struct entry *entry = bench_build(&b, ENTRY_NOOP, BENCH_REPLICA, &noop, sizeof(noop));
+        entry->kind = kinds[i];
+        entry->term = 9;
+        machine_apply(b.machine, entry, &b.outcome);
+        CU_ASSERT_EQUAL(b.outcome.status, MACHINE_BAD_ENTRY);
+        CU_ASSERT_EQUAL(b.outcome.run_count, 0);
+        CU_ASSERT_EQUAL(b.machine->noop_term, 1);
+        CU_ASSERT_EQUAL(b.machine->feed_next, feed);
+        CU_ASSERT_NOT_EQUAL(b.machine->digest, digest);
+        bench_free(&b);
+    }
+}
+
 static void time_never_runs_back(void)
 {
     uint64_t id = start_session(8);
@@ -450,6 +472,7 @@ int main(void)
         {"H2: equal boots with two ids", h2_equal_boots},
         {"configuration entries", configuration},
         {"leaders' entries of a client are refused", leaders_entries_of_a_client_are_refused},
+        {"unknown kinds are refused", unknown_kinds_are_refused},
         {"time never runs back", time_never_runs_back},
         {"the digest tells histories apart", digest_tells_histories_apart},
         {"any checked entry is applied without harm", any_checked_entry_is_applied},

@@ -165,8 +165,9 @@ enum {
     R3 = R2 + RECORD_SIZE + 2 * KEPT_SIZE
 };
 
-static const uint64_t zero64 = 0, big64 = 1ull << 40, first_id = 3;
-static const uint32_t zero32 = 0, seven = 7, slot0 = 0;
+static const uint64_t zero64 = 0, big64 = 1ull << 40, first_id = 3, all64 = UINT64_MAX;
+static const uint64_t second_id = 2;
+static const uint32_t all32 = UINT32_MAX, zero32 = 0, seven = 7, slot0 = 0;
 static const uint16_t none16 = 0, wide = 65;
 
 /* What no machine ever wrote, field by field, and why it is refused. */
@@ -191,6 +192,7 @@ static const struct {
     {"reserved", 114, "x", 1, "reserved bytes are not zero"},
     {"boot of id 0", 120, &first_id, 8, "a boot without an incarnation"},
     {"boot without incarnation", 120 + 128 + 16, &zero64, 8, "a boot without an incarnation"},
+    {"boot id without incarnation", 184 + 8, &big64, 8, "a boot without an incarnation"},
     {"no voters", 312, &zero32, 4, "no sane configuration"},
     {"configuration ahead", 456, &big64, 8, "no sane configuration"},
     {"other limits", 464, &seven, 4, "other limits than the genesis record's"},
@@ -210,6 +212,8 @@ static const struct {
     {"began ahead", R0 + 48, &big64, 8, "a session from the future"},
     {"alive yet ended", R0 + 56, &first_id, 8, "a session neither alive nor ended"},
     {"ttl below the limit", R0 + 64, &seven, 4, "a session's numbers out of range"},
+    {"ttl above the limit", R0 + 64, &all32, 4, "a session's numbers out of range"},
+    {"last beyond all numbers", R0 + 32, &all64, 8, "a session's numbers out of range"},
     {"window 0", R0 + 68, &none16, 2, "a session's numbers out of range"},
     {"window 65", R0 + 68, &wide, 2, "a session's numbers out of range"},
     {"alive with a reason", R0 + 70, &wide, 2, "a session neither alive nor ended"},
@@ -224,6 +228,8 @@ static const struct {
      "a kept result that no entry could leave"},
     {"result of no status", R0 + RECORD_SIZE + 28, &seven, 4,
      "a kept result that no entry could leave"},
+    {"opened before one that ended", R1 + 8, &second_id, 8,
+     "sessions of one name in the wrong order"},
     {"second name alive", R1 + 72, "gw\0\0", 4, "sessions of one name in the wrong order"},
 };
 
@@ -242,6 +248,57 @@ static void insane_states_are_refused(void)
         memcpy(encoding + insane[i].offset, before, insane[i].size);
     }
     stop();
+}
+
+static const char *decode_problem(void)
+{
+    const char *problem = machine_decode(decoded, &b.genesis, encoding, encoding_size);
+    return problem != NULL ? problem : "taken";
+}
+
+/* What takes more than one field to say. */
+static void insane_in_two_places(void)
+{
+    start();
+    const uint64_t boot = 1, ids[2] = {10, 10};
+    memcpy(encoding + 120, &boot, 8); /* boot, boot id and incarnation of id 0 */
+    memcpy(encoding + 184, &boot, 8);
+    memcpy(encoding + 248, &boot, 8);
+    CU_ASSERT_STRING_EQUAL(decode_problem(), "a boot without an incarnation");
+    memset(encoding + 120, 0, 8);
+    memset(encoding + 184, 0, 8);
+    memset(encoding + 248, 0, 8);
+    CU_ASSERT_STRING_EQUAL(decode_problem(), "taken");
+    /* two that ended, of one name, the later opened one first */
+    memcpy(encoding + R2 + 4, encoding + R3 + 4, 4);
+    memcpy(encoding + R2 + 72, "zed", 4);
+    memcpy(encoding + R3 + 72, "zed", 4);
+    CU_ASSERT_STRING_EQUAL(decode_problem(), "taken");
+    memcpy(encoding + R2 + 8, ids, 16);
+    CU_ASSERT_STRING_EQUAL(decode_problem(), "sessions of one name in the wrong order");
+    stop();
+}
+
+/* Log time stands at 0 until a leader's clock has run: what ended then has ended at 1. */
+static void ended_at_log_time_0(void)
+{
+    struct genesis genesis = bench_genesis();
+    bench_init(&b, &genesis);
+    bench_noop(&b, 1);
+    bench_open(&b, BENCH_ALICE, "gw", 1, 4);
+    uint64_t id = bench_session(&b)->id;
+    bench_end(&b, BENCH_ALICE, id, id, SESSION_END_CLEAN);
+    CU_ASSERT_EQUAL(b.machine->log_ns, 0);
+    size_t cap = machine_encoded_max(&genesis);
+    uint8_t *bytes = malloc(cap);
+    size_t size = machine_encode(b.machine, bytes, cap);
+    decoded = bench_memory(&genesis);
+    CU_ASSERT_PTR_NULL(machine_decode(decoded, &genesis, bytes, size));
+    CU_ASSERT_EQUAL(machine_session(decoded, id)->ended_log_ns, 1);
+    CU_ASSERT_EQUAL(machine_fingerprint(decoded), machine_fingerprint(b.machine));
+    free(bytes);
+    free(decoded);
+    bench_free(&b);
 }
 
 /* The same records in another order: the two alive ones, and the two ended ones. */
@@ -328,6 +385,8 @@ int main(void)
         {"cut at each byte it is refused", cut_at_each_byte},
         {"each bit flipped never breaks anything", each_bit_flipped},
         {"insane states are refused, each for its reason", insane_states_are_refused},
+        {"insane in two places", insane_in_two_places},
+        {"ended at log time 0", ended_at_log_time_0},
         {"the order of records is fixed", the_order_of_records_is_fixed},
         {"H3: other limits are refused", h3_other_limits_are_refused},
         {"the fingerprint sees the whole state", fingerprint_sees_the_whole_state},

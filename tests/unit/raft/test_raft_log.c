@@ -99,6 +99,7 @@ static void last_at_most(void)
     raft_log_compact(&log, 6);
     CU_ASSERT(raft_log_last_at_most(&log, 10, 4, &found) && found == 5);
     CU_ASSERT_FALSE(raft_log_last_at_most(&log, 10, 3, &found));
+    CU_ASSERT_FALSE(raft_log_last_at_most(&log, 4, 9, &found)); /* below all that is known */
 }
 
 /* When the run list is full the oldest run is forgotten, if that is committed. */

@@ -47,7 +47,7 @@ static int count_operation(struct memory_store *store)
         return -EIO;
     if (store->fail_at != 0 && (store->operations == store->fail_at ||
                                 (store->fail_on && store->operations > store->fail_at)))
-        return -EIO;
+        return store->fail_error != 0 ? store->fail_error : -EIO;
     return 0;
 }
 

@@ -33,7 +33,8 @@ struct memory_store {
     uint64_t shuffle;    /* not 0: disk_reap() completes in an order drawn from this */
     struct disk *lock;   /* first handle of the open file that holds the flock */
     uint64_t operations; /* operations and blocking calls so far, from 1 */
-    uint64_t fail_at;    /* this one fails with -EIO; 0: none */
+    uint64_t fail_at;    /* this one fails; 0: none */
+    int fail_error;      /* ... with this; 0: -EIO */
     bool fail_on;        /* and all after it too */
     uint64_t bad_from, bad_size; /* reads that touch these bytes fail with -EIO; size 0: none */
     uint64_t writes;             /* blocking writes so far */

@@ -160,6 +160,73 @@ static void entries_that_lie(void)
     CU_ASSERT(judge(memory, &bad) == RING_PAGE_PAYLOAD && bad == 0);
 }
 
+/* Heads whose checksum is right around a number that no writer states. */
+static void heads_that_lie(void)
+{
+    static _Alignas(4096) uint8_t memory[RING_PAGE_SIZE];
+    static const uint32_t flight_pages[] = {0, 1, RING_FLIGHT_PAGES_MAX, RING_FLIGHT_PAGES_MAX + 1};
+    uint32_t bad;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct ring_page *page = make_page(memory, 3);
+        page->flight_pages = (uint8_t)flight_pages[i];
+        ring_page_finish(page);
+        CU_ASSERT(judge(memory, &bad) == (i == 1 || i == 2 ? RING_PAGE_GOOD : RING_PAGE_PAYLOAD));
+    }
+    struct ring_page *page = make_page(memory, 0);
+    page->self.bytes = RING_PAGE_ROOM + 8; /* of no entry */
+    page->sector_crc[0] = 0;
+    page->sector_crc[0] = crc32c(page, RING_SECTOR_SIZE);
+    CU_ASSERT(judge(memory, &bad) == RING_PAGE_PAYLOAD && bad == 0);
+}
+
+static void superblocks(void)
+{
+    const struct ring_super good = {.magic = RING_SUPER_MAGIC,
+                                    .version = RING_VERSION,
+                                    .replica = 1,
+                                    .incarnation = 9,
+                                    .slots = RING_SLOTS_MIN,
+                                    .checkpoint_blocks = 2};
+    struct ring_super super;
+#define PROBLEM(says, change)                                                                      \
+    do {                                                                                           \
+        super = good;                                                                              \
+        change;                                                                                    \
+        ring_super_finish(&super);                                                                 \
+        const char *problem = ring_super_problem(&super, ring_file_size(&good));                   \
+        CU_ASSERT_PTR_NOT_NULL_FATAL(problem);                                                     \
+        CU_ASSERT_PTR_NOT_NULL(strstr(problem, says));                                             \
+    } while (0)
+    PROBLEM("no ring superblock", super.magic++);
+    PROBLEM("another version", super.version++);
+    PROBLEM("no replica", super.replica = 0);
+    PROBLEM("no replica", super.replica = KEEL_REPLICA_MAX + 1);
+    PROBLEM("no replica", super.incarnation = 0);
+    PROBLEM("number of slots", super.slots = RING_SLOTS_MIN - 1);
+    PROBLEM("number of slots", super.slots = RING_SLOTS_MAX + 1ull);
+    PROBLEM("checkpoint areas", super.checkpoint_blocks = 1);
+    PROBLEM("checkpoint areas", super.checkpoint_blocks = RING_SLOTS_MAX + 1ull);
+    PROBLEM("smaller than its ring", super.slots++);
+#undef PROBLEM
+    super = good;
+    ring_super_finish(&super);
+    CU_ASSERT_PTR_NULL(ring_super_problem(&super, ring_file_size(&good)));
+    CU_ASSERT_PTR_NULL(ring_super_problem(&super, 0)); /* a size that is not known */
+    super.formatted_utc_ns++;
+    CU_ASSERT_STRING_EQUAL(ring_super_problem(&super, 0), "superblock damaged");
+}
+
+static void verdicts_have_names(void)
+{
+    for (int i = 0; i <= RING_PAGE_HEAD; i++) {
+        CU_ASSERT_STRING_NOT_EQUAL(ring_verdict_name((enum ring_verdict)i), "unknown");
+        for (int k = 0; k < i; k++)
+            CU_ASSERT_STRING_NOT_EQUAL(ring_verdict_name((enum ring_verdict)i),
+                                       ring_verdict_name((enum ring_verdict)k));
+    }
+    CU_ASSERT_STRING_EQUAL(ring_verdict_name((enum ring_verdict)(RING_PAGE_HEAD + 1)), "unknown");
+}
+
 /* Any bytes behind a head sector that is made to look sound: never a crash, never "good" by chance.
  */
 static void random_heads(void)
@@ -216,6 +283,21 @@ static void chain_golden(void)
     CU_ASSERT(ring_chain_next(chain, second) == GOLDEN_SECOND);
 }
 
+/* 0 means that a chain is not known, so no chain is 0: docs/ring-format.md puts K1 there. */
+static void chain_is_never_0(void)
+{
+    static _Alignas(4096) uint8_t memory[RING_PAGE_SIZE];
+    const uint64_t k1 = 0x9e3779b97f4a7c15ull, k2 = 0xc2b2ae3d27d4eb4full;
+    const struct entry *entry =
+        (const struct entry *)(void *)ring_page_entries(make_page(memory, 1));
+    uint64_t w;
+    memcpy(&w, entry, 8);
+    w = (w ^ entry->index * k1) * k2;
+    w = (w ^ w >> 32) + entry->term * k1;
+    CU_ASSERT(ring_chain_next(w, entry) == k1);
+    CU_ASSERT(ring_chain_genesis(k1) == k1);
+}
+
 /* What the chain must tell apart: content (by crc), size, kind, index, term, order, what came
  * before. */
 static void chain_tells_apart(void)
@@ -263,9 +345,13 @@ int main(void)
     static const struct unit_test tests[] = {{"verdicts", verdicts},
                                              {"every bit of a page", every_bit_of_a_page},
                                              {"entries that lie", entries_that_lie},
+                                             {"heads that lie", heads_that_lie},
+                                             {"superblocks", superblocks},
+                                             {"verdicts have names", verdicts_have_names},
                                              {"random heads", random_heads},
                                              {"an erased slot", erased},
                                              {"the log chain's pinned values", chain_golden},
+                                             {"the log chain is never 0", chain_is_never_0},
                                              {"the log chain tells apart", chain_tells_apart},
                                              {"geometry", geometry},
                                              {0}};

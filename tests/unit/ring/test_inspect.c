@@ -126,6 +126,105 @@ static void damage_and_torn_end(void)
     world_free(&world);
 }
 
+struct doubt {
+    struct ring_recovery *found;
+    uint64_t below, within, above; /* live entries around those in doubt */
+    uint64_t stop_at, entries;
+};
+
+static bool see_doubt(void *context, const struct ring_inspect_entry *entry)
+{
+    struct doubt *doubt = context;
+    uint64_t index = entry->entry->index;
+    bool within = index >= doubt->found->doubtful_first && index <= doubt->found->doubtful_last;
+    CU_ASSERT(entry->live && entry->doubtful == within);
+    doubt->within += within;
+    doubt->below += index < doubt->found->doubtful_first;
+    doubt->above += index > doubt->found->doubtful_last;
+    return ++doubt->entries != doubt->stop_at;
+}
+
+/* A stretch of pages without a name: in doubt is what lies between the checkpoint and the stretch.
+ */
+static void entries_in_doubt(void)
+{
+    struct world world;
+    world_filled(&world, 30);
+    uint64_t covered = world.last / 4;
+    CU_ASSERT_FATAL(world_checkpoint(&world, covered) == 0);
+    uint64_t first = world_page_head(&world, 20)->self.count > 0 ? 20 : 21;
+    CU_ASSERT_FATAL(world_page_head(&world, first)->self.count > 0);
+    uint64_t before = world_page_head(&world, first)->self.first_index - 1;
+    for (uint64_t page = first; page <= first + RING_PREDECESSORS; page++)
+        world_rot(&world, page, 0);
+    struct ring_recovery found;
+    struct ring_totals totals;
+    struct doubt doubt = {.found = &found};
+    struct ring_visitor visitor = {.context = &doubt, .entry = see_doubt};
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_inspect(world.reader, &visitor, &totals, &found, problem) == 0);
+    CU_ASSERT(found.unnamed_pages == 1 && found.doubtful_first == covered + 1);
+    CU_ASSERT(found.doubtful_last == before);
+    CU_ASSERT(doubt.below == covered && doubt.above > 0);
+    CU_ASSERT(doubt.within == found.doubtful_last - covered);
+    CU_ASSERT(totals.entries_doubtful == doubt.within);
+    ring_recovery_free(&found);
+    /* a visitor that has seen enough of a page's entries sees no more */
+    doubt = (struct doubt){.found = &found, .stop_at = 1};
+    CU_ASSERT_FATAL(ring_inspect(world.reader, &visitor, &totals, &found, problem) == 0);
+    CU_ASSERT(doubt.entries == 1 && totals.entries == 1);
+    ring_recovery_free(&found);
+    /* none that asks: totals alone */
+    visitor = (struct ring_visitor){0};
+    CU_ASSERT_FATAL(ring_inspect(world.reader, &visitor, &totals, &found, problem) == 0);
+    CU_ASSERT(totals.entries > 2 && totals.pages_missing == 9);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
+/* The drive goes away at each read, once: an error, and no half of a story. */
+static void drive_that_goes_away(void)
+{
+    struct world world;
+    world_init(&world, 600, 256, 4, 44);
+    world_start(&world);
+    while (world.tail < 300) {
+        CU_ASSERT_FATAL(world_append(&world, 1, 900));
+        world_settle(&world);
+        world_done(&world, world.last);
+    }
+    world_rot(&world, 255, 0); /* its name is in the next piece that is read */
+    struct ring_visitor visitor = {0};
+    struct ring_totals totals;
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
+    uint64_t reading = 0;
+    world.store.fail_error = -ENXIO;
+    world.store.fail_on = true;
+    uint64_t before = world.store.operations;
+    CU_ASSERT_FATAL(ring_inspect(world.reader, &visitor, &totals, &found, problem) == 0);
+    CU_ASSERT(totals.pages_missing == 1 && found.missing_pages == 1);
+    ring_recovery_free(&found);
+    uint64_t reads = world.store.operations - before;
+    for (uint64_t n = 1; n <= reads; n++) {
+        world.store.fail_at = world.store.operations + n;
+        CU_ASSERT(ring_inspect(world.reader, &visitor, &totals, &found, problem) < 0);
+        CU_ASSERT(strlen(problem) > 10);
+        CU_ASSERT_PTR_NULL(found.map);
+        reading += strncmp(problem, "ring: reading: ", 15) == 0;
+        world.store.fail_at = 0;
+    }
+    CU_ASSERT(reading == 4); /* 0-255, from 256 for the name, from 255 on, the rest */
+    world_free(&world);
+}
+
+static void places_have_names(void)
+{
+    for (int i = 0; i <= RING_PLACE_STRAY; i++)
+        CU_ASSERT_STRING_NOT_EQUAL(ring_place_name((enum ring_place)i), "unknown");
+    CU_ASSERT_STRING_EQUAL(ring_place_name((enum ring_place)(RING_PLACE_STRAY + 1)), "unknown");
+}
+
 static void no_ring(void)
 {
     struct world world;
@@ -147,6 +246,9 @@ int main(void)
 {
     static const struct unit_test tests[] = {{"laps and truncations", laps_and_truncations},
                                              {"damage and a torn end", damage_and_torn_end},
+                                             {"entries in doubt", entries_in_doubt},
+                                             {"a drive that goes away", drive_that_goes_away},
+                                             {"places have names", places_have_names},
                                              {"no ring", no_ring},
                                              {0}};
     return unit_main("ring inspection", tests);

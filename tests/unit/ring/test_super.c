@@ -133,8 +133,6 @@ static void one_copy_will_do(void)
     world_free(&world);
 }
 
-/* H1: a wiped server is formatted again with the same genesis record and would come back as the old
- * voter with an empty log. Its new format drew another incarnation: the record is refused. */
 /* Both superblocks wiped: not to be taken for an empty drive, neither by who reads nor by format.
  */
 static void wiped_is_not_empty(void)
@@ -160,6 +158,92 @@ static void wiped_is_not_empty(void)
     world_free(&world);
 }
 
+/* A drive that is smaller than the first blocks, and one without a byte. */
+static void no_room_for_a_ring(void)
+{
+    for (uint64_t size = 0; size < RING_RESERVED_BLOCKS * 4096ull; size += 3 * 4096) {
+        struct memory_store store;
+        memory_store_init(&store, size);
+        char path[MEMORY_PATH_SIZE], problem[DISK_PROBLEM_SIZE] = "";
+        memory_store_path(&store, path);
+        struct disk_options options = {.path = path, .depth = 1};
+        struct disk *disk;
+        struct ring_super super;
+        CU_ASSERT_FATAL(disk_open(&disk, &options, problem) == 0);
+        CU_ASSERT(ring_super_read(disk, &super, problem) == (size == 0 ? -ENOENT : -EBADMSG));
+        CU_ASSERT(strstr(problem, size == 0 ? "format it first" : "cut short") != NULL);
+        disk_close(disk);
+        memory_store_free(&store);
+    }
+}
+
+/* What cannot be read is not taken for empty. */
+static void unreadable_is_not_empty(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_super super;
+    struct genesis genesis;
+    uint64_t offset;
+    world.store.bad_size = 4096;
+    world.store.bad_from = 3 * 4096;
+    CU_ASSERT(ring_genesis_read(world.writer, &genesis, problem) == 0); /* the other copy */
+    memset(world.store.bytes + 2 * 4096, 0, 4096);
+    CU_ASSERT(ring_genesis_read(world.writer, &genesis, problem) == -EBADMSG);
+    CU_ASSERT(strstr(problem, "damaged") != NULL);
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) == -EBADMSG);
+    world.store.bad_from = 0;
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == 0);
+    CU_ASSERT(ring_first_data(world.reader, &offset) == -EIO);
+    world.store.bad_size = 2 * 4096;
+    CU_ASSERT(ring_super_read(world.writer, &super, problem) == -EIO);
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) == -EIO);
+    CU_ASSERT(strstr(problem, "unreadable") != NULL);
+    world_free(&world);
+}
+
+/* Each operation of a repair of both kinds of blocks fails once: said, and mended at the next
+ * start. False: operation n is behind the last. */
+static bool repair_fails_at(struct world *world, uint64_t n, uint32_t copy)
+{
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_recovery found;
+    world->store.bytes[copy * 4096 + 40] ^= 1;
+    world->store.bytes[(2 + copy) * 4096 + 40] ^= 1;
+    world->store.fail_at = world->store.operations + n;
+    int result = ring_recover(world->writer, true, &found, problem);
+    bool reached = world->store.operations >= world->store.fail_at;
+    world->store.fail_at = 0;
+    if (result != 0) {
+        CU_ASSERT(reached && (result == -ENOSPC || result == -EBADMSG));
+        CU_ASSERT(strlen(problem) > 10);
+        CU_ASSERT_FATAL(ring_recover(world->writer, true, &found, problem) == 0);
+    }
+    CU_ASSERT(found.damage == RING_INTACT && (reached || found.repaired_blocks == 2));
+    ring_recovery_free(&found);
+    for (uint64_t block = 0; block < 4; block += 2)
+        CU_ASSERT(memcmp(world->store.bytes + block * 4096, world->store.bytes + (block + 1) * 4096,
+                         4096) == 0);
+    return reached;
+}
+
+static void repair_fails_anywhere(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    world.store.fail_error = -ENOSPC;
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        uint64_t n = 1;
+        while (n < 100 && repair_fails_at(&world, n, copy))
+            n++;
+        CU_ASSERT(n > 8 && n < 100);
+    }
+    world_free(&world);
+}
+
+/* H1: a wiped server is formatted again with the same genesis record and would come back as the old
+ * voter with an empty log. Its new format drew another incarnation: the record is refused. */
 static void h1_genesis_once(void)
 {
     struct world world;
@@ -177,10 +261,19 @@ static void h1_genesis_once(void)
     CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, false, problem) == -EPERM);
     struct genesis read;
     CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == -ENOENT);
+    /* a newcomer is in no genesis record: it joins with the cluster's own */
+    CU_ASSERT(ring_genesis_install(world.writer, &world.genesis, true, problem) == 0);
+    CU_ASSERT(ring_format(world.writer, &super, NULL, NULL, problem) == 0);
     other = world.genesis;
     other.founder[WORLD_REPLICA].incarnation = 999;
     CU_ASSERT(ring_genesis_install(world.writer, &other, false, problem) ==
               -EINVAL); /* its crc is wrong */
+    CU_ASSERT(strstr(problem, "checksum") != NULL);
+    other.stall_ms = 0;
+    made_sound(&other);
+    CU_ASSERT(ring_genesis_install(world.writer, &other, false, problem) == -EINVAL);
+    CU_ASSERT(strstr(problem, "stall_ms") != NULL);
+    other.stall_ms = world.genesis.stall_ms;
     made_sound(&other);
     CU_ASSERT(ring_genesis_install(world.writer, &other, false, problem) == 0);
     CU_ASSERT(ring_genesis_read(world.writer, &read, problem) == 0);
@@ -218,6 +311,9 @@ int main(void)
         {"bad geometry is refused", bad_geometry},
         {"one intact copy will do, and is copied", one_copy_will_do},
         {"a wiped superblock makes no empty drive", wiped_is_not_empty},
+        {"no room for a ring", no_room_for_a_ring},
+        {"what cannot be read is not empty", unreadable_is_not_empty},
+        {"a repair fails anywhere", repair_fails_anywhere},
         {"H1 the genesis record is installed once, for this incarnation", h1_genesis_once},
         {"power goes while genesis is installed", install_torn},
         {0}};

@@ -193,6 +193,22 @@ static void message_limits(void)
     CU_ASSERT_FALSE(entry_check(bytes, size));
 }
 
+/* A submit's body is checked before it has an entry's head: its own limit must hold alone. */
+static void blocks_have_a_limit(void)
+{
+    for (uint32_t over = 0; over <= 1; over++) {
+        struct entry_messages head = {.session = 5, .epoch = 6, .number = 7, .count = 2};
+        uint8_t body[sizeof(head) + KEEL_BLOCKS_MAX + 1] = {0};
+        head.bytes = (uint16_t)(KEEL_BLOCKS_MAX + over);
+        memcpy(body, &head, sizeof(head));
+        uint32_t length = head.bytes - 2u - 3u; /* beside a second block of one byte */
+        body[sizeof(head)] = (uint8_t)length;
+        body[sizeof(head) + 1] = (uint8_t)(length >> 8);
+        body[sizeof(head) + 2 + length] = 1;
+        CU_ASSERT_EQUAL(entry_messages_check(body, sizeof(head) + head.bytes), over == 0);
+    }
+}
+
 /* One byte of a sane entry's body set to each value; how many of them are taken. */
 static uint32_t taken(enum entry_kind kind, size_t offset)
 {
@@ -318,6 +334,7 @@ int main(void)
         {"size, version and kind out of form", heads_out_of_form},
         {"padding is zero", padding_is_zero},
         {"limits of messages and blocks", message_limits},
+        {"blocks have a limit of their own", blocks_have_a_limit},
         {"values of each body keep their ranges", body_ranges},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},

@@ -57,6 +57,7 @@ static void each_problem_is_named(void)
     PROBLEM("a founder without an incarnation", g.founder[2].incarnation = 0);
     PROBLEM("a founder without an address", g.founder[1].ip = 0);
     PROBLEM("a founder without an address", g.founder[3].port = 0);
+    PROBLEM("a founder without an address", g.founder[2].reserved = 1);
     PROBLEM("two founders with one incarnation", g.founder[3].incarnation = 101);
     PROBLEM("two founders with one address", g.founder[3].ip = g.founder[1].ip);
     PROBLEM("election_min_ms out of range", g.election_min_ms = 0);
