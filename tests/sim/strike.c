@@ -1,6 +1,6 @@
-/* Damage that stays: a drive's block becomes what such a fault leaves, and the replicas have to deal
- * with it. One good copy of everything is kept: of the three that are struck at once each loses
- * another page.
+/* Damage that stays: a drive's block becomes what such a fault leaves, and the replicas have to
+ * deal with it. One good copy of everything is kept: of the three that are struck at once each
+ * loses another page.
  */
 #include "tests/sim/world.h"
 
@@ -33,8 +33,10 @@ static uint64_t data_page(const struct node *node, uint32_t rank)
 
 static unsigned newest_area(const struct node *node)
 {
-    const struct ring_checkpoint *a = (const void *)block(node, ring_checkpoint_offset(&node->super, 0));
-    const struct ring_checkpoint *b = (const void *)block(node, ring_checkpoint_offset(&node->super, 1));
+    const struct ring_checkpoint *a =
+        (const void *)block(node, ring_checkpoint_offset(&node->super, 0));
+    const struct ring_checkpoint *b =
+        (const void *)block(node, ring_checkpoint_offset(&node->super, 1));
     return b->magic == RING_CHECKPOINT_MAGIC &&
            (a->magic != RING_CHECKPOINT_MAGIC || b->sequence > a->sequence);
 }
@@ -104,8 +106,7 @@ void strike_now(struct world *world)
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
         struct node *node = &world->node[id];
         bool hit = s->who == STRIKE_ALL ||
-                   (s->who == STRIKE_LEADER ? id == leader
-                                            : id == leader % world->knobs.nodes + 1);
+                   (s->who == STRIKE_LEADER ? id == leader : id == leader % world->knobs.nodes + 1);
         if (!hit || !node->up)
             continue;
         if (!s->running) {

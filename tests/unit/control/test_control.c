@@ -577,7 +577,8 @@ int main(void)
     static const struct unit_test tests[] = {
         {"every replica's second machine applies alike, boots are logged",
          every_replica_applies_alike},
-        {"a page that rots under the cursor is restored", a_page_that_rots_under_the_cursor_is_restored},
+        {"a page that rots under the cursor is restored",
+         a_page_that_rots_under_the_cursor_is_restored},
         {"pages before an unreadable one are applied", pages_before_an_unreadable_one_are_applied},
         {"H14: no checkpoint above the local log", h14_no_checkpoint_above_the_local_log},
         {"the head stays behind the older checkpoint, over a lap",
