@@ -210,11 +210,19 @@ void node_start(struct world *world, struct node *node)
     node_wake(world, node, world->now_ns);
 }
 
+uint64_t node_copies(const struct node *node)
+{
+    struct control_status s;
+    control_status(node->process->startup.control, &s);
+    return s.copies_repaired + node->process->startup.repaired_blocks;
+}
+
 void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
     world->disturbed_ns = world->now_ns;
     check_net_table(world, node->id, node->replica->auth);
+    node->repaired = node->replica->repair.pages + node_copies(node);
     export_start(world, node->id, false);
     startup_close(&node->process->startup);
     drop(node);
@@ -295,13 +303,6 @@ static uint32_t roles(struct world *world, struct node *node)
         look_at_transfer(world, node);
     }
     return work;
-}
-
-uint64_t node_copies(const struct node *node)
-{
-    struct control_status s;
-    control_status(node->process->startup.control, &s);
-    return s.copies_repaired + node->process->startup.repaired_blocks;
 }
 
 void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size)

@@ -123,8 +123,6 @@ static const char *left(struct world *world, struct node *node, char why[512])
     if (node->up && ring_holes(node->replica->ring) > 0)
         return "a page waits for repair";
     if (node->up)
-        node->repaired = node->replica->repair.pages + node_copies(node);
-    if (node->up)
         node_crash(world, node);
     struct disk *disk = sim_disk_open(world, node);
     struct ring_recovery found;
