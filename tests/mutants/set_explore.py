@@ -36,7 +36,7 @@ MUTANTS = [
         "name": "second vote of a term",
         "breaks": "3.4: one vote a term, first come first served",
         "edits": [(ELECTION,
-                   "(raft->vote == 0 || raft->vote == msg->from); if (grant && raft->vote == 0) {",
+                   "(raft->vote == 0 || has_own_vote(raft, in)); if (grant && raft->vote == 0) {",
                    "(raft->vote == 0 || raft->vote != raft->id); if (grant) {")],
     },
     {

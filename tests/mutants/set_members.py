@@ -43,9 +43,10 @@ MUTANTS = [
         "name": "final before joint is committed",
         "breaks": "once the joint configuration is committed, the leader appends the new one alone (4.3)",
         "edits": [(CONFIG,
-                   "if (raft->config.index > raft->commit || raft->commit < raft->noop_index) return;",
+                   "if (raft->config.index > raft->commit || raft->commit < raft->noop_index || "
+                   "raft_hands_over(raft)) return;",
                    "if ((raft->config.index > raft->commit && raft->config.voters_new == 0) ||\n"
-                   "    raft->commit < raft->noop_index)\n        return;")],
+                   "    raft->commit < raft->noop_index || raft_hands_over(raft))\n        return;")],
     },
     {
         "name": "joint left open",
@@ -68,17 +69,19 @@ MUTANTS = [
         "name": "removed leader leads on",
         "breaks": "a leader outside the new configuration steps down after committing it (4.2.2)",
         "edits": [(CONFIG,
-                   "if (!raft_is_voter(raft)) { raft_become_follower",
-                   "if (!raft_is_voter(raft) && raft->id == 0) {\n        raft_become_follower")],
+                   "if (!raft_is_voter(raft)) { if (raft->transfer.term",
+                   "if (!raft_is_voter(raft) && raft->id == 0) {\n        if (raft->transfer.term")],
     },
     {
         "name": "leader steps down too early",
         "breaks": "a leader outside the new configuration steps down after committing it (4.2.2)",
         "edits": [(CONFIG,
-                   "if (raft->config.index > raft->commit || raft->commit < raft->noop_index) return;",
+                   "if (raft->config.index > raft->commit || raft->commit < raft->noop_index || "
+                   "raft_hands_over(raft)) return;",
                    "if (!raft_is_voter(raft))\n"
                    "        raft_become_follower(raft, in, out, raft->term);\n"
-                   "    if (raft->config.index > raft->commit || raft->commit < raft->noop_index)\n"
+                   "    if (raft->config.index > raft->commit || raft->commit < raft->noop_index || "
+                   "raft_hands_over(raft))\n"
                    "        return;")],
     },
     {

@@ -63,6 +63,13 @@ static const struct refusal {
     {"status", "\"read\":\"yes\"", "true or false"},
     {"status", "\"format\":\"numbers\"", "a key that this command does not take"},
     {"health", "\"read\":true", "a key that this command does not take"},
+    {"backup", "\"offset\":0", "or neither"},
+    {"backup", "\"backup\":1", "or neither"},
+    {"backup", "\"backup\":\"1\",\"offset\":0", "or neither"},
+    {"backup", "\"backup\":1,\"offset\":0.5", "or neither"},
+    {"backup", "\"backup\":0,\"offset\":0", "or neither"},
+    {"backup", "\"backup\":1,\"offset\":-1", "or neither"},
+    {"backup", "\"to\":1", "a key that this command does not take"},
     {"metrics", "\"format\":\"xml\"", "\"openmetrics\" or \"numbers\""},
     {"metrics", "\"name\":\"D\"", "a key that this command does not take"},
 };
@@ -125,6 +132,18 @@ static void leadership_and_metrics(void)
     CU_ASSERT_FALSE(r.text);
 }
 
+static void backups(void)
+{
+    struct admin_request r;
+    char why[ADMIN_WHY_MAX];
+    CU_ASSERT_EQUAL(ask("backup", "", &r, why), ADMIN_OK);
+    CU_ASSERT(r.command == ADMIN_BACKUP && r.backup == 0 && r.offset == 0);
+    CU_ASSERT_EQUAL(ask("backup", "\"backup\":3,\"offset\":0", &r, why), ADMIN_OK);
+    CU_ASSERT(r.backup == 3 && r.offset == 0);
+    CU_ASSERT_EQUAL(ask("backup", "\"offset\":1048576,\"backup\":1", &r, why), ADMIN_OK);
+    CU_ASSERT(r.backup == 1 && r.offset == 1048576);
+}
+
 /* The whole line is an object, and nothing else. */
 static void other_json_is_no_request(void)
 {
@@ -157,6 +176,7 @@ int main(void)
         {"each refusal says what is wanted", each_refusal_says_what_is_wanted},
         {"a configuration and its new members", members},
         {"transfer, status, metrics", leadership_and_metrics},
+        {"a backup and its pieces", backups},
         {"other JSON is no request", other_json_is_no_request},
         {"the words of errors", error_words},
         {0}};

@@ -125,7 +125,14 @@ static void admin_requests(void)
     CU_ASSERT_EQUAL(memcmp(r.day, "D2        ", 10), 0);
     CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":7,\"offset\":0}", &r), ADMIN_OK);
     CU_ASSERT_TRUE(r.backup == 7 && r.offset == 0);
-    CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":7}", &r), ADMIN_BAD_REQUEST);
+    static const char *const others[] = {"\"backup\":7", "\"offset\":0", "\"other\":1",
+                                         "\"backup\":\"7\",\"offset\":0",
+                                         "\"backup\":7,\"offset\":\"0\""};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "{\"v\":1,\"cmd\":\"backup\",%s}", others[i]);
+        CU_ASSERT_EQUAL(ask(text, &r), ADMIN_BAD_REQUEST);
+    }
     CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":0,\"offset\":0}", &r),
                     ADMIN_BAD_REQUEST);
     CU_ASSERT_EQUAL(ask("{\"v\":1,\"cmd\":\"backup\",\"backup\":7,\"offset\":-1}", &r),
