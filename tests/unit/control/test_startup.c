@@ -153,8 +153,8 @@ static void names_what_is_missing(void)
     bench_free(b);
 }
 
-/* What is lost is known, and nobody has it: the replica starts, applies nothing across it, and takes
- * no office that it could not keep (H5). */
+/* What is lost is known, and nobody has it: the replica starts, applies nothing across it, and
+ * takes no office that it could not keep (H5). */
 static void known_damage_starts(struct bench *b)
 {
     CU_ASSERT_EQUAL_FATAL(bench_start(b, 1), STARTUP_OK);
