@@ -224,6 +224,9 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_QUIET:
         world->quiet = true;
         break;
+    case EVENT_STRIKE:
+        strike_now(world);
+        break;
     }
 }
 
