@@ -87,6 +87,7 @@ static void draw(struct reach_replica *p, const struct reach_record *r)
         return;
     case REACH_CUT: /* the LOG record that follows shows what is left */
     case REACH_CHECKPOINT:
+    case REACH_REREAD:
     case REACH_ARRIVED:
     case REACH_RECOVERED:
     case REACH_TORN:
@@ -95,9 +96,9 @@ static void draw(struct reach_replica *p, const struct reach_record *r)
     case REACH_CHUNK:
     case REACH_ASKED:
     case REACH_ANSWERED:
-    case REACH_DAY:
-    case REACH_DAY_DONE:
-    case REACH_COUNTER:
+    case REACH_DAY_ASKED:
+    case REACH_DAY_BEGUN:
+    case REACH_OPENED:
     case REACH_KINDS:
         return;
     }
@@ -109,7 +110,7 @@ void reach_take(struct reach *reach, const struct reach_record *record)
     struct reach_replica nobody = {0};
     struct reach_replica *place = replica ? &reach->picture.replica[record->who] : &nobody;
     const struct reach_replica was = *place;
-    ENSURE(record->kind < REACH_KINDS && record->who < REACH_PLACES && record->whom < REACH_PLACES);
+    ENSURE(record->kind < REACH_KINDS && record->who < REACH_ENDS && record->whom < REACH_ENDS);
     draw(place, record);
     for (uint32_t i = 0; i < REACH_STATES; i++) {
         const struct reach_state *state = &reach_state[i];
@@ -121,10 +122,17 @@ void reach_take(struct reach *reach, const struct reach_record *record)
     }
 }
 
-void reach_print(const struct reach *reach, FILE *out, const char *where)
+void reach_print(const uint64_t count[REACH_STATES], const uint64_t first_ns[REACH_STATES],
+                 FILE *out, const char *where)
 {
     for (uint32_t i = 0; i < REACH_STATES; i++)
-        if (reach->count[i] > 0)
-            fprintf(out, "reach\t%s\t%lu\t%lu\t%s\n", reach_state[i].name,
-                    (unsigned long)reach->count[i], (unsigned long)reach->first_ns[i], where);
+        if (count[i] > 0)
+            fprintf(out, "reach\t%s\t%lu\t%lu\t%s\n", reach_state[i].name, (unsigned long)count[i],
+                    (unsigned long)first_ns[i], where);
+}
+
+void reach_list(FILE *out)
+{
+    for (uint32_t i = 0; i < REACH_STATES; i++)
+        fprintf(out, "state\t%s\t%s\n", reach_state[i].name, reach_state[i].sentence);
 }

@@ -25,9 +25,11 @@
 enum {
     REACH_STATES = 40,
     REACH_VALUES = 6,
-    REACH_PLACES = 16, /* of a predicate's memory, for each of which ... */
-    REACH_WORDS = 3,   /* ... it has so many words; places 1..7: by replica */
-    REACH_CLIENTS = 8  /* clients' places are 8 and up */
+    REACH_CLIENT = 8, /* clients are 8 and up, replicas 1..7, 0 is nobody; all below ... */
+    REACH_ENDS = 16,
+    REACH_PLACES = 64, /* of a predicate's memory, each of REACH_WORDS words: by replica, by client,
+                          or by pair of replicas */
+    REACH_WORDS = 3
 };
 
 /* Records, in brackets what their values are. A record is about replica `who`, if not said
@@ -49,9 +51,10 @@ enum reach_kind {
                        */
     REACH_CHECKPOINT, /* a peer's became durable here [index, its term, term of the own entry there
                          or 0] */
+    REACH_REREAD,     /* `whom` is sent entries read back from the drive [first] */
     REACH_ARRIVED,    /* a message from replica `whom`, of enum raft_msg_kind `what`, about to be
-                         taken [term, status, count, prev index or a reply's match, prev term, enum
-                        reach_mark] */
+                         taken [term, status, count, prev index or a reply's match, prev term, handle
+                         of its association or 0] */
     /* of simulated drives and clients */
     REACH_RECOVERED, /* [first page kept, next page, slots, torn pages of its end] */
     REACH_TORN,      /* power went while pages were in flight [number of the page that did not get
@@ -59,20 +62,14 @@ enum reach_kind {
     REACH_AHEAD,     /* power went while a page lay whole behind one that did not [page] */
     REACH_ZEROING,   /* power went while slots ahead were being zeroed */
     REACH_CHUNK,     /* part of a checkpoint came from `whom` [its index, bytes of it so far] */
-    REACH_ASKED,     /* a request from client `whom` arrived; `what`: enum reach_request [session,
-                        number] */
+    REACH_ASKED,     /* a request from client `whom` arrived [enum reach_request, session, number,
+                        it is in the order already] */
     REACH_ANSWERED,  /* client `who` was answered by replica `whom` [enum reach_request, session,
-                        number, it had been sequenced before] */
-    REACH_DAY,       /* a trading day's end or beginning was asked of a leader [number of days] */
-    REACH_DAY_DONE,  /* it is in the order [number of days] */
-    REACH_COUNTER,   /* a packet from principal `whom` arrived late [how far behind the highest
-                        counter, bits of the window] */
+                        lowest number] */
+    REACH_DAY_ASKED, /* this leader is to begin a trading day */
+    REACH_DAY_BEGUN, /* one is in the order; about nobody */
+    REACH_OPENED,    /* speaks to `whom` under another association than before [its handle] */
     REACH_KINDS
-};
-
-enum reach_mark {                       /* bits */
-                  REACH_FROM_DRIVE = 1, /* APPEND: its entries had left the sender's memory */
-                  REACH_ASKED_FOR = 2   /* VOTE: the leader before wants this campaign */
 };
 
 enum reach_request { REACH_SUBMIT, REACH_RESUME };
@@ -130,7 +127,11 @@ void reach_another(struct reach *reach);
 void reach_take(struct reach *reach, const struct reach_record *record);
 /* A line for each state that was reached, as tests/reach/reach.py reads them: "reach", state,
  * count, when first in ns, where; between them a tab. */
-void reach_print(const struct reach *reach, FILE *out, const char *where);
+void reach_print(const uint64_t count[REACH_STATES], const uint64_t first_ns[REACH_STATES],
+                 FILE *out, const char *where);
+
+/* A line for each state there is: "state", name, sentence. */
+void reach_list(FILE *out);
 
 /* --- reach_look.c: what can be seen of a core ---------------------------------------------------
  */
@@ -139,8 +140,8 @@ void reach_started(struct reach *reach, const struct raft *raft, uint64_t at_ns,
 void reach_down(struct reach *reach, uint8_t id, uint64_t at_ns);
 /* After every step: makes records of all that has changed. */
 void reach_look(struct reach *reach, const struct raft *raft, uint64_t at_ns);
-/* Before a message is taken; mark: enum reach_mark. */
-void reach_arrived(struct reach *reach, const struct raft_msg *msg, uint64_t at_ns, uint32_t mark);
+/* Before a message is taken; assoc: the handle that it came under, 0: there is none. */
+void reach_arrived(struct reach *reach, const struct raft_msg *msg, uint64_t at_ns, uint32_t assoc);
 /* A peer's checkpoint became durable at a replica, before it is told to the core. */
 void reach_checkpoint(struct reach *reach, const struct raft *raft, uint64_t at_ns, uint64_t index,
                       uint64_t term);

@@ -7,8 +7,14 @@ static void watch(struct world *world, enum world_moment moment, uint8_t id,
     const struct raft *raft = &world->node[id].raft;
     switch (moment) {
     case WORLD_ARRIVES:
-        reach_arrived(reach, &packet->msg, world->now_ns,
-                      packet->from_drive ? REACH_FROM_DRIVE : 0);
+        reach_arrived(reach, &packet->msg, world->now_ns, 0);
+        return;
+    case WORLD_REREAD:
+        reach_take(reach, &(struct reach_record){.at_ns = world->now_ns,
+                                                 .kind = REACH_REREAD,
+                                                 .who = id,
+                                                 .whom = packet->msg.to,
+                                                 .value = {index}});
         return;
     case WORLD_STEPPED:
         if (reach->picture.replica[id].up)

@@ -76,6 +76,6 @@ REACH_PREDICATE(sender_dies);
 REACH_PREDICATE(resumed_elsewhere);
 REACH_PREDICATE(answered_elsewhere);
 REACH_PREDICATE(day_meets_death);
-REACH_PREDICATE(window_edge);
+REACH_PREDICATE(ended_association);
 
 #endif

@@ -105,15 +105,14 @@ REACH_PREDICATE(lapped)
     return true;
 }
 
-/* word[id]: [0] the start in which it was counted. */
+/* word[id]: [0] the start of the peer in which it was counted. */
 REACH_PREDICATE(fed_from_drive)
 {
-    const struct reach_replica *p = &now->replica[r->who];
+    uint64_t starts = now->replica[r->whom & 7].starts;
     (void)was;
-    if (r->what != RAFT_APPEND || r->value[2] == 0 || (r->value[5] & REACH_FROM_DRIVE) == 0 ||
-        own->word[r->who][0] == p->starts)
+    if (!reach_leads(&now->replica[r->who]) || own->word[r->whom][0] == starts)
         return false;
-    own->word[r->who][0] = p->starts;
+    own->word[r->whom][0] = starts;
     return true;
 }
 

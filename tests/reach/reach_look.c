@@ -100,7 +100,7 @@ void reach_down(struct reach *reach, uint8_t id, uint64_t at_ns)
         reach_take(reach, &(struct reach_record){.at_ns = at_ns, .kind = REACH_DOWN, .who = id});
 }
 
-void reach_arrived(struct reach *reach, const struct raft_msg *msg, uint64_t at_ns, uint32_t mark)
+void reach_arrived(struct reach *reach, const struct raft_msg *msg, uint64_t at_ns, uint32_t assoc)
 {
     reach_take(reach, &(struct reach_record){
                           .at_ns = at_ns,
@@ -110,8 +110,7 @@ void reach_arrived(struct reach *reach, const struct raft_msg *msg, uint64_t at_
                           .what = msg->kind,
                           .value = {msg->term, msg->status, msg->count,
                                     msg->kind == RAFT_APPEND_REPLY ? msg->match : msg->prev_index,
-                                    msg->prev_term,
-                                    mark | (msg->flags & RAFT_TOLD ? REACH_ASKED_FOR : 0)}});
+                                    msg->prev_term, assoc}});
 }
 
 void reach_checkpoint(struct reach *reach, const struct raft *raft, uint64_t at_ns, uint64_t index,

@@ -677,6 +677,8 @@ int main(int argc, char **argv)
     if (world == NULL)
         return 99;
     int failed = 0;
+    if (reaches)
+        reach_list(stdout);
     printf("1..%d\n", argc - first);
     for (int i = first; i < argc; i++) {
         const char *slash = strrchr(argv[i], '/');
@@ -685,7 +687,7 @@ int main(int argc, char **argv)
         failed += !good;
         printf("%s %d - %s\n", good ? "ok" : "not ok", i - first + 1,
                slash != NULL ? slash + 1 : argv[i]);
-        reach_print(&reach, stdout, slash != NULL ? slash + 1 : argv[i]);
+        reach_print(reach.count, reach.first_ns, stdout, slash != NULL ? slash + 1 : argv[i]);
     }
     free(world);
     return failed == 0 ? 0 : 1;

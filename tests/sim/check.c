@@ -7,6 +7,7 @@
  * number, and the content of each message against what its guest submitted.
  */
 #include "tests/sim/check.h"
+#include "tests/sim/reached.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,11 @@ static struct message *message(struct checker *c, uint64_t session, uint64_t num
     return m;
 }
 
+bool check_ordered(const struct world *world, uint64_t session, uint64_t number)
+{
+    return find(world->checker, session, number)->position != 0;
+}
+
 void check_submit(struct world *world, uint64_t session, uint64_t number, const void *payload,
                   uint32_t size)
 {
@@ -184,6 +190,7 @@ static void day_begins(struct world *world)
     memcpy(day->name, c->machine->day, KEEL_DAY_NAME_SIZE);
     day->base = c->order_count;
     world->days++;
+    REACHED(day, world, 0);
 }
 
 /* An index is committed for the first time: into the checker's own log. */

@@ -7,6 +7,7 @@
  * entry.
  */
 #include "tests/sim/check.h"
+#include "tests/sim/reached.h"
 
 #include "dataplane/ring/recover.h"
 
@@ -140,6 +141,7 @@ static void take_peers(struct world *world, struct node *node, const struct ring
     view->installed_chain = head->chain;
     view->installed_term = head->term;
     view->newest_installed = true;
+    REACHED(checkpoint, world, node, head->index, head->term);
 }
 
 /* H14: a checkpoint speaks of what this very drive holds. */

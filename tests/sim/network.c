@@ -1,4 +1,5 @@
 /* The simulated switch: loss, copies, delay, order; links that are cut, clogged, or flap. */
+#include "tests/sim/reached.h"
 #include "tests/sim/timeline.h"
 
 #include "dataplane/crc32c.h"
@@ -75,6 +76,7 @@ void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t
     ENSURE(size <= PORT_FRAME_MAX);
     world_trace(world, from, crc32c(bytes, size));
     check_net_sent(world, from, bytes, size);
+    REACHED(sent, world, from, bytes, size);
     if ((bytes[0] & 1) && bytes[0] != 0xff)
         return; /* a line's group: the checker hears it at the replica's port, nobody else joins */
     if (bytes[0] & 1) {

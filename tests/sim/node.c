@@ -1,4 +1,5 @@
 /* A replica's server in the world: a drive that outlives crashes, and a process that does not. */
+#include "tests/sim/reached.h"
 #include "tests/sim/timeline.h"
 
 #include "control/startup.h"
@@ -207,6 +208,7 @@ void node_start(struct world *world, struct node *node)
     node->replica = process->startup.replica;
     node->up = true;
     node->starts++;
+    REACHED(started, world, node, &process->startup.found);
     node->line_next = node->line_day = 0;
     node->write_failed = node->crash_on_write = false;
     node->checked_commit = node->replica->raft.commit;
@@ -234,6 +236,7 @@ uint64_t node_copies(const struct node *node)
 void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
+    REACHED(down, world, node);
     world->disturbed_ns = world->now_ns;
     check_net_table(world, node->id, node->replica->auth);
     node->repaired = node->replica->repair.pages + node_copies(node);
@@ -419,6 +422,7 @@ void node_turn(struct world *world, struct node *node)
     uint32_t role = node->replica->raft.role;
     bool must_stop = world->plan.node == node->id && world->plan.told && node->write_failed;
     uint32_t work = roles(world, node);
+    REACHED(turn, world, node);
     if (must_stop && !node->replica->stopped)
         world_fail(world, "node %u goes on, a turn after a write to its drive failed", node->id);
     look(world, node);

@@ -1,4 +1,5 @@
 #include "tests/sim/run.h"
+#include "tests/sim/reached.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -118,8 +119,14 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
     }
     if (options->timeline.path != NULL && timeline_open(world, &options->timeline) == NULL)
         _exit(3); /* main() could, a moment ago */
+    world->reached = options->reach ? calloc(1, sizeof(*world->reached)) : NULL;
+    ENSURE(world->reached != NULL || !options->reach);
     result->good = world_run(world);
     fill(world, result);
+    if (world->reached != NULL) {
+        memcpy(result->reached, world->reached->reach.count, sizeof(result->reached));
+        memcpy(result->reached_ns, world->reached->reach.first_ns, sizeof(result->reached_ns));
+    }
     if (world->timeline != NULL && !timeline_close(world, problem)) {
         result->good = false;
         snprintf(result->failure, sizeof(result->failure), "its timeline: %s", problem);
@@ -129,6 +136,7 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
         snprintf(result->failure, sizeof(result->failure), "the evidence could not be written");
     }
     world_free(world);
+    free(world->reached);
     free(world);
     result->cpu_ns = (uint64_t)((clock_s(CLOCK_PROCESS_CPUTIME_ID) - began_s) * 1e9);
 }
@@ -249,6 +257,12 @@ static void add(const struct run_options *options, const struct run_result *r,
         totals->fault[f] += r->fault[f];
     for (uint32_t i = 0; i < COUNT_KINDS; i++)
         totals->count[i] += r->count[i];
+    char seed[24];
+    snprintf(seed, sizeof(seed), "%lu", (unsigned long)r->seed);
+    if (options->reach)
+        reach_print(r->reached, r->reached_ns, stdout, seed);
+    if (options->reach) /* who reads them shows how far this is */
+        printf("seed\t%s\n", seed), fflush(stdout);
     totals->lively += r->after_last_fault >= RUN_LIVELY;
     if (options->trace)
         printf("seed %lu trace %016lx committed %lu nodes %u\n", (unsigned long)r->seed,

@@ -5,6 +5,7 @@
 #ifndef KEEL_SIM_RUN_H
 #define KEEL_SIM_RUN_H
 
+#include "tests/reach/reach.h"
 #include "tests/sim/timeline.h"
 
 #include <stdio.h>
@@ -43,6 +44,7 @@ const char *run_count_name(enum event_count count);
 struct run_result { /* what a seed's worker says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns, cpu_ns;
     uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
+    uint64_t reached[REACH_STATES], reached_ns[REACH_STATES]; /* with run_options.reach */
     uint32_t nodes;
     bool good;
     char failure[400];
@@ -53,6 +55,7 @@ struct run_options {
     uint64_t seconds;      /* no seed is begun after so many; 0: no limit */
     uint32_t jobs;
     bool trace, verbose, quiet, stop;
+    bool reach; /* print the rare states of each seed (tests/reach) */
     const char *export_dir;
     struct limits limits;
     uint32_t speed;    /* enum run_speed: instead of what is drawn */

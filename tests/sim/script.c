@@ -1,5 +1,6 @@
 /* The faults of a seed: crashes, cuts, pauses, clocks, guests, rot; then calm, then all go dark at
  * once. */
+#include "tests/sim/reached.h"
 #include "tests/sim/timeline.h"
 
 #include "consensus/wire/entry.h"
@@ -253,6 +254,7 @@ void script_day(struct world *world)
             world->day_number++;
             world_day_name(world, name);
             memcpy(body.name, name, sizeof(body.name));
+            REACHED(day, world, id);
             node_ask(node, ENTRY_DAY_BEGIN, &body, sizeof(body));
         }
     }

@@ -1,4 +1,5 @@
 /* disk.h on memory: writes take time, a crash tears what is in flight, sector by sector. */
+#include "tests/sim/reached.h"
 #include "tests/sim/timeline.h"
 
 #include "dataplane/crc32c.h"
@@ -70,21 +71,30 @@ static void tear(struct disk *disk, const struct operation *o)
     else
         world_fault(disk->world, written == 0 ? FAULT_LOST_WRITE : FAULT_TORN_SECTOR);
     if (!whole)
+        REACHED(torn, disk->world, disk->node, o->buffer);
+    if (!whole)
         timeline_mark(disk->world, TIMELINE_TORN, disk->node->id, written, sectors,
                       o->offset / DISK_BLOCK);
 }
 
 void sim_disk_crash(struct node *node)
 {
+    struct world *world = NULL;
+    bool zeroing = false;
     for (uint32_t i = 0; i < 4; i++) {
         struct disk *disk = node->media.open[i];
         if (disk == NULL)
             continue;
-        for (uint32_t o = 0; o < disk->count; o++)
+        for (uint32_t o = 0; o < disk->count; o++) {
             tear(disk, &disk->operation[o]);
+            zeroing = zeroing || disk->operation[o].op == DISK_ZERO;
+        }
+        world = disk->world;
         free(disk);
         node->media.open[i] = NULL;
     }
+    if (world != NULL)
+        REACHED(cut_off, world, node, zeroing);
     check_drive_crashed(node);
 }
 

@@ -12,6 +12,7 @@ enum { SHRINK_S = 30, SLOTS_LEAST = 256, SLOTS_MOST = 65536 };
 
 static const char usage[] =
     "keel-sim [--seeds M] [--first-seed N] [--seconds T] [--jobs J] [--stop] [--quiet] [--trace]\n"
+    "         [--reach]\n"
     "keel-sim --seed N [--without FAULT,...] [--nodes R] [--guests G] [--slots S]\n"
     "         [--faults-ms L] [--verbose] [--trace] [--shrink T] [--export DIR]\n"
     "         [--timeline FILE.html [--from SECONDS] [--to SECONDS] [--limit RECORDS]]\n"
@@ -37,6 +38,7 @@ static const char usage[] =
     "  --trace         print a line with the trace hash for each seed\n"
     "  --verbose       print starts, crashes and leader changes\n"
     "  --quiet         no progress line\n"
+    "  --reach         print the rare states of each seed, as ./dev reach reads them\n"
     "  --export DIR    write evidence for keel-judge: DIR/SEED/ring-ID, guest-N.log, lines.pcap,\n"
     "                  starts\n" TIMELINE_USAGE "\n"
     "Example: keel-sim --seed 42 --trace\n"
@@ -153,6 +155,9 @@ static bool take_option(int option, const char *text, struct wishes *w)
     case 'x':
         o->stop = true;
         return true;
+    case 'R':
+        o->reach = true;
+        return true;
     case 'e':
         o->export_dir = text;
         return true;
@@ -175,6 +180,7 @@ static int take_options(int argc, char **argv, struct wishes *w)
                                           {"verbose", no_argument, NULL, 'v'},
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"stop", no_argument, NULL, 'x'},
+                                          {"reach", no_argument, NULL, 'R'},
                                           {"export", required_argument, NULL, 'e'},
                                           TIMELINE_LONG_OPTIONS,
                                           {"without", required_argument, NULL, OPTION_WITHOUT},

@@ -1,3 +1,4 @@
+#include "tests/sim/reached.h"
 #include "tests/sim/timeline.h"
 
 #include "consensus/machine/hash.h"
@@ -173,9 +174,11 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_FRAME:
         if (event->target >= ENDPOINT_GUEST) {
             check_net_arrived(world, event->target, event->bytes, event->size);
+            REACHED(arrived, world, event->target, event->bytes, event->size);
             guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
         } else if (world->node[event->target].up) {
             check_net_arrived(world, event->target, event->bytes, event->size);
+            REACHED(arrived, world, event->target, event->bytes, event->size);
             if (sim_port_is_request(event->bytes, event->size))
                 export_frame(world, event->bytes, event->size);
             sim_port_deliver(world->node[event->target].port, event->bytes, event->size);

@@ -237,6 +237,7 @@ struct world {
     struct net_view *net;      /* check_net.c */
     struct export *export;     /* export.c; NULL: no evidence is written */
     struct timeline *timeline; /* timeline.h; NULL: none is drawn */
+    struct reached *reached;   /* reached.h; NULL: nobody asks for rare states */
     struct onlooker onlooker;
     /* what happened, beside the faults */
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
@@ -412,6 +413,7 @@ void check_submit(struct world *world, uint64_t session, uint64_t number, const 
 void check_blackout(struct world *world);
 void check_end(struct world *world);
 uint64_t check_committed(const struct world *world); /* messages on the order so far */
+bool check_ordered(const struct world *world, uint64_t session, uint64_t number);
 void check_free(struct world *world);
 
 /* check_drive.c: what drives hold. */

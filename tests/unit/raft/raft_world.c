@@ -292,7 +292,6 @@ static uint32_t send_entries(struct world *world, struct world_node *node, uint8
     }
     uint32_t count = msg->count < WORLD_PACKET_ENTRIES ? msg->count : WORLD_PACKET_ENTRIES;
     uint64_t term = node->log.entry[first].term;
-    packet.from_drive = first < node->window;
     if (msg->entry_term == 0) { /* below the run list: the caller knows the terms */
         msg->prev_term = node->log.entry[first - 1].term;
         msg->entry_term = term;
@@ -302,6 +301,8 @@ static uint32_t send_entries(struct world *world, struct world_node *node, uint8
             break;
         packet.entry[msg->count] = node->log.entry[first + msg->count];
     }
+    if (first < node->window)
+        watched(world, WORLD_REREAD, node, &packet, first);
     judge_message(world, node, msg);
     msg->prev_chain = world_chain(node, msg->prev_index);
     if (world->trace != NULL) {

@@ -58,7 +58,6 @@ struct world_record {
 
 struct world_packet {
     struct raft_msg msg;
-    bool from_drive;      /* its entries had left the sender's window */
     uint64_t incarnation; /* of the sender */
     bool held;            /* the transcript keeps it back */
     struct world_entry entry[WORLD_PACKET_ENTRIES];
@@ -99,10 +98,11 @@ struct world_known { /* what stands anywhere at (index, term) */
 };
 
 struct world;
-/* What somebody who watches a world is told: of a node `id`; for WORLD_CHECKPOINT of an index. */
+/* What somebody who watches a world is told: of a node `id`; perhaps of an index. */
 enum world_moment {
     WORLD_ARRIVES, /* the packet, before it is taken */
     WORLD_STEPPED,
+    WORLD_REREAD, /* the packet is about to leave; its entries from index on had left the window */
     WORLD_CRASHED,
     WORLD_STARTED,
     WORLD_STARTED_ANEW, /* with a checkpoint in the place of its log */

@@ -405,7 +405,7 @@ static bool run_seed(struct world *world, uint64_t seed)
     bool healed = heals(world);
     char name[32];
     snprintf(name, sizeof(name), "%lu", seed);
-    reach_print(&reach, stdout, name);
+    reach_print(reach.count, reach.first_ns, stdout, name);
     totals.elections += world->elections;
     totals.truncations += world->truncations;
     totals.installs += world->installs;
