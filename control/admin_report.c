@@ -97,6 +97,11 @@ static void put_control(json_t *to, const struct node *n)
     put(to, "checkpoint_older_index", c.checkpoint_index[1]);
     put(to, "checkpoints", c.checkpoints);
     put(to, "checkpoint_failures", c.checkpoint_failures);
+    put(to, "checkpoints_bad", c.checkpoints_bad);
+    put(to, "scrubbed_pages", c.scrubbed);
+    put(to, "scrub_page", c.scrub_page);
+    put(to, "scrub_passes", c.scrub_passes);
+    put(to, "copies_repaired", c.copies_repaired);
     put_installed(to, &c);
     put_text(to, "control_problem", c.problem);
 }
@@ -264,6 +269,12 @@ static json_t *report_ring(const struct node *n)
     put(to, "reads", r->reads);
     put(to, "read_errors", r->read_errors);
     put(to, "write_errors", r->write_errors);
+    put(to, "damaged_pages", r->holes);
+    put(to, "damaged_index", s.hole);
+    put(to, "repaired_pages", s.pages_repaired);
+    put(to, "repair_failures", s.repair_failures);
+    put(to, "found_damaged_pages", n->start.lost_pages);
+    put(to, "found_repaired_blocks", n->start.repaired_blocks);
     put(to, "found_torn_pages", n->start.torn_pages);
     put(to, "found_zeroed_slots", n->start.zeroed_slots);
     put(to, "drive_bytes", n->disk_facts.size);

@@ -42,7 +42,12 @@ static bool short_of_slots(const struct control *c)
  * ever (H8). */
 static bool due(const struct control *c)
 {
-    if (c->now_ns < c->checkpoint_not_before_ns || c->machine->applied <= c->checkpoint_index[1])
+    if (c->now_ns < c->checkpoint_not_before_ns)
+        return false;
+    /* The other area was damaged: not even a newer one is needed to have two again. */
+    if ((c->scrub.bad_areas >> c->checkpoint_area & 1) != 0 && c->machine->applied > 0)
+        return true;
+    if (c->machine->applied <= c->checkpoint_index[1])
         return false;
     if (short_of_slots(c))
         return true;
@@ -73,6 +78,8 @@ static int write_checkpoint(struct control *c, size_t machine_size, size_t size)
 
 static void written(struct control *c, uint64_t index, uint64_t page)
 {
+    repairing_written(c, c->checkpoint_area);
+    ring_control_covered(c->replica->ring, index);
     c->checkpoint_index[1] = c->checkpoint_index[0];
     c->checkpoint_index[0] = index;
     c->checkpoint_page = page;

@@ -284,6 +284,7 @@ static const struct key keys[] = {
     {"ring", "flight_pages", parse_u32, AT(flight_pages), 1, RING_FLIGHT_PAGES_MAX, false},
     {"ring", "checkpoint_ms", parse_u32, AT(checkpoint_ms), 10, 86400000, false},
     {"ring", "checkpoint_send_kib_s", parse_u32, AT(checkpoint_send_kib_s), 1, 16777216, false},
+    {"ring", "scrub_pages_s", parse_u32, AT(scrub_pages_s), 1, 1000000, false},
     {"cores", "seq", parse_core, AT(core[CORE_SEQ]), 0, 1023, false},
     {"cores", "disk", parse_core, AT(core[CORE_DISK]), 0, 1023, false},
     {"cores", "feed", parse_core, AT(core[CORE_FEED]), 0, 1023, false},
@@ -536,6 +537,7 @@ void config_startup(const struct config *config, struct startup_options *options
     options->feed = config->feed;
     options->control.checkpoint_ms = config->checkpoint_ms;
     options->control.checkpoint_send_kib_s = config->checkpoint_send_kib_s;
+    options->control.scrub_pages_s = config->scrub_pages_s;
 }
 
 static void note_key(char *list, size_t room, const char *section, const char *name)

@@ -49,6 +49,7 @@ struct config {
     uint32_t flight_pages;
     uint32_t checkpoint_ms;         /* 0: default */
     uint32_t checkpoint_send_kib_s; /* 0: default */
+    uint32_t scrub_pages_s;         /* 0: default */
     /* [cores]: -1: shares seq's thread (control: not pinned) */
     int core[CONFIG_CORES];
     enum loop_idle idle;

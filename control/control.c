@@ -32,7 +32,7 @@ size_t control_size(const struct control_options *options)
     return aligned(sizeof(struct control)) + aligned(machine_size(g)) + aligned(handshake_size()) +
            aligned(sessions_size(g)) + aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
            aligned(sizeof(struct feed_exceptions)) + 3 * checkpoint_cap(options) +
-           aligned(machine_size(g)) + aligned(backup_size_max(g));
+           aligned(machine_size(g)) + aligned(RING_PAGE_SIZE) + aligned(backup_size_max(g));
 }
 
 static void fill_defaults(struct control_options *o, uint64_t slots)
@@ -43,6 +43,8 @@ static void fill_defaults(struct control_options *o, uint64_t slots)
         o->checkpoint_ms = CONTROL_CHECKPOINT_MS;
     if (o->checkpoint_send_kib_s == 0)
         o->checkpoint_send_kib_s = CONTROL_SEND_KIB_S;
+    if (o->scrub_pages_s == 0)
+        o->scrub_pages_s = CONTROL_SCRUB_PAGES_S;
     if (o->receive_flush == 0)
         o->receive_flush = CONTROL_RECEIVE_FLUSH;
     if (o->checkpoint_pages == 0)
@@ -74,6 +76,7 @@ struct control *control_init(void *memory, const struct control_options *options
     c->send.bytes = take(&at, c->checkpoint_cap);
     c->receive.bytes = take(&at, c->checkpoint_cap);
     c->receive.machine = take(&at, machine_bytes);
+    c->scrub.page_bytes = take(&at, RING_PAGE_SIZE);
     c->backup_bytes = take(&at, backup_size_max(options->genesis));
     c->chain = options->chain;
     c->page = options->page;
@@ -90,6 +93,7 @@ struct control *control_init(void *memory, const struct control_options *options
     }
     checkpoint_init(c, options->found);
     receiving_init(c);
+    repairing_init(c, options->found);
     peers_init(c, handshake);
     c->options.found = NULL;
     c->options.machine = NULL;
@@ -249,6 +253,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += peers_turn(c);
     work += cursor_turn(c);
     work += receiving_turn(c);
+    work += repairing_turn(c);
     work += checkpoint_turn(c);
     work += backup_turn(c);
     work += sending_turn(c);

@@ -31,6 +31,8 @@ enum {
                                        take the area again */
     CONTROL_RECEIVE_FLUSH = 64 << 10, /* default: bytes gathered before they go to the drive ... */
     CONTROL_RECEIVE_FLUSH_MS = 100,   /* ... or so long after the last that did */
+    CONTROL_SCRUB_PAGES_S = 100,      /* default: pages read back and judged each second */
+    CONTROL_SCRUB_IN_FLIGHT = 8,      /* of them at once */
     CONTROL_NOTICES_MAX = 64,         /* notices taken in one turn */
     CONTROL_SPANS_MS = 2,           /* pause between questions for the log while it does not grow */
     CONTROL_SPANS_LOST_MS = 100,    /* an answer that did not come is asked for again */
@@ -62,6 +64,7 @@ struct control_options {
     uint32_t silent_ms;
     uint32_t checkpoint_ms;
     uint32_t checkpoint_send_kib_s;
+    uint32_t scrub_pages_s;
     uint32_t receive_flush;
     uint64_t checkpoint_pages;
 };
@@ -134,6 +137,12 @@ struct control_status {
     uint64_t handshake_reject[HANDSHAKE_REJECT_COUNT];
     uint64_t keepalives, keepalives_answered, expiries_proposed, boots_proposed;
     uint64_t pages_read, read_errors; /* of the log cursor */
+    /* the scrub: pages judged and found bad, passes over the ring; copies of superblock, genesis
+     * and checkpoint that were bad and are good again; tries to write a page anew that failed */
+    uint64_t scrubbed, scrub_bad, scrub_passes, copies_repaired, restore_failures;
+    uint64_t scrub_page;      /* where it stands */
+    uint32_t checkpoints_bad; /* areas that hold no intact checkpoint; a new one goes there */
+    uint32_t reserved_2;
     uint64_t requests, commands_full;
     uint64_t backups;        /* taken since start */
     uint64_t digests_equal;  /* digests of others that were compared and are alike */

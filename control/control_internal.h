@@ -33,6 +33,7 @@ enum part {
     PART_CHECKPOINT,
     PART_SEND,
     PART_RECEIVE,
+    PART_REPAIR,
     PART_COUNT
 }; /* that can be
        unwell */
@@ -100,6 +101,16 @@ struct control_receive {
     struct checkpoint_offer offer;
 };
 
+/* Reading back what nobody asks for, and writing anew what is bad; repairing.c. */
+struct control_scrub {
+    uint8_t *page_bytes; /* of the page being restored */
+    uint64_t next;       /* page */
+    uint64_t allowance;  /* pages that may be read now, in billionths */
+    uint64_t allowed_ns;
+    uint32_t in_flight;
+    uint32_t bad_areas; /* mask of checkpoint areas that are to be written anew */
+};
+
 enum backup_state { BACKUP_FREE, BACKUP_WANTED, BACKUP_HELD };
 
 enum {
@@ -165,6 +176,7 @@ struct control {
     bool checkpoint_alone;   /* the newest came from a peer and has no copy yet (H14) */
     struct control_send send;
     struct control_receive receive;
+    struct control_scrub scrub;
 
     /* sessions */
     uint64_t scan_at_ns;
@@ -267,6 +279,14 @@ void receiving_chunk(struct control *c, const struct link_chunk *chunk);
 bool receiving_holds_area(const struct control *c);
 /* An own checkpoint took the area. */
 void receiving_lost_area(struct control *c);
+
+/* repairing.c: scrub, and pages written anew. */
+void repairing_init(struct control *c, const struct ring_recovery *found);
+uint32_t repairing_turn(struct control *c);
+/* A page of the ring cannot be read: seq is told. */
+void repairing_damaged(struct control *c, uint64_t page);
+/* A checkpoint was written into that area. */
+void repairing_written(struct control *c, unsigned area);
 
 /* sessions.c: keepalives and expiry. */
 uint32_t sessions_turn(struct control *c);

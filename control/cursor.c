@@ -39,7 +39,7 @@ static bool feed_page(struct control *c, const struct log_span *span, const uint
         head->page != span->page)
         return false;
     const uint8_t *at = bytes + RING_HEAD_SIZE;
-    for (uint32_t i = 0; i < head->self.count; i++) {
+    for (uint32_t i = 0; i < ring_page_present(head); i++) {
         const struct entry *entry = (const struct entry *)at;
         at += entry->size;
         if (entry->index != c->machine->applied + 1 || entry->index > span->last)
@@ -91,9 +91,10 @@ void cursor_spans(struct control *c, const struct notice *notice)
         }
         if (have == i || !feed_page(c, span, bytes)) {
             c->status.read_errors++;
+            repairing_damaged(c, span->page);
             control_unwell(c, PART_CURSOR,
-                           "page %llu of the log (index %llu on) could not be read back: if this "
-                           "stays, check the drive with `keelctl ring verify`",
+                           "page %llu of the log (index %llu on) could not be read back: it is "
+                           "fetched from the other replicas; if this stays, check the drive",
                            (unsigned long long)span->page, (unsigned long long)span->first);
             c->next_ask_ns = c->now_ns + CONTROL_SPANS_LOST_MS * 1000000ull;
             return;

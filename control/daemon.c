@@ -232,6 +232,12 @@ static int assemble(struct daemon *d)
               (unsigned long long)s->commit, (unsigned long long)s->checkpoint_index,
               (unsigned long long)s->replayed, (unsigned long long)s->pages,
               (unsigned long long)s->torn_pages, (unsigned long long)s->zeroed_slots);
+    if (s->lost_pages > 0 || s->repaired_blocks > 0 || s->found.bad_checkpoints > 0)
+        log_event(LOG_LEVEL_WARNING, "damaged",
+                  "lost_pages=%llu repaired_blocks=%llu bad_checkpoints=%u: %s%s",
+                  (unsigned long long)s->lost_pages, (unsigned long long)s->repaired_blocks,
+                  s->found.bad_checkpoints, s->found.why,
+                  s->lost_pages > 0 ? ": fetched from the other replicas now" : "");
     result = wait_boot(d);
     if (result == STARTUP_OK)
         result = open_reload(d);

@@ -74,6 +74,12 @@ static void from_status(FILE *out, const struct node *node)
     counter(out, "keel_ring_reads", "Pages read back.", s.ring.reads);
     counter(out, "keel_ring_read_errors", "Pages that could not be.", s.ring.read_errors);
     counter(out, "keel_ring_write_errors", "Writes that failed.", s.ring.write_errors);
+    gauge(out, "keel_damaged_pages", "Pages that are lost and wait for repair.", s.ring.holes);
+    gauge(out, "keel_damaged_index", "Lowest entry lost, no checkpoint covers it; 0: none.",
+          s.hole);
+    counter(out, "keel_repaired_pages", "Pages written anew from what peers hold.",
+            s.pages_repaired);
+    counter(out, "keel_repair_failures", "Tries that failed.", s.repair_failures);
     gauge(out, "keel_ring_slots", "Pages that the ring holds.", s.ring.slots);
     gauge(out, "keel_ring_used_pages", "Pages from head to tail.",
           s.ring.tail_page - s.ring.head_page);

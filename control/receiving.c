@@ -212,7 +212,8 @@ void receiving_chunk(struct control *c, const struct link_chunk *chunk)
         return;
     }
     /* Late, doubled, or from somebody who knows less. */
-    if (head.id.index <= c->seen.commit || head.id.index <= c->checkpoint_index[1]) {
+    uint64_t known = c->seen.hole != 0 ? c->seen.applied : c->seen.commit; /* H7 */
+    if (head.id.index <= known || head.id.index <= c->checkpoint_index[1]) {
         reply(c, chunk->principal, &head.id, PACKET_CHECKPOINT_DONE, PACKET_CHECKPOINT_NO_REASON,
               head.id.size);
         return;

@@ -101,7 +101,7 @@ static const char *replay_page(struct replay *r, const struct live_page *live, u
     if (head->page != page)
         return "the slot holds another page";
     const uint8_t *at = r->bytes + RING_HEAD_SIZE;
-    for (uint32_t i = 0; i < head->self.count; i++) {
+    for (uint32_t i = 0; i < ring_page_present(head); i++) {
         const struct entry *entry = (const struct entry *)at;
         at += entry->size;
         if (r->configs != NULL && entry->index > end && entry->index <= live->last &&
@@ -121,10 +121,36 @@ static const char *replay_page(struct replay *r, const struct live_page *live, u
     return NULL;
 }
 
-/* By the live page map: superseded entries are not in it. */
+static bool is_lost(const struct ring_recovery *found, uint64_t page)
+{
+    for (uint32_t i = 0; i < found->hole_count; i++)
+        if (found->hole[i].page == page)
+            return true;
+    return false;
+}
+
+/* The first entry that the machine has not seen and the drive has lost; UINT64_MAX: none. */
+static uint64_t first_lost(const struct replay *r)
+{
+    const struct ring_recovery *found = r->found;
+    uint64_t wanted = r->machine->applied + 1;
+    for (uint64_t i = 0; found->hole_count > 0 && i < found->map_count; i++) {
+        uint64_t first = found->map[i].first_index;
+        uint64_t next =
+            i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
+        if (next > wanted && is_lost(found, found->map[i].page))
+            return first > wanted ? first : wanted;
+    }
+    return UINT64_MAX;
+}
+
+/* By the live page map: superseded entries are not in it. Nothing is applied across a hole. */
 bool replay_log(struct replay *r, uint64_t end, char *why)
 {
     const struct ring_recovery *found = r->found;
+    uint64_t lost = first_lost(r);
+    if (end >= lost)
+        end = lost - 1;
     if (r->machine->applied < end && r->machine->applied + 1 < found->first_index)
         return refuse(why,
                       "the log begins at index %llu, the newest checkpoint ends at %llu: the start "
@@ -136,7 +162,7 @@ bool replay_log(struct replay *r, uint64_t end, char *why)
     for (uint64_t i = 0; i < found->map_count && problem == NULL; i++) {
         uint64_t next =
             i + 1 < found->map_count ? found->map[i + 1].first_index : found->last_index + 1;
-        if (next <= r->machine->applied + 1)
+        if (next <= r->machine->applied + 1 || is_lost(found, found->map[i].page))
             continue;
         struct live_page live = {.page = found->map[i].page, .last = next - 1};
         at = live.page;

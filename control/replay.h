@@ -18,7 +18,7 @@ enum { REPLAY_PROBLEM_SIZE = 256 };
 struct replay {
     struct disk *disk;
     const struct genesis *genesis;
-    const struct ring_recovery *found; /* intact */
+    const struct ring_recovery *found; /* intact, or repairable: up to what is lost */
     struct machine *machine;           /* machine_size() bytes, 64-byte aligned */
     struct feed_exceptions *exceptions;
     struct members *configs; /* takes the configurations behind what was applied; may be NULL */
@@ -43,8 +43,8 @@ size_t replay_bytes_size(const struct replay *replay);
  * why (REPLAY_PROBLEM_SIZE) in words. */
 bool replay_checkpoint(struct replay *replay, char *why);
 
-/* Applies the live entries behind it, up to index `end`. May be called again with a higher one if
- * `configs` is NULL. */
+/* Applies the live entries behind it, up to index `end` or to the first one that is lost. May be
+ * called again with a higher one if `configs` is NULL. */
 bool replay_log(struct replay *replay, uint64_t end, char *why);
 
 #endif

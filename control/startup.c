@@ -71,11 +71,13 @@ static enum startup_result recover(struct startup *s, char *problem)
     if (rc != 0)
         return refuse_start(problem, STARTUP_FAILED, "the ring cannot be read: %s",
                             why[0] != '\0' ? why : strerror(-rc));
-    if (s->found.damage != RING_INTACT)
+    if (s->found.damage != RING_INTACT && !s->found.repairable)
         return refuse_start(
             problem, STARTUP_REFUSED,
-            "the ring is damaged (%s): %s. The start is refused, nothing was changed: the "
-            "others go on without this replica. Keep the file, check the drive",
+            "the ring is damaged (%s): %s. Nobody can say what is lost, term and vote perhaps: "
+            "the start is refused, nothing was changed, the others go on without this replica. "
+            "Keep the file, check the drive, format a new one and let `keelctl member replace` "
+            "take this replica in again",
             ring_damage_name(s->found.damage), s->found.why);
     return STARTUP_OK;
 }
@@ -262,6 +264,8 @@ static void note_found(struct startup *s)
     s->commit = s->found.commit;
     s->torn_pages = s->found.torn_pages;
     s->zeroed_slots = s->found.zeroed_slots;
+    s->lost_pages = s->found.hole_count;
+    s->repaired_blocks = s->found.repaired_blocks;
     s->pages = s->found.tail_page - s->found.head_page;
 }
 

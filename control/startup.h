@@ -74,6 +74,7 @@ struct startup { /* what was made; read-only for the caller */
     /* for the line that says what recovery found */
     uint64_t term, first_index, last_index, commit, checkpoint_index, replayed;
     uint64_t torn_pages, zeroed_slots, pages;
+    uint64_t lost_pages, repaired_blocks; /* to be fetched from peers; copies made anew */
     uint32_t vote;
     /* own */
     struct ring_recovery found;

@@ -136,7 +136,10 @@ uint32_t apply(struct replica *r)
     while (work < REPLICA_APPLY_MAX && r->machine->applied < r->raft.commit &&
            feed_room(r->feed, KEEL_SESSION_WINDOW_MAX)) {
         const struct entry *entry = ring_entry(r->ring, r->machine->applied + 1);
-        ENSURE(entry != NULL); /* ring_note_done() keeps what is not applied */
+        if (entry == NULL) { /* ring_note_done() keeps what is not applied: the drive lost it */
+            repair_blocks(r, r->machine->applied + 1);
+            break;
+        }
         apply_entry(r, entry);
         work++;
     }

@@ -35,7 +35,7 @@ static bool before(const struct replica *r, const struct ring_page *page, uint64
 static void send_from_page(struct replica *r, uint8_t peer, const struct ring_page *page,
                            uint64_t live_last)
 {
-    uint64_t end = page->self.first_index + page->self.count - 1;
+    uint64_t end = page->self.first_index + ring_page_present(page) - 1;
     if (end > live_last)
         end = live_last;
     struct raft_msg msg;
@@ -107,6 +107,12 @@ uint32_t catch_up_arrived(struct replica *r)
         r->catching_up = false;
     }
     while (ring_read_poll(r->ring, RING_READER_SEQ, &read)) {
+        if (read.tag >= REPAIR_TAG) {
+            repair_read(r, &read);
+            ring_read_release(r->ring, RING_READER_SEQ, &read);
+            work++;
+            continue;
+        }
         struct catch_up_page *page = awaited(&r->catch_up[read.tag], read.index);
         metric_add(&r->metrics.reread_pages, 1);
         if (page != NULL) {
@@ -160,7 +166,8 @@ uint32_t catch_up(struct replica *r, uint8_t peer, uint64_t index)
         drop_head(r, queue);
     }
     index = r->raft.peer[peer].next;
-    if (index < ring_first_index(r->ring)) {
+    if (index < ring_first_index(r->ring) ||
+        ((r->raft.hole == 0 || index < r->raft.hole) && ring_in_hole(r->ring, index))) { /* H7 */
         give_up(r, queue);
         r->lapped |= 1u << peer; /* only a checkpoint can help it */
         return 0;

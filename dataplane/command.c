@@ -227,6 +227,9 @@ static void obey(struct replica *r, const struct command *command)
     case COMMAND_READ:
         leadership_read(r, command->tag);
         break;
+    case COMMAND_DAMAGED:
+        repair_damaged(r, command->index);
+        break;
     case COMMAND_PING:
         ping(r, command);
         break;

@@ -98,8 +98,8 @@ void feed_past_page(struct feed *feed, const struct ring_read *read)
         finish(feed); /* the head has passed, or it is damaged */
         return;
     }
-    if (page->self.count > 0 && page->self.first_index <= past->index) {
-        if (page->self.first_index + page->self.count - 1 < past->index) {
+    if (ring_page_present(page) > 0 && page->self.first_index <= past->index) {
+        if (page->self.first_index + ring_page_present(page) - 1 < past->index) {
             finish(feed); /* no page holds it */
             return;
         }

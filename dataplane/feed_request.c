@@ -196,7 +196,7 @@ static void answer_page(struct feed *feed, const struct ring_page *page, uint64_
         return;
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
     uint64_t number = sample->feed;
-    for (uint32_t i = 0; i < page->self.count; i++) {
+    for (uint32_t i = 0; i < ring_page_present(page); i++) {
         const struct entry *entry = (const struct entry *)at;
         at += entry->size;
         if (entry->index < sample->index)

@@ -66,12 +66,17 @@ uint32_t install_turn(struct replica *r)
     struct checkpoint_offer *offer = r->offer;
     r->taking = offer;
     offer->taken = false;
-    bool needed = offer->index > r->raft.commit && r->raft.role != RAFT_LEADER;
+    /* H7: above a hole a peer's checkpoint repairs, what is committed there or not */
+    bool behind =
+        offer->index > r->raft.commit ||
+        (r->raft.hole != 0 && offer->index >= r->raft.hole && offer->index > r->machine->applied);
+    bool needed = behind && r->raft.role != RAFT_LEADER;
     bool quiet = feed_done(r->feed, r->machine->applied) == r->machine->applied &&
                  feed_room(r->feed, 1) && ring_room_to_begin(r->ring);
     if (needed && (!quiet || r->stopped || r->raft.failed))
         return 0; /* in a later turn, or after a restart */
-    if (needed && step_install(r))
+    bool over_hole = r->machine->applied < r->raft.commit && r->raft.hole != 0;
+    if (needed && (step_install(r) || (over_hole && r->machine->applied < offer->index)))
         take_over(r, offer);
     done(r);
     return 1;

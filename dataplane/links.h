@@ -8,6 +8,7 @@
 #include "consensus/wire/packet.h"
 #include "dataplane/auth/handshake.h"
 #include "dataplane/frame.h"
+#include "dataplane/ring/ring.h"
 
 enum {
     LINK_CONTROL_NOTICES = 1024, /* seq -> control */
@@ -90,6 +91,7 @@ enum command_kind {
     COMMAND_SPANS,    /* where do the entries from index on lie? */
     COMMAND_TRANSFER, /* hand the office to replica `principal`, 0: the most caught-up */
     COMMAND_READ,     /* prove leadership */
+    COMMAND_DAMAGED,  /* page `index` of the ring cannot be read */
     COMMAND_PING,     /* a PING that is timed, to replica `principal`; index: the own round trip to
                          a majority, to be told from now on */
     COMMAND_STOP      /* a fault that must not be survived: text in bytes */
@@ -126,6 +128,16 @@ struct checkpoint_offer {
     /* The state at index. In exchange for it seq leaves the machine that it had, if it takes it. */
     struct machine *machine;
     bool taken; /* false: the log went that far by itself */
+};
+
+/* A page that the drive has lost, whose entries are gathered: control writes it anew. seq's until
+ * it is offered, control's until it is done. */
+struct repair_job {
+    struct ring_stretch live;
+    uint32_t bytes; /* of its entries */
+    int32_t result; /* of ring_restore() */
+    _Alignas(8) uint8_t entries[RING_PAGE_ROOM];
+    _Alignas(8) uint8_t page[RING_PAGE_SIZE]; /* result 0: what lies in the slot now */
 };
 
 /* --- seq -> feed --- */

@@ -32,6 +32,16 @@ void members_begin(struct members *members, const struct entry_config *body, uin
     members_take(members, body, index);
 }
 
+void members_repaired(struct members *members, const struct entry_config *body, uint64_t index)
+{
+    if (index > members_now(members)->index) {
+        members_take(members, body, index);
+    } else if (members->count > 1 && index > members->at[0].index && index < members->at[1].index) {
+        members->at[0].index = index;
+        members->at[0].body = *body;
+    }
+}
+
 void members_truncate(struct members *members, uint64_t index)
 {
     while (members->at[members->count - 1].index >= index) { /* what is committed stays */

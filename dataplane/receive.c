@@ -46,7 +46,7 @@ HOT static bool is_member(const struct replica *r, const struct auth_peer *from)
 HOT static bool asks(uint8_t kind)
 {
     return kind == PACKET_PREVOTE || kind == PACKET_VOTE || kind == PACKET_APPEND ||
-           kind == PACKET_FETCH;
+           kind == PACKET_FETCH || kind == PACKET_FETCH_REPLY;
 }
 
 static void pong(struct replica *r, uint32_t principal, const void *asked, size_t size)
@@ -116,6 +116,10 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     if (member)
         note_boot(r, id, from);
     note_witness(r, id, from->incarnation, &msg);
+    if (msg.kind == RAFT_FETCH_REPLY && msg.count > 0) { /* proven by the chain, whoever sends it */
+        repair_entries(r, &msg, entries);
+        return;
+    }
     step_peer(r, &msg, from->incarnation, entries, entries_size);
 }
 

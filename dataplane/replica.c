@@ -35,7 +35,8 @@ static void boot_raft(struct replica *r)
     struct raft_boot boot = {.id = (uint8_t)r->id,
                              .vote = found->vote,
                              .term = found->term,
-                             .commit = r->machine->applied,
+                             .commit = found->commit < found->last_index ? found->commit
+                                                                         : found->last_index,
                              .durable_lsn = found->last_lsn,
                              .now_ns = r->now_ns,
                              .random = clock_random(r->clock, &r->random_state),
@@ -47,6 +48,8 @@ static void boot_raft(struct replica *r)
     for (uint32_t i = 0; i < r->members.count; i++)
         members_to_raft(&r->members.at[i].body, r->members.at[i].index,
                         &boot.config[boot.config_count++]);
+    boot.hole = ring_hole_index(r->ring);
+    boot.config_stated = found->config_index;
     boot.options.election_min_ns = g->election_min_ms * 1000000ull;
     boot.options.heartbeat_ns = g->heartbeat_ms * 1000000ull;
     boot.options.stall_ns = g->stall_ms * 1000000ull;
@@ -75,7 +78,7 @@ static void init_host(struct replica *r, void *memory)
 }
 
 /* The newest entry's stamps: what this replica, as leader, continues from. */
-static void note_last_stamps(struct replica *r)
+void replica_note_stamps(struct replica *r)
 {
     r->last_utc_ns = r->machine->utc_ns;
     r->last_log_ns = r->machine->log_ns;
@@ -131,7 +134,7 @@ struct replica *replica_init(void *memory, const struct replica_options *options
         r->peer_boot_id[id] = options->found->seen_boot_id[id];
     }
     boot_raft(r);
-    note_last_stamps(r);
+    replica_note_stamps(r);
     r->noted_done = r->machine->applied;
     r->line_from = UINT64_MAX;
     ring_note_done(r->ring, r->noted_done);
@@ -225,6 +228,11 @@ static void fill_status(struct replica *r)
                           : 0;
     s->drive_ns = ring_drive_ns(r->ring, r->now_ns);
     s->lapped = r->lapped;
+    s->hole = raft->hole;
+    s->settling = raft->settling;
+    s->hole_denied = raft->hole_denied;
+    s->pages_repaired = r->repair.pages;
+    s->repair_failures = r->repair.failures;
     fill_peers(r, s);
     s->role = raft->role;
     s->leader = raft->leader;
@@ -245,6 +253,7 @@ void replica_publish(struct replica *r)
         return;
     r->status_at_ns = r->now_ns + REPLICA_PUBLISH_NS;
     install_turn(r);
+    repair_turn(r);
     chunks_turn(r);
     uint64_t age_ns = raft_quorum_age_ns(&r->raft, r->now_ns);
     /* A line that has not begun, or is not there yet, has no contact to speak of (H22). */

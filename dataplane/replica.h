@@ -30,6 +30,8 @@
 #include "dataplane/ring/ring.h"
 #include "dataplane/spsc.h"
 
+enum { REPAIR_TAG = 16 }; /* tags of rereads: a peer's catch-up has its id, a repair this + id */
+
 enum {
     REPLICA_APPLY_MAX = 64,        /* entries applied in one turn */
     REPLICA_COMMANDS_MAX = 8,      /* control commands taken in one turn */
@@ -94,6 +96,22 @@ struct replica_read { /* a question that waits for proof of leadership */
     struct raft_read raft;
 };
 
+/* What the drive has lost, on its way back: repair.c. One page at a time. */
+enum repair_state { REPAIR_IDLE, REPAIR_GATHERS, REPAIR_OFFERED };
+struct repair {
+    uint32_t state; /* enum repair_state */
+    uint32_t reserved;
+    uint64_t ask_at_ns;               /* the peers are asked again */
+    uint64_t not_before_ns;           /* a try failed: none before this */
+    uint64_t next;                    /* index wanted */
+    uint64_t pages, failures, served; /* since the start: written anew; tries; packets to others */
+    struct { /* what a peer asked for is being read back; index 0: nothing is */
+        uint64_t index, term;
+    } serving[RAFT_ID_MAX + 1];
+    uint64_t offered, obeyed; /* jobs so far: seq -> control, control -> seq */
+    struct repair_job job;
+};
+
 struct outbox {
     uint32_t count;
     uint32_t reserved;
@@ -140,8 +158,11 @@ struct replica_status {
     uint64_t noop_index;   /* leader: of this term's no-op */
     uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
     struct raft_transfer transfer;
-    uint32_t lapped; /* leader: bit i: replica i needs a checkpoint */
-    uint32_t reserved_1;
+    uint32_t lapped;   /* leader: bit i: replica i needs a checkpoint */
+    uint32_t settling; /* leader: it has a hole, and appends nothing before that is settled (H5) */
+    uint64_t hole;     /* the lowest entry that the drive lost and no checkpoint covers; 0: none */
+    uint64_t hole_denied; /* leader: mask: voters that deny it */
+    uint64_t pages_repaired, repair_failures;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
     char day[KEEL_DAY_NAME_SIZE];
@@ -192,6 +213,7 @@ struct replica {
     uint64_t last_utc_ns, last_log_ns; /* of the newest entry in the log */
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
+    struct repair repair;
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
     uint32_t lapped;  /* bit i: the log no longer reaches back to what replica i lacks */
 
@@ -271,6 +293,10 @@ void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
 HOT void step_append(struct replica *r, struct entry *entry);
 /* The checkpoint r->taking is durable: true if the log gave way to it. */
 bool step_install(struct replica *r);
+/* Tells raft of the lowest hole, and of configurations that came back. */
+void step_hole(struct replica *r, uint64_t hole, const struct raft_config *config, uint32_t count);
+/* The newest entry's stamps: what this replica, as leader, continues from. */
+void replica_note_stamps(struct replica *r);
 
 /* replicate.c: fills flights to the peers. */
 HOT uint32_t replicate(struct replica *r);
@@ -281,6 +307,26 @@ HOT void replicate_send(struct replica *r, struct port_frame *frame, struct raft
 uint32_t catch_up_arrived(struct replica *r);
 uint32_t catch_up(struct replica *r, uint8_t peer, uint64_t index);
 void catch_up_done(struct replica *r, uint8_t peer); /* the peer has reached the window */
+
+/* repair.c: pages that the drive has lost come back from peers. Once a millisecond. */
+uint32_t repair_turn(struct replica *r);
+/* A page cannot be read: damage that was found while running. */
+void repair_damaged(struct replica *r, uint64_t page);
+/* Raft and ring agree on what is lost; after whatever may have changed it. */
+void repair_tell(struct replica *r);
+/* Entries that a peer sends, and the question of a peer that raft lets be answered. */
+void repair_entries(struct replica *r, const struct raft_msg *msg, const uint8_t *entries);
+void repair_serve(struct replica *r, const struct raft_msg *ask);
+/* A page was read back for repair_serve(). */
+void repair_read(struct replica *r, const struct ring_read *read);
+/* The chain that a hole has swallowed, from an AppendEntries; false: that must not be taken, since
+ * nothing says what it would follow. */
+bool repair_chain(struct replica *r, const struct raft_msg *msg, const uint8_t *entries);
+/* Entry `index` is not in memory: it is lost, or was when memory was filled. */
+void repair_blocks(struct replica *r, uint64_t index);
+/* Control's side: the job that waits, NULL: none; and its end. */
+struct repair_job *repair_job(struct replica *r);
+void repair_job_done(struct replica *r);
 
 /* apply.c: committed entries go through the machine; results and feed items come out. */
 HOT uint32_t apply(struct replica *r);

@@ -85,6 +85,8 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
     }
     if (out->append_count == 0)
         return;
+    if (out->noop && !out->elected)
+        replica_note_stamps(r); /* a hole was settled: what is last now may be another entry */
     if (out->noop)
         begin_leadership(r);
     else if (out->config)
@@ -170,6 +172,8 @@ void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnati
 {
     step_propose(r); /* what intake framed in this burst was framed in this term */
     struct raft_in in = {.event = RAFT_EV_RECV, .msg = *msg, .incarnation = incarnation};
+    if (msg->kind == RAFT_APPEND && !repair_chain(r, msg, entries))
+        return;
     struct raft_config config[STEP_CONFIGS_MAX];
     in.config = config;
     in.config_count = gather_configs(msg, entries, config);
@@ -183,6 +187,8 @@ void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnati
         step_no_space(r); /* H8: raft declines */
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, msg, entries);
+    if (r->out.serve)
+        repair_serve(r, msg);
 }
 
 void step_append(struct replica *r, struct entry *entry)
@@ -300,6 +306,14 @@ void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes)
     step(r, &in, NULL, NULL);
 }
 
+void step_hole(struct replica *r, uint64_t hole, const struct raft_config *config, uint32_t count)
+{
+    step_propose(r);
+    struct raft_in in = {
+        .event = RAFT_EV_HOLE, .index = hole, .config = config, .config_count = count};
+    step(r, &in, NULL, NULL);
+}
+
 bool step_install(struct replica *r)
 {
     const struct machine *machine = r->taking->machine;
@@ -311,5 +325,8 @@ bool step_install(struct replica *r)
                          .config = &config,
                          .config_count = 1};
     step(r, &in, NULL, NULL);
-    return r->out.install_index != 0;
+    bool gave_way = r->out.install_index != 0;
+    ring_note_covered(r->ring, r->taking->index);
+    repair_tell(r);
+    return gave_way;
 }

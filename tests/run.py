@@ -56,6 +56,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('determinism', False, 10, ['tests/sim/determinism.sh']),
         Test('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
         Test('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
+        Test('repair', False, 8, [py, 'tests/sim/check_repair.py', '--build', build, '--judge'],
+             [py, 'tests/sim/check_repair.py', '--build', build, '--judge', '--share', '%d/6' % (turn % 6)]),
         Test('timeline', False, 3, [py, 'tests/sim/check_timeline.py', '--build', build]),
         Test('reach', False, 8, [py, 'tests/reach/reach.py', '--build', build, '--kept']),
         Test('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),

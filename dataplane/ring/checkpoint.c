@@ -15,6 +15,14 @@ static uint64_t whole_blocks(uint64_t size)
     return (size + RING_PAGE_SIZE - 1) / RING_PAGE_SIZE * RING_PAGE_SIZE;
 }
 
+/* Intact, and of a version that is not known here: neither damaged nor empty. */
+static bool other_version(const struct ring_checkpoint *head)
+{
+    return head->magic == RING_CHECKPOINT_MAGIC &&
+           head->crc == crc32c(head, offsetof(struct ring_checkpoint, crc)) &&
+           head->version != RING_VERSION;
+}
+
 static bool head_good(const struct ring_super *super, const struct ring_checkpoint *head)
 {
     return head->magic == RING_CHECKPOINT_MAGIC &&
@@ -60,6 +68,8 @@ int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsi
         return result;
     if (empty)
         return -ENOENT;
+    if (other_version(head))
+        return -EPROTONOSUPPORT;
     if (!head_good(super, head))
         return -EBADMSG;
     uint32_t crc;
@@ -67,6 +77,13 @@ int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsi
     if (result == 0 && crc != head->body_crc)
         result = -EBADMSG;
     return result;
+}
+
+int ring_checkpoint_intact(struct disk *disk, const struct ring_super *super, unsigned area)
+{
+    struct ring_checkpoint head;
+    int result = ring_checkpoint_look(disk, super, area, &head);
+    return result == -EIO ? -EBADMSG : result;
 }
 
 int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, unsigned area,
@@ -105,7 +122,7 @@ static int index_is_here(struct disk *disk, const struct ring_super *super,
     if (result == 0 &&
         (ring_page_judge(page, &owner, head->page % super->slots, &bad) != RING_PAGE_GOOD ||
          page->page != head->page || head->index < page->self.first_index ||
-         head->index - page->self.first_index >= page->self.count ||
+         head->index - page->self.first_index >= ring_page_present(page) ||
          page->self.entry_term != head->term || ring_page_chain(page, head->index) != head->chain))
         result = -ERANGE;
     free(page);

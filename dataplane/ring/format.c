@@ -95,12 +95,14 @@ bool ring_page_head_good(const void *bytes)
 }
 
 /* Entries fill self.bytes exactly: consecutive indexes, one term, good form and crc; zeros behind.
- */
+ * Those of a restored page may be fewer. */
 static bool entries_good(const struct ring_page *page)
 {
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-    uint32_t left = page->self.bytes;
-    for (uint32_t i = 0; i < page->self.count; i++) {
+    uint32_t left = page->self.bytes, count = ring_page_present(page);
+    if (count > page->self.count)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
         const struct entry *entry = (const struct entry *)at;
         if (!entry_check(at, left) || !ring_entry_good(entry) ||
             entry->index != page->self.first_index + i || entry->term != page->self.entry_term)
@@ -108,7 +110,8 @@ static bool entries_good(const struct ring_page *page)
         at += entry->size;
         left -= entry->size;
     }
-    return left == 0 && all_zero(at, RING_PAGE_ROOM - page->self.bytes);
+    return (left == 0 || count < page->self.count) &&
+           all_zero(at, RING_PAGE_ROOM - page->self.bytes + left);
 }
 
 enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *owner, uint64_t slot,

@@ -88,8 +88,9 @@ struct ring_page { /* the 512-byte head; entries follow */
     uint64_t seen_boot;
     uint64_t seen_boot_id;
     uint32_t seen_peer;
-    uint32_t reserved0;
-    uint64_t boot_id;      /* this replica's own, drawn at this boot */
+    uint32_t restored; /* written anew into its own slot: the first restored - 1 of its entries are
+                          here, the others were superseded; 0: all are (restore.h) */
+    uint64_t boot_id;  /* this replica's own, drawn at this boot */
     uint64_t durable_page; /* every page below this was known durable: bears witness for pages that
                               carry no LSN of their own (a boot, a seal) as well */
     uint8_t reserved[56];
@@ -100,6 +101,12 @@ _Static_assert(offsetof(struct ring_page, before) == 160, "predecessors");
 _Static_assert(offsetof(struct ring_page, seen_boot) == 416, "page peers");
 _Static_assert(offsetof(struct ring_page, durable_page) == 448, "page witness");
 _Static_assert(sizeof(struct ring_page) == RING_HEAD_SIZE, "page head");
+
+/* Entries that lie in the page: of a restored one perhaps fewer than it was written with. */
+static inline uint32_t ring_page_present(const struct ring_page *page)
+{
+    return page->restored != 0 ? page->restored - 1 : page->self.count;
+}
 
 static inline uint8_t *ring_page_entries(struct ring_page *page)
 {

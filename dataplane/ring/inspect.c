@@ -71,7 +71,7 @@ static void show_entries(struct inspection *inspection, const struct ring_inspec
     const struct ring_recovery *found = inspection->found;
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
     uint64_t chain = page->self.chain_before;
-    for (uint32_t i = 0; i < page->self.count && !inspection->stopped; i++) {
+    for (uint32_t i = 0; i < ring_page_present(page) && !inspection->stopped; i++) {
         const struct entry *entry = (const struct entry *)at;
         chain = ring_chain_next(chain, entry);
         struct ring_inspect_entry seen = {.entry = entry,

@@ -31,7 +31,7 @@ const char *ring_damage_name(enum ring_damage damage)
 
 /* A first or newest checkpoint that is bad may be a torn write: the other one, or the log from its
  * beginning, must then do, and that is judged when the log is known. */
-static int read_checkpoints(struct disk *disk, struct ring_recovery *found)
+static int read_checkpoints(struct disk *disk, struct ring_recovery *found, char *problem)
 {
     uint32_t count = 0;
     for (uint8_t area = 0; area < 2; area++) {
@@ -45,6 +45,11 @@ static int read_checkpoints(struct disk *disk, struct ring_recovery *found)
             found->bad_checkpoints++;
             continue;
         }
+        if (result == -EPROTONOSUPPORT)
+            snprintf(problem, DISK_PROBLEM_SIZE,
+                     "ring: checkpoint area %u is of version %u, this program knows %u: start the "
+                     "one that wrote it, or a later one",
+                     area, head.version, RING_VERSION);
         if (result < 0)
             return result;
         bool newer = count == 1 && head.sequence > found->checkpoint[0].sequence;
@@ -114,7 +119,7 @@ static int judge_slots(struct disk *disk, bool repair, struct ring_recovery *fou
         found->unreadable_pages = scan.unreadable;
         found->zeroed_to = found->head_page + found->super.slots;
     }
-    if (result == 0 && found->damage == RING_INTACT) {
+    if (result == 0 && !found->unknown) {
         found->torn_pages = judgement.torn_pages;
         result = zero_left_overs(disk, evidence.used, repair, found);
     }
@@ -135,12 +140,14 @@ int ring_recover(struct disk *disk, bool repair, struct ring_recovery *found, ch
         result = 0;
     if (result < 0)
         return result;
-    result = read_checkpoints(disk, found);
+    result = read_checkpoints(disk, found, problem);
+    if (result == -EPROTONOSUPPORT)
+        return result;
     if (result == 0)
         result = judge_slots(disk, repair, found);
     found->repaired_blocks =
         (uint64_t)(__builtin_popcount(bad_supers) + __builtin_popcount(bad_genesis));
-    if (result == 0 && repair && found->damage == RING_INTACT) {
+    if (result == 0 && repair && !found->unknown) {
         result = ring_copies_repair(disk, &found->super, bad_supers, &found->genesis, bad_genesis);
         /* H9: what was read may so far lie in the drive's cache alone */
         if (result == 0)

@@ -47,11 +47,25 @@ enum ring_damage {
 };
 const char *ring_damage_name(enum ring_damage damage);
 
+enum { RING_HOLES_MAX = 64 }; /* damaged pages that a running replica repairs */
+
+struct ring_hole { /* a page that is lost, and what it was */
+    uint64_t page;
+    struct ring_identity identity;
+};
+
 struct ring_recovery {
     struct ring_super super;
     struct genesis genesis;
     enum ring_damage damage;
     char why[240]; /* page number, slot, sector, LSNs: what a person needs */
+    /* Damaged, but all that is lost is pages whose identity is known, by their own head or an
+     * intact successor's, and the last page's head is intact, so that term and vote are known: a
+     * replica may run on this, and fetches from its peers what is in hole[]. */
+    bool repairable;
+    bool unknown; /* damage of another kind was noted */
+    uint32_t hole_count;
+    struct ring_hole hole[RING_HOLES_MAX];
     /* hard state */
     uint64_t term;
     uint8_t vote;
@@ -66,8 +80,8 @@ struct ring_recovery {
     /* pages */
     uint64_t head_page, tail_page; /* kept pages are head_page..tail_page - 1; tail = next number */
     uint64_t first_index, last_index; /* live entries; empty: last == first - 1 */
-    uint64_t last_chain;
-    uint64_t torn_pages;   /* pages of the unacknowledged end that went */
+    uint64_t last_chain;              /* 0: unknown, it lies in a hole */
+    uint64_t torn_pages;              /* pages of the unacknowledged end that went */
     uint64_t zeroed_slots; /* slots that hold no kept page and were not zeros: torn, left over,
                               stray bits; zeroed again, or to be */
     uint64_t seals;
@@ -100,6 +114,7 @@ struct ring_live {
     uint64_t first_index; /* first entry of the page; entries up to the next live page's first - 1
                              count */
     uint64_t term;        /* of its entries */
+    uint64_t chain;       /* log chain before first_index */
 };
 
 /* Judges the whole ring. `repair`: zeroes torn and left-over slots ahead of the tail durably and
@@ -116,6 +131,13 @@ int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, 
  * for magic, version, body_crc, crc. `bytes` has room for `size` rounded up to blocks. */
 int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, unsigned area,
                           struct ring_checkpoint *head, void *bytes, size_t size);
+
+/* 0: the area holds an intact checkpoint; -EBADMSG: it holds neither one nor zeros nor what has
+ * arrived of a peer's, or cannot be read; -ENOENT: one of the latter; another negative errno. */
+int ring_checkpoint_intact(struct disk *disk, const struct ring_super *super, unsigned area);
+/* Looks at both copies of superblock and genesis record, and makes a bad one anew from the other.
+ * Copies repaired, or negative errno with *problem. */
+int ring_copies_look(struct disk *disk, const struct ring_super *super, char *problem);
 
 /* --- a peer's checkpoint on its way here (transfer.c) --- */
 /* Bytes that an area has room for. */

@@ -13,7 +13,8 @@ int ring_genesis_copies(struct disk *disk, struct genesis *genesis, uint32_t *ba
 int ring_copies_repair(struct disk *disk, const struct ring_super *super, uint32_t bad_supers,
                        const struct genesis *genesis, uint32_t bad_genesis);
 
-/* --- checkpoint.c: verifies head and body. -ENOENT: empty; -EBADMSG: damaged or torn. --- */
+/* --- checkpoint.c: verifies head and body. -ENOENT: empty; -EBADMSG: damaged or torn;
+ * -EPROTONOSUPPORT: of another version. --- */
 int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsigned area,
                          struct ring_checkpoint *head);
 
@@ -28,8 +29,9 @@ struct ring_evidence { /* what intact heads and checkpoints say, gathered over e
     uint64_t witness;      /* page that says so; UINT64_MAX: a checkpoint, or nobody */
     uint64_t head;         /* highest head stated by a good page */
     uint64_t boot;
-    uint64_t misplaced; /* a page of this ring lies where it doesn't belong: its slot + 1 */
-    uint8_t *used;      /* bit by slot: not all zeros */
+    uint64_t misplaced;      /* a page of this ring lies where it doesn't belong: its slot + 1 */
+    uint64_t misplaced_page; /* the highest number of such */
+    uint8_t *used;           /* bit by slot: not all zeros */
 };
 
 struct ring_judgement {
@@ -51,8 +53,14 @@ int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
 /* Log chain at an index that the page holds; first_index - 1 gives chain_before. */
 uint64_t ring_page_chain(const struct ring_page *page, uint64_t index);
 
-/* Notes damage unless some is noted already; why is printf-like. */
+/* Notes damage unless some is noted already; why is printf-like. No replica runs on it. */
 __attribute__((format(printf, 3, 4))) void
 ring_damage_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...);
+/* The same of a page that is bad: whether that is known damage the walk decides. */
+__attribute__((format(printf, 3, 4))) void
+ring_bad_page_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...);
+/* The head of `page` in its slot, where that sector at least is intact: what it says of itself and
+ * of its predecessors is true. NULL otherwise, or with scan->error set. */
+const struct ring_page *ring_scan_head(struct ring_scan *scan, uint64_t page);
 
 #endif

@@ -16,15 +16,43 @@
 
 typedef unsigned long long ull; /* for printf alone */
 
-void ring_damage_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...)
+static void note(struct ring_recovery *found, enum ring_damage damage, const char *why,
+                 va_list arguments)
 {
     if (found->damage != RING_INTACT)
         return;
     found->damage = damage;
+    vsnprintf(found->why, sizeof(found->why), why, arguments);
+}
+
+void ring_damage_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...)
+{
     va_list arguments;
     va_start(arguments, why);
-    vsnprintf(found->why, sizeof(found->why), why, arguments);
+    note(found, damage, why, arguments);
     va_end(arguments);
+    found->unknown = true;
+}
+
+void ring_bad_page_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...)
+{
+    va_list arguments;
+    va_start(arguments, why);
+    note(found, damage, why, arguments);
+    va_end(arguments);
+}
+
+const struct ring_page *ring_scan_head(struct ring_scan *scan, uint64_t page)
+{
+    const struct ring_page *found;
+    enum ring_verdict verdict;
+    uint32_t bad;
+    if (ring_scan_page(scan, page, &found, &verdict, &bad))
+        return found;
+    bool head = found != NULL && verdict == RING_PAGE_PAYLOAD && found->page == page &&
+                found->self.count <= RING_PAGE_ENTRIES_MAX && found->self.bytes <= RING_PAGE_ROOM &&
+                found->flight_pages >= 1 && found->flight_pages <= RING_FLIGHT_PAGES_MAX;
+    return head ? found : NULL;
 }
 
 /* --- evidence ------------------------------------------------------------------------------------
@@ -78,8 +106,11 @@ static void look_at_slot(const struct ring_scan *scan, const struct ring_page *p
     case RING_PAGE_OTHER: /* the drive wrote it somewhere else: what belonged here or there is lost
                            */
         if (page->version == RING_VERSION && page->cluster_id == owner->cluster_id &&
-            page->incarnation == owner->incarnation && page->replica == owner->replica)
+            page->incarnation == owner->incarnation && page->replica == owner->replica) {
             evidence->misplaced = slot + 1;
+            if (page->page > evidence->misplaced_page)
+                evidence->misplaced_page = page->page;
+        }
         break;
     case RING_PAGE_HEAD:
     case RING_PAGE_ZERO:
@@ -135,7 +166,7 @@ static void note_witnessed(struct ring_recovery *found, const struct end *end, u
     char who[40] = "a checkpoint";
     if (evidence->witness != UINT64_MAX)
         snprintf(who, sizeof(who), "page %llu", (ull)evidence->witness);
-    ring_damage_note(
+    ring_bad_page_note(
         found, damage_of(end, page, verdict),
         "page %llu (slot %llu): %s, but pages below %llu were durable, says %s, and LSNs "
         "to %llu; this one begins at LSN %llu or below",
@@ -146,7 +177,7 @@ static void note_witnessed(struct ring_recovery *found, const struct end *end, u
 static void note_not_zero(struct ring_recovery *found, const struct end *end, uint64_t page,
                           enum ring_verdict verdict, uint32_t bad)
 {
-    ring_damage_note(
+    ring_bad_page_note(
         found, damage_of(end, page, verdict),
         "page %llu (slot %llu): %s (bad sectors, as a mask: %#x); nobody says that it was "
         "durable, but a torn write leaves zeros, and what is there is not",
@@ -269,15 +300,18 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
             rot_end = page + 1;
     }
     if (evidence->misplaced > 0)
-        ring_damage_note(found, RING_ROT_PAGE,
-                         "slot %llu holds an intact page of this ring that "
-                         "belongs elsewhere: the drive misplaced a write",
-                         (ull)(evidence->misplaced - 1));
+        ring_bad_page_note(found, RING_ROT_PAGE,
+                           "slot %llu holds an intact page of this ring that "
+                           "belongs elsewhere: the drive misplaced a write",
+                           (ull)(evidence->misplaced - 1));
     if (found->damage != RING_INTACT) { /* to be looked at, not to be kept */
         if (judgement->tail < end.newest_end)
             judgement->tail = end.newest_end;
         if (judgement->tail < rot_end)
             judgement->tail = rot_end;
     }
+    if (evidence->misplaced > 0 && evidence->misplaced_page >= judgement->tail)
+        ring_damage_note(found, RING_ROT_TAIL, "page %llu lies in slot %llu alone",
+                         (ull)evidence->misplaced_page, (ull)(evidence->misplaced - 1));
     bound_judgement(found, judgement);
 }

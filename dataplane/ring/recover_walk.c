@@ -11,8 +11,8 @@ typedef unsigned long long ull; /* for printf alone */
 
 struct live { /* what the public map says, and what it leaves out */
     struct ring_live at;
-    uint64_t chain_before;
-    bool missing; /* named by a successor, but bad itself */
+    bool missing;     /* named by a successor, but bad itself */
+    uint32_t present; /* entries that lie there */
 };
 
 struct walk {
@@ -33,7 +33,10 @@ uint64_t ring_page_chain(const struct ring_page *page, uint64_t index)
 {
     uint64_t chain = page->self.chain_before;
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-    for (uint32_t i = 0; i < page->self.count && page->self.first_index + i <= index; i++) {
+    uint32_t present = ring_page_present(page);
+    if (index + 1 > page->self.first_index + present)
+        return 0; /* a restored page does not hold it any more */
+    for (uint32_t i = 0; i < present && page->self.first_index + i <= index; i++) {
         chain = ring_chain_next(chain, (const struct entry *)at);
         at += ((const struct entry *)at)->size;
     }
@@ -49,7 +52,7 @@ static uint64_t chain_at(struct walk *walk, uint64_t index)
     while (i > 0 && walk->live[i - 1].at.first_index > index) /* bound: live pages */
         i--;
     if (i < walk->live_count && walk->live[i].at.first_index == index + 1)
-        return walk->live[i].chain_before;
+        return walk->live[i].at.chain;
     if (i == 0 || walk->live[i - 1].missing)
         return 0;
     uint64_t page = walk->live[i - 1].at.page;
@@ -108,6 +111,39 @@ static void confirm(struct walk *walk, uint64_t first, uint64_t chain_before)
         found->doubtful_last = first - 1;
 }
 
+/* --- holes ---------------------------------------------------------------------------------------
+ */
+
+static void note_hole(struct walk *walk, uint64_t page, const struct ring_identity *identity)
+{
+    struct ring_recovery *found = walk->found;
+    if (found->hole_count == RING_HOLES_MAX) {
+        ring_damage_note(found, RING_ROT_PAGE, "more than %d pages are damaged", RING_HOLES_MAX);
+        return;
+    }
+    found->hole[found->hole_count++] = (struct ring_hole){.page = page, .identity = *identity};
+}
+
+/* A page was restored without what had been superseded, and the page that did so is gone: what it
+ * lacks is lost. */
+static void find_short_pages(struct walk *walk)
+{
+    for (uint64_t i = 0; i < walk->live_count; i++) {
+        const struct live *live = &walk->live[i];
+        uint64_t next =
+            i + 1 < walk->live_count ? walk->live[i + 1].at.first_index : walk->last + 1;
+        if (live->missing || next - live->at.first_index <= live->present)
+            continue;
+        const struct ring_identity identity = {.first_index = live->at.first_index,
+                                               .entry_term = live->at.term,
+                                               .chain_before = live->at.chain};
+        ring_bad_page_note(walk->found, RING_ROT_PAGE,
+                           "page %llu: restored without entries that are in force",
+                           (ull)live->at.page);
+        note_hole(walk, live->at.page, &identity);
+    }
+}
+
 /* --- one page ------------------------------------------------------------------------------------
  */
 
@@ -128,18 +164,23 @@ static void cut(struct walk *walk, uint64_t page, const struct ring_identity *id
                          (ull)page, (ull)first, (ull)walk->last);
     } else {
         uint64_t chain = chain_at(walk, first - 1);
-        confirm(walk, first, identity->chain_before);
-        if (chain != 0 && chain != identity->chain_before)
+        uint64_t stated = identity->chain_before; /* 0: it lay in a hole when this was written */
+        if (stated != 0)
+            confirm(walk, first, stated);
+        if (chain != 0 && stated != 0 && chain != stated)
             ring_damage_note(walk->found, RING_ROT_CHAIN,
                              "page %llu: its log chain before index %llu "
                              "is %016llx, that of the pages before it %016llx",
                              (ull)page, (ull)first, (ull)identity->chain_before, (ull)chain);
     }
+    uint64_t chain = identity->chain_before;
+    if (chain == 0 && first <= walk->last + 1)
+        chain = chain_at(walk, first - 1);
     while (walk->live_count > 0 && /* bound: live pages */
            walk->live[walk->live_count - 1].at.first_index >= first)
         walk->live_count--;
     walk->last = first - 1;
-    walk->chain = identity->chain_before;
+    walk->chain = chain;
 }
 
 static void add_live(struct walk *walk, uint64_t page, const struct ring_identity *identity,
@@ -154,14 +195,37 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
                          "page %llu: entries of term %llu behind such of "
                          "term %llu",
                          (ull)page, (ull)identity->entry_term, (ull)before->at.term);
-    struct live live = {
-        .at = {.page = page, .first_index = identity->first_index, .term = identity->entry_term},
-        .chain_before = identity->chain_before,
-        .missing = missing};
+    struct live live = {.at = {.page = page,
+                               .first_index = identity->first_index,
+                               .term = identity->entry_term,
+                               .chain = identity->chain_before},
+                        .missing = missing,
+                        .present = identity->count};
     if (live_push(walk, &live))
         walk->last += identity->count;
     if (missing)
         walk->chain = 0;
+}
+
+/* What one head says of a page and what another does, or the page itself. A restored page's head
+ * was put together: where nobody knew any more, it holds zeros. */
+static bool same_identity(const struct ring_identity *a, const struct ring_identity *b,
+                          bool restored)
+{
+    return memcmp(a, b, sizeof(*a)) == 0 ||
+           (restored && (a->first_index == 0 || b->first_index == 0));
+}
+
+static bool names_right(const struct ring_page *page, const struct ring_page *previous)
+{
+    uint64_t back = page->page - previous->page - 1; /* 0: the page right before it */
+    bool restored = page->restored != 0 || previous->restored != 0;
+    if (back >= RING_PREDECESSORS)
+        return true;
+    bool right = same_identity(&page->before[back], &previous->self, restored);
+    for (uint64_t i = back + 1; i < RING_PREDECESSORS; i++)
+        right = right && same_identity(&page->before[i], &previous->before[i - back - 1], restored);
+    return right;
 }
 
 /* What the head repeats of the intact page before it must be so, and what only grows must have
@@ -169,11 +233,7 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
 static void follow(struct walk *walk, const struct ring_page *page)
 {
     const struct ring_page *previous = &walk->previous;
-    uint64_t back = page->page - previous->page - 1; /* 0: the page right before it */
-    if (back < RING_PREDECESSORS &&
-        (memcmp(&page->before[back], &previous->self, sizeof(previous->self)) != 0 ||
-         memcmp(&page->before[back + 1], &previous->before[0],
-                (RING_PREDECESSORS - 1 - back) * sizeof(previous->self)) != 0))
+    if (!names_right(page, previous))
         ring_damage_note(walk->found, RING_ROT_CHAIN,
                          "page %llu: page %llu is another than the one it "
                          "was written after",
@@ -208,7 +268,8 @@ static void note_seen(struct ring_recovery *found, const struct ring_page *page)
     found->seen_boot_id[page->seen_peer] = page->seen_boot_id;
 }
 
-static void take_page(struct walk *walk, const struct ring_page *page)
+/* `missing`: the head alone is intact. */
+static void take_page(struct walk *walk, const struct ring_page *page, bool missing)
 {
     struct ring_recovery *found = walk->found;
     if (page->head > page->page || page->durable_page > page->page ||
@@ -221,8 +282,10 @@ static void take_page(struct walk *walk, const struct ring_page *page)
     if (page->self.count == 0 && walk->have_previous && page->boot == walk->previous.boot &&
         page->last_lsn == walk->previous.last_lsn)
         found->seals++;
-    add_live(walk, page->page, &page->self, false);
-    if (page->self.count > 0)
+    add_live(walk, page->page, &page->self, missing);
+    if (page->restored != 0 && walk->live_count > 0 && page->self.count > 0)
+        walk->live[walk->live_count - 1].present = ring_page_present(page);
+    if (page->self.count > 0 && !missing)
         walk->chain = ring_page_chain(page, walk->last);
     found->term = page->term;
     found->vote = page->vote;
@@ -235,29 +298,38 @@ static void take_page(struct walk *walk, const struct ring_page *page)
     walk->have_previous = true;
 }
 
-/* A page that should be intact and is not: does one of its next successors say what it was? */
+/* A page that should be intact and is not: does its own head, or one of its next successors, say
+ * what it was? */
 static void take_missing(struct walk *walk, uint64_t page, uint64_t tail, enum ring_verdict verdict,
                          uint32_t bad)
 {
     struct ring_recovery *found = walk->found;
     bool gap = verdict == RING_PAGE_ZERO || verdict == RING_PAGE_GOOD;
-    ring_damage_note(
+    ring_bad_page_note(
         found, gap ? RING_ROT_GAP : RING_ROT_PAGE,
         "page %llu (slot %llu): %s (bad "
         "sectors, as a mask: %#x), between head and tail",
         (ull)page, (ull)(page % found->super.slots),
         verdict == RING_PAGE_GOOD ? "another page is there" : ring_verdict_name(verdict), bad);
     found->missing_pages++;
+    const struct ring_page *head = ring_scan_head(walk->scan, page);
+    if (head != NULL) {
+        note_hole(walk, page, &head->self);
+        take_page(walk, head, true);
+        return;
+    }
     for (uint64_t next = page + 1; next < tail && next <= page + RING_PREDECESSORS; next++) {
-        const struct ring_page *bytes;
-        if (!ring_scan_page(walk->scan, next, &bytes, &verdict, &bad))
+        head = ring_scan_head(walk->scan, next);
+        if (head == NULL)
             continue;
-        struct ring_identity identity = bytes->before[next - page - 1];
+        struct ring_identity identity = head->before[next - page - 1];
         if (identity.first_index == 0)
             break;
+        note_hole(walk, page, &identity);
         add_live(walk, page, &identity, true);
         return;
     }
+    ring_damage_note(found, RING_ROT_PAGE, "page %llu is named by no page behind it", (ull)page);
     found->unnamed_pages++;
     doubt_all(walk);
 }
@@ -333,9 +405,10 @@ static void begin_anew(struct walk *walk, struct ring_recovery *found)
                          "at LSN %llu, with index %llu committed on another way",
                          (ull)newest->index, (ull)newest->lsn, (ull)found->last_lsn,
                          (ull)found->commit);
-    if (found->damage != RING_INTACT)
+    if (found->unknown)
         return; /* to be looked at as it is */
     found->begins_anew = true;
+    found->hole_count = 0; /* the checkpoint has what they held */
     walk->live_count = 0;
     walk->last = newest->index;
     found->last_index = newest->index;
@@ -408,6 +481,7 @@ static int finish(struct walk *walk, const struct ring_judgement *judgement)
     found->last_index = walk->last;
     found->last_chain = walk->chain;
     found->first_index = walk->live_count > 0 ? walk->live[0].at.first_index : walk->last + 1;
+    find_short_pages(walk);
     check_checkpoint(walk, found);
     if (found->have_checkpoint && found->checkpoint[0].index > found->commit)
         found->commit = found->checkpoint[0].index;
@@ -436,14 +510,15 @@ int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
         enum ring_verdict verdict;
         uint32_t bad;
         if (ring_scan_page(scan, page, &bytes, &verdict, &bad))
-            take_page(&walk, bytes);
+            take_page(&walk, bytes, false);
         else if (bytes == NULL)
             walk.error = scan->error;
         else
             take_missing(&walk, page, judgement->tail, verdict, bad);
     }
     int result = walk.error != 0 ? walk.error : finish(&walk, judgement);
-    if (result == 0 && found->damage == RING_INTACT)
+    found->repairable = found->damage != RING_INTACT && !found->unknown;
+    if (result == 0 && !found->unknown)
         build_log(&walk, found);
     free(walk.live);
     free(walk.reread);

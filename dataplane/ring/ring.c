@@ -225,6 +225,7 @@ HOT void ring_commit(struct ring *ring, uint64_t lsn, bool framed)
         live->page = ring->tail;
         live->first_index = entry->index;
         live->term = entry->term;
+        live->chain = ring->last_chain;
         ring->map_high++;
         ring->open_first = entry->index;
         ring->open_chain = ring->last_chain;
@@ -251,8 +252,9 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
     if (ring->open && ring->open_count > 0)
         close_page(ring);
     ring->last_chain = ring_chain(ring, index - 1);
-    ENSURE(ring->last_chain != 0);
+    ENSURE(ring->last_chain != 0); /* in a hole the caller has noted it */
     map_cut(ring, index);
+    ring->cut_page = ring->tail;
     ring->last_index = index - 1;
     ring->last_lsn = lsn;
     ring->reserved_size = 0;
@@ -266,8 +268,8 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
 
 bool ring_room_to_begin(const struct ring *ring)
 {
-    return !(ring->open && ring->open_count > 0) && window_has_place(ring) &&
-           slot_is_zeroed(ring, ring->tail);
+    return ring->pinned == UINT64_MAX && !(ring->open && ring->open_count > 0) &&
+           window_has_place(ring) && slot_is_zeroed(ring, ring->tail);
 }
 
 /* The first page of the new stretch names no predecessors: what they held is no part of this log,
@@ -368,6 +370,8 @@ static void move_head(struct ring *ring)
         limit = ring_map_at(ring, ring_map_find(ring, ring->checkpoint_index + 1))->page;
     if (wanted > limit)
         wanted = limit;
+    if (wanted > ring->pinned)
+        wanted = ring->pinned; /* it is being written anew: its slot must stay its own */
     if (wanted <= ring->head)
         return;
     ring->head = wanted;
@@ -417,6 +421,8 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     reuse_pages(ring, durable_page);
     /* acquire: pairs with the release in ring_control_checkpoint(); both checkpoints are durable */
     ring_note_checkpoint(ring, __atomic_load_n(&ring->control_checkpoint, __ATOMIC_ACQUIRE));
+    /* acquire: pairs with the release in ring_control_covered() */
+    ring_note_covered(ring, __atomic_load_n(&ring->control_covered, __ATOMIC_ACQUIRE));
     move_head(ring);
     if (ring->dirty || durable_page < ring->tail)
         ring->busy_ns = now_ns;

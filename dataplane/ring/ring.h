@@ -108,6 +108,37 @@ uint32_t ring_turn(struct ring *ring, uint64_t now_ns);
  * slow drive; or the age of one that is out for longer. 0: none yet. Any clock of ring_turn(). */
 uint64_t ring_drive_ns(const struct ring *ring, uint64_t now_ns);
 
+/* --- seq: pages that the drive has lost (ring_hole.c)
+ * --------------------------------------------- A bad page leaves its place in the map: which
+ * entries it holds stays known. It is written anew into its own slot (restore.h) by somebody else,
+ * while the head is pinned behind it. */
+struct ring_stretch {
+    uint64_t page;
+    uint64_t first, last; /* live entries; none: last == first - 1, all of the page is dead */
+    uint64_t term;
+    uint64_t chain_before, chain_after; /* log chain at first - 1 and at last; 0: unknown */
+};
+
+/* A kept, durable page turned out to be bad. False: it is none of those, is known, or is one too
+ * many. */
+bool ring_hole_add(struct ring *ring, uint64_t page);
+uint32_t ring_holes(const struct ring *ring);
+/* The one to be repaired first: the lowest live entries, then dead pages. False: none. */
+bool ring_hole_first(const struct ring *ring, struct ring_stretch *stretch);
+/* Index lies in one. */
+bool ring_in_hole(const struct ring *ring, uint64_t index);
+/* The lowest entry that is lost and that no durable checkpoint of this replica covers (H7); 0. */
+uint64_t ring_hole_index(const struct ring *ring);
+/* The head does not pass `page` until ring_hole_closed(). False: it has. */
+bool ring_hole_pin(struct ring *ring, uint64_t page);
+/* `bytes` lie durably in its slot, and go to the window if the page has a place there; NULL:
+ * nothing came of it, the hole stays. */
+void ring_hole_closed(struct ring *ring, uint64_t page, const struct ring_page *bytes);
+/* The chain at index, told by a leader, where a hole has swallowed it. */
+void ring_note_chain(struct ring *ring, uint64_t index, uint64_t chain);
+/* A durable checkpoint of this replica covers everything up to index. */
+void ring_note_covered(struct ring *ring, uint64_t index);
+
 /* --- seq: look up
  * ---------------------------------------------------------------------------------*/
 uint64_t ring_last_index(const struct ring *ring);
@@ -115,7 +146,7 @@ uint64_t ring_first_index(const struct ring *ring);  /* lowest index retained on
 uint64_t ring_window_first(const struct ring *ring); /* lowest index in memory */
 /* Lowest index in the younger half of the window: what a reader of the window may hold on to. */
 uint64_t ring_recent_first(const struct ring *ring);
-/* The entry in the window, NULL if it is not there (below window_first or above last). */
+/* The entry in the window, NULL if it is not there (below window_first or above last, or lost). */
 const struct entry *ring_entry(const struct ring *ring, uint64_t index);
 /* Log chain at index: from the window's tables, 0 if unknown there. */
 uint64_t ring_chain(const struct ring *ring, uint64_t index);
@@ -141,7 +172,7 @@ bool ring_span(const struct ring *ring, uint64_t index, uint64_t *page, uint64_t
  * --------------------------------------------------- Each reader has a link of its own to aux, and
  * may be a thread of its own. What is asked for comes back by ring_read_poll() some turns later, in
  * any order. */
-enum ring_reader { RING_READER_SEQ, RING_READER_FEED, RING_READER_COUNT };
+enum ring_reader { RING_READER_SEQ, RING_READER_FEED, RING_READER_CONTROL, RING_READER_COUNT };
 
 /* RING_READER_SEQ only, which owns the page map: asks for the page that holds index. False if the
  * link is full, the index is below the head, or its page is not durable yet (then it is in the
@@ -175,6 +206,11 @@ uint32_t ring_aux_turn(struct ring *ring);
 /* The older of two verified durable checkpoints covers everything up to index; seq takes it up in
  * its next ring_turn(). Never goes back. */
 void ring_control_checkpoint(struct ring *ring, uint64_t index);
+/* The newest verified durable checkpoint covers everything up to index. */
+void ring_control_covered(struct ring *ring, uint64_t index);
+/* A page that a reader found bad since the last call; false: none. One is remembered, and what is
+ * forgotten the scrub finds. */
+bool ring_control_suspect(struct ring *ring, uint64_t *page);
 /* ring_checkpoint_write() on the caller's own handle (same file as the writer's, H9), refused with
  * -ERANGE unless head->page and head->lsn lie within the durable position (H14). */
 int ring_control_checkpoint_write(const struct ring *ring, struct disk *disk, unsigned area,
@@ -186,6 +222,7 @@ int ring_control_checkpoint_install(const struct ring *ring, struct disk *disk, 
 struct ring_stats {
     uint64_t pages_written, bytes_written, seals, entries, zeroed_pages, reads, read_errors;
     uint64_t write_errors;
+    uint64_t holes; /* bad pages that wait for repair */
     uint32_t in_flight, in_flight_max;
     uint64_t head_page, tail_page, slots, zeroed_to;
     uint64_t oldest_flight_lsn; /* last LSN of the oldest page in flight; 0: none */

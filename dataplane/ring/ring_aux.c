@@ -73,8 +73,11 @@ static void answer(struct ring *ring, uint32_t reader, uint32_t buffer, int32_t 
     if (result == 0)
         result =
             judge_reread(ring, ring->asked_page[reader][buffer], ring_buffer(ring, reader, buffer));
-    if (result == -EIO)
+    if (result == -EIO) {
         ring_count(&ring->count_read_errors, 1);
+        /* relaxed: pairs with the relaxed exchange in ring_control_suspect() */
+        __atomic_store_n(&ring->suspect, ring->asked_page[reader][buffer] + 1, __ATOMIC_RELAXED);
+    }
     struct ring_answer *record = spsc_reserve(&ring->link[reader].answers);
     ENSURE(record != NULL); /* as many records as buffers */
     record->buffer = buffer;

@@ -28,6 +28,7 @@ _Static_assert(RING_HEAD_SLOTS < RING_SPARE_SLOTS, "entries stop first, then vot
 _Static_assert(RING_ZERO_PAGES *RING_PAGE_SIZE <= DISK_ZERO_MAX, "one zeroing write");
 _Static_assert(RING_FLIGHT_PAGES_MAX <= 64, "pages in flight fit one mask");
 
+#define RING_NOWHERE UINT32_MAX  /* in `where`: the entry is lost */
 #define RING_ZERO_TAG UINT64_MAX /* else reader * RING_READS_MAX + buffer */
 
 struct ring_ask { /* reader -> aux */
@@ -119,13 +120,18 @@ struct ring {
     uint64_t hard_term;
     uint64_t commit;
     uint64_t config_index;
+    uint64_t cut_page; /* the last truncation is durable with this page */
+    uint32_t hole_count;
+    uint64_t hole[RING_HOLES_MAX]; /* pages, ascending */
+    uint64_t pinned;               /* the head does not pass it; UINT64_MAX: none */
+    uint64_t covered;              /* by a durable checkpoint of this replica */
     uint8_t hard_vote;
     uint8_t seen_turn;
     uint64_t seen_boot[KEEL_REPLICA_MAX + 1];
     uint64_t seen_boot_id[KEEL_REPLICA_MAX + 1];
     struct ring_identity before[RING_PREDECESSORS];
     /* counters: written by seq, read by anybody (relaxed) */
-    uint64_t count_seals, count_entries;
+    uint64_t count_seals, count_entries, count_holes;
 
     /* --- seq -> disk: pages below are closed; their bytes stand still until they are durable ---
      */
@@ -160,9 +166,11 @@ struct ring {
         RING_LINE) uint64_t zeroed_to; /* slots of pages below are durably zero or written since */
     uint32_t aux_failed;
     uint64_t count_zeroed, count_reads, count_read_errors;
+    uint64_t suspect; /* aux -> control, who takes it: a page that was read and is bad, + 1 */
 
     /* --- control -> seq --- */
     _Alignas(RING_LINE) uint64_t control_checkpoint;
+    uint64_t control_covered;
 
     struct ring_link link[RING_READER_COUNT];
 };
@@ -201,6 +209,17 @@ static inline void ring_table_set(struct ring *ring, uint64_t index, uint64_t pa
         (uint32_t)((page & (ring->window_pages - 1)) * (RING_PAGE_SIZE / 8) + offset / 8);
     ring->chain[slot] = chain;
 }
+
+/* The tables tell nothing of an entry that is lost. */
+static inline void ring_table_lose(struct ring *ring, uint64_t index)
+{
+    ring->where[index & ring->table_mask] = RING_NOWHERE;
+    ring->chain[index & ring->table_mask] = 0;
+}
+
+/* Takes the live entries of a page in the window into the tables; false: the bytes there are not
+ * that page. */
+bool ring_index_page(struct ring *ring, uint64_t position);
 
 /* A counter that one role writes and anybody reads: no order is wanted, only whole words. */
 static inline void ring_count(uint64_t *counter, uint64_t more)

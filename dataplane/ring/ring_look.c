@@ -46,6 +46,8 @@ HOT const struct entry *ring_entry(const struct ring *ring, uint64_t index)
     if (index > ring->last_index || index < ring_window_first(ring))
         return NULL;
     uint64_t where = ring->where[index & ring->table_mask];
+    if (where == RING_NOWHERE)
+        return NULL;
     return (const struct entry *)(ring->window + where * 8);
 }
 
@@ -160,7 +162,7 @@ bool ring_read_poll(struct ring *ring, enum ring_reader reader, struct ring_read
         return true;
     const struct ring_page *page = (const void *)ring_buffer(ring, reader, read->buffer);
     read->first = page->self.first_index;
-    read->last = page->self.first_index + page->self.count - 1;
+    read->last = page->self.first_index + ring_page_present(page) - 1;
     uint64_t live_page;
     if (reread->index != 0 &&
         (!ring_span(ring, reread->index, &live_page, &read->first, &read->last) ||
@@ -187,6 +189,21 @@ void ring_control_checkpoint(struct ring *ring, uint64_t index)
     if (index > ring->control_checkpoint)
         /* release: pairs with the acquire in ring_turn(); both checkpoints were verified before */
         __atomic_store_n(&ring->control_checkpoint, index, __ATOMIC_RELEASE);
+}
+
+void ring_control_covered(struct ring *ring, uint64_t index)
+{
+    if (index > ring->control_covered)
+        /* release: pairs with the acquire in ring_turn(); the checkpoint was verified before */
+        __atomic_store_n(&ring->control_covered, index, __ATOMIC_RELEASE);
+}
+
+bool ring_control_suspect(struct ring *ring, uint64_t *page)
+{
+    /* relaxed: pairs with the relaxed store in aux's answer(); a value of its own */
+    uint64_t suspect = __atomic_exchange_n(&ring->suspect, 0, __ATOMIC_RELAXED);
+    *page = suspect - 1;
+    return suspect != 0;
 }
 
 int ring_control_checkpoint_write(const struct ring *ring, struct disk *disk, unsigned area,
@@ -239,6 +256,7 @@ void ring_stats(const struct ring *ring, struct ring_stats *stats)
         .reads = LOAD(count_reads),
         .read_errors = LOAD(count_read_errors),
         .write_errors = LOAD(count_write_errors),
+        .holes = LOAD(count_holes),
         .in_flight = LOAD(in_flight_now),
         .in_flight_max = LOAD(in_flight_max),
         .head_page = LOAD(head_now),

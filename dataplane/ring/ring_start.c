@@ -40,9 +40,10 @@ static bool fits(const struct ring_options *options, const struct ring_recovery 
                  char *problem)
 {
     uint64_t slots = found->super.slots;
-    if (found->damage != RING_INTACT || found->genesis.magic != GENESIS_MAGIC)
+    bool sound = found->damage == RING_INTACT || found->repairable;
+    if (!sound || found->genesis.magic != GENESIS_MAGIC)
         snprintf(problem, DISK_PROBLEM_SIZE, "ring: %s: it can't be started",
-                 found->damage != RING_INTACT ? "damaged" : "no genesis record is installed");
+                 !sound ? "damaged" : "no genesis record is installed");
     else if (options->window_pages < RING_WINDOW_MIN ||
              (options->window_pages & (options->window_pages - 1)) != 0 ||
              options->window_pages > slots / 2)
@@ -97,6 +98,11 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     ring->hard_vote = found->vote;
     ring->commit = found->commit < found->last_index ? found->commit : found->last_index;
     ring->config_index = found->config_index;
+    ring->pinned = UINT64_MAX;
+    ring->covered = found->have_checkpoint ? found->checkpoint[0].index : 0;
+    for (uint32_t i = 0; i < found->hole_count; i++)
+        ring->hole[ring->hole_count++] = found->hole[i].page;
+    ring->count_holes = ring->hole_count;
     memcpy(ring->seen_boot, found->seen_boot, sizeof(ring->seen_boot));
     memcpy(ring->seen_boot_id, found->seen_boot_id, sizeof(ring->seen_boot_id));
     memcpy(ring->before, found->before, sizeof(ring->before));
@@ -111,8 +117,7 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     }
 }
 
-/* Takes the live entries of a page in the window into the tables. */
-static bool index_page(struct ring *ring, uint64_t position)
+bool ring_index_page(struct ring *ring, uint64_t position)
 {
     const struct ring_live *live = ring_map_at(ring, position);
     struct ring_page *page = ring_window_page(ring, live->page);
@@ -135,14 +140,41 @@ static bool index_page(struct ring *ring, uint64_t position)
     return true;
 }
 
-/* The younger half of the window, and every page with entries that are not known to be committed: a
- * new leader may cut the log back to anywhere among those. */
+/* The page is lost: where its entries begin and end is known, what they are is not. */
+static void index_hole(struct ring *ring, uint64_t position)
+{
+    const struct ring_live *live = ring_map_at(ring, position);
+    uint64_t last = ring_live_last(ring, position);
+    if (live->first_index > 0 && live->chain != 0)
+        ring->chain[(live->first_index - 1) & ring->table_mask] = live->chain;
+    for (uint64_t index = live->first_index; index <= last; index++)
+        ring_table_lose(ring, index);
+    if (last == ring->last_index)
+        ring->chain[last & ring->table_mask] = ring->last_chain;
+}
+
+static bool is_hole(const struct ring *ring, uint64_t page)
+{
+    for (uint32_t i = 0; i < ring->hole_count; i++)
+        if (ring->hole[i] == page)
+            return true;
+    return false;
+}
+
+/* The younger half of the window; every page with entries that are not known to be committed: a new
+ * leader may cut the log back to anywhere among those; and, if they have room, those from the first
+ * hole on: what is behind it can't be applied before it is repaired. */
 static uint64_t first_page_wanted(const struct ring *ring)
 {
     uint64_t half = ring->window_pages / 2;
     uint64_t page = ring->tail > ring->head + half ? ring->tail - half : ring->head;
     uint64_t uncommitted = ring_page_of(ring, ring->commit + 1); /* UINT64_MAX: none */
-    return uncommitted < page ? uncommitted : page;
+    if (uncommitted < page)
+        page = uncommitted;
+    uint64_t hole = ring_hole_index(ring);
+    uint64_t lost = hole != 0 ? ring_page_of(ring, hole) : UINT64_MAX;
+    bool fits = lost < page && ring->tail - lost + RING_PAGES_TO_LEAD <= ring->window_pages;
+    return fits ? lost : page;
 }
 
 static int read_window(struct ring *ring, char *problem)
@@ -159,6 +191,8 @@ static int read_window(struct ring *ring, char *problem)
     }
     ring->window_low = ring->reusable = page;
     for (uint64_t p = page; p < ring->tail; p++) { /* bound: window_pages */
+        if (is_hole(ring, p))
+            continue;
         int result = disk_pread(ring->reader, ring_slot_offset(&ring->super, p),
                                 ring_window_page(ring, p), RING_PAGE_SIZE);
         if (result < 0) {
@@ -171,13 +205,18 @@ static int read_window(struct ring *ring, char *problem)
     while (position < ring->map_high && ring_map_at(ring, position)->page < page) /* bound: map */
         position++;
     ring->map_window = ring->map_reuse = position;
-    for (; position < ring->map_high; position++)
-        if (!index_page(ring, position)) {
+    for (; position < ring->map_high; position++) {
+        if (is_hole(ring, ring_map_at(ring, position)->page)) {
+            index_hole(ring, position);
+            continue;
+        }
+        if (!ring_index_page(ring, position)) {
             snprintf(problem, DISK_PROBLEM_SIZE,
                      "ring: page %llu changed since recovery: is another process writing?",
                      (unsigned long long)ring_map_at(ring, position)->page);
             return -EIO;
         }
+    }
     return 0;
 }
 
@@ -199,6 +238,8 @@ int ring_start(struct ring **ring_out, const struct ring_options *options,
     int result = read_window(ring, problem);
     if (result < 0)
         return result;
+    if (found->have_checkpoint) /* the log may end there, behind a hole that is given up */
+        ring_note_chain(ring, found->checkpoint[0].index, found->checkpoint[0].chain);
     ENSURE(ring->tail < ring->zeroed_to);
     *ring_out = ring;
     return 0;

@@ -288,3 +288,20 @@ int ring_copies_repair(struct disk *disk, const struct ring_super *super, uint32
     }
     return result;
 }
+
+int ring_copies_look(struct disk *disk, const struct ring_super *super, char *problem)
+{
+    struct ring_super there;
+    struct genesis genesis;
+    uint32_t bad_supers, bad_genesis;
+    int result = ring_super_copies(disk, &there, &bad_supers, problem);
+    if (result == 0)
+        result = ring_genesis_copies(disk, &genesis, &bad_genesis, problem);
+    if (result == 0 && memcmp(&there, super, sizeof(there)) != 0) {
+        snprintf(problem, DISK_PROBLEM_SIZE, "ring: the superblock is another than at the start");
+        result = -EBADMSG;
+    }
+    if (result == 0 && (bad_supers | bad_genesis) != 0)
+        result = ring_copies_repair(disk, super, bad_supers, &genesis, bad_genesis);
+    return result < 0 ? result : __builtin_popcount(bad_supers) + __builtin_popcount(bad_genesis);
+}

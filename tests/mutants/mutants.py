@@ -34,9 +34,10 @@ import set_a
 import set_checkpoint
 import set_explore
 import set_members
+import set_repair
 import set_transfer
 
-SETS = {"a": set_a, "checkpoint": set_checkpoint, "explore": set_explore, "members": set_members,
+SETS = {"a": set_a, "checkpoint": set_checkpoint, "explore": set_explore, "members": set_members, "repair": set_repair,
         "transfer": set_transfer}
 STRONG = ("simulator", "judge", "worlds", "explorer")
 JUDGED_SEEDS = 4
@@ -173,6 +174,21 @@ class Workshop:
             if done.returncode != 0:
                 return name, "fails"
         return None
+
+    def restoring(self):
+        """Pages written anew, one by one."""
+        self.build("tests/unit/ring/test_ring_restore")
+        done = subprocess.run([self.path("tests/unit/ring/test_ring_restore")], capture_output=True,
+                              text=True, timeout=TEST_S)
+        return ("test_ring_restore", "fails") if done.returncode != 0 else None
+
+    def table(self):
+        """The table of damage, whole."""
+        self.build("tests/sim/keel-repair")
+        done = subprocess.run([sys.executable, os.path.join(self.tree, "tests/sim/check_repair.py"), "--build",
+                               self.build_directory], capture_output=True, text=True, timeout=TEST_S)
+        found = re.search(r"^FAILED (.*?): (.*)$", done.stdout, re.M)
+        return (found[1], found[2]) if found else None
 
     def explorer(self):
         """Every scope to its fixpoint, or to the violation."""

@@ -167,7 +167,15 @@ void check_drive_block(struct world *world, struct node *node, const void *bytes
 void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found)
 {
-    const struct drive_view *view = &node->view;
+    struct drive_view *view = &node->view;
+    if (node->struck) { /* what the damage took no start can find */
+        view->next_page = found->tail_page;
+        if (found->last_index < view->last)
+            view->last = found->last_index;
+        view->term = found->term;
+        view->vote = found->vote;
+        return;
+    }
     uint64_t last = view->last, term = view->term;
     uint64_t chain = view->last == 0 ? found->last_chain : view->chain[view->last];
     uint32_t vote = view->vote;

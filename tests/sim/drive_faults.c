@@ -45,15 +45,17 @@ static bool plant(struct world *world, struct node *node, enum fault fault, uint
     uint8_t *at = node->media.bytes + ring_slot_offset(&node->super, page);
     uint8_t *sector = at + random_below(rng, RING_SECTORS) * RING_SECTOR_SIZE;
     struct ring_page *old = (struct ring_page *)at;
-    if (fault == FAULT_ROT)
+    if (fault == FAULT_ROT) {
         for (uint32_t i = 0; i < DRIVE_BITS; i++)
             sector[random_below(rng, RING_SECTOR_SIZE)] ^= 0x5a;
-    else if (fault == FAULT_LATENT)
-        node->media.unreadable = ring_slot_offset(&node->super, page);
-    else if (fault == FAULT_MISDIRECTED)
+    } else if (fault == FAULT_LATENT) {
+        node->media.bad_from = ring_slot_offset(&node->super, page);
+        node->media.bad_size = RING_PAGE_SIZE;
+    } else if (fault == FAULT_MISDIRECTED) {
         memcpy(at, slot_of(node, page - 1), RING_PAGE_SIZE);
-    else
+    } else {
         memset(at, 0, RING_PAGE_SIZE);
+    }
     if (fault == FAULT_STALE && page >= node->super.slots) { /* of the lap before, in good form */
         memcpy(at, saved, RING_PAGE_SIZE);
         old->page -= node->super.slots;
@@ -95,5 +97,5 @@ void drive_faults_rest(struct world *world, struct node *node)
         world_fault(world, fault);
     }
     memcpy(at, saved, sizeof(saved));
-    node->media.unreadable = 0;
+    node->media.bad_size = 0;
 }

@@ -122,6 +122,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     o->control.checkpoint_pages = world->knobs.slots / 8;
     o->control.receive_flush = 1; /* each chunk: what a restart resumes */
     o->control.checkpoint_ms = world->knobs.checkpoint_ms;
+    o->control.scrub_pages_s = world->knobs.scrub_pages_s;
 }
 
 /* This start's drive failed as planned: it is refused, and an operator tries again. */
@@ -142,6 +143,10 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
     int rc = ring_super_read(node->writer, &super, problem);
     if (rc == -EIO && start_was_to_fail(world, node))
         return false;
+    if (rc != 0 && node->struck) {
+        snprintf(node->stop_why, sizeof(node->stop_why), "%s", problem);
+        return false;
+    }
     if (rc != 0) {
         world_fail(world, "node %u: its superblock is unreadable: %s", node->id, problem);
         return false;
@@ -160,6 +165,10 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
     }
     if (result == STARTUP_FAILED && start_was_to_fail(world, node))
         return false;
+    if (node->struck) {
+        snprintf(node->stop_why, sizeof(node->stop_why), "%s", problem);
+        return false;
+    }
     world_fail(world, "node %u: the start is refused (%d): %s", node->id, (int)result, problem);
     return false;
 }
@@ -217,12 +226,20 @@ void node_start(struct world *world, struct node *node)
     node_wake(world, node, world->now_ns);
 }
 
+uint64_t node_copies(const struct node *node)
+{
+    struct control_status s;
+    control_status(node->process->startup.control, &s);
+    return s.copies_repaired + node->process->startup.repaired_blocks;
+}
+
 void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
     REACHED(down, world, node);
     world->disturbed_ns = world->now_ns;
     check_net_table(world, node->id, node->replica->auth);
+    node->repaired = node->replica->repair.pages + node_copies(node);
     export_start(world, node->id, false);
     startup_close(&node->process->startup);
     drop(node);
@@ -416,6 +433,8 @@ void node_turn(struct world *world, struct node *node)
         bool meant = world->plan.node == node->id;
         world->plan.stopped = meant;
         world->plan.committed = check_committed(world);
+        if (node->stop_why[0] != '\0')
+            return; /* for good */
         world_event(world, world->now_ns + (meant ? NODE_AWAY_NS : 500000000), EVENT_RESTART,
                     node->id, 0);
         return;

@@ -99,7 +99,7 @@ static void core_message(struct world *world, const struct packet *head,
     case RAFT_FETCH_REPLY:
         msg.prev_index = v[1];
         msg.prev_term = v[2];
-        msg.status = v[3] != 0;
+        msg.status = (uint8_t)v[4];
         break;
     }
     reach_arrived(&world->reached->reach, &msg, world->now_ns, head->assoc);

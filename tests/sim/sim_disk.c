@@ -177,8 +177,13 @@ int disk_kick(struct disk *disk)
     return 0;
 }
 
+static bool unreadable(const struct media *media, uint64_t offset, uint64_t size);
+static void written(struct media *media, uint64_t offset, uint64_t size);
+
 static void complete(struct disk *disk, const struct operation *o)
 {
+    if (o->op != DISK_READ)
+        written(&disk->node->media, o->offset, o->size);
     if (o->op == DISK_WRITE && crc32c(o->buffer, o->size) != o->crc)
         world_fail(disk->world, "node %u changes a page while its write is in flight",
                    disk->node->id);
@@ -199,6 +204,11 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
             i++;
             continue;
         }
+        if (o->op == DISK_READ && unreadable(&disk->node->media, o->offset, o->size)) {
+            done[count++] = (struct disk_done){o->tag, -EIO};
+            *o = disk->operation[--disk->count];
+            continue;
+        }
         if (o->result == 0)
             complete(disk, o);
         else
@@ -211,11 +221,22 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
     return count;
 }
 
+static bool unreadable(const struct media *media, uint64_t offset, uint64_t size)
+{
+    return offset < media->bad_from + media->bad_size && media->bad_from < offset + size;
+}
+
+/* What is written over a bad place is remapped by the drive. */
+static void written(struct media *media, uint64_t offset, uint64_t size)
+{
+    if (offset <= media->bad_from && media->bad_from + media->bad_size <= offset + size)
+        media->bad_size = 0;
+}
+
 int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
 {
-    uint64_t bad = disk->node->media.unreadable;
     if (offset + size > disk->node->media.size || planned(disk, PLAN_PREAD) ||
-        (bad != 0 && bad >= offset && bad < offset + size))
+        unreadable(&disk->node->media, offset, size))
         return -EIO;
     memcpy(buffer, disk->node->media.bytes + offset, size);
     return 0;
@@ -226,6 +247,7 @@ int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t s
     if (offset + size > disk->node->media.size || planned(disk, PLAN_PWRITE))
         return -EIO;
     check_drive_block(disk->world, disk->node, buffer);
+    written(&disk->node->media, offset, size);
     memcpy(disk->node->media.bytes + offset, buffer, size);
     return 0;
 }

@@ -41,6 +41,11 @@ static const struct {
      "{\"n\":\"CHAIN_TELL\",\"g\":\"chain\",\"f\":[\"term\",\"index\",\"index term\"]}"},
     {PACKET_TIMEOUT_NOW, false,
      "{\"n\":\"TIMEOUT_NOW\",\"g\":\"vote\",\"f\":[\"term\",\"last index\",\"last term\"]}"},
+    {PACKET_FETCH, false,
+     "{\"n\":\"FETCH\",\"g\":\"chain\",\"f\":[\"term\",\"index\",\"index term\"]}"},
+    {PACKET_FETCH_REPLY, false,
+     "{\"n\":\"FETCH_REPLY\",\"g\":\"chain\",\"f\":[\"term\",\"index\",\"index term\","
+     "\"entries\",\"holds:yes\"]}"},
     {PACKET_DIGESTS_TELL, true,
      "{\"n\":\"DIGESTS_TELL\",\"g\":\"cluster\",\"f\":[\"newest index\"]}"},
     {PACKET_CHECKPOINT_CHUNK, true,
@@ -162,6 +167,8 @@ static bool holds(uint8_t kind, uint32_t size)
         [PACKET_CHAIN_ASK] = sizeof(struct packet_chain),
         [PACKET_CHAIN_TELL] = sizeof(struct packet_chain),
         [PACKET_TIMEOUT_NOW] = sizeof(struct packet_vote),
+        [PACKET_FETCH] = sizeof(struct packet_fetch),
+        [PACKET_FETCH_REPLY] = sizeof(struct packet_fetch),
         [PACKET_DIGESTS_TELL] = sizeof(struct packet_digests),
         [PACKET_CHECKPOINT_CHUNK] = sizeof(struct packet_checkpoint_chunk),
         [PACKET_CHECKPOINT_REPLY] = sizeof(struct packet_checkpoint_reply),
@@ -192,12 +199,15 @@ static void read_peer(const void *body, struct timeline_record *r)
 {
     const struct packet_vote *vote = body;
     const struct packet_chain *chain = body;
+    const struct packet_fetch *fetch = body;
     if (r->kind == PACKET_PREVOTE_REPLY || r->kind == PACKET_VOTE_REPLY)
         put(r, vote->term, vote->granted, 0, 0, 0, 0);
     else if (r->kind <= PACKET_VOTE || r->kind == PACKET_TIMEOUT_NOW)
         put(r, vote->term, vote->last_index, vote->last_term, vote->told, 0, 0);
     else if (r->kind == PACKET_APPEND || r->kind == PACKET_APPEND_REPLY)
         read_append(body, r);
+    else if (r->kind == PACKET_FETCH || r->kind == PACKET_FETCH_REPLY)
+        put(r, fetch->term, fetch->index, fetch->index_term, fetch->count, fetch->holds, 0);
     else
         put(r, chain->term, chain->index, chain->index_term, 0, 0, 0);
 }

@@ -227,6 +227,9 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_QUIET:
         world->quiet = true;
         break;
+    case EVENT_STRIKE:
+        strike_now(world);
+        break;
     }
 }
 

@@ -77,6 +77,7 @@ struct knobs {                        /* drawn per seed; 0 switches a fault off 
     uint64_t fault_every_ns; /* mean time between crashes, cuts, pauses */
     uint32_t window_pages, slots;
     uint64_t turn_ns, control_ns; /* what a turn takes; control's nap */
+    uint32_t scrub_pages_s;       /* 0: the default */
     uint32_t checkpoint_ms;       /* often: also while the own drive lags (H14) */
     uint64_t rate;                /* messages a simulated second and guest */
     uint32_t ttl_ms;              /* of sessions */
@@ -101,7 +102,8 @@ enum event_kind {
     EVENT_READ,
     EVENT_MEMBERS,
     EVENT_LIVE, /* argument: when all was healed */
-    EVENT_QUIET
+    EVENT_QUIET,
+    EVENT_STRIKE /* strike.c */
 };
 
 struct world;
@@ -134,8 +136,8 @@ struct media { /* a drive: outlives its node's crashes */
     uint8_t *bytes;
     uint64_t size;
     uint32_t slow_factor;
-    struct disk *open[4]; /* handles in use */
-    uint64_t unreadable;  /* offset of a block that cannot be read; 0: none */
+    struct disk *open[4];        /* handles in use */
+    uint64_t bad_from, bad_size; /* reads there fail until it is written; size 0: none do */
 };
 
 /* What a drive holds durably, as the checker follows it (check_drive.c). */
@@ -173,6 +175,9 @@ struct node {
     uint64_t paused_until_ns;
     uint64_t starts;
     bool write_failed;   /* in this start */
+    uint64_t repaired;   /* pages and copies made anew, in its last start */
+    bool struck;         /* its drive was damaged: it may refuse to start, or stop ... */
+    char stop_why[400];  /* ... for this reason */
     bool crash_on_write; /* lose power while the next write is in flight */
     uint64_t looked_ns;  /* associations were looked at */
     uint64_t checked_commit, checked_applied, checked_control;
@@ -215,6 +220,7 @@ struct world {
     uint64_t trace; /* hash of every event and its effects */
     struct knobs knobs;
     struct disk_plan plan;
+    const struct strike *strike; /* damage that stays; NULL: none is planned */
     struct genesis genesis;
     struct event *heap;
     uint32_t heap_count, heap_cap;
@@ -311,6 +317,8 @@ void node_crash(struct world *world, struct node *node);
 void node_turn(struct world *world, struct node *node);
 void node_wake(struct world *world, struct node *node, uint64_t at_ns);
 void node_free(struct node *node);
+/* Copies of superblock, genesis record and checkpoint that its start or its scrub made anew. */
+uint64_t node_copies(const struct node *node);
 /* Asks the node's control for an entry; lost if it does not lead. */
 void node_ask(struct node *node, uint8_t kind, const void *body, uint8_t size);
 /* Asks it to hand over to a node (0: it chooses); to prove that it leads. */
@@ -360,6 +368,37 @@ void script_calm(struct world *world);
 void script_blackout(struct world *world);
 void script_day(struct world *world);
 void script_read(struct world *world);
+
+/* strike.c: damage that stays on a drive, for the replicas to repair. */
+enum strike_fault {
+    STRIKE_TEAR,
+    STRIKE_LOST,
+    STRIKE_MISDIRECTED,
+    STRIKE_STALE,
+    STRIKE_LATENT,
+    STRIKE_FLIP,
+    STRIKE_FAULTS
+};
+enum strike_place {
+    STRIKE_HEADER,
+    STRIKE_PAYLOAD,
+    STRIKE_TAIL,
+    STRIKE_CHECKPOINT,
+    STRIKE_SUPER,
+    STRIKE_PLACES
+};
+enum strike_who { STRIKE_LEADER, STRIKE_FOLLOWER, STRIKE_ALL, STRIKE_WHOS };
+struct strike {
+    enum strike_fault fault;
+    enum strike_place place;
+    enum strike_who who;
+    bool running; /* found by the scrub; else by a start after a power cut */
+};
+void strike_now(struct world *world);
+/* How it ended for the nodes that were struck: 0 all are whole again, 1 some stopped, for stop_why,
+ * 2 damage is left. At the end of a run; the nodes lose power. *why is the first that is not whole.
+ */
+int strike_end(struct world *world, char why[512]);
 
 /* check.c: the order. */
 void check_init(struct world *world);

@@ -51,7 +51,7 @@ static void takes_every_key(void)
         "request_port = 9001\ndestinations = 239.1.1.1, 10.0.0.9:77\nconsumers = 10.0.0.9 "
         "10.0.0.8\n"
         "heartbeat_ms = 250\n[ring]\nwindow_mib = 64\nflight_pages = 8\ncheckpoint_ms = 5000\n"
-        "checkpoint_send_kib_s = 2048\n"
+        "checkpoint_send_kib_s = 2048\nscrub_pages_s = 50\n"
         "[cores]\nseq = 3\ndisk = 4\nfeed =\naux = 4\ncontrol = 0\nidle = spin\nsleep_us = 20\n"
         "[memory]\nhugepages = no\npool_mib = 64\n[eal]\nextra = --log-level=7\n[admin]\n"
         "socket = /tmp/x.sock\ngroup = ops\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",

@@ -41,7 +41,8 @@ static void every_replica_applies_alike(void)
     bench_free(b);
 }
 
-static void a_page_that_rots_under_the_cursor_is_said(void)
+/* Nobody else has it, but memory does: it is written anew. */
+static void a_page_that_rots_under_the_cursor_is_restored(void)
 {
     struct bench *b = bench_new(1);
     start_all(b);
@@ -62,14 +63,14 @@ static void a_page_that_rots_under_the_cursor_is_said(void)
     CU_ASSERT_EQUAL(index, control_machine(n->start.control)->applied + 1);
     uint64_t page = ring_page_of(n->start.ring, index);
     uint8_t *byte = n->store.bytes + ring_slot_offset(&n->start.super, page) + RING_HEAD_SIZE + 60;
+    uint8_t before = *byte;
     *byte ^= 1;
     n->idle_control = false;
     bench_run(b, 500);
     CU_ASSERT_TRUE(bench_control(b, 1).read_errors > 0);
-    CU_ASSERT_PTR_NOT_NULL(strstr(bench_control(b, 1).problem, "keelctl ring verify"));
-    CU_ASSERT_EQUAL(control_machine(n->start.control)->applied, index - 1);
-    *byte ^= 1;
-    bench_run(b, 500);
+    CU_ASSERT_EQUAL(bench_status(b, 1).pages_repaired, 1);
+    CU_ASSERT_EQUAL(bench_status(b, 1).ring.holes, 0);
+    CU_ASSERT_EQUAL(*byte, before);
     CU_ASSERT_EQUAL(control_machine(n->start.control)->applied, index);
     CU_ASSERT_EQUAL(bench_control(b, 1).problem[0], '\0');
     bench_free(b);
@@ -105,8 +106,10 @@ static void pages_before_an_unreadable_one_are_applied(void)
     bench_run(b, 500);
     CU_ASSERT_EQUAL(m->applied, bad - 1);
     CU_ASSERT_TRUE(bench_control(b, 1).read_errors > 0);
+    CU_ASSERT_TRUE(bench_status(b, 1).repair_failures > 0); /* it stays bad, whatever is written */
+    CU_ASSERT_NOT_EQUAL(bench_control(b, 1).problem[0], 0);
     n->store.bad_size = 0;
-    bench_run(b, 500);
+    bench_run(b, 2500);
     CU_ASSERT_EQUAL(m->applied, last);
     CU_ASSERT_EQUAL(m->digest, r->machine->digest);
     CU_ASSERT_EQUAL(bench_control(b, 1).problem[0], '\0');
@@ -574,7 +577,8 @@ int main(void)
     static const struct unit_test tests[] = {
         {"every replica's second machine applies alike, boots are logged",
          every_replica_applies_alike},
-        {"a page that rots under the cursor is said", a_page_that_rots_under_the_cursor_is_said},
+        {"a page that rots under the cursor is restored",
+         a_page_that_rots_under_the_cursor_is_restored},
         {"pages before an unreadable one are applied", pages_before_an_unreadable_one_are_applied},
         {"H14: no checkpoint above the local log", h14_no_checkpoint_above_the_local_log},
         {"the head stays behind the older checkpoint, over a lap",

@@ -1,0 +1,237 @@
+/* Pages that are lost and written anew: every page, every sector, whole pages, lost writes; with
+ * what peers hold, with what is not that, and cut off in the middle. */
+#include "dataplane/ring/restore.h"
+#include "tests/unit/ring/world.h"
+#include "tests/unit/unit.h"
+
+#include "consensus/ensure.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WHOLE = RING_SECTORS, LOST = RING_SECTORS + 1, WAYS = RING_SECTORS + 2 };
+
+struct copy { /* live entries of a page, as a peer sends them */
+    struct ring_stretch live;
+    uint8_t entries[RING_PAGE_ROOM];
+    uint32_t bytes;
+};
+
+static void ruin(struct world *world, uint64_t page, uint32_t way)
+{
+    if (way < RING_SECTORS)
+        world_rot(world, page, way);
+    else
+        memset(world_page_bytes(world, page), way == WHOLE ? 0xa5 : 0, RING_PAGE_SIZE);
+}
+
+/* As seq knows it from its map, and a peer from its log. */
+static void copy_live(const struct ring_recovery *found, uint64_t number, const uint8_t *good,
+                      struct copy *copy)
+{
+    *copy = (struct copy){.live = {.page = number, .first = 1}};
+    for (uint64_t i = 0; i < found->map_count; i++) {
+        if (found->map[i].page != number)
+            continue;
+        bool more = i + 1 < found->map_count;
+        copy->live.first = found->map[i].first_index;
+        copy->live.last = more ? found->map[i + 1].first_index - 1 : found->last_index;
+        copy->live.term = found->map[i].term;
+        copy->live.chain_before = found->map[i].chain;
+        copy->live.chain_after = more ? found->map[i + 1].chain : found->last_chain;
+    }
+    const uint8_t *at = good + RING_HEAD_SIZE;
+    const struct ring_page *head = (const struct ring_page *)good;
+    for (uint32_t i = 0; i < head->self.count; i++) {
+        const struct entry *entry = (const struct entry *)at;
+        if (entry->index >= copy->live.first && entry->index <= copy->live.last) {
+            memcpy(copy->entries + copy->bytes, at, entry->size);
+            copy->bytes += entry->size;
+        }
+        at += entry->size;
+    }
+}
+
+static int restore(struct world *world, const struct copy *copy, uint64_t tail, uint8_t *page)
+{
+    return ring_restore(world->reader, &world->super, world->genesis.cluster_id, &copy->live,
+                        copy->entries, copy->bytes, tail, (struct ring_page *)(void *)page);
+}
+
+static bool same_end(const struct ring_recovery *a, const struct ring_recovery *b)
+{
+    return a->last_index == b->last_index && a->last_chain == b->last_chain && a->term == b->term &&
+           a->vote == b->vote && a->last_lsn == b->last_lsn && a->tail_page == b->tail_page &&
+           a->map_count == b->map_count && a->commit == b->commit;
+}
+
+struct tally {
+    uint32_t repaired, stopped, cut, bits;
+};
+
+/* One page ruined in one way. */
+static void one(struct world *world, const struct ring_recovery *before, uint64_t page,
+                uint32_t way, uint8_t *buffer, struct tally *tally)
+{
+    uint8_t good[RING_PAGE_SIZE], *bytes = world_page_bytes(world, page);
+    memcpy(good, bytes, sizeof(good));
+    ruin(world, page, way);
+    struct ring_recovery found;
+    world_look(world, &found);
+    bool last = page + 1 == before->tail_page;
+    if (last && (way == 0 || way >= WHOLE)) { /* nobody behind it names it: term or vote in doubt */
+        CU_ASSERT(!found.repairable);
+        tally->stopped++;
+    } else {
+        CU_ASSERT_FATAL(found.damage != RING_INTACT && found.repairable && found.hole_count == 1);
+        CU_ASSERT(found.hole[0].page == page && found.map_count == before->map_count);
+        CU_ASSERT(found.term == before->term && found.vote == before->vote &&
+                  found.last_index == before->last_index);
+        struct copy copy;
+        copy_live(&found, page, good, &copy);
+        if (copy.bytes > 0) { /* not the entries that were there */
+            copy.entries[copy.bytes - 1] ^= 1;
+            ring_entry_finish((struct entry *)(void *)copy.entries);
+            CU_ASSERT(restore(world, &copy, before->tail_page, buffer) == -EBADMSG);
+            copy_live(&found, page, good, &copy);
+        }
+        uint8_t ruined[RING_PAGE_SIZE];
+        memcpy(ruined, bytes, sizeof(ruined));
+        CU_ASSERT_FATAL(restore(world, &copy, before->tail_page, buffer) == 0);
+        CU_ASSERT(memcmp(bytes, buffer, RING_PAGE_SIZE) == 0);
+        struct ring_recovery after;
+        world_look(world, &after);
+        CU_ASSERT(after.damage == RING_INTACT && same_end(&after, before));
+        ring_recovery_free(&after);
+        tally->repaired++;
+        tally->bits += memcmp(bytes, good, sizeof(good)) == 0;
+        /* cut off in the middle: known damage as before, whichever sectors got there */
+        for (uint32_t cut = 1; cut < RING_SECTORS; cut += 4) {
+            memcpy(bytes, ruined, sizeof(ruined));
+            memcpy(bytes, buffer, cut * RING_SECTOR_SIZE);
+            world_look(world, &after);
+            CU_ASSERT(after.damage == RING_INTACT || after.repairable);
+            CU_ASSERT(after.term == before->term && after.last_index == before->last_index);
+            ring_recovery_free(&after);
+            tally->cut++;
+        }
+    }
+    ring_recovery_free(&found);
+    memcpy(bytes, good, sizeof(good));
+}
+
+static void every_page(void)
+{
+    struct world world;
+    struct tally tally = {0};
+    world_filled(&world, 12);
+    for (uint32_t i = 0; i < 6; i++) { /* pages that are superseded in part */
+        CU_ASSERT_FATAL(world_append(&world, 1 + i, 300) && world_append(&world, 1 + i, 300) &&
+                        world_append(&world, 1 + i, 300));
+        world_settle(&world);
+        world_hard(&world, 2 + i, (uint8_t)(1 + i % 3));
+        CU_ASSERT_FATAL(world_truncate(&world, world.last - i % 3, 2 + i));
+        world_settle(&world);
+    }
+    world_crash(&world);
+    uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
+    ENSURE(buffer != NULL);
+    struct ring_recovery before;
+    world_look(&world, &before);
+    CU_ASSERT_FATAL(before.damage == RING_INTACT);
+    for (uint64_t page = before.head_page; page < before.tail_page; page++)
+        for (uint32_t way = page % 2; way < WAYS; way += page + 1 == before.tail_page ? 1 : 3)
+            one(&world, &before, page, way, buffer, &tally);
+    printf("# %u pages restored, %u of them bit for bit, %u stopped, %u cut off\n", tally.repaired,
+           tally.bits, tally.stopped, tally.cut);
+    CU_ASSERT(tally.stopped >= 2 && tally.bits > tally.repaired / 4);
+    ring_recovery_free(&before);
+    free(buffer);
+    world_free(&world);
+}
+
+/* H12: up to eight neighbours at once; nine are one too many. */
+static void neighbours(void)
+{
+    struct world world;
+    world_filled(&world, 12);
+    world_crash(&world);
+    struct ring_recovery found;
+    for (uint64_t page = 4; page < 12; page++)
+        world_rot(&world, page, 0);
+    world_look(&world, &found);
+    CU_ASSERT(found.repairable && found.hole_count == 8);
+    ring_recovery_free(&found);
+    world_rot(&world, 12, 0);
+    world_look(&world, &found);
+    CU_ASSERT(found.damage != RING_INTACT && !found.repairable && found.unnamed_pages == 1);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
+/* A ring with a hole is started: what is lost is not shown, and comes back in place. */
+static void started_with_a_hole(void)
+{
+    struct world world;
+    world_filled(&world, 12);
+    world_crash(&world);
+    uint8_t good[RING_PAGE_SIZE];
+    uint64_t page = 5;
+    while (world_page_head(&world, page)->self.count == 0)
+        page++;
+    memcpy(good, world_page_bytes(&world, page), sizeof(good));
+    uint64_t index = world_page_head(&world, page)->self.first_index;
+    world_rot(&world, page, 0);
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0 && found.repairable);
+    memset(world.memory, 0, ring_memory_size(&world.super, world.window_pages));
+    struct ring_options options = {.writer = world.writer,
+                                   .reader = world.reader,
+                                   .memory = world.memory,
+                                   .window_pages = world.window_pages,
+                                   .flight_pages = world.flight_pages,
+                                   .cluster_id = world.genesis.cluster_id,
+                                   .boot = found.boot + 1,
+                                   .boot_id = 77};
+    struct ring *ring;
+    CU_ASSERT_FATAL(ring_start(&ring, &options, &found, problem) == 0);
+    CU_ASSERT(ring_holes(ring) == 1 && ring_in_hole(ring, index) && !ring_in_hole(ring, 1));
+    CU_ASSERT(ring_entry(ring, index) == NULL && ring_entry(ring, index - 1) != NULL);
+    CU_ASSERT(ring_hole_index(ring) == index && ring_chain(ring, index - 1) != 0);
+    struct copy copy;
+    copy_live(&found, page, good, &copy);
+    struct ring_stretch first;
+    CU_ASSERT(ring_hole_first(ring, &first) && memcmp(&first, &copy.live, sizeof(first)) == 0);
+    uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
+    ENSURE(buffer != NULL);
+    CU_ASSERT_FATAL(ring_hole_pin(ring, page));
+    CU_ASSERT(!ring_room_to_begin(ring)); /* nobody takes the slot meanwhile */
+    CU_ASSERT_FATAL(restore(&world, &copy, found.tail_page, buffer) == 0);
+    ring_hole_closed(ring, page, (const struct ring_page *)(const void *)buffer);
+    CU_ASSERT(ring_holes(ring) == 0 && ring_hole_index(ring) == 0);
+    const struct entry *entry = ring_entry(ring, index);
+    CU_ASSERT(entry != NULL && entry->index == index && ring_entry_good(entry));
+    CU_ASSERT(ring_chain(ring, copy.live.last) == copy.live.chain_after);
+    /* H7: what a checkpoint covers is no hole for anybody but rereads */
+    CU_ASSERT(!ring_hole_add(ring, found.tail_page + 1));
+    CU_ASSERT(ring_hole_add(ring, page) && !ring_hole_add(ring, page));
+    CU_ASSERT(ring_hole_index(ring) == index);
+    ring_note_covered(ring, copy.live.last);
+    CU_ASSERT(ring_hole_index(ring) == 0 && ring_in_hole(ring, index));
+    ring_recovery_free(&found);
+    free(buffer);
+    world.ring = NULL;
+    world_free(&world);
+}
+
+int main(void)
+{
+    static const struct unit_test tests[] = {
+        {"every page, every sector: restored, or its loss is in doubt", every_page},
+        {"H12: eight neighbours are known, nine are not", neighbours},
+        {"H7: a ring with a hole starts and is made whole", started_with_a_hole},
+        {0}};
+    return unit_main("ring_restore", tests);
+}
