@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SECTOR = 512 };
+enum { SECTOR = 512, SEAM_DEATHS = 32 };
 
 struct operation {
     enum disk_op op;
@@ -138,6 +138,23 @@ static enum plan_op plan_op(enum disk_op op)
     return ops[op];
 }
 
+/* Power fails more often while a page of the ring's first or last slot is written in a later lap: a
+ * state that chance alone makes too rarely. The draw has a stream of its own. */
+static void endanger_seam(struct disk *disk, uint64_t offset, const void *buffer, uint64_t takes)
+{
+    struct world *world = disk->world;
+    const struct ring_page *page = buffer;
+    uint64_t rng = world->seed ^ world->now_ns, slots = disk->node->super.slots;
+    if (slots == 0 || offset < ring_slot_offset(&disk->node->super, 0) ||
+        page->magic != RING_PAGE_MAGIC || page->page < slots || (page->page + 1) % slots > 1 ||
+        !knobs_on(&world->knobs, FAULT_CRASH) || world->now_ns >= world->knobs.faults_until_ns ||
+        world->now_ns < world->spared_until_ns || random_below(&rng, SEAM_DEATHS) != 0)
+        return;
+    world_event(world, world->now_ns + random_below(&rng, takes), EVENT_CRASH, disk->node->id,
+                disk->node->starts);
+    world_fault(world, FAULT_CRASH);
+}
+
 int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffer, uint32_t size,
                 uint64_t tag)
 {
@@ -166,6 +183,8 @@ int disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffe
         world_event(world, world->now_ns + random_below(&world->rng_fault, takes + 1), EVENT_CRASH,
                     disk->node->id, disk->node->starts);
     }
+    if (op == DISK_WRITE)
+        endanger_seam(disk, offset, buffer, takes);
     timeline_drive(world, disk->node, op, offset, buffer, size, o->done_ns, o->result);
     node_wake(world, disk->node, o->done_ns);
     return 0;
