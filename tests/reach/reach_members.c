@@ -53,7 +53,7 @@ REACH_PREDICATE(removal_committed)
     return true;
 }
 
-/* word[id]: [0] the configuration without id for which it was counted. */
+/* word[8 * id + who]: [0] the configuration without id for which it was counted at who. */
 REACH_PREDICATE(removed_campaigns)
 {
     const struct reach_replica *p = &now->replica[r->who], *from = &now->replica[r->whom & 7];
@@ -61,9 +61,9 @@ REACH_PREDICATE(removed_campaigns)
     if ((r->what != RAFT_PREVOTE && r->what != RAFT_VOTE) || !p->up ||
         (reach_members(p) >> r->whom & 1) != 0 || p->commit < p->config ||
         ((from->voters | from->voters_new) >> r->whom & 1) == 0 ||
-        own->word[r->whom][0] == p->config)
+        own->word[8 * (r->whom & 7) + r->who][0] == p->config)
         return false;
-    own->word[r->whom][0] = p->config;
+    own->word[8 * (r->whom & 7) + r->who][0] = p->config;
     return true;
 }
 

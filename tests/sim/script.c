@@ -10,6 +10,8 @@
 enum {
     SCRIPT_MS = 1000000,
     SCRIPT_DAY_MS = 300,
+    SCRIPT_DAY_DEATHS = 4,
+    SCRIPT_DAY_DIES_MS = 8,
     SCRIPT_READ_MS = 40,
     SCRIPT_KINDS = 13,
     SCRIPT_PAUSE_MS = 10000
@@ -233,6 +235,20 @@ void script_blackout(struct world *world)
     check_blackout(world);
 }
 
+/* A leader may die with a day's beginning on its way: a state that chance alone makes too rarely.
+ * Its draws have a stream of their own, so that whoever meets no such death meets the rest as
+ * before. */
+static void endanger_day(struct world *world, const struct node *leader)
+{
+    uint64_t rng = world->seed ^ world->now_ns;
+    if (!wanted(world, FAULT_CRASH) || world->now_ns >= world->knobs.faults_until_ns ||
+        world->now_ns < world->spared_until_ns || random_below(&rng, SCRIPT_DAY_DEATHS) != 0)
+        return;
+    world_event(world, world->now_ns + random_below(&rng, SCRIPT_DAY_DIES_MS * SCRIPT_MS),
+                EVENT_CRASH, leader->id, leader->starts);
+    world_fault(world, FAULT_CRASH);
+}
+
 /* An operator's clock: a closed day begins anew at once, an open one ends now and then. */
 void script_day(struct world *world)
 {
@@ -256,6 +272,7 @@ void script_day(struct world *world)
             memcpy(body.name, name, sizeof(body.name));
             REACHED(day, world, id);
             node_ask(node, ENTRY_DAY_BEGIN, &body, sizeof(body));
+            endanger_day(world, node);
         }
     }
 }
