@@ -25,7 +25,7 @@ CORES = os.cpu_count() or 1
 SLICE_S = 150
 LIMIT = 10  # a slice may take so many times its length: then it hangs
 SCOPES = ('restart', 'drive', 'terms', 'links', 'votes', 'full')
-MUTANTS = ('a', 'explore', 'members', 'transfer', 'checkpoint')
+MUTANTS = ('a', 'explore', 'members', 'transfer', 'checkpoint', 'repair')
 
 
 def number(pattern, text):
