@@ -135,6 +135,30 @@ static void one_copy_will_do(void)
 
 /* Both superblocks wiped: not to be taken for an empty drive, neither by who reads nor by format.
  */
+/* The scrub's look at a running ring: a bad copy is made anew, both bad or another ring are told.
+ */
+static void copies_are_looked_at(void)
+{
+    struct world world;
+    world_init(&world, 256, 64, 4, 1);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    const struct ring_super super = world.super;
+    CU_ASSERT(ring_copies_look(world.writer, &super, problem) == 0);
+    for (uint32_t block = 0; block < 4; block++) {
+        world.store.bytes[block * 4096 + 40] ^= 1;
+        CU_ASSERT(ring_copies_look(world.writer, &super, problem) == 1);
+        CU_ASSERT(ring_copies_look(world.writer, &super, problem) == 0);
+    }
+    struct ring_super other = super;
+    other.incarnation++;
+    CU_ASSERT(ring_copies_look(world.writer, &other, problem) == -EBADMSG);
+    CU_ASSERT(strstr(problem, "another than at the start") != NULL);
+    for (uint32_t copy = 0; copy < 2; copy++)
+        world.store.bytes[copy * 4096 + 40] ^= 1;
+    CU_ASSERT(ring_copies_look(world.writer, &super, problem) == -EBADMSG);
+    world_free(&world);
+}
+
 static void wiped_is_not_empty(void)
 {
     struct world world;
@@ -310,6 +334,7 @@ int main(void)
         {"format is all or nothing", format_is_all_or_nothing},
         {"bad geometry is refused", bad_geometry},
         {"one intact copy will do, and is copied", one_copy_will_do},
+        {"the scrub's look at both copies", copies_are_looked_at},
         {"a wiped superblock makes no empty drive", wiped_is_not_empty},
         {"no room for a ring", no_room_for_a_ring},
         {"what cannot be read is not empty", unreadable_is_not_empty},
