@@ -156,7 +156,7 @@ def unmoved(parts, cluster, what, before):
     digests = {seen[5] for seen in after.values()}
     parts.holds(after == before and len(digests) == 1,
                 '%s: accepted 0; terms, roles, indexes, digests as before, digests equal' % what,
-                (before, after))
+                {i: (before.get(i), after[i]) for i in after if before.get(i) != after[i]})
 
 
 # --- part 1: kills, doubled and replayed handshakes ---------------------------------------------------

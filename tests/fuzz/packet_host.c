@@ -329,8 +329,9 @@ static void check_packet(struct host *h, uint32_t party, const uint8_t *payload,
     h->replies++;
     uint8_t kind = payload[2];
     if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
-        FUZZ_REQUIRE(body_size == 0 ||
-                     (party < HOST_PEERS && body_size == sizeof(struct packet_pong)));
+        size_t timed =
+            kind == AUTH_KIND_PING ? sizeof(struct packet_ping) : sizeof(struct packet_pong);
+        FUZZ_REQUIRE(body_size == 0 || (party < HOST_PEERS && body_size == timed));
     } else if (kind == PACKET_DIGESTS_TELL) {
         FUZZ_REQUIRE(party < HOST_PEERS && body_size == sizeof(struct packet_digests));
     } else if (kind == PACKET_MEMBERS_TELL) {

@@ -3,9 +3,8 @@
  * Must (reliability, row 9): a majority whose pairs all reach each other both ways commits within
  * ten election timeouts. Must not (row 3): a replica that was cut off does not depose who leads
  * with a quorum that is there and has caught up; if nobody had gone ahead in term before, the term
- * grows by one at most. Both are
- * asked only where nothing else happens meanwhile: what was healed is whole for that long, and
- * packets come through.
+ * grows by one at most. Both are asked only where nothing else happens meanwhile: what was healed
+ * is whole for that long, and packets come through; the second, where the voters stay who they are.
  */
 #include "tests/sim/check.h"
 
@@ -75,6 +74,13 @@ static bool majority_holds(const struct world *world, uint64_t index)
     return check_quorum(&world->checker->config, there);
 }
 
+/* Nobody is on the way to being a voter, or to being none: whose drives are quick says something
+ * about the majority of these voters alone. */
+static bool members_stay(const struct world *world, const struct node *leader)
+{
+    return leader->replica->raft.config.index == world->checker->config.index;
+}
+
 /* Whether packets come through, and a majority is there. */
 static bool whole(const struct world *world)
 {
@@ -95,9 +101,10 @@ void check_live_healed(struct world *world)
     c->healed_ns = world->disturbed_ns = world->now_ns;
     c->healed_commit = c->committed;
     uint64_t term = !calm && steady != NULL ? steady->replica->raft.term : 0;
-    bool rule = term != 0 && nobody_ahead(world, term) &&
+    bool rule = term != 0 && nobody_ahead(world, term) && members_stay(world, steady) &&
                 majority_holds(world, steady->replica->raft.log.last);
     c->healed_term = rule ? term : 0;
+    c->healed_config = c->config.index;
     world_event(world, world->now_ns + window_ns(world), EVENT_LIVE, 0, world->now_ns);
 }
 
@@ -114,7 +121,7 @@ void check_live(struct world *world, uint64_t healed_ns)
         world_fail(world,
                    "all was healed at %.3f s, and %d election timeouts later nothing is committed",
                    (double)healed_ns / 1e9, LIVE_TIMEOUTS);
-    if (c->healed_term == 0)
+    if (c->healed_term == 0 || c->config.index != c->healed_config)
         return;
     world->steady++;
     if (highest_term(world) > c->healed_term + 1)
