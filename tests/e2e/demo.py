@@ -128,7 +128,8 @@ class Demo(Faults, Report):
             raise Failure('the consumer still waits for messages: %s' % stats(
                 c.path('consumer.stats'))) from None
         self.terms = (self.terms, c.status(c.leader())['term'])
-        self.by_drive = sum(c.status(i)['transfers_by_drive'] for i in c.ids())
+        self.handed = [sum(c.status(i)[word] for i in c.ids())
+                       for word in ('transfers_by_drive', 'transfers_by_link')]
         c.stop_capture(capture)
         c.stop_all()
         self.step('stopped; now the evidence')

@@ -52,8 +52,9 @@ class Report:
             say('leaders that changed by themselves:')
         for line in surprises:
             say(line)
-        if self.by_drive > 0:
-            say('handed over because the own drive lagged, since the replicas\' last starts: %d' % self.by_drive)
+        if sum(self.handed) > 0:
+            say('handed over since the replicas\' last starts: %d because the own drive lagged, %d because '
+                'another voter was so much nearer to a majority' % tuple(self.handed))
         say('terms: %d at the start, %d at the end' % self.terms)
         for kill_ns in self.watch.kills:
             longest_ms = self.watch.after(kill_ns, pauses)
