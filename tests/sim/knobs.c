@@ -3,16 +3,7 @@
  * al. 2012). */
 #include "tests/sim/world.h"
 
-enum {
-    KNOBS_MS = 1000000,
-    KNOBS_S = 1000000000,
-    KNOBS_PPM = 1000000,
-    /* A round trip of an election timeout elects leader after leader, none of which commits, and
-     * each leaves some four pages in the window. Known limit: of a window of 128 pages none are
-     * left to lead with after some thirty of them (tests/TRACK-RECORD.md). */
-    KNOBS_LONG_NS = 25 * KNOBS_MS,
-    KNOBS_LONG_SLOTS = 1024
-};
+enum { KNOBS_MS = 1000000, KNOBS_S = 1000000000, KNOBS_PPM = 1000000 };
 
 static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
                                                [FAULT_DUPLICATE] = "duplicate",
@@ -164,8 +155,6 @@ void world_draw(struct world *world, uint64_t seed)
     draw_network(k, &rng);
     draw_hosts(k, &rng);
     draw_load(k, &rng);
-    if (k->delay_max_ns > KNOBS_LONG_NS && k->slots < KNOBS_LONG_SLOTS)
-        k->slots = KNOBS_LONG_SLOTS;
     k->fault_every_ns = scaled(&rng, 100 * KNOBS_MS, 3000ull * KNOBS_MS);
     set_phases(k, 20 * (uint64_t)KNOBS_S);
     switch_off(k);
