@@ -167,6 +167,25 @@ HOT static uint32_t gather_configs(const struct raft_msg *msg, const uint8_t *en
     return count;
 }
 
+/* What a leader needs on a quorum before anything can commit: H8, ring_room_to_settle(). */
+static bool settles(const struct raft_msg *msg, const uint8_t *entries)
+{
+    if (msg->count == 0 || msg->entry_term < msg->term)
+        return msg->count > 0;
+    struct entry first;
+    memcpy(&first, entries, sizeof(first));
+    return first.kind == ENTRY_NOOP;
+}
+
+/* Apart from what comes with every message. */
+__attribute__((cold, noinline)) static void look_at_room(struct replica *r, struct raft_in *in)
+{
+    if (in->msg.kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER &&
+        !ring_room_to_lead(r->ring))
+        step_no_space(r); /* H8: raft declines */
+    in->scarce = ring_scarce(r->ring);
+}
+
 void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnation,
                const uint8_t *entries, size_t size)
 {
@@ -180,11 +199,13 @@ void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnati
     if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
     if (msg->kind == RAFT_APPEND) {
-        in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
+        in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM ||
+                   (settles(msg, entries) &&
+                    ring_room_to_settle(r->ring, msg->count, (uint32_t)size) == RING_ROOM);
         in.unable = msg->count == 0 && !ring_room_to_lead(r->ring);
+    } else if (msg->kind != RAFT_APPEND_REPLY) {
+        look_at_room(r, &in);
     }
-    if (msg->kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
-        step_no_space(r); /* H8: raft declines */
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, msg, entries);
     if (r->out.serve)
@@ -277,7 +298,7 @@ uint32_t step_tick(struct replica *r)
     step_propose(r); /* a leader's tick may append, behind all that was framed */
     if (r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
         step_no_space(r); /* H8: whoever is short of space does not campaign */
-    struct raft_in in = {.event = RAFT_EV_TICK};
+    struct raft_in in = {.event = RAFT_EV_TICK, .scarce = ring_scarce(r->ring)};
     if (r->raft.config.voters_new != 0)
         in.space = room_for_config(r);
     in.random = clock_random(r->clock, &r->random_state);

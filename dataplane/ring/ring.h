@@ -69,6 +69,14 @@ enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes
  * ring_room()), but each term and each vote that comes to nothing takes a page of it. */
 bool ring_room_to_lead(const struct ring *ring);
 
+/* As ring_room(), for what a new leader has to store on a quorum before anything can commit, and
+ * make room: entries of terms before its own, and its no-op. They may take what is kept for
+ * elections, which come to nothing without them. */
+enum ring_room ring_room_to_settle(const struct ring *ring, uint32_t count, uint32_t bytes);
+
+/* Few more elections find room: what entries leave to them, and a quarter of the window. */
+bool ring_scarce(const struct ring *ring);
+
 /* Where the next entry of `size` bytes (RING_ENTRY_SIZE_MIN..KEEL_ENTRY_MAX, a multiple of 8) and
  * of `term` is to be framed; opens a page if need be. Reserving again gives up what was reserved.
  */
