@@ -23,12 +23,17 @@ void raft_hole(struct raft *raft, const struct raft_in *in, struct raft_out *out
         raft_config_repaired(raft, &in->config[i]);
     if (raft->agreed < raft->commit)
         raft->agreed = raft->commit; /* what is committed is in every leader's log (3.6.3) */
+    /* H5: while a leader settles a higher hole its heartbeats reach up to that one: a lower one is
+     * found later, too. */
+    bool later = raft->settling != 0 && in->index != 0 && in->index < raft->hole;
     if (in->index != raft->hole)
         raft->hole_denied = 0;
     raft->hole = in->index;
     if (raft->role != RAFT_LEADER)
         return;
-    if (raft->settling != 0 && raft->hole == 0)
+    if (later)
+        raft_become_follower(raft, in, out, raft->term);
+    else if (raft->settling != 0 && raft->hole == 0)
         raft_begin_office(raft, out);
     else
         raft_advance_commit(raft);

@@ -65,6 +65,13 @@ MUTANTS = [
                    "    return raft->hole != UINT64_MAX;")],
     },
     {
+        "name": "a lower hole found while settling",
+        "breaks": "a hole found later is given up only by stepping down and winning a higher term (H5)",
+        "edits": [("consensus/raft/raft_repair.c",
+                   "    bool later = raft->settling != 0 && in->index != 0 && in->index < raft->hole;",
+                   "    bool later = raft->settling > 1 && in->index != 0 && in->index < raft->hole;")],
+    },
+    {
         "name": "entries taken without the chain",
         "breaks": "its entries are fetched from any peer and proven by the chain (section 5)",
         "edits": [("dataplane/ring/restore.c",

@@ -46,7 +46,8 @@ struct checker {
     uint64_t session_cap, session_count;
     struct raft_config config; /* committed last */
     struct day day[CHECK_DAYS];
-    uint64_t healed_ns, healed_commit, healed_term, healed_config; /* check_live.c: the last heal */
+    uint64_t healed_ns, healed_commit, healed_term, healed_config,
+        healed_transfers; /* check_live.c: the last heal */
     uint32_t day_count;
 };
 

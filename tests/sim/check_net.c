@@ -24,6 +24,7 @@ struct net_view {
     uint32_t key_count;
     uint64_t append_ns[NODES_MAX + 1][NODES_MAX + 1]; /* [at][from]: last AppendEntries arrived */
     uint64_t reply_ns[NODES_MAX + 1][NODES_MAX + 1];
+    struct raft_config led_by[NODES_MAX + 1]; /* of a leader, when an answer last arrived at it */
 };
 
 static struct net_view *view_of(struct world *world)
@@ -143,6 +144,15 @@ void check_net_sent(struct world *world, uint32_t from, const uint8_t *frame, ui
         check_testimony(world, &world->node[from], head, body);
 }
 
+/* Its members may change before the contact is stale: a quorum of then was contact then. */
+static void reply_arrived(struct world *world, uint32_t to, uint32_t from)
+{
+    const struct node *node = &world->node[to];
+    view_of(world)->reply_ns[to][from] = world->now_ns;
+    if (node->up && node->replica->raft.role == RAFT_LEADER)
+        view_of(world)->led_by[to] = node->replica->raft.config;
+}
+
 void check_net_arrived(struct world *world, uint32_t to, const uint8_t *frame, uint32_t size)
 {
     const uint8_t *body;
@@ -162,7 +172,7 @@ void check_net_arrived(struct world *world, uint32_t to, const uint8_t *frame, u
     if (head->kind == PACKET_APPEND)
         view_of(world)->append_ns[to][head->from] = world->now_ns;
     else if (head->kind == PACKET_APPEND_REPLY)
-        view_of(world)->reply_ns[to][head->from] = world->now_ns;
+        reply_arrived(world, to, head->from);
 }
 
 struct visit {
@@ -198,7 +208,8 @@ bool check_net_contact(const struct world *world, uint32_t id)
         uint32_t heard = 1u << leader;
         for (uint32_t peer = 1; peer <= world->knobs.nodes; peer++)
             heard |= (uint32_t)(view->reply_ns[leader][peer] > since) << peer;
-        if (check_members_contact(world, leader, heard))
+        if (check_members_contact(world, leader, heard) ||
+            (view->led_by[leader].voters != 0 && check_quorum(&view->led_by[leader], heard)))
             return true;
     }
     return false;
