@@ -347,6 +347,8 @@ bool step_install(struct replica *r)
                          .config_count = 1};
     step(r, &in, NULL, NULL);
     bool gave_way = r->out.install_index != 0;
+    if (!gave_way)
+        members_repaired(&r->members, &machine->config, machine->config_index);
     ring_note_covered(r->ring, r->taking->index);
     repair_tell(r);
     return gave_way;

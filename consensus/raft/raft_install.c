@@ -35,8 +35,12 @@ void raft_install(struct raft *raft, const struct raft_in *in, struct raft_out *
     ENSURE(in->index > 0 && in->prev_term > 0 && in->config->index <= in->index);
     /* Pitfall 8: what comes late, or again, takes nothing back. A leader's log has all that was
      * ever committed (3.6.3). */
-    if (in->index <= raft->commit || raft->role == RAFT_LEADER)
+    if (raft->role == RAFT_LEADER)
         return;
+    if (in->index <= raft->commit) {
+        raft_config_repaired(raft, in->config);
+        return;
+    }
     /* An entry was committed in a term of which nothing was heard here: 3.3 holds for it as for a
      * packet of its leader. The log's terms never exceed the current one. */
     uint64_t term = in->prev_term > raft->term ? in->prev_term : raft->term;
@@ -44,6 +48,9 @@ void raft_install(struct raft *raft, const struct raft_in *in, struct raft_out *
     if (!log_holds(raft, in->index, in->prev_term))
         give_up_log(raft, in, out);
     raft->commit = in->index;
+    /* H4: where the log is kept a hole may have hidden the configuration that the checkpoint has,
+     * and is covered now. */
+    raft_config_repaired(raft, in->config);
     raft_config_committed(raft);
     /* Committed entries are in every later leader's log. */
     if (in->index > raft->agreed)

@@ -51,13 +51,13 @@ void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t 
                                        .prev_term = term}};
 }
 
-/* H5: only voters that are certain of their log deny: no learner, no other incarnation, none whose
- * log starts after that index. A hole of its own leaves a voter certain: what it has lost it still
- * names, and who is not sure what it has lost does not run. A denial is durable testimony in the
- * asking leader's term. */
+/* H5: only who is certain of its log denies: none whose log starts after that index. A hole of its
+ * own leaves it certain: what it has lost it still names, and who is not sure what it has lost does
+ * not run. Whether it is a voter is not for it to say: where it lags behind, the log may not have
+ * told it yet. A denial is durable testimony in the asking leader's term. */
 static bool may_deny(const struct raft *raft, const struct raft_msg *msg)
 {
-    return msg->term == raft->term && raft_is_voter(raft) && msg->prev_index >= raft->log.first;
+    return msg->term == raft->term && msg->prev_index >= raft->log.first;
 }
 
 void raft_recv_fetch(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -96,6 +96,8 @@ void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct r
     if (msg->term < raft->term || raft->role != RAFT_LEADER || !about_hole(raft, msg) ||
         !raft_config_known(raft))
         return;
+    /* H5: denials count from voters of the leader's configuration: no learner, no other
+     * incarnation. */
     raft->hole_denied |= raft_bit(msg->from) & raft_voters(raft);
     /* H5: an entry is given up only when so many intact voters deny it that no quorum can have held
      * it: then it was not committed, nor anything behind it. */

@@ -147,7 +147,7 @@ int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
 struct end {
     const struct ring_evidence *evidence;
     uint64_t tail;       /* first page that does not stay, if the rest is a tear */
-    uint64_t last_lsn;   /* of the last page that stays */
+    uint64_t last_lsn;   /* of the last page that stays, or has an intact head, before this one */
     uint64_t newest_end; /* behind the newest intact page, whether it stays or not; 0: none */
     uint64_t flight_end; /* behind the last page that can have been in flight */
 };
@@ -233,6 +233,15 @@ static enum end_page judge_end_page(struct ring_recovery *found, const struct en
     return END_TORN;
 }
 
+/* What comes next took later LSNs than a page whose head is intact, damaged or not. */
+static void pass(struct end *end, uint64_t page, const struct ring_page *bytes,
+                 enum ring_verdict verdict)
+{
+    bool head = verdict == RING_PAGE_GOOD || verdict == RING_PAGE_PAYLOAD;
+    if (head && bytes->page == page && bytes->last_lsn > end->last_lsn)
+        end->last_lsn = bytes->last_lsn;
+}
+
 /* Pages that stay if the rest is a tear: all that is witnessed, and what follows intact. */
 static uint64_t intact_to(struct ring_scan *scan, const struct ring_evidence *evidence)
 {
@@ -295,6 +304,7 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
         if (bytes == NULL)
             return;
         enum end_page what = judge_end_page(found, &end, page, bytes, verdict, bad);
+        pass(&end, page, bytes, verdict);
         judgement->torn_pages += what == END_TORN;
         if (what == END_ROT)
             rot_end = page + 1;

@@ -127,6 +127,7 @@ static void draw(struct world *world, uint64_t seed)
     k->turn_ns = 2000;
     k->control_ns = 1000000;
     k->checkpoint_ms = 1000;
+    k->scrub_pages_s = 0;
     k->window_pages = 256;
     k->slots = 4096;
     k->ttl_ms = 60000;

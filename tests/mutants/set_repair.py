@@ -33,9 +33,6 @@ MUTANTS = [
         "name": "a learner's denial counts",
         "breaks": "only intact voters deny: never a learner (H5)",
         "edits": [("consensus/raft/raft_repair.c",
-                   "    return msg->term == raft->term && raft_is_voter(raft) &&",
-                   "    return msg->term == raft->term &&"),
-                  ("consensus/raft/raft_repair.c",
                    "    raft->hole_denied |= raft_bit(msg->from) & raft_voters(raft);",
                    "    raft->hole_denied |= raft_bit(msg->from) |"
                    " (raft->config.learners >> msg->from & 1 ? raft_voters(raft) : 0);")],

@@ -325,7 +325,7 @@ void check_turn(struct world *world, struct node *node)
     }
     if (r->stopped && node->struck)
         snprintf(node->stop_why, sizeof(node->stop_why), "%s", r->why);
-    else if (r->stopped && !node->write_failed)
+    else if (r->stopped && !node->write_failed && !strikes_may_stop(world, node, r->why))
         world_fail(world, "node %u stopped without a failed write: %s", node->id, r->why);
 }
 
@@ -502,6 +502,7 @@ void check_end(struct world *world)
                        (unsigned long)machine->applied, (unsigned long)machine_fingerprint(machine),
                        (unsigned long)c->committed, (unsigned long)state);
     }
+    strikes_end(world);
     if (c->acked_index > c->committed)
         world_fail(world, "acknowledged up to index %lu, committed up to %lu",
                    (unsigned long)c->acked_index, (unsigned long)c->committed);

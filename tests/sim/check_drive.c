@@ -41,19 +41,21 @@ static void take_entries(struct world *world, struct node *node, const struct ri
     uint64_t before = first == 1                ? ring_chain_genesis(world->genesis.cluster_id)
                       : first <= view->last + 1 ? view->chain[first - 1]
                                                 : 0;
-    if (first == 0 || page->self.chain_before != before) {
+    uint64_t stated = page->self.chain_before; /* 0, or not known here: it lay in a hole */
+    bool hole = node->wounds.ever && first <= view->last + 1 && (stated == 0 || before == 0);
+    if (first == 0 || (stated != before && !hole)) {
         world_fail(world, "node %u: page %lu does not follow from index %lu", node->id,
                    (unsigned long)page->page, (unsigned long)view->last);
         return;
     }
     const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-    uint64_t chain = before, last = first + page->self.count - 1;
+    uint64_t chain = before != 0 ? before : stated, last = first + page->self.count - 1;
     view->chain = check_grown(view->chain, &view->chain_cap, last, sizeof(*view->chain));
     for (uint64_t index = first; index <= last; index++) {
         const struct entry *entry = (const struct entry *)at;
-        chain = ring_chain_next(chain, entry);
-        if (index <= c->committed && index <= view->last && view->chain[index] == c->chain[index] &&
-            chain != c->chain[index])
+        chain = chain == 0 ? 0 : ring_chain_next(chain, entry);
+        if (chain != 0 && index <= c->committed && index <= view->last &&
+            view->chain[index] == c->chain[index] && chain != c->chain[index])
             world_fail(world, "node %u: page %lu supersedes the committed entry %lu", node->id,
                        (unsigned long)page->page, (unsigned long)index);
         view->chain[index] = chain;
@@ -66,7 +68,8 @@ static void take_entries(struct world *world, struct node *node, const struct ri
  * took another way. */
 static bool replaced(const struct drive_view *view)
 {
-    return view->installed > view->last || view->chain[view->installed] != view->installed_chain;
+    return view->installed > view->last || (view->chain[view->installed] != 0 && /* 0: a hole */
+                                            view->chain[view->installed] != view->installed_chain);
 }
 
 static bool was_installed(const struct drive_view *view, uint64_t index)
@@ -111,6 +114,8 @@ static void page_whole(struct world *world, struct node *node, const struct ring
         take_vote(world, node, next);
         begin_stretch(world, node, next);
         take_entries(world, node, next);
+        if (node->wounds.hole >= next->self.first_index)
+            node->wounds.hole = 0; /* superseded, and all behind it */
         view->ahead >>= 1;
         view->next_page++;
     }
@@ -141,6 +146,8 @@ static void take_peers(struct world *world, struct node *node, const struct ring
     view->installed_chain = head->chain;
     view->installed_term = head->term;
     view->newest_installed = true;
+    if (node->wounds.hole <= head->index)
+        node->wounds.hole = 0; /* it was the lowest: the next one is found again at a start */
     REACHED(checkpoint, world, node, head->index, head->term);
 }
 
@@ -163,11 +170,60 @@ void check_drive_block(struct world *world, struct node *node, const void *bytes
                    (unsigned long)head->index, (unsigned long)view->last);
 }
 
+/* Behind damage nothing goes as torn: what was in flight at a crash stays as far as it is there,
+ * and what of it is missing is lost like the rest. */
+static void adopt(struct world *world, struct node *node, uint64_t tail)
+{
+    struct drive_view *view = &node->view;
+    for (; view->next_page < tail; view->next_page++) { /* bound: pages in flight */
+        const struct ring_page *page = survey_page(world, node, view->next_page);
+        struct ring_identity identity;
+        if (page != NULL) {
+            take_vote(world, node, page);
+            begin_stretch(world, node, page);
+            take_entries(world, node, page);
+            continue;
+        }
+        if (!survey_identity(world, node, view->next_page, tail, &identity))
+            return; /* not found like that */
+        uint64_t last = identity.first_index + identity.count - 1;
+        view->chain = check_grown(view->chain, &view->chain_cap, last, sizeof(*view->chain));
+        for (uint64_t i = identity.first_index; i <= last; i++)
+            view->chain[i] = 0;
+        view->last = last;
+    }
+}
+
+void check_drive_repaired(struct world *world, struct node *node)
+{
+    struct drive_view *view = &node->view;
+    struct survey now;
+    survey_take(world, node, &now);
+    for (uint64_t i = now.first; i <= now.last && i <= view->last; i++) {
+        const struct ring_page *page =
+            survey_entry(&now, i) == ENTRY_HELD ? survey_page(world, node, now.page[i]) : NULL;
+        if (page == NULL || view->chain[i] != 0)
+            continue;
+        uint64_t before =
+            i > 1 ? view->chain[i - 1] : ring_chain_genesis(world->genesis.cluster_id);
+        if (i == page->self.first_index && before == 0)
+            before = page->self.chain_before;
+        const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+        for (uint64_t k = page->self.first_index; k < i; k++)
+            at += ((const struct entry *)at)->size;
+        if (before != 0)
+            view->chain[i] = ring_chain_next(before, (const struct entry *)at);
+    }
+    survey_free(&now);
+}
+
 /* Recovery must find what was durable, all of it and no more. */
 void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found)
 {
     struct drive_view *view = &node->view;
+    if (node->wounds.ever)
+        adopt(world, node, found->tail_page);
     if (node->struck) { /* what the damage took no start can find */
         view->next_page = found->tail_page;
         if (found->last_index < view->last)
@@ -187,14 +243,17 @@ void check_drive_recovered(struct world *world, struct node *node,
             vote = 0;
         }
     }
+    bool unknown = node->wounds.ever && (found->last_chain == 0 || chain == 0);
     if (found->tail_page != view->next_page || found->term != term || found->vote != vote ||
-        found->last_index != last || found->last_chain != chain)
+        found->last_index != last || (found->last_chain != chain && !unknown))
         world_fail(world,
                    "node %u: recovery finds page %lu, term %lu, vote %u, index %lu; durable were "
                    "%lu, %lu, %u, %lu",
                    node->id, (unsigned long)found->tail_page, (unsigned long)found->term,
                    found->vote, (unsigned long)found->last_index, (unsigned long)view->next_page,
                    (unsigned long)term, vote, (unsigned long)last);
+    if (node->wounds.ever)
+        strikes_started(world, node, found);
     if (found->commit > world->checker->committed)
         world_fail(world, "node %u: its drive states commit index %lu, known is %lu", node->id,
                    (unsigned long)found->commit, (unsigned long)world->checker->committed);

@@ -68,8 +68,8 @@ static bool majority_holds(const struct world *world, uint64_t index)
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
         const struct node *node = &world->node[id];
         bool awake = node->up && node->paused_until_ns <= world->now_ns;
-        if (awake && node->media.slow_factor <= 1 && check_members_is(world, node) &&
-            check_drive_reaches(&node->view, least))
+        if (awake && node->media.slow_factor <= 1 && !strikes_open(world, node) &&
+            check_members_is(world, node) && check_drive_reaches(&node->view, least))
             there |= 1u << id;
     }
     return check_quorum(&world->checker->config, there);
@@ -102,7 +102,8 @@ void check_live_healed(struct world *world)
     c->healed_ns = world->disturbed_ns = world->now_ns;
     c->healed_commit = c->committed;
     uint64_t term = !calm && steady != NULL ? steady->replica->raft.term : 0;
-    bool rule = term != 0 && nobody_ahead(world, term) && members_stay(world, steady) &&
+    bool rule = term != 0 && !strikes_hurt_any(world) && nobody_ahead(world, term) &&
+                members_stay(world, steady) &&
                 majority_holds(world, steady->replica->raft.log.last);
     c->healed_term = rule ? term : 0;
     c->healed_config = c->config.index;

@@ -101,12 +101,15 @@ static void check_reply(struct world *world, const struct node *node, const stru
                    (unsigned long)reply->match, (unsigned long)drive->last);
         return;
     }
+    if (node->wounds.hole != 0 && reply->match >= node->wounds.hole)
+        world_fail(world, "node %u acknowledges index %lu, though it knows that it has lost %lu",
+                   node->id, (unsigned long)reply->match, (unsigned long)node->wounds.hole);
     const struct node *leader = &world->node[head->to];
     if (!leader->up || leader->replica->raft.role != RAFT_LEADER ||
         leader->replica->raft.term != reply->term || reply->match <= drive->installed)
         return;
     uint64_t chain = ring_chain(leader->replica->ring, reply->match);
-    if (chain != 0 && chain != drive->chain[reply->match])
+    if (chain != 0 && drive->chain[reply->match] != 0 && chain != drive->chain[reply->match])
         world_fail(world, "node %u acknowledges index %lu, but its drive holds another entry there",
                    node->id, (unsigned long)reply->match);
 }

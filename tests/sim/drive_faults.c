@@ -87,7 +87,8 @@ void drive_faults_rest(struct world *world, struct node *node)
     enum fault fault = kinds[random_below(&world->rng_fault, DRIVE_KINDS)];
     uint64_t page;
     uint8_t saved[RING_PAGE_SIZE];
-    if (!knobs_on(&world->knobs, fault) || !pick_page(world, node, fault, &page))
+    if (!knobs_on(&world->knobs, fault) || strikes_hurt(world, node) ||
+        !pick_page(world, node, fault, &page))
         return;
     uint8_t *at = node->media.bytes + ring_slot_offset(&node->super, page);
     memcpy(saved, at, sizeof(saved));

@@ -3,7 +3,12 @@
  * al. 2012). */
 #include "tests/sim/world.h"
 
-enum { KNOBS_MS = 1000000, KNOBS_S = 1000000000, KNOBS_PPM = 1000000 };
+enum {
+    KNOBS_MS = 1000000,
+    KNOBS_S = 1000000000,
+    KNOBS_PPM = 1000000,
+    KNOBS_STRIKES = 0x57 /* names a stream of chances */
+};
 
 static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
                                                [FAULT_DUPLICATE] = "duplicate",
@@ -33,7 +38,9 @@ static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
                                                [FAULT_STALE] = "stale",
                                                [FAULT_TRANSFER] = "transfer",
                                                [FAULT_MEMBERS] = "members",
-                                               [FAULT_DISK_LOST] = "disk-lost"};
+                                               [FAULT_DISK_LOST] = "disk-lost",
+                                               [FAULT_STRIKE_REST] = "strike-rest",
+                                               [FAULT_STRIKE_RUNNING] = "strike-running"};
 
 const char *fault_name(enum fault fault)
 {
@@ -99,6 +106,21 @@ static void draw_load(struct knobs *k, uint64_t *rng)
     k->ends = random_below(rng, 3) == 0;
 }
 
+/* From a stream of its own, in half of the seeds: the others are what they were without. */
+static void draw_strikes(struct world *world)
+{
+    struct knobs *k = &world->knobs;
+    uint64_t rng = world->seed * 0x9e3779b97f4a7c15ull + KNOBS_STRIKES;
+    world->rng_strike = random_next(&rng);
+    k->strike_every_ns = scaled(&rng, 200 * KNOBS_MS, 3000ull * KNOBS_MS);
+    uint32_t scrub_pages_s = (uint32_t)scaled(&rng, 400, 8000);
+    if (random_below(&rng, 2) == 0)
+        return;
+    k->scrub_pages_s = scrub_pages_s;
+    for (uint32_t fault = FAULT_STRIKE_REST; fault <= FAULT_STRIKE_RUNNING; fault++)
+        k->faults |= (uint64_t)(random_below(&rng, 4) != 0) << fault;
+}
+
 static void set_phases(struct knobs *k, uint64_t faults_until_ns)
 {
     k->faults_until_ns = faults_until_ns;
@@ -127,6 +149,8 @@ static void switch_off(struct knobs *k)
         k->drift_ppm = 0;
     if (!knobs_on(k, FAULT_MEMBERS))
         k->nodes = k->founders;
+    if (!knobs_on(k, FAULT_STRIKE_REST) && !knobs_on(k, FAULT_STRIKE_RUNNING))
+        k->scrub_pages_s = 0;
     k->late_ns = 2 * k->delay_max_ns + k->clog_max_ns;
 }
 
@@ -147,7 +171,7 @@ void world_draw(struct world *world, uint64_t seed)
     if (k->nodes > NODES_MAX)
         k->nodes = NODES_MAX;
     k->guests = (uint32_t)random_between(&rng, 1, 3);
-    for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
+    for (uint32_t fault = 0; fault < FAULT_STRIKE_REST; fault++)
         k->faults |= (uint64_t)(random_below(&rng, 4) != 0) << fault;
     if (random_below(&rng, 3) != 0) /* a failed write stops its replica: rarer than the rest */
         k->faults &= ~(1ull << FAULT_FAILED_WRITE);
@@ -158,6 +182,7 @@ void world_draw(struct world *world, uint64_t seed)
     /* The smallest window there is: what fills one shows there first (H8). */
     k->window_pages = random_below(&rng, 4) == 0 ? 64 : 256;
     set_phases(k, 20 * (uint64_t)KNOBS_S);
+    draw_strikes(world);
     switch_off(k);
 }
 
@@ -189,7 +214,8 @@ void world_speed(struct world *world, bool faults)
     k->slots = 512;
     k->window_pages = 256;
     if (faults) {
-        k->faults = ~0ull >> (64 - FAULT_COUNT);
+        k->faults = ~0ull >> (64 - FAULT_STRIKE_REST); /* all that heal at once */
+        k->scrub_pages_s = 0;
         k->guests = 2;
         k->rate = 100;
         k->loss_ppm = k->duplicate_ppm = KNOBS_PPM / 20;
@@ -204,6 +230,7 @@ void world_speed(struct world *world, bool faults)
         return;
     }
     k->faults = 0;
+    k->scrub_pages_s = 0;
     k->guests = GUESTS_MAX;
     k->rate = 20000;
     k->ttl_ms = 60000;

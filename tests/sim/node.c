@@ -86,6 +86,8 @@ void node_format(struct world *world, struct node *node)
 void node_lose_disk(struct world *world, struct node *node)
 {
     free(node->media.bytes);
+    strikes_forget(node);
+    node->media.bad_size = 0;
     free(node->lost_view.chain);
     node->lost_view = node->view;
     node->lost_incarnation = node->super.incarnation;
@@ -169,6 +171,10 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
         snprintf(node->stop_why, sizeof(node->stop_why), "%s", problem);
         return false;
     }
+    if (strikes_may_refuse(world, node, problem)) {
+        say(world, node, problem);
+        return false;
+    }
     world_fail(world, "node %u: the start is refused (%d): %s", node->id, (int)result, problem);
     return false;
 }
@@ -240,6 +246,7 @@ void node_crash(struct world *world, struct node *node)
     world->disturbed_ns = world->now_ns;
     check_net_table(world, node->id, node->replica->auth);
     node->repaired = node->replica->repair.pages + node_copies(node);
+    strikes_count(world, node);
     export_start(world, node->id, false);
     startup_close(&node->process->startup);
     drop(node);
@@ -252,6 +259,7 @@ void node_free(struct node *node)
         drop(node);
     }
     free(node->media.bytes);
+    strikes_forget(node);
     clock_close(node->clock);
 }
 

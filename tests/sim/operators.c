@@ -130,7 +130,8 @@ void operators_lose_disk(struct world *world)
 {
     struct operators *plan = &world->operators;
     struct node *node = &world->node[pick(world, plan->wanted)];
-    if (!operators_settled(world) || __builtin_popcount(plan->wanted) < MEMBERS_LEAST)
+    if (!operators_settled(world) || __builtin_popcount(plan->wanted) < MEMBERS_LEAST ||
+        strikes_hurt_any(world))
         return;
     if (node->up)
         node_crash(world, node);
@@ -141,9 +142,27 @@ void operators_lose_disk(struct world *world)
     world_fault(world, FAULT_DISK_LOST);
 }
 
+/* Whose start was refused for damage is formatted anew, and becomes a member again as a stranger.
+ */
+void operators_replace(struct world *world, struct node *node)
+{
+    if (node->up || !node->wounds.refused)
+        return;
+    node_lose_disk(world, node);
+    timeline_text(world, TIMELINE_NOTE, node->id, "an operator formats another drive");
+    world_event(world, world->now_ns + MEMBERS_MS, EVENT_RESTART, node->id, 0);
+    world->disturbed_ns = world->now_ns;
+}
+
+static bool replaces(const struct knobs *knobs)
+{
+    return knobs_on(knobs, FAULT_MEMBERS) || knobs_on(knobs, FAULT_DISK_LOST) ||
+           knobs_on(knobs, FAULT_STRIKE_REST) || knobs_on(knobs, FAULT_STRIKE_RUNNING);
+}
+
 void operators_begin(struct world *world)
 {
     world->operators.wanted = ((1u << world->knobs.founders) - 1) << 1;
-    if (knobs_on(&world->knobs, FAULT_MEMBERS) || knobs_on(&world->knobs, FAULT_DISK_LOST))
+    if (replaces(&world->knobs))
         world_event(world, 1000 * MEMBERS_MS, EVENT_MEMBERS, 0, 0);
 }

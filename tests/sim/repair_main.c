@@ -16,9 +16,6 @@
 
 enum { CELLS = STRIKE_FAULTS * STRIKE_PLACES * STRIKE_WHOS * 2 };
 
-static const char *const faults[] = {"tear",         "lost-write",   "misdirected",
-                                     "stale-sector", "latent-error", "bit-flip"};
-static const char *const places[] = {"header", "payload", "tail", "checkpoint", "superblock"};
 static const char *const whos[] = {"leader", "follower", "all"};
 
 static struct strike cell(uint32_t number)
@@ -115,8 +112,8 @@ int main(int argc, char **argv)
         if (o == 'l') {
             for (uint32_t i = 0; i < CELLS; i++) {
                 struct strike s = cell(i);
-                printf("%u %s %s %s %s\n", i, faults[s.fault], places[s.place], whos[s.who],
-                       s.running ? "running" : "restart");
+                printf("%u %s %s %s %s\n", i, strike_fault_name(s.fault),
+                       strike_place_name(s.place), whos[s.who], s.running ? "running" : "restart");
             }
             return 0;
         }

@@ -42,7 +42,21 @@ const char *run_count_name(enum event_count count)
         [COUNT_REMOVED] = "members-removed",
         [COUNT_LEADERS_REMOVED] = "leaders-removed",
         [COUNT_LIVES] = "heals",
-        [COUNT_STEADY] = "heals-under-a-leader"};
+        [COUNT_STEADY] = "heals-under-a-leader",
+        [COUNT_STRUCK + STRIKE_TEAR] = "struck-tear",
+        [COUNT_STRUCK + STRIKE_LOST] = "struck-lost-write",
+        [COUNT_STRUCK + STRIKE_MISDIRECTED] = "struck-misdirected",
+        [COUNT_STRUCK + STRIKE_STALE] = "struck-stale-sector",
+        [COUNT_STRUCK + STRIKE_LATENT] = "struck-latent-error",
+        [COUNT_STRUCK + STRIKE_FLIP] = "struck-bit-flip",
+        [COUNT_STRUCK_AT + STRIKE_HEADER] = "struck-header",
+        [COUNT_STRUCK_AT + STRIKE_PAYLOAD] = "struck-payload",
+        [COUNT_STRUCK_AT + STRIKE_TAIL] = "struck-tail",
+        [COUNT_STRUCK_AT + STRIKE_CHECKPOINT] = "struck-checkpoint",
+        [COUNT_STRUCK_AT + STRIKE_SUPER] = "struck-superblock",
+        [COUNT_PAGES_REPAIRED] = "pages-repaired",
+        [COUNT_COPIES_REPAIRED] = "copies-repaired",
+        [COUNT_REFUSED] = "starts-refused"};
     return names[count];
 }
 
@@ -58,29 +72,34 @@ static double clock_s(clockid_t which)
 
 static void fill(const struct world *world, struct run_result *result)
 {
-    const uint64_t counts[COUNT_KINDS] = {[COUNT_LEADERS] = world->leaders,
-                                          [COUNT_VOTES] = world->votes,
-                                          [COUNT_CHECKPOINTS] = world->checkpoints,
-                                          [COUNT_DAYS] = world->days,
-                                          [COUNT_SESSION_ENDS] = world->sessions_ended,
-                                          [COUNT_EXPIRIES] = world->sessions_expired,
-                                          [COUNT_SEALED] = world->sealed,
-                                          [COUNT_REPLAYS] = world->replays,
-                                          [COUNT_HEARTBEATS] = world->heartbeats,
-                                          [COUNT_ANSWERS] = world->answers,
-                                          [COUNT_TRANSFERS_DONE] = world->transfers_done,
-                                          [COUNT_TRANSFERS_GIVEN_UP] = world->transfers_given_up,
-                                          [COUNT_TRANSFERS_BY_DRIVE] = world->transfers_by_drive,
-                                          [COUNT_READS] = world->reads,
-                                          [COUNT_INSTALLS] = world->installs,
-                                          [COUNT_CHUNKS] = world->transfers,
-                                          [COUNT_RESUMED] = world->resumed,
-                                          [COUNT_LEARNERS] = world->learners,
-                                          [COUNT_PROMOTED] = world->promoted,
-                                          [COUNT_REMOVED] = world->removed,
-                                          [COUNT_LEADERS_REMOVED] = world->leaders_removed,
-                                          [COUNT_LIVES] = world->lives,
-                                          [COUNT_STEADY] = world->steady};
+    uint64_t counts[COUNT_KINDS] = {[COUNT_LEADERS] = world->leaders,
+                                    [COUNT_VOTES] = world->votes,
+                                    [COUNT_CHECKPOINTS] = world->checkpoints,
+                                    [COUNT_DAYS] = world->days,
+                                    [COUNT_SESSION_ENDS] = world->sessions_ended,
+                                    [COUNT_EXPIRIES] = world->sessions_expired,
+                                    [COUNT_SEALED] = world->sealed,
+                                    [COUNT_REPLAYS] = world->replays,
+                                    [COUNT_HEARTBEATS] = world->heartbeats,
+                                    [COUNT_ANSWERS] = world->answers,
+                                    [COUNT_TRANSFERS_DONE] = world->transfers_done,
+                                    [COUNT_TRANSFERS_GIVEN_UP] = world->transfers_given_up,
+                                    [COUNT_TRANSFERS_BY_DRIVE] = world->transfers_by_drive,
+                                    [COUNT_READS] = world->reads,
+                                    [COUNT_INSTALLS] = world->installs,
+                                    [COUNT_CHUNKS] = world->transfers,
+                                    [COUNT_RESUMED] = world->resumed,
+                                    [COUNT_LEARNERS] = world->learners,
+                                    [COUNT_PROMOTED] = world->promoted,
+                                    [COUNT_REMOVED] = world->removed,
+                                    [COUNT_LEADERS_REMOVED] = world->leaders_removed,
+                                    [COUNT_LIVES] = world->lives,
+                                    [COUNT_STEADY] = world->steady,
+                                    [COUNT_PAGES_REPAIRED] = world->strikes.pages,
+                                    [COUNT_COPIES_REPAIRED] = world->strikes.copies,
+                                    [COUNT_REFUSED] = world->strikes.refused};
+    memcpy(&counts[COUNT_STRUCK], world->strikes.fault, sizeof(world->strikes.fault));
+    memcpy(&counts[COUNT_STRUCK_AT], world->strikes.place, sizeof(world->strikes.place));
     result->trace = world->trace;
     result->steps = world->steps;
     result->committed = check_committed(world);
@@ -107,7 +126,9 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
     world->verbose = options->verbose;
     if (options->export_dir != NULL) {
         world->knobs.slots = EXPORT_SLOTS;
-        const struct limits plain = {.without = 1ull << FAULT_MEMBERS | 1ull << FAULT_DISK_LOST};
+        const struct limits plain = {.without = 1ull << FAULT_MEMBERS | 1ull << FAULT_DISK_LOST |
+                                                1ull << FAULT_STRIKE_REST |
+                                                1ull << FAULT_STRIKE_RUNNING};
         world_limit(world, &plain); /* the judge reads the rings of founders */
         char directory[256];
         snprintf(directory, sizeof(directory), "%s/%lu", options->export_dir, (unsigned long)seed);

@@ -242,7 +242,8 @@ uint32_t disk_reap(struct disk *disk, struct disk_done *done, uint32_t max)
 
 static bool unreadable(const struct media *media, uint64_t offset, uint64_t size)
 {
-    return offset < media->bad_from + media->bad_size && media->bad_from < offset + size;
+    return media->bad_size > 0 && offset < media->bad_from + media->bad_size &&
+           media->bad_from < offset + size;
 }
 
 /* What is written over a bad place is remapped by the drive. */
@@ -268,6 +269,7 @@ int disk_pwrite(struct disk *disk, uint64_t offset, const void *buffer, size_t s
     check_drive_block(disk->world, disk->node, buffer);
     written(&disk->node->media, offset, size);
     memcpy(disk->node->media.bytes + offset, buffer, size);
+    strikes_written(disk->world, disk->node, offset);
     return 0;
 }
 

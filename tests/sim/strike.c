@@ -1,5 +1,5 @@
-/* Damage that stays: a drive's block becomes what such a fault leaves, and the replicas have to
- * deal with it. One good copy of everything is kept: of the three that are struck at once each
+/* A drive's block becomes what such a fault leaves, and the replicas have to deal with it. For the
+ * table of damage one good copy of everything is kept: of the three that are struck at once each
  * loses another page.
  */
 #include "tests/sim/world.h"
@@ -8,6 +8,20 @@
 #include <string.h>
 
 static const uint64_t MS = 1000000;
+
+const char *strike_fault_name(enum strike_fault fault)
+{
+    static const char *const names[STRIKE_FAULTS] = {"tear",         "lost-write",   "misdirected",
+                                                     "stale-sector", "latent-error", "bit-flip"};
+    return names[fault];
+}
+
+const char *strike_place_name(enum strike_place place)
+{
+    static const char *const names[STRIKE_PLACES] = {"header", "payload", "tail", "checkpoint",
+                                                     "superblock"};
+    return names[place];
+}
 
 static uint8_t *block(const struct node *node, uint64_t offset)
 {
@@ -63,36 +77,41 @@ static uint64_t place_of(const struct strike *s, const struct node *node, uint32
     return ring_slot_offset(&node->super, data_page(node, 2 + 3 * node->id));
 }
 
-static void damage(const struct strike *s, struct node *node)
+void strike_damage(struct node *node, enum strike_fault fault, const struct strike_at *at)
 {
-    uint32_t sector;
-    uint64_t offset = place_of(s, node, &sector);
-    uint8_t *at = block(node, offset);
-    uint64_t other = ring_slot_offset(&node->super, data_page(node, 20 + 3 * node->id));
-    switch (s->fault) {
-    case STRIKE_TEAR: /* it came to an end too early */
-        memset(at + sector * RING_SECTOR_SIZE, 0, RING_PAGE_SIZE - sector * RING_SECTOR_SIZE);
+    uint32_t skip = at->sector * RING_SECTOR_SIZE;
+    uint8_t *here = block(node, at->offset), *there = block(node, at->other);
+    switch (fault) {
+    case STRIKE_TEAR:
+        memset(here + skip, 0, RING_PAGE_SIZE - skip);
         break;
-    case STRIKE_LOST: /* confirmed, and never made */
-        memset(at, 0, RING_PAGE_SIZE);
+    case STRIKE_LOST:
+        memset(here, 0, RING_PAGE_SIZE);
         break;
-    case STRIKE_MISDIRECTED: /* another page's write came here, and is missing there */
-        memcpy(at, block(node, other), RING_PAGE_SIZE);
-        memset(block(node, other), 0, RING_PAGE_SIZE);
+    case STRIKE_MISDIRECTED:
+        memcpy(here, there, RING_PAGE_SIZE);
+        memset(there, 0, RING_PAGE_SIZE);
         break;
-    case STRIKE_STALE: /* a sector of what was written elsewhere, from the drive's cache */
-        memcpy(at + sector * RING_SECTOR_SIZE, block(node, other) + sector * RING_SECTOR_SIZE,
-               RING_SECTOR_SIZE);
+    case STRIKE_STALE:
+        memcpy(here + skip, there + skip, RING_SECTOR_SIZE);
         break;
     case STRIKE_LATENT:
-        node->media.bad_from = offset;
+        node->media.bad_from = at->offset;
         node->media.bad_size = RING_PAGE_SIZE;
         break;
     case STRIKE_FLIP:
     case STRIKE_FAULTS:
-        at[sector * RING_SECTOR_SIZE + 40] ^= 0x10;
+        here[skip + at->byte] ^= 0x10;
         break;
     }
+}
+
+static void damage(const struct strike *s, struct node *node)
+{
+    struct strike_at at = {.byte = 40};
+    at.offset = place_of(s, node, &at.sector);
+    at.other = ring_slot_offset(&node->super, data_page(node, 20 + 3 * node->id));
+    strike_damage(node, s->fault, &at);
     node->struck = true;
 }
 

@@ -341,6 +341,7 @@ void timeline_look(struct world *world, const struct event *event)
     case EVENT_DAY:
     case EVENT_READ:
     case EVENT_STRIKE:
+    case EVENT_REPLACE:
     case EVENT_LIVE:
     case EVENT_MEMBERS:
         look_at_all(world);

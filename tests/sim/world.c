@@ -228,7 +228,13 @@ static void dispatch(struct world *world, struct event *event)
         world->quiet = true;
         break;
     case EVENT_STRIKE:
-        strike_now(world);
+        if (world->strike != NULL)
+            strike_now(world);
+        else
+            strikes_turn(world);
+        break;
+    case EVENT_REPLACE:
+        operators_replace(world, &world->node[event->target]);
         break;
     }
 }
@@ -268,6 +274,7 @@ static void begin(struct world *world)
     world_event(world, k->blackout_ns, EVENT_BLACKOUT, 0, 0);
     world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);
     operators_begin(world);
+    strikes_begin(world);
     if (k->days)
         world_event(world, 500000000ull, EVENT_DAY, 0, 0);
 }

@@ -14,6 +14,7 @@
 
 #include "dataplane/auth/keys.h"
 #include "dataplane/replica.h"
+#include "tests/sim/strike.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,6 +59,9 @@ enum fault {
     FAULT_TRANSFER,    /* a leader is told to hand its office over */
     FAULT_MEMBERS,     /* other voters are wanted */
     FAULT_DISK_LOST,   /* a whole drive: its replica comes back formatted anew */
+    /* strike_swarm.c: damage that stays until peers repair it */
+    FAULT_STRIKE_REST,    /* on a drive at rest: found by the start */
+    FAULT_STRIKE_RUNNING, /* under a running replica: found by the scrub, or by who reads there */
     FAULT_COUNT
 };
 const char *fault_name(enum fault fault);
@@ -78,6 +82,7 @@ struct knobs {                        /* drawn per seed; 0 switches a fault off 
     uint32_t window_pages, slots;
     uint64_t turn_ns, control_ns; /* what a turn takes; control's nap */
     uint32_t scrub_pages_s;       /* 0: the default */
+    uint64_t strike_every_ns;     /* mean time between strikes */
     uint32_t checkpoint_ms;       /* often: also while the own drive lags (H14) */
     uint64_t rate;                /* messages a simulated second and guest */
     uint32_t ttl_ms;              /* of sessions */
@@ -103,7 +108,8 @@ enum event_kind {
     EVENT_MEMBERS,
     EVENT_LIVE, /* argument: when all was healed */
     EVENT_QUIET,
-    EVENT_STRIKE /* strike.c */
+    EVENT_STRIKE, /* strike.c, strike_swarm.c */
+    EVENT_REPLACE /* an operator formats the drive of a replica whose start was refused */
 };
 
 struct world;
@@ -174,9 +180,10 @@ struct node {
     uint64_t turned_ns;  /* its last one */
     uint64_t paused_until_ns;
     uint64_t starts;
-    bool write_failed;   /* in this start */
-    uint64_t repaired;   /* pages and copies made anew, in its last start */
-    bool struck;         /* its drive was damaged: it may refuse to start, or stop ... */
+    bool write_failed; /* in this start */
+    uint64_t repaired; /* pages and copies made anew, in its last start */
+    struct wounds wounds;
+    bool struck;         /* by a planned strike: it may refuse to start, or stop ... */
     char stop_why[400];  /* ... for this reason */
     bool crash_on_write; /* lose power while the next write is in flight */
     uint64_t looked_ns;  /* associations were looked at */
@@ -216,11 +223,12 @@ struct onlooker {
 
 struct world {
     uint64_t seed, now_ns, sequence, steps;
-    uint64_t rng_net, rng_disk, rng_fault, rng_start;
+    uint64_t rng_net, rng_disk, rng_fault, rng_start, rng_strike;
     uint64_t trace; /* hash of every event and its effects */
     struct knobs knobs;
     struct disk_plan plan;
     const struct strike *strike; /* damage that stays; NULL: none is planned */
+    struct strikes strikes;      /* what came of those that a seed drew */
     struct genesis genesis;
     struct event *heap;
     uint32_t heap_count, heap_cap;
@@ -354,6 +362,7 @@ void operators_begin(struct world *world);
 void operators_turn(struct world *world);
 void operators_change(struct world *world);
 void operators_lose_disk(struct world *world);
+void operators_replace(struct world *world, struct node *node);
 bool operators_settled(const struct world *world); /* the voters are those that are wanted */
 
 /* script.c: the faults of a seed. */
@@ -368,37 +377,6 @@ void script_calm(struct world *world);
 void script_blackout(struct world *world);
 void script_day(struct world *world);
 void script_read(struct world *world);
-
-/* strike.c: damage that stays on a drive, for the replicas to repair. */
-enum strike_fault {
-    STRIKE_TEAR,
-    STRIKE_LOST,
-    STRIKE_MISDIRECTED,
-    STRIKE_STALE,
-    STRIKE_LATENT,
-    STRIKE_FLIP,
-    STRIKE_FAULTS
-};
-enum strike_place {
-    STRIKE_HEADER,
-    STRIKE_PAYLOAD,
-    STRIKE_TAIL,
-    STRIKE_CHECKPOINT,
-    STRIKE_SUPER,
-    STRIKE_PLACES
-};
-enum strike_who { STRIKE_LEADER, STRIKE_FOLLOWER, STRIKE_ALL, STRIKE_WHOS };
-struct strike {
-    enum strike_fault fault;
-    enum strike_place place;
-    enum strike_who who;
-    bool running; /* found by the scrub; else by a start after a power cut */
-};
-void strike_now(struct world *world);
-/* How it ended for the nodes that were struck: 0 all are whole again, 1 some stopped, for stop_why,
- * 2 damage is left. At the end of a run; the nodes lose power. *why is the first that is not whole.
- */
-int strike_end(struct world *world, char why[512]);
 
 /* check.c: the order. */
 void check_init(struct world *world);
@@ -422,6 +400,8 @@ void check_drive_block(struct world *world, struct node *node, const void *bytes
 void check_drive_recovered(struct world *world, struct node *node,
                            const struct ring_recovery *found);
 void check_drive_crashed(struct node *node);
+/* A damaged page has come back: what was not known of the log may be known now. */
+void check_drive_repaired(struct world *world, struct node *node);
 /* Is everything up to index durable there, as entries or in a checkpoint? */
 bool check_drive_holds(const struct world *world, const struct drive_view *view, uint64_t index,
                        uint64_t chain);

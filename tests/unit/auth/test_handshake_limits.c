@@ -38,8 +38,8 @@ static void test_limits(void)
     world_free(w);
 }
 
-/* Retries: HELLO at 100, 300, 700, ... 400 ms apart at most; after SALT was sent in vain four times,
- * HELLO with a new nonce. */
+/* Retries: HELLO at 100, 300, 700, ... 400 ms apart at most; after SALT was sent in vain four
+ * times, HELLO with a new nonce. */
 static void test_retry_times(void)
 {
     struct world *w = shake_world(17);

@@ -446,6 +446,8 @@ void world_install(struct world *world, uint8_t id, uint64_t index)
                          .prev_term = term,
                          .config = &config,
                          .config_count = 1};
+    if (node->raft.role != RAFT_LEADER) /* it knows the configuration at that index now */
+        memset(node->hidden, 0, (index + 1) * sizeof(node->hidden[0]));
     run(world, id, &in, NULL);
     world_look(world, id);
     world->installs_kept += world->installs == installs && node->raft.commit > commit;

@@ -238,6 +238,35 @@ static void end_that_is_not_zeros(void)
     world_free(&world);
 }
 
+/* The last two pages are damaged, one of them in its payload alone: its head names both, and the
+ * empty slots behind it held no LSN that was durable. That is known damage, and nothing more is
+ * lost. */
+static void damaged_end_with_a_head(void)
+{
+    struct world world;
+    uint8_t kept[2 * 4096];
+    world_filled(&world, 10);
+    CU_ASSERT_FATAL(world_checkpoint(&world, world.last) == 0);
+    uint64_t last = world.tail - 1;
+    memcpy(kept, world_page_bytes(&world, last - 1), sizeof(kept));
+    for (uint32_t how = 0; how < 3; how++) {
+        world_rot(&world, last, 1);
+        if (how == 1)
+            memset(world_page_bytes(&world, last - 1), 0, 4096);
+        if (how == 2)
+            world_rot(&world, last - 1, 0);
+        struct ring_recovery found;
+        world_look(&world, &found);
+        CU_ASSERT(found.damage != RING_INTACT && found.repairable && !found.unknown);
+        CU_ASSERT(found.tail_page == world.tail && found.hole_count == (how == 0 ? 1 : 2));
+        CU_ASSERT(found.last_index == world.last && found.term == world.term);
+        CU_ASSERT(found.vote == world.vote && found.last_lsn == world.lsn);
+        ring_recovery_free(&found);
+        memcpy(world_page_bytes(&world, last - 1), kept, sizeof(kept));
+    }
+    world_free(&world);
+}
+
 /* H10: what lies behind the last intact page + the limit in flight is not judged, but zeroed again;
  * before that only an empty slot with a few stray bits is. */
 static void h10_left_overs(void)
@@ -361,6 +390,7 @@ int main(void)
         {"the loss of a boot's page is seen", lost_boot_page},
         {"every sector of every durable page", every_sector_of_a_durable_page},
         {"an end that is not zeros is no tear", end_that_is_not_zeros},
+        {"the end is damaged, its last head intact", damaged_end_with_a_head},
         {"H10 left-overs are zeroed again, not judged", h10_left_overs},
         {"misplaced and stale writes", misplaced_and_stale},
         {"the whole ring is ruined", whole_ring_ruined},
