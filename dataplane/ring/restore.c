@@ -147,9 +147,8 @@ static int write_back(struct disk *disk, const struct ring_scan *scan, struct ri
 static bool serves(const struct ring_page *page, const struct ring_stretch *live)
 {
     uint64_t count = live->last + 1 - live->first;
-    return count == 0 ||
-           (page->self.first_index == live->first && page->self.entry_term == live->term &&
-            ring_page_present(page) >= count);
+    return count == 0 || (page->self.first_index == live->first &&
+                          page->self.entry_term == live->term && ring_page_present(page) >= count);
 }
 
 int ring_restore(struct disk *disk, const struct ring_super *super, uint64_t cluster_id,

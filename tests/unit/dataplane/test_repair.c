@@ -325,10 +325,8 @@ static void send_checkpoint(const struct leader *l, uint64_t index)
     m->applied = index;
     m->applied_term = term_of(l, index);
     chunk.head.version = PACKET_CHECKPOINT_VERSION;
-    chunk.head.id = (struct packet_checkpoint_id){.index = index,
-                                                  .term = m->applied_term,
-                                                  .chain = l->chain[index],
-                                                  .digest = m->digest};
+    chunk.head.id = (struct packet_checkpoint_id){
+        .index = index, .term = m->applied_term, .chain = l->chain[index], .digest = m->digest};
     chunk.head.id.size = machine_encode(m, chunk.bytes, sizeof(chunk.bytes));
     CU_ASSERT_NOT_EQUAL_FATAL(chunk.head.id.size, 0);
     chunk.head.bytes = (uint16_t)chunk.head.id.size;
