@@ -1,5 +1,6 @@
 #include "control/admin.h"
 
+#include "control/admin_answer.h"
 #include "control/admin_backup.h"
 #include "control/admin_leadership.h"
 #include "control/admin_report.h"
@@ -53,173 +54,6 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- answers
- * --------------------------------------------------------------------------------------- */
-
-static char *dump(json_t *object)
-{
-    char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    if (text == NULL)
-        return NULL;
-    size_t size = strlen(text);
-    char *line = realloc(text, size + 2);
-    if (line == NULL) {
-        free(text);
-        return NULL;
-    }
-    memcpy(line + size, "\n", 2);
-    return line;
-}
-
-static char *answer_error(enum admin_error error, const char *why, uint32_t leader)
-{
-    json_t *detail = json_object();
-    json_object_set_new(detail, "code", json_string(admin_error_name(error)));
-    json_object_set_new(detail, "why", json_string(why));
-    if (error == ADMIN_NOT_LEADER)
-        json_object_set_new(detail, "leader", json_integer(leader));
-    json_t *object = json_object();
-    json_object_set_new(object, "v", json_integer(ADMIN_VERSION));
-    json_object_set_new(object, "ok", json_false());
-    json_object_set_new(object, "error", detail);
-    return dump(object);
-}
-
-static char *answer_result(json_t *result)
-{
-    if (result == NULL)
-        return answer_error(ADMIN_BUSY, "out of memory", 0);
-    json_t *object = json_object();
-    json_object_set_new(object, "v", json_integer(ADMIN_VERSION));
-    json_object_set_new(object, "ok", json_true());
-    json_object_set_new(object, "result", result);
-    return dump(object);
-}
-
-/* What cannot be now, and what should not be at all. */
-static char *answer_unchanged(enum raft_refusal refusal)
-{
-    enum admin_error error = ADMIN_UNSAFE;
-    switch (refusal) {
-    case RAFT_CHANGED:
-    case RAFT_REFUSED_NOT_LEADER:
-    case RAFT_REFUSED_UNSETTLED:
-    case RAFT_REFUSED_PENDING:
-    case RAFT_REFUSED_NO_ROOM:
-        error = ADMIN_BUSY;
-        break;
-    case RAFT_REFUSED_INVALID:
-        error = ADMIN_BAD_REQUEST;
-        break;
-    case RAFT_REFUSED_BEHIND:
-        error = ADMIN_BEHIND;
-        break;
-    case RAFT_REFUSED_OUTDATED:
-    case RAFT_REFUSED_SAME:
-    case RAFT_REFUSED_IN_PLACE:
-    case RAFT_REFUSED_NO_QUORUM:
-        break;
-    }
-    return answer_error(error, raft_refusal_name(refusal), 0);
-}
-
-static char *answer_reply(const struct control_reply *reply)
-{
-    char why[ADMIN_WHY_MAX];
-    switch ((enum control_result)reply->result) {
-    case CONTROL_APPLIED:
-        break;
-    case CONTROL_NO_QUORUM:
-        return answer_error(ADMIN_NO_QUORUM, "no majority confirmed that this replica leads", 0);
-    case CONTROL_NOT_LEADER:
-        return answer_error(ADMIN_NOT_LEADER, "this replica does not lead", reply->leader);
-    case CONTROL_BUSY:
-        return answer_error(ADMIN_BUSY, "the leader has no room at the moment: ask again", 0);
-    case CONTROL_UNCHANGED:
-        return answer_unchanged((enum raft_refusal)reply->status);
-    case CONTROL_LOST:
-        return answer_error(ADMIN_LOST,
-                            "another leader took over before it was committed: it was not "
-                            "done, ask again",
-                            0);
-    case CONTROL_REFUSED: /* a transfer's: leadership_reply() */
-    case CONTROL_TIMED_OUT:
-        return answer_error(ADMIN_TIMED_OUT,
-                            "not committed in time: whether it will be is unknown, "
-                            "look at `status`",
-                            0);
-    }
-    if (reply->status != MACHINE_SEQUENCED) {
-        bool day = reply->status == MACHINE_DAY_STATE;
-        snprintf(why, sizeof(why), "refused at index %llu: %s%s", (unsigned long long)reply->index,
-                 machine_status_name((enum machine_status)reply->status),
-                 day ? ": another day stands there: `keelctl status` tells which" : "");
-        return answer_error(ADMIN_REFUSED, why, 0);
-    }
-    json_t *result = json_object();
-    json_object_set_new(result, "index", json_integer((json_int_t)reply->index));
-    json_object_set_new(result, "term", json_integer((json_int_t)reply->term));
-    json_object_set_new(result, "changed", json_true());
-    return answer_result(result);
-}
-
-static char *answer_transfer(const struct control_reply *reply)
-{
-    char why[ADMIN_WHY_MAX];
-    json_t *result = NULL;
-    enum admin_error error = leadership_reply(reply, &result, why);
-    return error == ADMIN_OK ? answer_result(result) : answer_error(error, why, 0);
-}
-
-/* What was read is at least as new as the question; it must not be newer than the leadership. */
-static char *answer_read(const struct admin *a, const struct admin_request *request,
-                         const struct control_reply *reply)
-{
-    struct replica_status s;
-    replica_status(a->node->start.replica, &s);
-    if (s.role != RAFT_LEADER || s.term != reply->term)
-        return answer_error(ADMIN_NOT_LEADER, "this replica does not lead any more", s.leader);
-    json_t *result = admin_report(a->node, request);
-    json_object_set_new(result, "read_index", json_integer((json_int_t)reply->index));
-    json_object_set_new(result, "read_term", json_integer((json_int_t)reply->term));
-    return answer_result(result);
-}
-
-static char *answer_asked(const struct admin *a, const struct admin_request *request,
-                          const struct control_reply *reply)
-{
-    bool common = reply->result == CONTROL_NOT_LEADER || reply->result == CONTROL_BUSY;
-    if (request->command == ADMIN_TRANSFER && !common)
-        return answer_transfer(reply);
-    if (request->command == ADMIN_STATUS && reply->result == CONTROL_APPLIED)
-        return answer_read(a, request, reply);
-    return answer_reply(reply);
-}
-
-static char *answer_reload(const struct reload_report *report)
-{
-    if (report->outcome != RELOAD_DONE)
-        return answer_error(report->outcome == RELOAD_REFUSED ? ADMIN_CONFIGURATION : ADMIN_FAILED,
-                            report->why, 0);
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < report->count; i++) {
-        const struct reload_change *change = &report->change[i];
-        char name[RELOAD_NAME_MAX];
-        reload_change_name(change, name);
-        json_t *row = json_object();
-        json_object_set_new(row, "what", json_string(reload_what_name(change->what)));
-        json_object_set_new(row, "change", json_string(reload_how_name(change->how)));
-        json_object_set_new(row, "name", json_string(name));
-        json_array_append_new(list, row);
-    }
-    json_t *result = json_object();
-    json_object_set_new(result, "changed", json_boolean(report->count > 0));
-    json_object_set_new(result, "associations_ended", json_integer(report->ended));
-    json_object_set_new(result, "changes", list);
-    return answer_result(result);
-}
-
 /* --- requests
  * -------------------------------------------------------------------------------------- */
 
@@ -228,7 +62,7 @@ static char *ask_control(struct admin *a, struct connection *c, const struct adm
                          const struct control_request *ask)
 {
     if (!control_ask(a->node->start.control, ask))
-        return answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
+        return admin_answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
     c->waiting = true;
     c->tag = ask->tag;
     c->request = *request;
@@ -242,13 +76,8 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     struct replica_status s;
     replica_status(a->node->start.replica, &s);
     bool same = memcmp(s.day, request->day, sizeof(s.day)) == 0;
-    if (s.role == RAFT_LEADER && same && (s.day_open != 0) == request->day_begin) {
-        json_t *result = json_object();
-        json_object_set_new(result, "index", json_integer((json_int_t)s.applied));
-        json_object_set_new(result, "term", json_integer((json_int_t)s.term));
-        json_object_set_new(result, "changed", json_false());
-        return answer_result(result);
-    }
+    if (s.role == RAFT_LEADER && same && (s.day_open != 0) == request->day_begin)
+        return admin_answer_entry(s.applied, s.term, false);
     struct entry_day body;
     memset(&body, 0, sizeof(body));
     memcpy(body.name, request->day, sizeof(body.name));
@@ -285,16 +114,11 @@ static char *ask_member(struct admin *a, struct connection *c, const struct admi
             *m = s.config.member[id];
     }
     if (!entry_config_ok(&body))
-        return answer_error(ADMIN_BAD_REQUEST,
-                            "a member that is not there yet is to be described in \"new\"", 0);
+        return admin_answer_error(
+            ADMIN_BAD_REQUEST, "a member that is not there yet is to be described in \"new\"", 0);
     if (s.role == RAFT_LEADER && memcmp(&body, &s.config, sizeof(body)) == 0 &&
-        s.config_index <= s.commit) {
-        json_t *result = json_object();
-        json_object_set_new(result, "index", json_integer((json_int_t)s.config_index));
-        json_object_set_new(result, "term", json_integer((json_int_t)s.term));
-        json_object_set_new(result, "changed", json_false());
-        return answer_result(result);
-    }
+        s.config_index <= s.commit)
+        return admin_answer_entry(s.config_index, s.term, false);
     struct control_request ask = {.tag = ++a->next_tag,
                                   .was = request->was,
                                   .entry_kind = ENTRY_CONFIG,
@@ -307,12 +131,13 @@ static char *ask_reload(struct admin *a, struct connection *c)
 {
     uint64_t ticket;
     if (a->node->reload == NULL)
-        return answer_error(ADMIN_FAILED, "this process has no files to read again", 0);
+        return admin_answer_error(ADMIN_FAILED, "this process has no files to read again", 0);
     if (!reload_ask(a->node->reload, RELOAD_BY_ADMIN, &ticket))
-        return answer_error(ADMIN_BUSY,
-                            "another reload is under way, or a loop still uses what the last one "
-                            "replaced: ask again",
-                            0);
+        return admin_answer_error(
+            ADMIN_BUSY,
+            "another reload is under way, or a loop still uses what the last one "
+            "replaced: ask again",
+            0);
     c->waiting = c->reloading = true;
     c->tag = ticket;
     return NULL;
@@ -328,10 +153,10 @@ static char *ask_backup(struct admin *a, struct connection *c, const struct admi
         error = admin_backup_begin(&a->backup, a->node->start.control, now_ms(), why);
         c->waiting = c->backing = error == ADMIN_OK;
         c->tag = a->backup.id;
-        return error == ADMIN_OK ? NULL : answer_error(error, why, 0);
+        return error == ADMIN_OK ? NULL : admin_answer_error(error, why, 0);
     }
     error = admin_backup_piece(&a->backup, a->node->start.control, now_ms(), request, &result, why);
-    return error == ADMIN_OK ? answer_result(result) : answer_error(error, why, 0);
+    return error == ADMIN_OK ? admin_answer_result(result) : admin_answer_error(error, why, 0);
 }
 
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
@@ -340,12 +165,12 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
     char why[ADMIN_WHY_MAX];
     enum admin_error error = admin_request_parse(line, size, &request, why);
     if (error != ADMIN_OK)
-        return answer_error(error, why, 0);
+        return admin_answer_error(error, why, 0);
     if (admin_commands[request.command].changes && !may_change)
-        return answer_error(ADMIN_DENIED,
-                            "only root, the daemon's user and the [admin] group may "
-                            "change things",
-                            0);
+        return admin_answer_error(ADMIN_DENIED,
+                                  "only root, the daemon's user and the [admin] group may "
+                                  "change things",
+                                  0);
     if (request.command == ADMIN_DAY)
         return ask_day(a, &a->connection[place], &request);
     if (request.command == ADMIN_MEMBER)
@@ -356,7 +181,7 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_reload(a, &a->connection[place]);
     if (request.command == ADMIN_TRANSFER || request.read)
         return ask_leadership(a, &a->connection[place], &request);
-    return answer_result(admin_report(a->node, &request));
+    return admin_answer_result(admin_report(a->node, &request));
 }
 
 /* --- connections
@@ -416,7 +241,8 @@ static void take_lines(struct admin *a, struct connection *c)
                 return;
             c->closing = true; /* where the next line begins is unknown */
             c->size = 0;
-            put_answer(c, answer_error(ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes", 0));
+            put_answer(
+                c, admin_answer_error(ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes", 0));
             return;
         }
         size_t size = (size_t)(end - c->line);
@@ -497,7 +323,7 @@ static void take_replies(struct admin *a)
             if (c->fd < 0 || !c->waiting || c->reloading || c->backing || c->tag != reply.tag)
                 continue;
             c->waiting = false;
-            put_answer(c, answer_asked(a, &c->request, &reply));
+            put_answer(c, admin_answer_asked(a->node, &c->request, &reply));
             take_lines(a, c);
         }
 }
@@ -512,7 +338,7 @@ static void take_reload(struct admin *a)
         if (report == NULL)
             continue;
         c->waiting = c->reloading = false;
-        put_answer(c, answer_reload(report));
+        put_answer(c, admin_answer_reload(report));
         take_lines(a, c);
     }
 }
@@ -527,7 +353,7 @@ static void take_backup(struct admin *a)
         if (result == NULL)
             continue;
         c->waiting = c->backing = false;
-        put_answer(c, answer_result(result));
+        put_answer(c, admin_answer_result(result));
         take_lines(a, c);
     }
 }

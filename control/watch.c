@@ -94,6 +94,22 @@ static void say_changes(struct watch *w, const struct replica_status *s)
     }
 }
 
+/* Why a leader goes that nobody told to. */
+static void say_handed_over(struct watch *w, const struct replica_status *s,
+                            const struct control_status *c)
+{
+    if (s->transfer.by_drive != w->by_drive)
+        log_event(LOG_LEVEL_WARNING, "hands-over",
+                  "replica=%u why=drive to=%u durable=%llu last=%llu", w->node->config->id,
+                  s->transfer.to, (unsigned long long)s->durable_index,
+                  (unsigned long long)s->last_index);
+    if (c->transfers_by_link != w->by_link)
+        log_event(LOG_LEVEL_WARNING, "hands-over", "replica=%u why=link majority_us=%llu",
+                  w->node->config->id, (unsigned long long)(c->way_ns[w->node->config->id] / 1000));
+    w->by_drive = s->transfer.by_drive;
+    w->by_link = c->transfers_by_link;
+}
+
 static void say_installed(struct watch *w, const struct control_status *c)
 {
     if (c->installed_index == w->installed)
@@ -116,6 +132,7 @@ void watch_look(struct watch *w)
     control_status(w->node->start.control, &c);
     if (s.started_ns != 0) /* seq has published once */
         say_changes(w, &s);
+    say_handed_over(w, &s, &c);
     say_installed(w, &c);
     if (strcmp(c.problem, w->problem) != 0) {
         if (c.problem[0] != '\0')

@@ -14,6 +14,7 @@ struct watch {
     uint64_t watchdog_ms; /* feed at least this often; 0: no watchdog */
     uint32_t role, leader, stopped, failed, stale;
     uint64_t term, stalls, installed;
+    uint64_t by_drive, by_link; /* leaderships that this replica gave up of itself */
     bool hung;
     char problem[CONTROL_PROBLEM_SIZE];
 };

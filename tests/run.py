@@ -40,10 +40,10 @@ def tests(build, sanitized, fuzz, turn):
         return ['meson', 'test', '-C', directory, '--no-rebuild', '--num-processes', cores, *words]
 
     slow = units(sanitized, '--timeout-multiplier', '5', '--no-suite', 'slow', '--no-suite', 'plain')
-    half = '%d/2' % (turn % 2)
+    half, third = '%d/2' % (turn % 2), '%d/3' % (turn % 3)
     return [
         Test('format', False, 2, ['./dev', 'format', '--check']),
-        Test('unit', False, 10, units(build)),
+        Test('unit', False, 10, units(build), units(build, '--no-suite', 'slow')),  # `images` has those
         Test('sanitized', False, 15, slow, ['env', 'KEEL_RAFT_SEEDS=100', *slow]),
         Test('coverage', False, 20, ['./dev', 'coverage'], turn=1),
         Test('fuzz', False, 5, [py, 'tests/fuzz/fuzz.py', '--build', fuzz, '--seconds', '3', '--kept']),
@@ -64,7 +64,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('demo', True, 4, e2e('demo.py')),
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
         Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
-                                                   '--share', half)),
+                                                   '--share', third)),
         Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
              e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('gray-real', True, 6, e2e('gray.py'), e2e('gray.py', '--no-overload'), turn=0),
@@ -72,7 +72,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('readme', True, 3, e2e('readme.py')),
         Test('auth', True, 8, e2e('auth.py'), e2e('auth.py', '--kills', '10'), turn=1),
         Test('ring-wrap', True, 10, e2e('ring_wrap.py'), e2e('ring_wrap.py', '--amount', '256M'),
-             turn=1),
+             turn=0),
         Test('lapped', True, 6, e2e('lapped.py'), turn=0),
         Test('disaster', True, 5, e2e('disaster.py'),
              e2e('disaster.py', '--only', ('recover', 'restore')[turn % 2])),

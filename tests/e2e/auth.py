@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -73,14 +74,27 @@ def told(reasons):
     return ' '.join('%s %d' % pair for pair in sorted(reasons.items()))
 
 
+class State(NamedTuple):
+    """What must not move while forged packets come in, and how often its replica handed over by itself."""
+
+    term: int
+    role: str
+    commit_index: int
+    applied_index: int
+    last_index: int
+    digest: str
+    feed_next: int
+    boot: int
+    transfers_by_drive: int
+    transfers_by_link: int
+
+
 def state(cluster):
-    """What must not move while forged packets come in."""
     seen = {}
     for i in cluster.ids():
         status = cluster.status(i)
         expect(status, 'replica %d tells no status: %s' % (i, cluster.log_tail(i)))
-        seen[i] = tuple(status[k] for k in ('term', 'role', 'commit_index', 'applied_index', 'last_index',
-                                            'digest', 'feed_next', 'boot'))
+        seen[i] = State(*(status[name] for name in State._fields))
     return seen
 
 
@@ -150,13 +164,35 @@ def inject(cluster, tap, replica, frames):
     return sent, cookies, now.reasons(before)
 
 
+def handed_over(before, after):
+    """Whether all that moved is a leader's own doing, as its counters say: it takes its drive or its
+    links for slow where this machine gives its process no turn. Each time a term, and its no-op."""
+    own = sum(after[i].transfers_by_drive + after[i].transfers_by_link -
+              before[i].transfers_by_drive - before[i].transfers_by_link for i in after)
+    terms = {after[i].term - before[i].term for i in after}
+    entries = {getattr(after[i], name) - getattr(before[i], name) for i in after
+               for name in ('commit_index', 'applied_index', 'last_index')}
+    same = all(after[i].feed_next == before[i].feed_next and after[i].boot == before[i].boot for i in after)
+    leaders = sum(seen.role == 'leader' for seen in after.values())
+    return same and leaders == 1 and terms == entries and len(terms) == 1 and 0 < min(terms) <= own
+
+
 def unmoved(parts, cluster, what, before):
     time.sleep(0.5)
+    cluster.wait_equal()
     after = state(cluster)
-    digests = {seen[5] for seen in after.values()}
-    parts.holds(after == before and len(digests) == 1,
-                '%s: accepted 0; terms, roles, indexes, digests as before, digests equal' % what,
-                {i: (before.get(i), after[i]) for i in after if before.get(i) != after[i]})
+    digests = {seen.digest for seen in after.values()}
+    handed = after != before and handed_over(before, after)
+    moved = ', '.join('%d: %s %s -> %s' % (i, name, getattr(before[i], name), getattr(after[i], name))
+                      for i in after for name in State._fields
+                      if getattr(before[i], name) != getattr(after[i], name))
+    if parts.holds((after == before or handed) and len(digests) == 1,
+                   '%s: accepted 0; terms, roles, indexes, digests as before, digests equal' % what, moved):
+        if handed:
+            parts.say('but for a leader that handed over of itself, as its counters say: %s' % moved)
+    else:
+        for i in cluster.ids():
+            parts.say('replica %d: %s' % (i, cluster.log_tail(i).rstrip()))
 
 
 # --- part 1: kills, doubled and replayed handshakes ---------------------------------------------------

@@ -2,135 +2,7 @@
  * one that just misses it. The table's other states may be reached by the way; the near miss is of
  * the one.
  */
-#include "tests/reach/reach.h"
-#include "tests/unit/unit.h"
-
-#include <string.h>
-
-static struct reach reach;
-static uint64_t clock_ns;
-
-static uint64_t count_of(const char *name)
-{
-    for (uint32_t i = 0; i < REACH_STATES; i++)
-        if (strcmp(reach_state[i].name, name) == 0)
-            return reach.count[i];
-    CU_FAIL_FATAL("no such state");
-    return 0;
-}
-
-#define REACHED(name) CU_ASSERT_EQUAL(count_of(name), 1)
-#define MISSED(name) CU_ASSERT_EQUAL(count_of(name), 0)
-
-static void take(enum reach_kind kind, uint8_t who, uint8_t whom, uint8_t what, uint64_t a,
-                 uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
-{
-    struct reach_record record = {.at_ns = clock_ns += 1000,
-                                  .kind = (uint8_t)kind,
-                                  .who = who,
-                                  .whom = whom,
-                                  .what = what,
-                                  .value = {a, b, c, d, e, f}};
-    reach_take(&reach, &record);
-}
-
-/* --- records, as they are written ------------------------------------------------------------- */
-
-static void started(uint8_t id, uint64_t term, uint64_t vote)
-{
-    take(REACH_STARTED, id, 0, 0, term, vote, id, 0, 0, 0);
-}
-
-static void down(uint8_t id)
-{
-    take(REACH_DOWN, id, 0, 0, 0, 0, 0, 0, 0, 0);
-}
-
-static void role(uint8_t id, enum raft_role role, uint64_t term, uint64_t vote, uint64_t leader)
-{
-    take(REACH_ROLE, id, 0, 0, role, term, vote, leader, 0, 0);
-}
-
-static void leads(uint8_t id, uint64_t term)
-{
-    role(id, RAFT_CANDIDATE, term, id, 0);
-    role(id, RAFT_LEADER, term, id, id);
-}
-
-/* Durable up to its end, but for what `behind` says. */
-static void log_is(uint8_t id, uint64_t last, uint64_t term, uint64_t behind)
-{
-    take(REACH_LOG, id, 0, 0, last, term, last - behind, 1, 0, 0);
-}
-
-static void commits(uint8_t id, uint64_t index)
-{
-    take(REACH_COMMIT, id, 0, 0, index, 0, 0, 0, 0, 0);
-}
-
-static void members(uint8_t id, uint64_t index, uint64_t voters, uint64_t voters_new)
-{
-    take(REACH_MEMBERS, id, 0, 0, index, voters, voters_new, 0, 0, 0);
-}
-
-static void arrives(uint8_t from, uint8_t to, enum raft_msg_kind what, uint64_t term,
-                    uint64_t status, uint64_t count, uint64_t index, uint64_t index_term)
-{
-    take(REACH_ARRIVED, to, from, (uint8_t)what, term, status, count, index, index_term, 0);
-}
-
-static void hole(uint8_t id, uint64_t index, bool settles, bool members_lost)
-{
-    take(REACH_HOLE, id, 0, 0, index, settles, members_lost, 0, 0, 0);
-}
-
-static void checkpoint(uint8_t id, uint64_t index, uint64_t term, uint64_t own)
-{
-    take(REACH_CHECKPOINT, id, 0, 0, index, term, own, 0, 0, 0);
-}
-
-static void chunk(uint8_t from, uint8_t to, uint64_t index, uint64_t bytes)
-{
-    take(REACH_CHUNK, to, from, 0, index, bytes, 0, 0, 0, 0);
-}
-
-static void asked(uint8_t client, uint8_t of, enum reach_request what, uint64_t number,
-                  bool ordered)
-{
-    take(REACH_ASKED, of, client, 0, what, 77, number, ordered, 0, 0);
-}
-
-static void answered(uint8_t client, uint8_t by, enum reach_request what, uint64_t number)
-{
-    take(REACH_ANSWERED, client, by, 0, what, 77, number, 0, 0, 0);
-}
-
-static const uint64_t ALL = 0xe, FIRST = 0xe, OTHERS = 0x32; /* 1 2 3; 1 2 3; 1 4 5 */
-
-/* Five replicas, of which 1, 2, 3 vote, with empty logs. */
-static void begin(void)
-{
-    reach_init(&reach);
-    for (uint8_t id = 1; id <= 5; id++) {
-        started(id, 0, 0);
-        members(id, 0, ALL, 0);
-    }
-}
-
-/* 1 leads term 1, everybody has its no-op. */
-static void quiet(void)
-{
-    begin();
-    leads(1, 1);
-    for (uint8_t id = 1; id <= 3; id++) {
-        if (id != 1)
-            role(id, RAFT_FOLLOWER, 1, 1, 1);
-        log_is(id, 1, 1, 0);
-        if (id != 1)
-            arrives(id, 1, RAFT_APPEND_REPLY, 1, RAFT_APPEND_OK, 0, 1, 0);
-        commits(id, 1);
-    }
-}
+#include "tests/reach/written.h"
 
 static void nothing_rare(void)
 {
@@ -368,78 +240,6 @@ static void lapped(void)
     REACHED("lapped");
 }
 
-/* --- checkpoints ------------------------------------------------------------------------------ */
-
-static void checkpoint_overtaken(void)
-{
-    quiet();
-    log_is(2, 4, 1, 0);
-    checkpoint(2, 4, 1, 1); /* just so far */
-    checkpoint(2, 1, 1, 1); /* committed there long since */
-    checkpoint(2, 3, 2, 1);
-    MISSED("checkpoint-overtaken");
-    checkpoint(2, 3, 1, 1);
-    REACHED("checkpoint-overtaken");
-}
-
-static void checkpoint_conflict(void)
-{
-    quiet();
-    checkpoint(2, 9, 2, 0); /* behind its log */
-    checkpoint(2, 1, 1, 1);
-    MISSED("checkpoint-conflict");
-    checkpoint(2, 1, 2, 1);
-    REACHED("checkpoint-conflict");
-}
-
-static void installed_by_start(void)
-{
-    quiet();
-    down(2);
-    started(2, 1, 1);
-    MISSED("installed-by-start");
-    take(REACH_STARTED, 2, 0, 0, 1, 1, 2, true, 0, 0);
-    REACHED("installed-by-start");
-}
-
-static void receiver_resumes(void)
-{
-    quiet();
-    chunk(1, 3, 50, 100);
-    down(3);
-    started(3, 1, 1);
-    chunk(1, 3, 60, 100); /* another one, from its beginning */
-    checkpoint(3, 60, 1, 0);
-    chunk(1, 3, 60, 200); /* late */
-    down(3);
-    started(3, 1, 1);
-    MISSED("receiver-resumes");
-    chunk(1, 3, 70, 100);
-    down(3);
-    started(3, 1, 1);
-    chunk(1, 3, 70, 200);
-    checkpoint(3, 70, 1, 0);
-    REACHED("receiver-resumes");
-}
-
-static void sender_dies(void)
-{
-    quiet();
-    chunk(1, 3, 50, 100);
-    checkpoint(3, 50, 1, 0);
-    down(1);
-    chunk(2, 3, 60, 100); /* the first had done all */
-    started(1, 1, 1);
-    down(1);
-    chunk(2, 3, 60, 200);
-    MISSED("sender-dies");
-    down(2);
-    chunk(2, 3, 60, 300); /* under way when it died */
-    MISSED("sender-dies");
-    chunk(1, 3, 60, 300);
-    REACHED("sender-dies");
-}
-
 /* --- members ---------------------------------------------------------------------------------- */
 
 static void joint_left_open(void)
@@ -604,105 +404,6 @@ static void members_in_hole(void)
     REACHED("members-in-hole");
 }
 
-/* --- drives and clients ----------------------------------------------------------------------- */
-
-static void wrap_in_recovery(void)
-{
-    quiet();
-    take(REACH_RECOVERED, 1, 0, 0, 256, 512, 256, 1, 0, 0); /* exactly one lap */
-    take(REACH_RECOVERED, 1, 0, 0, 300, 520, 256, 0, 0, 0); /* nothing torn */
-    MISSED("wrap-in-recovery");
-    take(REACH_RECOVERED, 1, 0, 0, 300, 520, 256, 1, 0, 0);
-    REACHED("wrap-in-recovery");
-}
-
-static void torn_at_seam(void)
-{
-    quiet();
-    take(REACH_TORN, 1, 0, 0, 0, 256, 0, 0, 0, 0);
-    take(REACH_TORN, 1, 0, 0, 255, 256, 0, 0, 0, 0); /* of the first lap */
-    take(REACH_TORN, 1, 0, 0, 257, 256, 0, 0, 0, 0);
-    MISSED("torn-at-seam");
-    take(REACH_TORN, 1, 0, 0, 511, 256, 0, 0, 0, 0);
-    REACHED("torn-at-seam");
-}
-
-static void power(void)
-{
-    quiet();
-    down(1);
-    take(REACH_TORN, 1, 0, 0, 7, 256, 0, 0, 0, 0);
-    MISSED("later-page-first");
-    MISSED("zeroing-cut");
-    take(REACH_AHEAD, 1, 0, 0, 7, 0, 0, 0, 0, 0);
-    REACHED("later-page-first");
-    MISSED("zeroing-cut");
-    take(REACH_ZEROING, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-    REACHED("zeroing-cut");
-}
-
-static void resumed_elsewhere(void)
-{
-    quiet();
-    asked(8, 1, REACH_RESUME, 0, false); /* 1 leads */
-    answered(8, 1, REACH_RESUME, 0);
-    down(1);
-    asked(8, 2, REACH_RESUME, 0, false);
-    answered(9, 2, REACH_RESUME, 0); /* another client */
-    MISSED("resumed-elsewhere");
-    leads(2, 2);
-    answered(8, 2, REACH_RESUME, 0);
-    REACHED("resumed-elsewhere");
-}
-
-static void answered_elsewhere(void)
-{
-    quiet();
-    asked(8, 1, REACH_SUBMIT, 5, false);
-    asked(8, 1, REACH_SUBMIT, 5, true); /* again, of the same */
-    answered(8, 1, REACH_SUBMIT, 5);
-    down(1);
-    leads(2, 2);
-    asked(8, 2, REACH_SUBMIT, 5, false); /* it was lost with 1 */
-    answered(8, 2, REACH_SUBMIT, 5);
-    MISSED("answered-elsewhere");
-    asked(8, 2, REACH_SUBMIT, 5, true);
-    answered(8, 2, REACH_SUBMIT, 6);
-    MISSED("answered-elsewhere");
-    answered(8, 2, REACH_SUBMIT, 5);
-    answered(8, 2, REACH_SUBMIT, 5);
-    REACHED("answered-elsewhere");
-}
-
-static void day_meets_death(void)
-{
-    quiet();
-    take(REACH_DAY_ASKED, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-    down(2);
-    take(REACH_DAY_BEGUN, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    down(1);
-    take(REACH_DAY_ASKED, 3, 0, 0, 0, 0, 0, 0, 0, 0);
-    take(REACH_DAY_BEGUN, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    MISSED("day-meets-death");
-    take(REACH_DAY_ASKED, 3, 0, 0, 0, 0, 0, 0, 0, 0);
-    down(3);
-    take(REACH_DAY_BEGUN, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    REACHED("day-meets-death");
-}
-
-static void ended_association(void)
-{
-    quiet();
-    take(REACH_OPENED, 1, 2, 0, 500, 0, 0, 0, 0, 0);
-    take(REACH_ARRIVED, 2, 1, RAFT_APPEND, 1, 0, 0, 1, 1, 500);
-    take(REACH_OPENED, 1, 2, 0, 600, 0, 0, 0, 0, 0);
-    take(REACH_ARRIVED, 2, 1, RAFT_APPEND, 1, 0, 0, 1, 1, 600);
-    take(REACH_ARRIVED, 2, 3, RAFT_APPEND, 1, 0, 0, 1, 1, 500); /* of another */
-    MISSED("ended-association");
-    take(REACH_ARRIVED, 2, 1, RAFT_APPEND, 1, 0, 0, 1, 1, 500);
-    REACHED("ended-association");
-}
-
 static void table_is_whole(void)
 {
     for (uint32_t i = 0; i < REACH_STATES; i++) {
@@ -735,11 +436,6 @@ int main(void)
         {"fed-from-drive", fed_from_drive},
         {"no-room", no_room},
         {"lapped", lapped},
-        {"checkpoint-overtaken", checkpoint_overtaken},
-        {"checkpoint-conflict", checkpoint_conflict},
-        {"installed-by-start", installed_by_start},
-        {"receiver-resumes", receiver_resumes},
-        {"sender-dies", sender_dies},
         {"joint-left-open", joint_left_open},
         {"joint-undone", joint_undone},
         {"change-restarted", change_restarted},
@@ -752,13 +448,6 @@ int main(void)
         {"hole-while-leading", hole_while_leading},
         {"repair-in-election", repair_in_election},
         {"members-in-hole", members_in_hole},
-        {"wrap-in-recovery", wrap_in_recovery},
-        {"torn-at-seam", torn_at_seam},
-        {"later-page-first, zeroing-cut", power},
-        {"resumed-elsewhere", resumed_elsewhere},
-        {"answered-elsewhere", answered_elsewhere},
-        {"day-meets-death", day_meets_death},
-        {"ended-association", ended_association},
         {0}};
     return unit_main("reach", tests);
 }
