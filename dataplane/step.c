@@ -62,8 +62,10 @@ static void store(struct replica *r, const struct raft_msg *msg, const uint8_t *
         r->last_utc_ns = entry->utc_ns;
         r->last_log_ns = entry->log_ns;
         ring_commit(r->ring, out->append_lsn + (index - out->append_first), true);
-        if (entry->kind == ENTRY_CONFIG)
+        if (entry->kind == ENTRY_CONFIG) {
             members_take(&r->members, entry_body(entry), index);
+            ring_note_config(r->ring, index); /* in time for the page that holds it (H4) */
+        }
         metric_add(&r->metrics.appended_entries, 1);
     }
 }
@@ -119,7 +121,7 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     for (uint32_t i = 0; i < out->send_count; i++)
         gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
     ring_note_commit(r->ring, out->commit);
-    ring_note_config(r->ring, r->raft.config.index);
+    ring_note_config(r->ring, raft_config_stated(&r->raft));
     line_begins(r, msg);
     if (r->sample.index != 0 && r->sample.committed_ns == 0 && out->commit >= r->sample.index)
         r->sample.committed_ns = r->now_ns;
@@ -347,8 +349,10 @@ bool step_install(struct replica *r)
                          .config_count = 1};
     step(r, &in, NULL, NULL);
     bool gave_way = r->out.install_index != 0;
-    if (!gave_way)
+    if (!gave_way) { /* it may lie in a hole, and what is behind it follows from it */
         members_repaired(&r->members, &machine->config, machine->config_index);
+        ring_note_chain(r->ring, r->taking->index, r->taking->chain);
+    }
     ring_note_covered(r->ring, r->taking->index);
     repair_tell(r);
     return gave_way;

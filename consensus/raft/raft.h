@@ -423,6 +423,16 @@ void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t 
  * that term, a PREVOTE_REPLY always. */
 bool raft_send_stands(const struct raft *raft, const struct raft_send *send);
 
+/* What a page's head has to state as the configuration in force (H4): the newest one that the drive
+ * spoke of, as long as a hole may hide it. An older one in its place would let the next start take
+ * itself for certain of its members. */
+static inline uint64_t raft_config_stated(const struct raft *raft)
+{
+    bool hidden = raft->hole != 0 && raft->hole <= raft->config_stated &&
+                  raft->config.index < raft->config_stated;
+    return hidden ? raft->config_stated : raft->config.index;
+}
+
 /* True if this replica, this incarnation, votes under the configuration in force. */
 bool raft_is_voter(const struct raft *raft);
 

@@ -131,8 +131,9 @@ struct ring_stretch {
  * many. */
 bool ring_hole_add(struct ring *ring, uint64_t page);
 uint32_t ring_holes(const struct ring *ring);
-/* The one to be repaired first: the lowest live entries, then dead pages. False: none. */
-bool ring_hole_first(const struct ring *ring, struct ring_stretch *stretch);
+/* The one to be repaired next: of pages from number `from` on, then of those below, the one with
+ * the lowest live entries, then a dead one. False: none. */
+bool ring_hole_next(const struct ring *ring, uint64_t from, struct ring_stretch *stretch);
 /* Index lies in one. */
 bool ring_in_hole(const struct ring *ring, uint64_t index);
 /* The lowest entry that is lost and that no durable checkpoint of this replica covers (H7); 0. */
