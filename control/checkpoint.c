@@ -79,7 +79,6 @@ static int write_checkpoint(struct control *c, size_t machine_size, size_t size)
 static void written(struct control *c, uint64_t index, uint64_t page)
 {
     repairing_written(c, c->checkpoint_area);
-    ring_control_covered(c->replica->ring, index);
     c->checkpoint_index[1] = c->checkpoint_index[0];
     c->checkpoint_index[0] = index;
     c->checkpoint_page = page;
@@ -121,6 +120,10 @@ static void take_checkpoint(struct control *c)
         return;
     }
     written(c, c->machine->applied, c->page);
+    /* seq has that state too. A peer's checkpoint covers nothing before seq has taken it over:
+     * without the hole that it is to repair seq would not (step_install()). */
+    if (c->machine->applied <= c->seen.applied)
+        ring_control_covered(c->replica->ring, c->machine->applied);
     receiving_lost_area(c);
     c->checkpoint_alone = false;
     c->status.checkpoints++;

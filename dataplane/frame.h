@@ -20,7 +20,7 @@ enum {
     FRAME_HEADS_SIZE = 42, /* offset of the UDP payload in a frame that this host builds */
     FRAME_PAYLOAD_MAX = 1472,
     FRAME_NEIGHBOURS_MAX = 256,
-    FRAME_ARP_RETRY_MS = 100,    /* first retry, doubles to 3 s */
+    FRAME_ARP_RETRY_MS = 100,    /* first retry, doubles to 400 ms */
     FRAME_ARP_FRESH_MS = 30000,  /* then asked again by unicast while in use */
     FRAME_ARP_STALE_MS = 120000, /* then forgotten */
     FRAME_PORTS_MAX = 8,

@@ -75,7 +75,8 @@ uint32_t install_turn(struct replica *r)
                  feed_room(r->feed, 1) && ring_room_to_begin(r->ring);
     if (needed && (!quiet || r->stopped || r->raft.failed))
         return 0; /* in a later turn, or after a restart */
-    bool over_hole = r->machine->applied < r->raft.commit && r->raft.hole != 0;
+    /* The log may be kept, and apply does not get over what it has lost. */
+    bool over_hole = r->raft.hole != 0 && r->raft.hole <= offer->index;
     if (needed && (step_install(r) || (over_hole && r->machine->applied < offer->index)))
         take_over(r, offer);
     done(r);

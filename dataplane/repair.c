@@ -1,6 +1,7 @@
 /* What the drive has lost comes back: asked of every peer, gathered in order, and handed to
  * control, which proves it by the log chain and writes the page anew into its own slot. One page at
- * a time, the lowest entries first.
+ * a time, the lowest entries first. One that comes to nothing lets the others go ahead: perhaps
+ * nobody holds it any more, or its place on the drive takes no write.
  *
  * Nothing of it needs a leader, or a quorum: two replicas with holes at different places make each
  * other whole. What a hole forbids meanwhile is Raft's to say (raft_repair.c); here only apply
@@ -10,7 +11,8 @@
 
 #include <string.h>
 
-#define REPAIR_RETRY_NS UINT64_C(1000000000) /* after a try that failed */
+#define REPAIR_RETRY_NS UINT64_C(1000000000)   /* after a try that failed */
+#define REPAIR_PATIENCE_NS UINT64_C(500000000) /* without an entry that was asked for */
 
 static uint64_t heartbeat_ns(const struct replica *r)
 {
@@ -20,8 +22,10 @@ static uint64_t heartbeat_ns(const struct replica *r)
 void repair_tell(struct replica *r)
 {
     uint64_t hole = ring_hole_index(r->ring);
-    if (hole != r->raft.hole && hole <= r->raft.log.last)
-        step_hole(r, hole, NULL, 0);
+    if (hole == r->raft.hole || hole > r->raft.log.last)
+        return;
+    r->repair.from = 0; /* what stands in the log's way comes first */
+    step_hole(r, hole, NULL, 0);
 }
 
 void repair_damaged(struct replica *r, uint64_t page)
@@ -48,7 +52,8 @@ static void ask_all(struct replica *r)
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
         if (id != r->id)
             ask(r, id);
-    r->repair.ask_at_ns = r->now_ns + heartbeat_ns(r);
+    /* What stands in nobody's way (H7) is asked for at leisure: perhaps no log has it any more. */
+    r->repair.ask_at_ns = r->now_ns + (r->raft.hole != 0 ? heartbeat_ns(r) : REPAIR_RETRY_NS);
 }
 
 static void offer(struct replica *r)
@@ -80,6 +85,7 @@ static void begin(struct replica *r, const struct ring_stretch *live)
     repair->job.live = *live;
     repair->job.bytes = 0;
     repair->next = live->first;
+    repair->moved_ns = r->now_ns;
     const struct entry *entry; /* found while running: memory may have it still */
     while (repair->next <= live->last && (entry = ring_entry(r->ring, repair->next)) != NULL)
         if (!take_entry(repair, entry))
@@ -104,7 +110,8 @@ static uint32_t configs_of(struct replica *r, struct raft_config config[RAFT_CON
     for (uint32_t used = 0; used < job->bytes;) { /* bound: a page's entries */
         const struct entry *entry = (const struct entry *)(at + used);
         used += entry->size;
-        if (entry->kind != ENTRY_CONFIG || entry->index <= r->machine->config_index)
+        if (entry->kind != ENTRY_CONFIG || entry->index <= r->machine->config_index ||
+            ring_term(r->ring, entry->index) != entry->term) /* superseded meanwhile */
             continue;
         if (count == RAFT_CONFIGS_MAX + 1) { /* the last two say all (4.1) */
             memmove(&config[0], &config[1], RAFT_CONFIGS_MAX * sizeof(config[0]));
@@ -116,6 +123,15 @@ static uint32_t configs_of(struct replica *r, struct raft_config config[RAFT_CON
     return count;
 }
 
+/* Nothing came of it: the next one's turn. */
+static void give_up(struct replica *r)
+{
+    r->repair.state = REPAIR_IDLE;
+    r->repair.from = r->repair.job.live.page + 1;
+    r->repair.failures++;
+    r->repair.not_before_ns = r->now_ns + REPAIR_RETRY_NS;
+}
+
 static void done(struct replica *r)
 {
     struct repair *repair = &r->repair;
@@ -125,8 +141,7 @@ static void done(struct replica *r)
     ring_hole_closed(r->ring, job->live.page,
                      good ? (const struct ring_page *)(const void *)job->page : NULL);
     if (!good) {
-        repair->failures++;
-        repair->not_before_ns = r->now_ns + REPAIR_RETRY_NS;
+        give_up(r);
         return;
     }
     repair->pages++;
@@ -145,16 +160,30 @@ void repair_entries(struct replica *r, const struct raft_msg *msg, const uint8_t
     if (repair->state != REPAIR_GATHERS || msg->prev_index != repair->next ||
         msg->prev_term != repair->job.live.term)
         return;
-    for (uint32_t i = 0; i < msg->count; i++) { /* bounded by the packet's size */
+    uint32_t taken = 0;
+    for (; taken < msg->count; taken++) { /* bounded by the packet's size */
         const struct entry *entry = (const struct entry *)entries;
         entries += entry->size;
         if (!take_entry(repair, entry))
             break;
     }
+    repair->moved_ns = r->now_ns;
     if (repair->next > repair->job.live.last)
         offer(r);
+    else if (taken < msg->count)
+        give_up(r); /* more bytes than a page holds: not what was lost */
     else
         ask(r, msg->from);
+}
+
+/* The one under way is not left for another while entries of it come in. */
+static bool next_hole(struct replica *r, struct ring_stretch *live)
+{
+    struct repair *repair = &r->repair;
+    bool gathers = repair->state == REPAIR_GATHERS;
+    if (gathers && r->now_ns - repair->moved_ns >= REPAIR_PATIENCE_NS && ring_holes(r->ring) > 1)
+        repair->from = repair->job.live.page + 1;
+    return ring_hole_next(r->ring, repair->from, live);
 }
 
 uint32_t repair_turn(struct replica *r)
@@ -170,7 +199,7 @@ uint32_t repair_turn(struct replica *r)
     }
     struct ring_stretch live;
     if (ring_holes(r->ring) == 0 || r->stopped || r->raft.failed ||
-        r->now_ns < repair->not_before_ns || !ring_hole_first(r->ring, &live)) {
+        r->now_ns < repair->not_before_ns || !next_hole(r, &live)) {
         repair->state = REPAIR_IDLE;
         return 0;
     }
@@ -294,24 +323,25 @@ void repair_read(struct replica *r, const struct ring_read *read)
 
 bool repair_chain(struct replica *r, const struct raft_msg *msg, const uint8_t *entries)
 {
-    uint64_t index = msg->prev_index, chain = msg->prev_chain;
-    if (ring_holes(r->ring) == 0 || !ring_in_hole(r->ring, index) ||
-        ring_chain(r->ring, index) != 0)
+    uint64_t index = msg->prev_index, end = index + msg->count;
+    if (ring_holes(r->ring) == 0 || msg->term < r->raft.term || index > ring_last_index(r->ring))
         return true;
-    if (ring_term(r->ring, index) != msg->prev_term)
-        return true; /* refused as a conflict */
-    if (chain == 0)
-        return msg->count == 0;
+    uint64_t mine = ring_chain(r->ring, index), chain = mine != 0 ? mine : msg->prev_chain;
+    uint64_t term = ring_term(r->ring, index);
+    if ((term != 0 && term != msg->prev_term) ||
+        (mine != 0 && msg->prev_chain != 0 && mine != msg->prev_chain))
+        return true; /* refused as a conflict, or as damage */
     ring_note_chain(r->ring, index, chain);
-    for (uint32_t i = 0; i < msg->count; i++) { /* as far as the logs are equal */
+    for (; index < end; index++) { /* as far as the logs are equal */
         const struct entry *entry = (const struct entry *)entries;
-        if (ring_term(r->ring, ++index) != entry->term)
+        if (ring_term(r->ring, index + 1) != entry->term)
             break;
-        chain = ring_chain_next(chain, entry);
-        ring_note_chain(r->ring, index, chain);
+        chain = chain != 0 ? ring_chain_next(chain, entry) : 0;
+        ring_note_chain(r->ring, index + 1, chain);
         entries += entry->size;
     }
-    return true;
+    /* What it adds must follow from something; what is committed nothing is added to. */
+    return index == end || index < r->raft.commit || ring_chain(r->ring, index) != 0;
 }
 
 void repair_blocks(struct replica *r, uint64_t index)

@@ -101,6 +101,8 @@ enum repair_state { REPAIR_IDLE, REPAIR_GATHERS, REPAIR_OFFERED };
 struct repair {
     uint32_t state; /* enum repair_state */
     uint32_t reserved;
+    uint64_t from;                    /* pages below wait: a try at one of them failed */
+    uint64_t moved_ns;                /* begun, or an entry came */
     uint64_t ask_at_ns;               /* the peers are asked again */
     uint64_t not_before_ns;           /* a try failed: none before this */
     uint64_t next;                    /* index wanted */

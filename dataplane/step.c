@@ -62,8 +62,10 @@ static void store(struct replica *r, const struct raft_msg *msg, const uint8_t *
         r->last_utc_ns = entry->utc_ns;
         r->last_log_ns = entry->log_ns;
         ring_commit(r->ring, out->append_lsn + (index - out->append_first), true);
-        if (entry->kind == ENTRY_CONFIG)
+        if (entry->kind == ENTRY_CONFIG) {
             members_take(&r->members, entry_body(entry), index);
+            ring_note_config(r->ring, index); /* in time for the page that holds it (H4) */
+        }
         metric_add(&r->metrics.appended_entries, 1);
     }
 }
@@ -119,7 +121,7 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     for (uint32_t i = 0; i < out->send_count; i++)
         gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
     ring_note_commit(r->ring, out->commit);
-    ring_note_config(r->ring, r->raft.config.index);
+    ring_note_config(r->ring, raft_config_stated(&r->raft));
     line_begins(r, msg);
     if (r->sample.index != 0 && r->sample.committed_ns == 0 && out->commit >= r->sample.index)
         r->sample.committed_ns = r->now_ns;
@@ -167,6 +169,25 @@ HOT static uint32_t gather_configs(const struct raft_msg *msg, const uint8_t *en
     return count;
 }
 
+/* What a leader needs on a quorum before anything can commit: H8, ring_room_to_settle(). */
+static bool settles(const struct raft_msg *msg, const uint8_t *entries)
+{
+    if (msg->count == 0 || msg->entry_term < msg->term)
+        return msg->count > 0;
+    struct entry first;
+    memcpy(&first, entries, sizeof(first));
+    return first.kind == ENTRY_NOOP;
+}
+
+/* Apart from what comes with every message. */
+__attribute__((cold, noinline)) static void look_at_room(struct replica *r, struct raft_in *in)
+{
+    if (in->msg.kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER &&
+        !ring_room_to_lead(r->ring))
+        step_no_space(r); /* H8: raft declines */
+    in->scarce = ring_scarce(r->ring);
+}
+
 void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnation,
                const uint8_t *entries, size_t size)
 {
@@ -180,11 +201,13 @@ void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnati
     if (msg->kind == RAFT_APPEND || msg->kind == RAFT_CHAIN_ASK)
         in.chain_mine = ring_chain(r->ring, msg->prev_index);
     if (msg->kind == RAFT_APPEND) {
-        in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM;
+        in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM ||
+                   (settles(msg, entries) &&
+                    ring_room_to_settle(r->ring, msg->count, (uint32_t)size) == RING_ROOM);
         in.unable = msg->count == 0 && !ring_room_to_lead(r->ring);
+    } else if (msg->kind != RAFT_APPEND_REPLY) {
+        look_at_room(r, &in);
     }
-    if (msg->kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
-        step_no_space(r); /* H8: raft declines */
     in.random = clock_random(r->clock, &r->random_state);
     step(r, &in, msg, entries);
     if (r->out.serve)
@@ -277,7 +300,7 @@ uint32_t step_tick(struct replica *r)
     step_propose(r); /* a leader's tick may append, behind all that was framed */
     if (r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
         step_no_space(r); /* H8: whoever is short of space does not campaign */
-    struct raft_in in = {.event = RAFT_EV_TICK};
+    struct raft_in in = {.event = RAFT_EV_TICK, .scarce = ring_scarce(r->ring)};
     if (r->raft.config.voters_new != 0)
         in.space = room_for_config(r);
     in.random = clock_random(r->clock, &r->random_state);
@@ -326,8 +349,10 @@ bool step_install(struct replica *r)
                          .config_count = 1};
     step(r, &in, NULL, NULL);
     bool gave_way = r->out.install_index != 0;
-    if (!gave_way)
+    if (!gave_way) { /* it may lie in a hole, and what is behind it follows from it */
         members_repaired(&r->members, &machine->config, machine->config_index);
+        ring_note_chain(r->ring, r->taking->index, r->taking->chain);
+    }
     ring_note_covered(r->ring, r->taking->index);
     repair_tell(r);
     return gave_way;

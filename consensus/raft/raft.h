@@ -68,8 +68,10 @@ enum raft_msg_kind {
 };
 
 enum raft_msg_flags {
-    RAFT_TOLD = 1,  /* VOTE: the leader of the term before asked for this campaign (3.10) */
-    RAFT_UNABLE = 2 /* APPEND_REPLY: short of room, would not lead now (H8) */
+    RAFT_TOLD = 1,   /* VOTE: the leader of the term before asked for this campaign (3.10) */
+    RAFT_UNABLE = 2, /* APPEND_REPLY: short of room, would not lead now (H8) */
+    RAFT_CAREFUL = 4 /* PREVOTE, VOTE: this campaign spares rooms that run short (H8);
+                        PREVOTE_REPLY: the replier's does, and takes part in no other */
 };
 
 enum raft_append_status {
@@ -105,7 +107,8 @@ struct raft_msg {
                             here, durable or not, and equal to the leader's log (a slow drive is no
                             lost packet; 0 if unknown) */
     uint64_t hint_term;  /* APPEND_REPLY CONFLICT: the term that stands at prev_index */
-    uint64_t probe;      /* APPEND: number of exactly this copy, echoed in its reply (H21) */
+    uint64_t probe; /* APPEND, PREVOTE: number of exactly this copy, echoed in its reply (H21); of a
+                       PREVOTE's 32 bits are enough */
     uint64_t quorum_age_ns; /* APPEND: age of the leader's last quorum acknowledgement (H22) */
     uint64_t flags;         /* enum raft_msg_flags */
 };
@@ -141,6 +144,7 @@ struct raft_in {
     bool space; /* RECV of APPEND: ring and window have room for its entries; CONFIG, and TICK while
                    a configuration is joint: for one configuration */
     bool unable; /* RECV of a heartbeat: no room for a leader's start (H8) */
+    bool scarce; /* TICK, RECV of PREVOTE, VOTE, PREVOTE_REPLY: few more elections find room (H8) */
     /* CONFIG: the one that is wanted. RECV of APPEND: those among its entries, in order; index is
      * the entry's. INSTALL: the one in force at the checkpoint's index. HOLE: see there. */
     const struct raft_config *config;
@@ -295,7 +299,8 @@ struct raft_flight {
 struct raft_peer {     /* leader's view of one other replica */
     uint64_t match;    /* durable there; never moves back within one leader term */
     uint64_t next;     /* next index to send */
-    uint64_t heard_ns; /* sending time of the newest probe that it echoed; 0: none this term */
+    uint64_t heard_ns; /* sending time of the newest probe that it echoed; 0: none this term;
+                          precandidate: of the newest pre-vote that it granted */
     uint64_t probe_echoed;
     uint64_t probing;  /* 1: one packet at a time until an acknowledgement arrives */
     uint64_t rewound;  /* first probe number after the last rewind: older refusals are stale */
@@ -315,7 +320,8 @@ struct raft {
     uint8_t leader; /* leader of term as far as known; 0: unknown */
     uint8_t failed; /* 1: a write failed (sticky) */
     uint8_t stopped;
-    uint8_t reserved[2];
+    uint8_t careful; /* candidates: 1: room runs short, here or at a voter (H8) */
+    uint8_t steady;  /* careful precandidate: 1: a quorum has answered without a break since then */
     uint64_t term;
     uint64_t commit;
     struct raft_log log;
@@ -416,6 +422,16 @@ void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t 
  * term that is not the sender's own: a PREVOTE stands while its sender could still campaign for
  * that term, a PREVOTE_REPLY always. */
 bool raft_send_stands(const struct raft *raft, const struct raft_send *send);
+
+/* What a page's head has to state as the configuration in force (H4): the newest one that the drive
+ * spoke of, as long as a hole may hide it. An older one in its place would let the next start take
+ * itself for certain of its members. */
+static inline uint64_t raft_config_stated(const struct raft *raft)
+{
+    bool hidden = raft->hole != 0 && raft->hole <= raft->config_stated &&
+                  raft->config.index < raft->config_stated;
+    return hidden ? raft->config_stated : raft->config.index;
+}
 
 /* True if this replica, this incarnation, votes under the configuration in force. */
 bool raft_is_voter(const struct raft *raft);

@@ -78,8 +78,11 @@ HOT static enum raft_append_status store(struct raft *raft, const struct raft_in
     /* unreachable: a term that is not known from the commit index on */
     if (raft_log_term(&raft->log, index - 1, &before) && before > msg->entry_term)
         return RAFT_APPEND_CHAIN;
-    if (!in->space || !raft_log_has_room(&raft->log, msg->entry_term, raft->commit) ||
-        !raft_config_fits(in)) {
+    bool fits = raft_config_fits(in);
+    if (!in->space || !raft_log_has_room(&raft->log, msg->entry_term, raft->commit) || !fits) {
+        /* H8: an existing entry that takes the room of the leader's goes before there is any. */
+        if (fits && index <= raft->log.last)
+            raft_truncate(raft, out, index);
         raft->no_space_ns = raft->now_ns;
         return RAFT_APPEND_NO_SPACE;
     }

@@ -1,4 +1,11 @@
-/* Elections: pre-vote, vote, stickiness (dissertation 3.4, 3.6.1, 4.2.3, 9.6). */
+/* Elections: pre-vote, vote, stickiness (dissertation 3.4, 3.6.1, 4.2.3, 9.6).
+ *
+ * Each term costs a page of every voter's ring, and one more where it is led; only a commit makes
+ * room again. Terms that come to nothing must not use it up, or nobody could lead any more when the
+ * network is well (H8). So nobody raises the term for an office that check-quorum would end at
+ * once, and where room runs short a campaign is `careful`: it first stands, as a precandidate, what
+ * a leader has to stand.
+ */
 #include "consensus/ensure.h"
 #include "consensus/raft/quorum.h"
 #include "consensus/raft/raft.h"
@@ -48,9 +55,20 @@ HOT bool raft_has_room_to_lead(const struct raft *raft)
     return raft_log_has_room(&raft->log, raft->term + 1, raft->commit);
 }
 
+/* Few more elections find room: in the ring, as the caller says, or in the run list. */
+static bool scarce(const struct raft *raft, const struct raft_in *in)
+{
+    return in->scarce || raft_log_fills_above(&raft->log, raft->commit);
+}
+
 static void solicit(struct raft *raft, struct raft_out *out, uint32_t to, enum raft_msg_kind kind)
 {
     uint64_t term = kind == RAFT_PREVOTE ? raft->term + 1 : raft->term;
+    uint64_t probe = 0;
+    if (kind == RAFT_PREVOTE) {
+        probe = raft->probe_next++;
+        raft->probe_sent_ns[probe % RAFT_PROBES_KEPT] = raft->now_ns;
+    }
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++) {
         if ((to & raft_bit(id)) == 0)
             continue;
@@ -58,8 +76,11 @@ static void solicit(struct raft *raft, struct raft_out *out, uint32_t to, enum r
         msg->term = term;
         msg->prev_index = raft->log.last;
         msg->prev_term = raft_log_last_term(&raft->log);
+        msg->probe = probe;
+        if (raft->careful != 0)
+            msg->flags |= RAFT_CAREFUL;
         if (kind == RAFT_VOTE && term == raft->transfer.told_term)
-            msg->flags = RAFT_TOLD;
+            msg->flags |= RAFT_TOLD;
     }
     raft->heartbeat_at_ns = raft->now_ns + raft->options.heartbeat_ns;
 }
@@ -70,6 +91,7 @@ void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out 
 {
     raft->role = RAFT_CANDIDATE;
     raft->granted = 0;
+    raft->steady = 0;
     raft->denied = 0;
     raft->leader = 0;
     raft->leader_probe = 0;
@@ -84,6 +106,14 @@ void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out 
  * was cut off so cannot depose a working leader when it returns. */
 static void precampaign(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
+    if (raft->role != RAFT_PRECANDIDATE) {
+        raft->careful = 0;
+        raft->steady = 0;
+        for (uint32_t id = 1; id <= RAFT_ID_MAX; id++)
+            raft->peer[id].heard_ns = 0;
+    }
+    if (scarce(raft, in))
+        raft->careful = 1;
     raft->role = RAFT_PRECANDIDATE;
     raft->granted = raft_bit(raft->id);
     raft->denied = 0;
@@ -95,11 +125,51 @@ static void precampaign(struct raft *raft, const struct raft_in *in, struct raft
         solicit(raft, out, raft_voters(raft) & ~raft->granted, RAFT_PREVOTE);
 }
 
+/* 6.2, as for a leader, and twice as strict over a heartbeat's time: a quorum has granted copies
+ * that were sent of late. */
+static bool quorum_answers(const struct raft *raft)
+{
+    uint64_t values[RAFT_ID_MAX + 1];
+    for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
+        values[id] = raft->peer[id].heard_ns;
+    values[raft->id] = raft->now_ns;
+    uint64_t heard_ns = quorum_reached(&raft->config, values);
+    uint64_t patience_ns = (raft->options.election_min_ns + raft->options.heartbeat_ns) / 2;
+    return heard_ns != 0 && raft->now_ns - heard_ns < patience_ns;
+}
+
+/* H8: where room runs short, a precandidate raises its term only when a quorum has answered it for
+ * a whole election timeout, drawn anew, without a break. */
+static void watch_steadiness(struct raft *raft, const struct raft_in *in)
+{
+    bool answers = quorum_answers(raft);
+    if (answers && raft->steady == 0)
+        raft_reset_timeout(raft, in);
+    raft->steady = answers;
+}
+
+static void repeat(struct raft *raft, struct raft_out *out)
+{
+    uint32_t others = raft_voters(raft) & ~raft_bit(raft->id);
+    /* Datagrams get lost, and a voter that heard the old leader a little later than this replica
+     * refuses only for a while: who has not granted is asked again, and with care everybody. */
+    uint32_t silent = others & ~raft->granted;
+    if (raft->role == RAFT_PRECANDIDATE)
+        solicit(raft, out, raft->careful != 0 ? others : silent, RAFT_PREVOTE);
+    else if (raft->durable_lsn >= raft->hard_lsn)
+        solicit(raft, out, silent & ~raft->denied, RAFT_VOTE);
+}
+
 void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
+    if (raft->steady != 0 && !quorum_answers(raft))
+        raft->steady = 0;
     if (raft->now_ns >= raft->timeout_at_ns) {
         if (raft_may_campaign(raft)) {
-            precampaign(raft, in, out);
+            if (raft->steady != 0)
+                raft_campaign(raft, in, out);
+            else
+                precampaign(raft, in, out);
             return;
         }
         raft_become_follower(raft, in, out, raft->term);
@@ -109,13 +179,7 @@ void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft
     }
     if (raft->role == RAFT_FOLLOWER || raft->now_ns < raft->heartbeat_at_ns)
         return;
-    /* Datagrams get lost, and a voter that heard the old leader a little later than this replica
-     * refuses only for a while: who has not granted is asked again. */
-    uint32_t silent = raft_voters(raft) & ~raft_bit(raft->id) & ~raft->granted;
-    if (raft->role == RAFT_PRECANDIDATE)
-        solicit(raft, out, silent, RAFT_PREVOTE);
-    else if (raft->durable_lsn >= raft->hard_lsn)
-        solicit(raft, out, silent & ~raft->denied, RAFT_VOTE);
+    repeat(raft, out);
 }
 
 void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -124,12 +188,17 @@ void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_
     /* 9.6: granted if the real vote would be: log up to date, and no leader heard of late. */
     bool fresh = msg->term > raft->term ||
                  (msg->term == raft->term && (raft->vote == 0 || has_own_vote(raft, in)));
-    bool grant = fresh && !sticky(raft) && up_to_date(raft, msg);
+    /* H8: one whose room runs short says so, and is ready for campaigns with care alone. */
+    bool would = fresh && !sticky(raft) && up_to_date(raft, msg);
+    bool careful = would && scarce(raft, in);
+    bool grant = would && (!careful || (msg->flags & RAFT_CAREFUL) != 0);
     /* A grant promises nothing and repeats the asker's term: it need not wait. A denial carries the
      * own term, so that who fell behind adopts it instead of asking for an old one for ever. */
     struct raft_msg *reply =
         raft_emit(raft, out, grant ? 0 : raft->hard_lsn, RAFT_PREVOTE_REPLY, msg->from);
     reply->status = grant;
+    reply->probe = msg->probe;
+    reply->flags = careful ? RAFT_CAREFUL : 0;
     if (grant)
         reply->term = msg->term;
 }
@@ -141,13 +210,28 @@ void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct
         /* 3.3: whoever hears of a larger term adopts it; a denial of a pre-vote carries one. */
         if (msg->term > raft->term)
             raft_become_follower(raft, in, out, msg->term);
+        else if (raft->role == RAFT_PRECANDIDATE && (msg->flags & RAFT_CAREFUL) != 0)
+            raft->careful = 1;
         return;
     }
-    if (raft->role != RAFT_PRECANDIDATE || msg->term != raft->term + 1)
+    uint64_t sent_ns;
+    if (raft->role != RAFT_PRECANDIDATE || msg->term != raft->term + 1 ||
+        !raft_copy_sent_ns(raft, msg->probe, &sent_ns))
         return;
+    /* Over a round trip that leaves a leader's heartbeats no time to be answered within an election
+     * timeout, an office would end before it has committed anything (6.2). */
+    if (raft->now_ns - sent_ns >= raft->options.election_min_ns - raft->options.heartbeat_ns)
+        return;
+    struct raft_peer *peer = &raft->peer[msg->from];
+    if (sent_ns > peer->heard_ns)
+        peer->heard_ns = sent_ns;
     /* 9.6: only who learns that a majority would vote for it raises its term. */
     raft->granted |= raft_bit(msg->from);
-    if (quorum_has(&raft->config, raft->granted) && raft_may_campaign(raft))
+    if ((msg->flags & RAFT_CAREFUL) != 0)
+        raft->careful = 1;
+    if (raft->careful != 0)
+        watch_steadiness(raft, in);
+    else if (quorum_has(&raft->config, raft->granted) && raft_may_campaign(raft))
         raft_campaign(raft, in, out);
 }
 
@@ -158,6 +242,9 @@ void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out
         /* 4.2.3: the request is ignored: no vote, no new term, no answer. But 3.10: a leader that
          * stands back has ended its lease, and asked for this very campaign (H19). */
         if (sticky(raft) && (msg->flags & RAFT_TOLD) == 0)
+            return;
+        /* H8: nor does a voter whose room runs short pay for a term without care. */
+        if (scarce(raft, in) && (msg->flags & (RAFT_TOLD | RAFT_CAREFUL)) == 0)
             return;
         if (msg->term > raft->term)
             raft_become_follower(raft, in, out, msg->term);

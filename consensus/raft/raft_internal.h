@@ -100,6 +100,9 @@ void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct r
 /* Whether this replica has room to lead: H8, and terms that its log can still tell apart. */
 bool raft_has_room_to_lead(const struct raft *raft);
 
+/* The sending time of the copy that an answer echoes; false: it is none that is remembered. */
+bool raft_copy_sent_ns(const struct raft *raft, uint64_t probe, uint64_t *sent_ns);
+
 /* A voter with room to lead whose own term is durable. */
 bool raft_may_campaign(const struct raft *raft);
 

@@ -20,6 +20,12 @@ bool raft_log_has_room(const struct raft_log *log, uint64_t term, uint64_t index
     return log->run[1].first - 1 <= index;
 }
 
+bool raft_log_fills_above(const struct raft_log *log, uint64_t index)
+{
+    enum { HALF = RAFT_RUNS_MAX / 2 };
+    return log->run_count > HALF && log->run[log->run_count - HALF - 1].first > index;
+}
+
 static void forget_oldest_run(struct raft_log *log)
 {
     ENSURE(log->run_count > 1);

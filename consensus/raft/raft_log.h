@@ -31,6 +31,9 @@ void raft_log_init(struct raft_log *log, uint64_t first, uint64_t prev_term);
 /* True if entries of this term can be appended without forgetting one above index. */
 bool raft_log_has_room(const struct raft_log *log, uint64_t term, uint64_t index);
 
+/* True if more than half of the run list stands above index. */
+bool raft_log_fills_above(const struct raft_log *log, uint64_t index);
+
 /* Appends count entries of one term; term >= the last term. */
 void raft_log_append(struct raft_log *log, uint64_t term, uint64_t count);
 

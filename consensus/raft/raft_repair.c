@@ -83,6 +83,18 @@ static bool about_hole(const struct raft *raft, const struct raft_msg *msg)
            raft_log_term(&raft->log, raft->hole, &term) && term == msg->prev_term;
 }
 
+/* H5: an entry is given up only when so many intact voters deny it that no quorum can have held it:
+ * then it was not committed, nor anything behind it. What stands before the configuration in force
+ * may have been committed under the one ahead of it (4.1), whose quorums need none of the new
+ * voters: the denials have to block both. */
+static bool none_can_have_held(const struct raft *raft)
+{
+    if (!quorum_blocked(&raft->config, raft->hole_denied))
+        return false;
+    return raft->hole > raft->config.index || raft->previous.voters == 0 ||
+           quorum_blocked(&raft->previous, raft->hole_denied);
+}
+
 void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
@@ -99,9 +111,7 @@ void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct r
     /* H5: denials count from voters of the leader's configuration: no learner, no other
      * incarnation. */
     raft->hole_denied |= raft_bit(msg->from) & raft_voters(raft);
-    /* H5: an entry is given up only when so many intact voters deny it that no quorum can have held
-     * it: then it was not committed, nor anything behind it. */
-    if (!quorum_blocked(&raft->config, raft->hole_denied) || raft->hole <= raft->commit)
+    if (!none_can_have_held(raft) || raft->hole <= raft->commit)
         return;
     /* H5: a hole found later is given up only by stepping down and winning a higher term: what was
      * acknowledged in this one may count for it. */

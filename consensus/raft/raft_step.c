@@ -164,6 +164,8 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
         out->deposed = true;
     }
     raft->role = RAFT_FOLLOWER;
+    raft->careful = 0;
+    raft->steady = 0;
     raft->granted = 0;
     raft->denied = 0;
     if (term == raft->term)
@@ -358,6 +360,15 @@ HOT void raft_step(struct raft *raft, const struct raft_in *in, struct raft_out 
     if (raft->transfer.open)
         raft_watch_transfer(raft, in, out);
     out->commit = raft->commit;
+}
+
+bool raft_copy_sent_ns(const struct raft *raft, uint64_t probe, uint64_t *sent_ns)
+{
+    uint32_t back = (uint32_t)(raft->probe_next - probe); /* 32 bits of a number travel at least */
+    if (back == 0 || back > RAFT_PROBES_KEPT || back >= raft->probe_next)
+        return false;
+    *sent_ns = raft->probe_sent_ns[(raft->probe_next - back) % RAFT_PROBES_KEPT];
+    return true;
 }
 
 bool raft_send_stands(const struct raft *raft, const struct raft_send *send)

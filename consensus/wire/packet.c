@@ -85,15 +85,18 @@ static bool vote_decode(uint8_t kind, const void *body, size_t size, struct raft
     if (size != sizeof(v))
         return false;
     memcpy(&v, body, sizeof(v));
+    bool pre = kind == PACKET_PREVOTE || kind == PACKET_PREVOTE_REPLY;
     if (v.granted > (reply ? 1 : 0) || v.told > (kind == PACKET_VOTE ? 1 : 0) ||
-        memcmp(v.reserved, zeros, sizeof(v.reserved)) != 0)
+        v.careful > (pre || kind == PACKET_VOTE ? 1 : 0) || v.reserved != 0 ||
+        (!pre && v.copy != 0))
         return false;
     msg->kind = (uint8_t)(kind - PACKET_PREVOTE + RAFT_PREVOTE);
     msg->status = v.granted;
     msg->term = v.term;
     msg->prev_index = v.last_index;
     msg->prev_term = v.last_term;
-    msg->flags = v.told != 0 ? RAFT_TOLD : 0;
+    msg->probe = v.copy;
+    msg->flags = (v.told != 0 ? RAFT_TOLD : 0u) | (v.careful != 0 ? RAFT_CAREFUL : 0u);
     return true;
 }
 
@@ -218,6 +221,8 @@ static size_t vote_encode(const struct raft_msg *msg, void *body)
         .last_term = msg->prev_term,
         .granted = msg->status,
         .told = (msg->flags & RAFT_TOLD) != 0,
+        .careful = (msg->flags & RAFT_CAREFUL) != 0,
+        .copy = (uint32_t)msg->probe,
     };
     memcpy(body, &v, sizeof(v));
     return sizeof(v);

@@ -101,7 +101,9 @@ struct packet_vote { /* 32 bytes: the four kinds of vote messages, TIMEOUT_NOW *
     uint64_t last_term;
     uint8_t granted; /* replies only */
     uint8_t told;    /* VOTE only: 1: the term's last leader asked for this campaign */
-    uint8_t reserved[6];
+    uint8_t careful; /* PREVOTE, its reply, VOTE: 1: room runs short (H8) */
+    uint8_t reserved;
+    uint32_t copy; /* PREVOTE: number of this copy, modulo 2^32; echoed in its reply */
 };
 _Static_assert(sizeof(struct packet_vote) == 32, "vote");
 

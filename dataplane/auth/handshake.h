@@ -26,9 +26,9 @@ enum {
     HANDSHAKE_PACKET_MAX = 256,
     HANDSHAKE_PEERS_MAX = KEEL_REPLICA_MAX, /* under way as initiator: one with each replica */
     HANDSHAKE_RETRY_MS = 100,               /* first retry; doubles to HANDSHAKE_RETRY_MAX_MS */
-    HANDSHAKE_RETRY_MAX_MS = 2000,
-    HANDSHAKE_SALT_TRIES = 4,    /* SALTs sent, then HELLO again with the other root key, if any */
-    HANDSHAKE_COOKIE_MS = 10000, /* a cookie's life is half of this at least, this at most */
+    HANDSHAKE_RETRY_MAX_MS = 400, /* a healed pair hears each other soon: elections wait for it */
+    HANDSHAKE_SALT_TRIES = 4,     /* SALTs sent, then HELLO again with the other root key, if any */
+    HANDSHAKE_COOKIE_MS = 10000,  /* a cookie's life is half of this at least, this at most */
     /* responder, per source address */
     HANDSHAKE_HELLO_PER_S = 256, /* before any proof of address: one HMAC each */
     HANDSHAKE_HELLO_BURST = 512,

@@ -107,7 +107,7 @@ static int compose(const struct ring_owner *owner, const struct known *known,
     uint64_t count = live->last + 1 - live->first;
     if (!fits(known, live, count, bytes))
         return -EBADMSG;
-    bool whole = known->own && count == known->identity.count;
+    bool whole = known->own && count == ring_page_present(&known->own_head);
     uint64_t chain = chain_over(known->identity.chain_before, entries, count);
     /* The entries are proven by the running log chain, or by the sums that the old head keeps. */
     if (count > 0 && (live->chain_after != 0 ? chain != live->chain_after : !whole))
@@ -142,6 +142,15 @@ static int write_back(struct disk *disk, const struct ring_scan *scan, struct ri
     return result;
 }
 
+/* The page that seq has in mind, with all that is in force of it: one that was restored before may
+ * lack what only a lost page had superseded. */
+static bool serves(const struct ring_page *page, const struct ring_stretch *live)
+{
+    uint64_t count = live->last + 1 - live->first;
+    return count == 0 || (page->self.first_index == live->first &&
+                          page->self.entry_term == live->term && ring_page_present(page) >= count);
+}
+
 int ring_restore(struct disk *disk, const struct ring_super *super, uint64_t cluster_id,
                  const struct ring_stretch *live, const void *entries, uint32_t bytes,
                  uint64_t durable_page, struct ring_page *page)
@@ -155,7 +164,7 @@ int ring_restore(struct disk *disk, const struct ring_super *super, uint64_t clu
     enum ring_verdict verdict;
     uint32_t bad;
     struct known known = {.own = false};
-    if (ring_scan_page(&scan, live->page, &there, &verdict, &bad)) {
+    if (ring_scan_page(&scan, live->page, &there, &verdict, &bad) && serves(there, live)) {
         memcpy(page, there, RING_PAGE_SIZE); /* it can be read again */
     } else {
         result = scan.error != 0 ? scan.error : gather(&scan, live->page, durable_page, &known);

@@ -18,8 +18,8 @@
 /* Entries live->first..last lie at `entries`, `bytes` of them; a dead page (last == first - 1)
  * comes back without any. Pages below `durable_page` are durable. *page (4096 bytes, aligned for
  * the disk) is what then lies in the slot: written, read back and compared; or what was found there
- * intact. 0; -ENODATA: nobody says any more what the page was; -EBADMSG: these are not its entries;
- * -EIO or another negative errno: the drive. */
+ * intact, with all those entries. 0; -ENODATA: nobody says any more what the page was; -EBADMSG:
+ * these are not its entries; -EIO or another negative errno: the drive. */
 int ring_restore(struct disk *disk, const struct ring_super *super, uint64_t cluster_id,
                  const struct ring_stretch *live, const void *entries, uint32_t bytes,
                  uint64_t durable_page, struct ring_page *page);

@@ -52,6 +52,14 @@ static bool window_has_place(const struct ring *ring)
     return ring->open || ring->tail < ring->reusable + ring->window_pages;
 }
 
+/* For the next page, which may hold no entry. The last places are for the first page of a boot:
+ * terms and votes must not fill a window so far that its replica cannot be started again. */
+static bool tail_has_place(const struct ring *ring)
+{
+    uint64_t kept = ring->tail == ring->boot_page ? 0 : RING_PAGES_TO_START;
+    return ring->open || ring->tail + kept < ring->reusable + ring->window_pages;
+}
+
 /* The page may be handed to the drive: it and all that can be in flight with it lie in zeroed
  * slots, so that recovery, which judges as many slots behind the last intact page, meets no
  * half-zeroed one (H10). */
@@ -168,7 +176,9 @@ static void close_page(struct ring *ring)
 /* --- append --------------------------------------------------------------------------------------
  */
 
-HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes)
+/* Leaves so many slots and places of the window. */
+static inline __attribute__((always_inline)) enum ring_room
+room_beside(const struct ring *ring, uint32_t count, uint32_t bytes, uint32_t slots, uint32_t pages)
 {
     bool failed;
     ring_durable_lsn(ring, &failed);
@@ -180,20 +190,37 @@ HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t b
      * when less than the largest entry's room is left. */
     enum { PAGE_FILL_MIN = RING_PAGE_ROOM - KEEL_ENTRY_MAX + 8 };
     uint64_t page = ring->tail + (count > 0 ? 1 + bytes / PAGE_FILL_MIN : 0);
-    uint64_t behind = page + ring->flight_pages + RING_SPARE_SLOTS;
+    uint64_t behind = page + ring->flight_pages + slots;
     if (behind >= ring->head + ring->super.slots)
         return RING_NO_SLOT;
-    if (!slot_is_zeroed(ring, page + RING_SPARE_SLOTS))
+    if (!slot_is_zeroed(ring, page + slots))
         return RING_NO_ZEROED;
-    if (page + RING_SPARE_PAGES >= ring->reusable + ring->window_pages)
+    if (page + pages >= ring->reusable + ring->window_pages)
         return RING_NO_WINDOW;
     return RING_ROOM;
+}
+
+HOT enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes)
+{
+    return room_beside(ring, count, bytes, RING_SPARE_SLOTS, RING_SPARE_PAGES);
+}
+
+enum ring_room ring_room_to_settle(const struct ring *ring, uint32_t count, uint32_t bytes)
+{
+    return room_beside(ring, count, bytes, RING_HEAD_SLOTS, RING_PAGES_TO_START);
+}
+
+bool ring_scarce(const struct ring *ring)
+{
+    uint64_t careless = RING_SPARE_PAGES + ring->window_pages / 4;
+    return ring->tail + careless > ring->reusable + ring->window_pages ||
+           !slot_is_zeroed(ring, ring->tail + RING_SCARCE_SLOTS);
 }
 
 bool ring_room_to_lead(const struct ring *ring)
 {
     uint64_t page = ring->tail + RING_PAGES_TO_LEAD;
-    return !ring->anew && page <= ring->reusable + ring->window_pages &&
+    return !ring->anew && page + RING_PAGES_TO_START <= ring->reusable + ring->window_pages &&
            slot_is_zeroed(ring, page + RING_HEAD_SLOTS);
 }
 
@@ -426,8 +453,7 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     move_head(ring);
     if (ring->dirty || durable_page < ring->tail)
         ring->busy_ns = now_ns;
-    if (!window_has_place(ring) || !tail_has_slot(ring) ||
-        (ring->anew && durable_page < ring->tail))
+    if (!tail_has_place(ring) || !tail_has_slot(ring) || (ring->anew && durable_page < ring->tail))
         return 0;
     if (ring->dirty) {
         if (durable_page < ring->data_to)
@@ -436,7 +462,8 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
         return 0; /* something is in flight */
     } else if (ring->head == ring->head_stated &&
                (ring->sealed ||
-                ring->tail + 1 + RING_PAGES_TO_LEAD > ring->reusable + ring->window_pages ||
+                ring->tail + 1 + RING_PAGES_TO_LEAD + RING_PAGES_TO_START >
+                    ring->reusable + ring->window_pages ||
                 now_ns - ring->busy_ns < RING_SEAL_AFTER_NS)) {
         return 0; /* the last page is a seal and says all there is (H13), or a seal would take a
                      place of the window that a leader may need */

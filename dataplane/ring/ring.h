@@ -69,6 +69,14 @@ enum ring_room ring_room(const struct ring *ring, uint32_t count, uint32_t bytes
  * ring_room()), but each term and each vote that comes to nothing takes a page of it. */
 bool ring_room_to_lead(const struct ring *ring);
 
+/* As ring_room(), for what a new leader has to store on a quorum before anything can commit, and
+ * make room: entries of terms before its own, and its no-op. They may take what is kept for
+ * elections, which come to nothing without them. */
+enum ring_room ring_room_to_settle(const struct ring *ring, uint32_t count, uint32_t bytes);
+
+/* Few more elections find room: what entries leave to them, and a quarter of the window. */
+bool ring_scarce(const struct ring *ring);
+
 /* Where the next entry of `size` bytes (RING_ENTRY_SIZE_MIN..KEEL_ENTRY_MAX, a multiple of 8) and
  * of `term` is to be framed; opens a page if need be. Reserving again gives up what was reserved.
  */
@@ -123,8 +131,9 @@ struct ring_stretch {
  * many. */
 bool ring_hole_add(struct ring *ring, uint64_t page);
 uint32_t ring_holes(const struct ring *ring);
-/* The one to be repaired first: the lowest live entries, then dead pages. False: none. */
-bool ring_hole_first(const struct ring *ring, struct ring_stretch *stretch);
+/* The one to be repaired next: of pages from number `from` on, then of those below, the one with
+ * the lowest live entries, then a dead one. False: none. */
+bool ring_hole_next(const struct ring *ring, uint64_t from, struct ring_stretch *stretch);
 /* Index lies in one. */
 bool ring_in_hole(const struct ring *ring, uint64_t index);
 /* The lowest entry that is lost and that no durable checkpoint of this replica covers (H7); 0. */

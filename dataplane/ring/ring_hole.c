@@ -78,9 +78,9 @@ static void stretch_of(const struct ring *ring, uint64_t page, struct ring_stret
                                : ring_map_at(ring, position + 1)->chain;
 }
 
-bool ring_hole_first(const struct ring *ring, struct ring_stretch *stretch)
+bool ring_hole_next(const struct ring *ring, uint64_t from, struct ring_stretch *stretch)
 {
-    bool any = false;
+    uint32_t best = 0;
     /* A page is restored without what a truncation has superseded, once that is durable. */
     if (ring->cut_page >= ring_durable_page(ring) && ring->cut_page != 0)
         return false;
@@ -89,14 +89,12 @@ bool ring_hole_first(const struct ring *ring, struct ring_stretch *stretch)
         if (ring->hole[i] < ring->head)
             continue;
         stretch_of(ring, ring->hole[i], &at);
-        bool live = at.last >= at.first;
-        if (live || !any)
+        uint32_t rank = (at.last >= at.first ? 2u : 1u) + (at.page >= from ? 2u : 0u);
+        if (rank > best)
             *stretch = at;
-        any = true;
-        if (live)
-            break;
+        best = rank > best ? rank : best;
     }
-    return any;
+    return best > 0;
 }
 
 bool ring_in_hole(const struct ring *ring, uint64_t index)

@@ -13,17 +13,23 @@
 enum {
     RING_LINE = SPSC_LINE,
     RING_ENTRIES_PER_PAGE =
-        64,                 /* of the index tables; RING_ENTRY_SIZE_MIN lets no page hold more */
-    RING_SPARE_SLOTS = 16,  /* kept from entries, for votes, seals and a new head */
-    RING_HEAD_SLOTS = 8,    /* of them kept from votes and seals too: for a new head, for a boot */
-    RING_SPARE_PAGES = 8,   /* the same of the window */
-    RING_PAGES_TO_LEAD = 3, /* of them kept from seals: the open page's, a vote's, a no-op's.
-                               Entries that fill a window are committed by nobody but a leader */
-    RING_ZERO_PAGES = 64,   /* pages of one zeroing write */
+        64,                  /* of the index tables; RING_ENTRY_SIZE_MIN lets no page hold more */
+    RING_SPARE_SLOTS = 32,   /* kept from entries, for votes, seals and a new head */
+    RING_SCARCE_SLOTS = 48,  /* below these elections take care (H8) */
+    RING_HEAD_SLOTS = 8,     /* of them kept from votes and seals too: for a new head, for a boot */
+    RING_SPARE_PAGES = 16,   /* kept from entries, of the window; a quarter more of it is left to
+                                elections before they take care */
+    RING_PAGES_TO_START = 4, /* of them kept from all but the first page of a boot: whoever is full
+                                can start, and be freed by a leader */
+    RING_PAGES_TO_LEAD = 3,  /* and kept from seals: the open page's, a vote's, a no-op's. Entries
+                                that fill a window are committed by nobody but a leader */
+    RING_ZERO_PAGES = 64,    /* pages of one zeroing write */
     RING_REAP_MAX = 64
 };
 _Static_assert(RING_PAGE_ROOM / RING_ENTRY_SIZE_MIN <= RING_ENTRIES_PER_PAGE, "index tables");
-_Static_assert(RING_PAGES_TO_LEAD < RING_SPARE_PAGES, "entries stop first, then seals");
+_Static_assert(RING_PAGES_TO_START + RING_PAGES_TO_LEAD < RING_SPARE_PAGES,
+               "entries stop first, then seals, then votes");
+_Static_assert(RING_SPARE_SLOTS < RING_SCARCE_SLOTS, "what entries leave is for careful elections");
 _Static_assert(RING_HEAD_SLOTS < RING_SPARE_SLOTS, "entries stop first, then votes and seals");
 _Static_assert(RING_ZERO_PAGES *RING_PAGE_SIZE <= DISK_ZERO_MAX, "one zeroing write");
 _Static_assert(RING_FLIGHT_PAGES_MAX <= 64, "pages in flight fit one mask");

@@ -173,20 +173,19 @@ static uint64_t first_page_wanted(const struct ring *ring)
         page = uncommitted;
     uint64_t hole = ring_hole_index(ring);
     uint64_t lost = hole != 0 ? ring_page_of(ring, hole) : UINT64_MAX;
-    bool fits = lost < page && ring->tail - lost + RING_PAGES_TO_LEAD <= ring->window_pages;
+    bool fits = lost < page && ring->tail - lost + RING_SPARE_PAGES <= ring->window_pages;
     return fits ? lost : page;
 }
 
 static int read_window(struct ring *ring, char *problem)
 {
     uint64_t page = first_page_wanted(ring);
-    if (ring->tail - page + RING_PAGES_TO_LEAD > ring->window_pages) {
+    if (ring->tail - page >= ring->window_pages) { /* no place for the first page of this boot */
         snprintf(
             problem, DISK_PROBLEM_SIZE,
             "ring: %llu pages hold entries not known to be committed: set a window of more than "
-            "%llu pages",
-            (unsigned long long)(ring->tail - page),
-            (unsigned long long)(ring->tail - page + RING_PAGES_TO_LEAD));
+            "that",
+            (unsigned long long)(ring->tail - page));
         return -ENOSPC;
     }
     ring->window_low = ring->reusable = page;

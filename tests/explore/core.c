@@ -250,7 +250,9 @@ static enum message_probe probe_of(const struct core *core, const struct raft_ms
     if (msg->kind == RAFT_APPEND)
         return PROBE_STALE; /* it led when it sent this, and does no more */
     if (msg->kind == RAFT_APPEND_REPLY && msg->status == RAFT_APPEND_STALE_TERM)
-        return PROBE_NONE;                 /* speaks of a term, not of a packet */
+        return PROBE_NONE; /* speaks of a term, not of a packet */
+    if (msg->kind == RAFT_PREVOTE || msg->kind == RAFT_PREVOTE_REPLY)
+        return PROBE_NONE;                 /* all copies are alike: an answer is taken for quick */
     return (enum message_probe)msg->probe; /* a reply echoes */
 }
 
@@ -475,6 +477,8 @@ void core_receive(struct core *core, message packet, enum elapsed elapsed)
 {
     struct raft_msg msg;
     message_unpack(packet, &msg);
+    if (msg.kind == RAFT_PREVOTE_REPLY)
+        msg.probe = PROBE_FRESH;
     core_open(core, msg.to);
     core_event(core, RAFT_EV_RECV, elapsed, &msg);
     if (core->serve && !core->outside)

@@ -106,6 +106,10 @@ static void peer_message(struct host *h, struct fuzz_input *in)
     m.prev_index = index;
     m.prev_term = term_at(raft, index) + slip(in);
     m.prev_chain = (index <= raft->log.last ? ring_chain(h->replica->ring, index) : 1) + slip(in);
+    if (m.kind == RAFT_PREVOTE || m.kind == RAFT_PREVOTE_REPLY) {
+        m.probe = raft->probe_next + slip(in) - 1;
+        m.flags = fuzz_u8(in) < 64 ? RAFT_CAREFUL : 0;
+    }
     bool vote_reply = m.kind == RAFT_PREVOTE_REPLY || m.kind == RAFT_VOTE_REPLY;
     if (vote_reply)
         m.status = fuzz_u8(in) < 192;

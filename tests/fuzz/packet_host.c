@@ -290,6 +290,7 @@ static void answer(struct host *h, uint32_t party, const struct raft_msg *m)
     if (m->kind == RAFT_PREVOTE || m->kind == RAFT_VOTE) {
         reply.kind = m->kind == RAFT_VOTE ? RAFT_VOTE_REPLY : RAFT_PREVOTE_REPLY;
         reply.status = 1;
+        reply.probe = m->probe;
     } else if (m->kind == RAFT_APPEND) {
         reply.kind = RAFT_APPEND_REPLY;
         reply.prev_index = m->prev_index;

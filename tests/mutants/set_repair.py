@@ -28,8 +28,15 @@ MUTANTS = [
         "name": "one denial is enough",
         "breaks": "given up only when so many voters deny it that no quorum can have held it (H5)",
         "edits": [("consensus/raft/raft_repair.c",
-                   "    if (!quorum_blocked(&raft->config, raft->hole_denied) || raft->hole <= raft->commit)",
-                   "    if (raft->hole <= raft->commit)")],
+                   "    if (!quorum_blocked(&raft->config, raft->hole_denied))\n        return false;",
+                   "    if (raft->hole_denied == 0)\n        return false;")],
+    },
+    {
+        "name": "denials under the newer configuration alone",
+        "breaks": "given up only when so many voters deny it that no quorum can have held it (H5)",
+        "edits": [("consensus/raft/raft_repair.c",
+                   "    return raft->hole > raft->config.index || raft->previous.voters == 0 ||",
+                   "    return raft->hole != 0 || raft->previous.voters == 0 ||")],
     },
     {
         "name": "a learner's denial counts",

@@ -436,6 +436,8 @@ static void act_on_node(struct runner *r)
         world_no_space(world, id);
     } else if (word_is(r, 0, "space")) {
         node->no_space = word_is(r, 2, "off");
+    } else if (word_is(r, 0, "scarce")) {
+        node->scarce = word_is(r, 2, "on");
     } else if (word_is(r, 0, "crash")) {
         world_crash(world, id, r->count > 2 ? number(r, 2) : node->raft.durable_lsn);
     } else if (word_is(r, 0, "restart")) {

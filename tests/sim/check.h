@@ -45,6 +45,7 @@ struct checker {
     } * session;
     uint64_t session_cap, session_count;
     struct raft_config config; /* committed last */
+    uint64_t config_term;      /* of its entry */
     struct day day[CHECK_DAYS];
     uint64_t healed_ns, healed_commit, healed_term, healed_config,
         healed_transfers; /* check_live.c: the last heal */

@@ -85,6 +85,7 @@ void check_members_taken(struct world *world, const struct node *node, const str
     struct checker *c = world->checker;
     const struct entry_config *body = entry_body(entry);
     struct raft_config was = c->config, *now = &c->config;
+    c->config_term = entry->term;
     *now = (struct raft_config){.voters = body->voters,
                                 .voters_new = body->voters_new,
                                 .learners = body->learners,
@@ -98,6 +99,16 @@ void check_members_taken(struct world *world, const struct node *node, const str
     world->promoted += (uint64_t)__builtin_popcount(voters_now & ~voters);
     world->removed += (uint64_t)__builtin_popcount(all & ~all_now);
     world->leaders_removed += (voters & ~voters_now & 1u << node->id) != 0;
+}
+
+/* A deposed leader may have appended another configuration where one is committed now. */
+static bool is_committed_one(const struct world *world, const struct node *node)
+{
+    const struct raft *raft = &node->replica->raft;
+    uint64_t index = world->checker->config.index, term;
+    return raft->config.index == index &&
+           (index <= raft->commit ||
+            (raft_log_term(&raft->log, index, &term) && term == world->checker->config_term));
 }
 
 /* Where a log holds a configuration, it is the one in force there, unless a later one is. */
@@ -114,7 +125,7 @@ void check_members_turn(struct world *world, struct node *node)
     if (node->replica->raft.commit >= committed->index && now->index < committed->index && !lost)
         world_fail(world, "node %u goes by the configuration of index %lu, %lu is committed",
                    node->id, (unsigned long)now->index, (unsigned long)committed->index);
-    if (now->index == committed->index &&
+    if (is_committed_one(world, node) &&
         (now->voters != committed->voters || now->voters_new != committed->voters_new ||
          now->learners != committed->learners ||
          memcmp(now->incarnation, committed->incarnation, sizeof(now->incarnation)) != 0))

@@ -59,8 +59,11 @@ void lead(void)
     now_ns = raft.timeout_at_ns;
     step((struct raft_in){.event = RAFT_EV_TICK});
     CU_ASSERT_EQUAL_FATAL(raft.role, RAFT_PRECANDIDATE);
-    receive((struct raft_msg){
-        .kind = RAFT_PREVOTE_REPLY, .from = 2, .status = 1, .term = raft.term + 1});
+    receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY,
+                              .from = 2,
+                              .status = 1,
+                              .term = raft.term + 1,
+                              .probe = raft.probe_next - 1});
     durable();
     receive((struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = 2, .status = 1, .term = raft.term});
     CU_ASSERT_EQUAL_FATAL(raft.role, RAFT_LEADER);

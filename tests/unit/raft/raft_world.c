@@ -346,7 +346,9 @@ void world_run(struct world *world, uint8_t id, struct raft_in *in)
 void world_tick(struct world *world, uint8_t id)
 {
     bool space = !world->node[id].no_space;
-    run(world, id, &(struct raft_in){.event = RAFT_EV_TICK, .space = space}, NULL);
+    bool scarce = world->node[id].scarce;
+    run(world, id, &(struct raft_in){.event = RAFT_EV_TICK, .space = space, .scarce = scarce},
+        NULL);
     judge_office(world, &world->node[id]);
     world_fetch(world, id);
 }
@@ -522,7 +524,8 @@ void world_deliver(struct world *world, uint32_t slot)
                          .msg = *msg,
                          .space = !node->no_space,
                          .incarnation = packet.incarnation,
-                         .unable = node->no_space && msg->count == 0};
+                         .unable = node->no_space && msg->count == 0,
+                         .scarce = node->scarce};
     struct raft_config config[WORLD_PACKET_ENTRIES];
     for (uint32_t i = 0; msg->kind == RAFT_APPEND && i < msg->count; i++) {
         if (packet.entry[i].config == 0)
@@ -671,12 +674,14 @@ void world_print_msg(FILE *out, const struct raft_msg *m)
     case RAFT_PREVOTE:
     case RAFT_VOTE:
     case RAFT_TIMEOUT_NOW:
-        fprintf(out, "%s term %lu last %lu/%lu%s", kinds[m->kind], m->term, m->prev_index,
-                m->prev_term, m->flags & RAFT_TOLD ? " told" : "");
+        fprintf(out, "%s term %lu last %lu/%lu%s%s", kinds[m->kind], m->term, m->prev_index,
+                m->prev_term, m->flags & RAFT_TOLD ? " told" : "",
+                m->flags & RAFT_CAREFUL ? " careful" : "");
         return;
     case RAFT_PREVOTE_REPLY:
     case RAFT_VOTE_REPLY:
-        fprintf(out, "%s term %lu %s", kinds[m->kind], m->term, m->status ? "granted" : "denied");
+        fprintf(out, "%s term %lu %s%s", kinds[m->kind], m->term, m->status ? "granted" : "denied",
+                m->flags & RAFT_CAREFUL ? " careful" : "");
         return;
     case RAFT_APPEND:
         if (m->count == 0)

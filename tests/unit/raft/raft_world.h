@@ -67,6 +67,7 @@ struct world_node {
     bool up;
     bool slow;        /* nothing becomes durable by itself */
     bool no_space;    /* refuses entries, has no room to lead */
+    bool scarce;      /* has room for few more elections */
     uint64_t flipped; /* from this index on its chain is damaged; 0: intact */
     uint64_t window;  /* entries below this index have to be fetched first: one refusal each */
     uint64_t fetched; /* last index that was refused once */

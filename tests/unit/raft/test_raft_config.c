@@ -154,8 +154,12 @@ static void own_vote_outside_the_configuration(void)
     start(2, configs, 2);
     now_ns = raft.timeout_at_ns;
     step((struct raft_in){.event = RAFT_EV_TICK});
-    struct raft_msg grant = {
-        .kind = RAFT_PREVOTE_REPLY, .from = 2, .to = 1, .status = 1, .term = 2};
+    struct raft_msg grant = {.kind = RAFT_PREVOTE_REPLY,
+                             .from = 2,
+                             .to = 1,
+                             .status = 1,
+                             .term = 2,
+                             .probe = raft.probe_next - 1};
     step((struct raft_in){.event = RAFT_EV_RECV, .msg = grant, .incarnation = 12});
     CU_ASSERT_EQUAL(raft.role, RAFT_PRECANDIDATE);
     grant.from = 3;

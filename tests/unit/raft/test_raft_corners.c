@@ -177,7 +177,11 @@ static void the_next_tick_of_each_role(void)
     now_ns = raft.timeout_at_ns - MS; /* the next round comes before the next repetition */
     step((struct raft_in){.event = RAFT_EV_TICK});
     CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), now_ns + MS);
-    receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY, .from = 2, .status = 1, .term = 4});
+    receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY,
+                              .from = 2,
+                              .status = 1,
+                              .term = 4,
+                              .probe = raft.probe_next - 1});
     CU_ASSERT_EQUAL(raft.role, RAFT_CANDIDATE);
     CU_ASSERT_EQUAL(raft_next_tick_ns(&raft), raft.timeout_at_ns); /* its vote is not durable */
     durable();

@@ -72,7 +72,11 @@ static void a_slow_drive_and_nobody_better(void)
     now_ns = raft.timeout_at_ns;
     step((struct raft_in){.event = RAFT_EV_TICK});
     for (uint8_t id = 2; id <= 3; id++)
-        receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY, .from = id, .status = 1, .term = 4});
+        receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY,
+                                  .from = id,
+                                  .status = 1,
+                                  .term = 4,
+                                  .probe = raft.probe_next - 1});
     durable();
     for (uint8_t id = 2; id <= 3; id++)
         receive((struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = id, .status = 1, .term = 4});

@@ -271,9 +271,10 @@ static void disturb(struct world *world, const struct knobs *knobs)
         isolate(world, victim(world));
     else if ((what -= knobs->isolate) < knobs->slow)
         world->node[victim(world)].slow ^= true;
-    else if ((what -= knobs->slow) < knobs->space)
+    else if ((what -= knobs->slow) < knobs->space) {
         world->node[any_node(world)].no_space ^= true;
-    else if ((what -= knobs->space) < knobs->heal)
+        world->node[any_node(world)].scarce ^= true;
+    } else if ((what -= knobs->space) < knobs->heal)
         memset(world->cut, 0, sizeof(world->cut));
     else if ((what -= knobs->heal) < knobs->install)
         install(world, any_node(world));

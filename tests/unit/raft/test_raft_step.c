@@ -67,8 +67,11 @@ static void lead(void)
     now_ns = raft.timeout_at_ns;
     step((struct raft_in){.event = RAFT_EV_TICK});
     CU_ASSERT_EQUAL_FATAL(raft.role, RAFT_PRECANDIDATE);
-    receive((struct raft_msg){
-        .kind = RAFT_PREVOTE_REPLY, .from = 2, .status = 1, .term = raft.term + 1});
+    receive((struct raft_msg){.kind = RAFT_PREVOTE_REPLY,
+                              .from = 2,
+                              .status = 1,
+                              .term = raft.term + 1,
+                              .probe = raft.probe_next - 1});
     durable();
     receive((struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = 2, .status = 1, .term = raft.term});
     CU_ASSERT_EQUAL_FATAL(raft.role, RAFT_LEADER);
@@ -210,7 +213,7 @@ static struct raft_in random_event(void)
                                    .hint_term = draw(raft.term + 2),
                                    .probe = raft.probe_next + 2 - draw(6)};
         if (in.msg.kind == RAFT_PREVOTE_REPLY && raft.role == RAFT_PRECANDIDATE)
-            in.msg.term = raft.term + draw(2);
+            in.msg.term = raft.term + draw(2), in.msg.probe = raft.probe_next - draw(2);
         in.incarnation = draw(20) > 0 ? 10u + in.msg.from : draw(30);
         if (in.msg.kind == RAFT_APPEND && in.msg.count > 0 && draw(8) == 0) {
             config = random_config(in.msg.prev_index + 1 + draw(in.msg.count));

@@ -345,9 +345,46 @@ static void window_waits_for_done(void)
     bool failed;
     CU_ASSERT(ring_durable_lsn(world.ring, &failed) == world.lsn);
     world_done(&world, world.last - 10);
-    for (uint32_t i = 0; i < 40; i++)
+    for (uint32_t i = 0; i < 80; i++)
         CU_ASSERT(world_append(&world, 2, 1000));
     CU_ASSERT(ring_window_first(world.ring) > 1 && ring_first_index(world.ring) == 1);
+    world_settle(&world);
+    world_check_entries(&world);
+    world_free(&world);
+}
+
+/* H8: terms fill a window whose entries nobody commits. Before they do, it says that room for
+ * elections runs short; what a leader needs to commit anything finds room longer than other entries
+ * do; and the last places are left to starts: whoever is full can be started, and freed. */
+static void full_window_can_be_started(void)
+{
+    struct world world;
+    started(&world, 4);
+    CU_ASSERT(!ring_scarce(world.ring));
+    while (world_append(&world, 1, 1000))
+        world_turn(&world);
+    world_settle(&world);
+    CU_ASSERT(ring_scarce(world.ring) && ring_room_to_lead(world.ring));
+    uint32_t settles = 0, leads = 0;
+    bool failed = false;
+    while (ring_durable_lsn(world.ring, &failed) == world.lsn) {
+        CU_ASSERT_FATAL(world.term < 100);
+        settles += ring_room_to_settle(world.ring, 1, 64) == RING_ROOM;
+        leads += ring_room_to_lead(world.ring);
+        CU_ASSERT(ring_room(world.ring, 1, 64) == RING_NO_WINDOW);
+        world_hard(&world, world.term + 1, 1);
+        world_settle(&world);
+    }
+    CU_ASSERT(leads >= 5 && settles >= leads && !ring_room_to_lead(world.ring));
+    for (uint32_t starts = 0; starts < 4; starts++) {
+        world_crash(&world);
+        world_start(&world);
+        world_settle(&world);
+        CU_ASSERT(ring_boot_durable(world.ring));
+    }
+    world_done(&world, world.last);
+    CU_ASSERT(world_append(&world, world.term, 1000));
+    CU_ASSERT(!ring_scarce(world.ring) && ring_room_to_lead(world.ring));
     world_settle(&world);
     world_check_entries(&world);
     world_free(&world);
@@ -553,6 +590,7 @@ int main(void)
         {"the first page of a boot goes alone", boot_goes_alone},
         {"H11 durable is a prefix", h11_durable_is_a_prefix},
         {"the window waits for what is not done", window_waits_for_done},
+        {"H8: whose window is full can be started", full_window_can_be_started},
         {"a full ring says so, and two checkpoints free it", full_ring_says_no_slot},
         {"rereads, one link a reader", rereads},
         {"the n-th operation fails, for every n", nth_operation_fails},

@@ -71,8 +71,10 @@ static struct raft_msg message(uint8_t kind)
         msg.probe = 12345;
         msg.flags = RAFT_UNABLE;
     }
+    if (kind == RAFT_PREVOTE || kind == RAFT_PREVOTE_REPLY)
+        msg.flags = RAFT_CAREFUL, msg.probe = UINT32_MAX;
     if (kind == RAFT_VOTE)
-        msg.flags = RAFT_TOLD;
+        msg.flags = RAFT_TOLD | RAFT_CAREFUL;
     if (kind == RAFT_CHAIN_ASK || kind == RAFT_CHAIN_TELL)
         msg.prev_chain = 0x1122334455667788;
     if (kind == RAFT_FETCH_REPLY)
@@ -315,8 +317,21 @@ static void replies_out_of_form(void)
                             told <= (raft_kind == RAFT_VOTE ? 1u : 0u));
         }
         body[25] = 0;
-        body[26] = 1;
+        for (uint32_t careful = 0; careful < 256; careful++) {
+            body[26] = (uint8_t)careful;
+            CU_ASSERT_EQUAL(decode(kind, body, size, &msg),
+                            careful <= (raft_kind == RAFT_VOTE_REPLY ? 0u : 1u));
+        }
+        body[26] = 0;
+        body[27] = 1;
         CU_ASSERT_FALSE(decode(kind, body, size, &msg));
+        body[27] = 0;
+        bool pre = raft_kind == RAFT_PREVOTE || raft_kind == RAFT_PREVOTE_REPLY;
+        memset(&body[28], 0, 4);
+        CU_ASSERT_TRUE(decode(kind, body, size, &msg) && msg.probe == 0);
+        body[31] = 1;
+        CU_ASSERT_EQUAL(decode(kind, body, size, &msg), pre);
+        CU_ASSERT(!pre || msg.probe == UINT32_C(1) << 24);
     }
 }
 
