@@ -21,7 +21,8 @@ void world_set_entry(struct world_log *log, uint64_t index, uint64_t term, uint6
                      uint64_t config)
 {
     ENSURE(index >= 1 && index <= log->last + 1 && index < WORLD_LOG_MAX);
-    uint64_t chain = log->entry[index - 1].chain + term * 31 + value + (config << 32);
+    uint64_t chain =
+        log->entry[index - 1].chain + term * UINT64_C(0x9e3779b97f4a7c15) + value + (config << 32);
     chain = (chain ^ chain >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
     chain ^= chain >> 32;
     log->entry[index] =
@@ -616,8 +617,9 @@ void world_restart(struct world *world, uint8_t id)
         }
     }
     node->log = node->disk;
-    for (uint64_t i = 1; i < WORLD_LOG_MAX; i++)
-        node->hidden[i] = i <= node->log.last && node->rotten[i] && node->log.entry[i].config != 0;
+    for (uint64_t i = 1; i < WORLD_LOG_MAX; i++) /* the checkpoint's own configuration is known */
+        node->hidden[i] = i > node->checkpoint && i <= node->log.last && node->rotten[i] &&
+                          node->log.entry[i].config != 0;
     node->record_count = 0;
     node->gate_count = 0;
     struct raft_boot boot = {.id = id,

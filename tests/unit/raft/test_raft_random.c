@@ -327,7 +327,7 @@ static bool heals(struct world *world)
         if (!world->node[id].up)
             world_restart(world, id);
         world->node[id].slow = false;
-        world->node[id].no_space = false;
+        world->node[id].no_space = world->node[id].scarce = false;
         world_durable(world, id, world->node[id].raft.next_lsn - 1);
     }
     if (!quorums_live(world) || !copies_left(world)) { /* promises hold all the same */
