@@ -1,5 +1,6 @@
 #include "tests/explore/check.h"
 
+#include "tests/explore/holes.h"
 #include "tests/unit/raft/raft_world.h"
 
 #include <string.h>
@@ -44,6 +45,12 @@ static void check_acknowledgement(struct core *core, const struct raft_msg *msg)
 {
     const struct durable_half *disk = &core->state->replica[core->id].disk;
     const struct replica_state *leader = &core->state->replica[msg->to];
+    uint8_t hole = holes_lowest(core);
+    if (hole != 0 && msg->match >= hole) {
+        core_violate(core, "node %u acknowledges entry %lu, its drive has lost entry %u", core->id,
+                     msg->match, hole);
+        return;
+    }
     if (msg->match > disk->last) {
         core_violate(core, "node %u acknowledges entry %lu, its drive ends at %u", core->id,
                      msg->match, disk->last);
@@ -55,6 +62,27 @@ static void check_acknowledgement(struct core *core, const struct raft_msg *msg)
         memcmp(&disk->log[1], &leader->log[1], (size_t)msg->match) != 0)
         core_violate(core, "node %u acknowledges entry %lu, its drive holds another than leader %u",
                      core->id, msg->match, msg->to);
+}
+
+/* H5: no word against what is held, or was held and is named still. */
+static void check_denial(struct core *core, const struct raft_msg *msg)
+{
+    const struct durable_half *disk = &core->state->replica[core->id].disk;
+    if (msg->prev_index <= disk->last && disk->log[msg->prev_index] == msg->prev_term)
+        core_violate(core, "node %u denies entry %lu of term %lu, which it has acknowledged",
+                     core->id, msg->prev_index, msg->prev_term);
+}
+
+/* H5: a leader settles its holes before its no-op; what it finds later it does not give up, for a
+ * late acknowledgement would count for what it wrote there anew, under the same index and term. */
+void check_office(struct core *core, bool held)
+{
+    if (held && core->raft.role == RAFT_LEADER && core->out.truncate_from != 0)
+        core_violate(core, "node %u gives up entry %lu in term %lu, in which it began its office",
+                     core->id, core->out.truncate_from, core->raft.term);
+    if (core->out.noop && holes_lowest(core) != 0)
+        core_violate(core, "node %u begins its office in term %lu, its drive has lost entry %u",
+                     core->id, core->raft.term, holes_lowest(core));
 }
 
 void check_release(struct core *core, const struct raft_msg *msg)
@@ -75,6 +103,25 @@ void check_release(struct core *core, const struct raft_msg *msg)
                      candidate, msg->term);
     if (msg->kind == RAFT_APPEND_REPLY && msg->status == RAFT_APPEND_OK)
         check_acknowledgement(core, msg);
+    if (msg->kind == RAFT_FETCH_REPLY && msg->status == 0)
+        check_denial(core, msg);
+}
+
+/* What the own drive is known to have lost the others alone commit. */
+static void check_own_match(struct core *core, uint64_t index, uint64_t term)
+{
+    uint8_t hole = holes_lowest(core);
+    uint32_t others = 0;
+    if (core->raft.role != RAFT_LEADER || hole == 0 || index < hole)
+        return;
+    for (uint32_t id = 1; id <= core->scope->replicas; id++) {
+        const struct durable_half *disk = &core->state->replica[id].disk;
+        if (id != core->id && index <= disk->last && disk->log[index] == term)
+            others |= UINT32_C(1) << id;
+    }
+    if (!scope_quorum(core->scope, others))
+        core_violate(core, "node %u counts itself for entry %lu, its drive has lost entry %u",
+                     core->id, index, hole);
 }
 
 void check_commit(struct core *core, uint64_t before)
@@ -92,6 +139,7 @@ void check_commit(struct core *core, uint64_t before)
     for (uint64_t i = before + 1; i <= commit && i < STATE_LOG_SIZE; i++) {
         uint64_t term = 0;
         (void)raft_log_term(&core->raft.log, i, &term);
+        check_own_match(core, i, term);
         if (i > s->committed) {
             s->committed = (uint8_t)i;
             s->committed_log[i] = (uint8_t)term;
@@ -188,6 +236,14 @@ void check_state(struct core *core)
             holders |= UINT32_C(1) << id;
         check_ahead(core, id, r->disk.log, r->disk.last);
         check_ahead(core, id, r->log, r->last);
+    }
+    for (uint8_t i = 1; i <= s->committed; i++) {
+        bool intact = false;
+        for (uint32_t id = 1; id <= core->scope->replicas; id++)
+            intact = intact || holes_intact(&s->replica[id].disk, i, s->committed_log[i]);
+        if (!intact)
+            core_violate(core, "entry %u of term %u is committed, nobody can read it any more", i,
+                         s->committed_log[i]);
     }
     if (s->committed > 0 && !scope_quorum(core->scope, holders))
         core_violate(core, "entry %u of term %u is committed, no quorum of drives holds it",

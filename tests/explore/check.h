@@ -14,6 +14,8 @@ void check_hard(struct core *core, const struct durable_half *disk, const struct
 
 /* Election safety, leader completeness. */
 void check_elected(struct core *core);
+/* `held`: before the step it led, and had begun its office. */
+void check_office(struct core *core, bool held);
 
 /* The commit index after a step; `before` it was another. Monotone; state-machine safety. */
 void check_commit(struct core *core, uint64_t before);

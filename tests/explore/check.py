@@ -3,7 +3,7 @@
 
     check.py --build DIR [--seconds N]
 
-The same options give the same counts, shown first; then each scope gets N seconds (12) and must show no violation.
+The same options give the same counts, shown first; then each scope gets N seconds (10) and must show no violation.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 TWICE = ["--scope", "full", "--states-max", "100000", "--seconds", "600"]
-SCOPES = ("restart", "drive", "terms", "links", "votes", "full")
+SCOPES = ("restart", "drive", "terms", "links", "votes", "holes", "full")
 
 
 def explore(program, *words):
@@ -29,7 +29,7 @@ def explore(program, *words):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True)
-    parser.add_argument("--seconds", type=int, default=12)
+    parser.add_argument("--seconds", type=int, default=10)
     options = parser.parse_args()
     program = os.path.join(options.build, "tests/explore/keel-explore")
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -2,6 +2,7 @@
 
 #include "consensus/ensure.h"
 #include "tests/explore/check.h"
+#include "tests/explore/holes.h"
 #include "tests/unit/raft/raft_world.h"
 
 #include <stdarg.h>
@@ -11,6 +12,8 @@ enum { DURABLE = 64, PROBE_NEXT = PROBE_FRESH + 1 }; /* a loaded core's numbers 
 
 static const uint64_t MS = 1000000;
 static const uint64_t NOW = UINT64_C(1000000000000);
+static const uint64_t NO_OFFICE =
+    UINT64_MAX / 4; /* a settling leader's no-op, as the core has it */
 static const uint64_t LONG_AGO = UINT64_C(10000000000);
 
 void core_violate(struct core *core, const char *format, ...)
@@ -117,7 +120,10 @@ static void load(const struct core *core, uint8_t id, struct raft *raft)
     raft->base_index = r->base_index;
     raft->durable_floor = r->floor;
     raft->agreed = r->agreed;
-    raft->noop_index = r->noop_index;
+    raft->noop_index = r->settling ? NO_OFFICE : r->noop_index;
+    raft->hole = r->hole;
+    raft->hole_denied = r->hole_denied;
+    raft->settling = r->settling;
     raft->quorum_index = r->quorum_index;
     raft->granted = r->granted;
     raft->denied = r->denied;
@@ -180,7 +186,10 @@ static void save_role(struct core *core, struct replica_state *r)
     r->granted = campaigns ? (uint8_t)raft->granted : 0;
     r->denied = campaigns ? (uint8_t)raft->denied : 0;
     r->contradicted = leads ? (uint8_t)raft->contradicted : 0;
-    r->noop_index = leads ? small(core, raft->noop_index) : 0;
+    r->hole = small(core, raft->hole);
+    r->settling = leads && raft->settling != 0;
+    r->hole_denied = leads ? (uint8_t)raft->hole_denied : 0;
+    r->noop_index = leads && !r->settling ? small(core, raft->noop_index) : 0;
     r->quorum_index = leads ? small(core, raft->quorum_index) : 0;
     /* A leader agrees with itself, and begins anew with its commit index when it is deposed. */
     r->agreed = leads ? r->commit : small(core, raft->agreed);
@@ -308,7 +317,7 @@ static void trace_msg(struct core *core, const struct raft_msg *msg, const char 
     fputs(end, core->trace);
 }
 
-static void leave(struct core *core, const struct raft_msg *msg)
+void core_leave(struct core *core, const struct raft_msg *msg)
 {
     check_release(core, msg);
     trace_msg(core, msg, "\n");
@@ -318,7 +327,7 @@ static void leave(struct core *core, const struct raft_msg *msg)
 
 static void release(void *context, const struct raft_msg *msg)
 {
-    leave(context, msg);
+    core_leave(context, msg);
 }
 
 static void record(struct core *core, uint64_t lsn, const struct record *new)
@@ -401,7 +410,10 @@ static void step(struct core *core, struct raft_in *in, const struct raft_msg *m
     uint8_t role = core->raft.role;
     uint64_t term = core->raft.term, commit = core->raft.commit;
     in->random = core->raft.id * 10 * MS;
+    bool held = role == RAFT_LEADER && core->raft.settling == 0;
     raft_step(&core->raft, in, &core->out);
+    check_office(core, held);
+    core->serve = core->out.serve && msg != NULL;
     absorb(core, msg, role, term, commit);
 }
 
@@ -415,7 +427,7 @@ static void replicate(struct core *core, uint64_t now_ns)
         struct raft_msg msg;
         if (!raft_append_next(&core->raft, peer, &msg))
             continue;
-        leave(core, &msg);
+        core_leave(core, &msg);
         struct raft_in in = {.event = RAFT_EV_SENT,
                              .now_ns = now_ns,
                              .peer = peer,
@@ -445,12 +457,16 @@ void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
         .event = event, .now_ns = now_after(core, elapsed), .space = true, .count = 1};
     const struct replica_state *r = &core->state->replica[core->id];
     uint8_t before = r->record_count;
+    if (event == RAFT_EV_HOLE)
+        in.index = holes_lowest(core);
     if (msg != NULL) {
         in.msg = *msg;
         in.incarnation = msg->from;
     }
     step(core, &in, msg);
+    bool serve = core->serve;
     replicate(core, in.now_ns);
+    core->serve = serve;
     if (r->record_count == 0 || stays_in_flight(core, before))
         return;
     while (!core->outside && r->record_count > 0) /* a vote that became durable may have won */
@@ -465,6 +481,10 @@ void core_receive(struct core *core, message packet, enum elapsed elapsed)
         msg.probe = PROBE_FRESH;
     core_open(core, msg.to);
     core_event(core, RAFT_EV_RECV, elapsed, &msg);
+    if (core->serve && !core->outside)
+        holes_serve(core, &msg);
+    if (msg.kind == RAFT_FETCH_REPLY && msg.status != 0 && !core->outside)
+        holes_restore(core, &msg);
     core_close(core);
 }
 
@@ -486,6 +506,7 @@ static void write_records(struct core *core, struct replica_state *r, uint32_t c
             for (uint8_t at = done->index; at <= disk->last; at++)
                 disk->log[at] = 0;
             disk->last = done->index - 1;
+            disk->lost &= (uint8_t)((1u << done->index) - 1);
             break;
         case RECORD_ENTRY:
             if (done->index != disk->last + 1)
@@ -532,6 +553,7 @@ static void start(struct core *core, uint8_t id)
                              .options = core->scope->options};
     raft_log_init(&boot.log, 1, 0);
     load_log(&boot.log, r->disk.log, r->disk.last);
+    boot.hole = r->disk.lost == 0 ? 0 : (uint64_t)__builtin_ctz(r->disk.lost);
     raft_init(&core->raft, &boot);
     core->raft.vote_incarnation = core->raft.vote; /* as load() has it */
     core->id = id;
@@ -540,7 +562,7 @@ static void start(struct core *core, uint8_t id)
     core_close(core);
 }
 
-void core_crash(struct core *core, uint8_t id, uint32_t records)
+void core_crash(struct core *core, uint8_t id, uint32_t records, uint8_t lost)
 {
     struct replica_state *r = &core->state->replica[id];
     core->id = id;
@@ -548,6 +570,8 @@ void core_crash(struct core *core, uint8_t id, uint32_t records)
     write_records(core, r, records);
     r->record_count = 0;
     memset(r->record, 0, sizeof(r->record));
+    r->disk.lost |= lost == 0 ? 0 : (uint8_t)(1u << lost);
+    core->state->holes = (uint8_t)(core->state->holes + (lost != 0));
     start(core, id);
 }
 

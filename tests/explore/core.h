@@ -30,6 +30,7 @@ struct core {
     struct state *state;
     uint8_t id;
     bool delay;   /* what this move writes stays in flight */
+    bool serve;   /* the last packet asked for an entry that may be here */
     bool outside; /* the scope's limits were passed: the state is not to be followed */
     char violation[CORE_VIOLATION_SIZE];
     struct raft_out out;
@@ -55,6 +56,9 @@ void core_close(struct core *core);
 void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
                 const struct raft_msg *msg);
 
+/* A packet leaves: the caller's own, which waits for no gate. */
+void core_leave(struct core *core, const struct raft_msg *msg);
+
 /* The first `records` records reach the drive. */
 void core_durable(struct core *core, uint32_t records);
 
@@ -62,8 +66,10 @@ void core_durable(struct core *core, uint32_t records);
 void core_receive(struct core *core, message packet, enum elapsed elapsed);
 
 /* Power goes; the first `records` records had reached the drive, nothing else survives; the replica
- * starts again. Not between open and close. */
-void core_crash(struct core *core, uint8_t id, uint32_t records);
+ * starts again. With `lost` the drive has lost that entry, too, 0: none. Not between open and
+ * close.
+ */
+void core_crash(struct core *core, uint8_t id, uint32_t records, uint8_t lost);
 
 __attribute__((format(printf, 2, 3))) void core_violate(struct core *core, const char *format, ...);
 

@@ -53,11 +53,12 @@ static void usage(FILE *out)
           "Searches every run of the real raft_step() within a scope, breadth first.\n"
           "\n"
           "  --scope NAME      a scope by name, then changed by the options after it:\n"
-          "                    restart (the default), drive, terms, links, votes, full\n"
+          "                    restart (the default), drive, terms, links, votes, holes, full\n"
           "  --replicas N      2 to 5\n"
           "  --terms N         up to 7: nobody campaigns for a higher term\n"
           "  --log N           up to 6 entries, no-ops included\n"
           "  --crashes N       crashes, each with a restart\n"
+          "  --holes N         entries that a drive loses, found at a restart or while running\n"
           "  --losses N        packets lost (where order is free, any number is: one that stays\n"
           "                    under way for ever is lost)\n"
           "  --duplicates N    packets delivered twice\n"
@@ -120,6 +121,8 @@ static bool scope_option(struct scope *s, const char *name, const char *text)
         return small_number(text, 0, 15, &s->losses);
     if (strcmp(name, "duplicates") == 0)
         return small_number(text, 0, 15, &s->duplicates);
+    if (strcmp(name, "holes") == 0)
+        return small_number(text, 0, 15, &s->holes);
     if (strcmp(name, "link") == 0)
         return small_number(text, 1, SCOPE_LINK_MAX, &s->link);
     if (strcmp(name, "flights") == 0)
@@ -160,10 +163,10 @@ static bool limit_option(struct limits *l, const char *name, const char *text)
 static int parse(int argc, char **argv, struct explorer *e)
 {
     static const char *const names[] = {
-        "scope",     "replicas",   "terms",   "log",     "crashes",    "losses",  "duplicates",
-        "overtakes", "ticks",      "link",    "flights", "delays",     "prevote", "sticky",
-        "symmetry",  "states-max", "seconds", "memory",  "transcript", "help"};
-    enum { COUNT = sizeof(names) / sizeof(names[0]), LIMITS = 15, HELP = COUNT - 1 };
+        "scope",      "holes",     "replicas",   "terms",   "log",     "crashes",    "losses",
+        "duplicates", "overtakes", "ticks",      "link",    "flights", "delays",     "prevote",
+        "sticky",     "symmetry",  "states-max", "seconds", "memory",  "transcript", "help"};
+    enum { COUNT = sizeof(names) / sizeof(names[0]), LIMITS = 16, HELP = COUNT - 1 };
     struct option options[COUNT + 1] = {{0}};
     for (int i = 0; i < COUNT; i++)
         options[i] =
@@ -277,6 +280,8 @@ static void print_scope(const struct scope *s)
     print_count("terms", s->terms);
     print_count("log", s->log);
     print_count("crashes", s->crashes);
+    if (s->holes > 0)
+        print_count("holes", s->holes);
     print_count("losses", s->losses);
     print_count("duplicates", s->duplicates);
     print_count("overtakes", s->overtakes);

@@ -2,6 +2,7 @@
 
 #include "consensus/ensure.h"
 #include "tests/explore/check.h"
+#include "tests/explore/holes.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static void list_clock(struct list *l, uint8_t id)
             add(l, (struct move){.kind = MOVE_PATIENCE, .id = id});
         if (ticks)
             add(l, (struct move){.kind = MOVE_LOST, .id = id});
-        if (r->last < l->scope->log)
+        if (r->last < l->scope->log && !r->settling)
             add_writer(l, (struct move){.kind = MOVE_PROPOSE, .id = id}, id);
         return;
     }
@@ -65,13 +66,37 @@ static void list_clock(struct list *l, uint8_t id)
             add_writer(l, (struct move){.kind = MOVE_TIMEOUT, .id = id, .via = via}, id);
 }
 
+/* Where the drive's log ends when the first n records have reached it. */
+static uint8_t last_after(const struct replica_state *r, uint8_t n)
+{
+    uint8_t last = r->disk.last;
+    for (uint8_t i = 0; i < n; i++)
+        if (r->record[i].kind == RECORD_ENTRY)
+            last = r->record[i].index;
+        else if (r->record[i].kind == RECORD_TRUNCATE)
+            last = r->record[i].index - 1;
+    return last;
+}
+
+static void list_holes(struct list *l, uint8_t id)
+{
+    const struct replica_state *r = &l->s->replica[id];
+    for (uint8_t i = 1; i <= r->disk.last && i <= r->last; i++)
+        if (r->disk.log[i] == r->log[i] && holes_may_lose(l->scope, l->s, id, i))
+            add_writer(l, (struct move){.kind = MOVE_ROT, .id = id, .lost = i}, id);
+    if (r->hole != 0)
+        add(l, (struct move){.kind = MOVE_FETCH, .id = id});
+}
+
 static void list_drive(struct list *l, uint8_t id)
 {
     const struct replica_state *r = &l->s->replica[id];
     for (uint8_t n = 1; n <= r->record_count; n++)
         add(l, (struct move){.kind = MOVE_DURABLE, .id = id, .records = n});
     for (uint8_t n = 0; l->s->crashes < l->scope->crashes && n <= r->record_count; n++)
-        add(l, (struct move){.kind = MOVE_CRASH, .id = id, .records = n});
+        for (uint8_t lost = 0; lost <= last_after(r, n); lost++)
+            if (lost == 0 || holes_may_lose(l->scope, l->s, id, lost))
+                add(l, (struct move){.kind = MOVE_CRASH, .id = id, .records = n, .lost = lost});
 }
 
 static void list_packet(struct list *l, uint32_t slot, bool first)
@@ -82,7 +107,8 @@ static void list_packet(struct list *l, uint32_t slot, bool first)
     bool asks = kind == RAFT_VOTE || kind == RAFT_PREVOTE;
     bool recent = asks && l->s->replica[message_to(packet)].recent;
     bool free_order = scope->overtakes == SCOPE_ANY;
-    if (first && !free_order && l->s->losses < scope->losses)
+    bool repairs = kind == RAFT_FETCH || kind == RAFT_FETCH_REPLY || scope->holes == 0;
+    if (first && repairs && !free_order && l->s->losses < scope->losses)
         add(l, (struct move){.kind = MOVE_LOSE, .packet = packet});
     if (!first && !free_order && l->s->overtakes >= scope->overtakes)
         return;
@@ -90,7 +116,7 @@ static void list_packet(struct list *l, uint32_t slot, bool first)
         struct move move = {.kind = MOVE_DELIVER, .packet = packet, .at_once = at_once};
         add_writer(l, move, message_to(packet));
         move.kind = MOVE_DOUBLE;
-        if (l->s->duplicates < scope->duplicates)
+        if (repairs && l->s->duplicates < scope->duplicates)
             add_writer(l, move, message_to(packet));
     }
 }
@@ -102,6 +128,7 @@ uint32_t moves_list(const struct scope *scope, const struct state *s, struct mov
         list_packet(&l, slot, slot == 0 || !message_same_link(s->net[slot], s->net[slot - 1]));
     for (uint8_t id = 1; id <= scope->replicas; id++) {
         list_drive(&l, id);
+        list_holes(&l, id);
         list_clock(&l, id);
     }
     return l.count;
@@ -200,7 +227,13 @@ static void make(struct core *core, const struct move *move)
         break;
     case MOVE_CRASH:
         s->crashes++;
-        core_crash(core, move->id, move->records);
+        core_crash(core, move->id, move->records, move->lost);
+        break;
+    case MOVE_ROT:
+        holes_rot(core, move->id, move->lost);
+        break;
+    case MOVE_FETCH:
+        holes_ask(core, move->id);
         break;
     case MOVE_DELIVER:
     case MOVE_DOUBLE:

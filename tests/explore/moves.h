@@ -17,6 +17,8 @@ enum move_kind {
     MOVE_PROPOSE,
     MOVE_DURABLE,
     MOVE_CRASH,
+    MOVE_ROT,   /* a running replica finds that its drive has lost an entry */
+    MOVE_FETCH, /* it asks the peers for it */
     MOVE_DELIVER,
     MOVE_DOUBLE, /* delivered, and its like stays under way */
     MOVE_LOSE
@@ -27,6 +29,7 @@ struct move {
     uint8_t id;
     uint8_t via;     /* TIMEOUT without pre-vote packets: the voter that is asked */
     uint8_t records; /* DURABLE, CRASH: how many reach the drive */
+    uint8_t lost;    /* CRASH, ROT: the entry that the drive has lost; CRASH, 0: none */
     bool delay;      /* what is written stays in flight */
     bool at_once;    /* DELIVER, DOUBLE: the receiver heard a leader just now */
     message packet;  /* DELIVER, DOUBLE, LOSE */

@@ -90,6 +90,11 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
     number(w, &r->disk.vote);
     number(w, &r->disk.last);
     numbers(w, &r->disk.log[1], r->disk.last);
+    if (scope->holes > 0) {
+        wide(w, &r->disk.lost);
+        number(w, &r->hole);
+        number(w, &r->settling);
+    }
     number(w, &r->record_count);
     for (uint32_t i = 0; i < r->record_count; i++) {
         number(w, &r->record[i].kind);
@@ -107,6 +112,8 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
         wide(w, &r->denied);
     } else if (r->role == RAFT_LEADER) {
         wide(w, &r->contradicted);
+        if (scope->holes > 0)
+            wide(w, &r->hole_denied);
         number(w, &r->noop_index);
         number(w, &r->quorum_index);
         walk_peers(w, scope, r, self);
@@ -121,6 +128,8 @@ static void walk_state(struct walk *w, const struct scope *scope, struct state *
     number(w, &s->overtakes);
     number(w, &s->ticks);
     number(w, &s->delays);
+    if (scope->holes > 0)
+        number(w, &s->holes);
     numbers(w, &s->leader_of[1], scope->terms);
     number(w, &s->committed);
     numbers(w, &s->committed_log[1], s->committed);
@@ -176,7 +185,9 @@ static uint64_t signature(const struct replica_state *r, uint32_t id)
                              r->disk.vote == id ? 2 : r->disk.vote != 0,
                              r->disk.last,
                              r->record_count,
-                             r->gate_count};
+                             r->gate_count,
+                             r->hole,
+                             r->disk.lost};
     for (uint32_t i = 0; i < sizeof(parts); i++)
         h = h * 31 + parts[i];
     for (uint32_t i = 1; i <= r->last; i++)

@@ -63,6 +63,14 @@ bool scope_named(struct scope *scope, const char *name)
         s.duplicates = 1;
         s.overtakes = 1;
         s.link = 2;
+    } else if (strcmp(name, "holes") == 0) {
+        s.terms = 2;
+        s.log = 2;
+        s.ticks = 0;
+        s.crashes = 1;
+        s.losses = 1;
+        s.duplicates = 1;
+        s.holes = 1;
     } else if (strcmp(name, "votes") == 0) {
         s.terms = 2;
         s.log = 1;

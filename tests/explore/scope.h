@@ -50,11 +50,14 @@ struct scope {
                           writes are durable at once. SCOPE_ANY: every write waits */
     uint8_t ticks;     /* heartbeats, repeated requests, packets given up, leaders that give up; not
                           election timeouts. SCOPE_ANY: no limit */
-    uint8_t link;      /* packets under way from one replica to another; one more is lost */
-    uint8_t flights;   /* AppendEntries in flight to a peer */
-    bool prevote;      /* pre-votes are packets like any other */
-    bool sticky;       /* both answers of a voter that heard a leader of late */
-    bool symmetry;     /* states that differ by the names of replicas are one */
+    uint8_t holes;   /* entries that a drive loses, found at a restart or while running; of no entry
+                        two copies at once. Where there are any, losses and duplicates are of FETCH
+                        and its answers alone */
+    uint8_t link;    /* packets under way from one replica to another; one more is lost */
+    uint8_t flights; /* AppendEntries in flight to a peer */
+    bool prevote;    /* pre-votes are packets like any other */
+    bool sticky;     /* both answers of a voter that heard a leader of late */
+    bool symmetry;   /* states that differ by the names of replicas are one */
     bool whole_packets;        /* packets keep what no longer counts: for transcripts */
     struct raft_config config; /* in force from the start */
     struct raft_options options;
@@ -64,7 +67,8 @@ struct scope {
  *
  * restart, terms and drive have a fixpoint, at one to two million states each, and together show
  * every rule of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer
- * link; three terms with two entries. links and votes are for minutes, full for hours. */
+ * link; three terms with two entries. holes has one, too: two entries, one of which a drive loses.
+ * links and votes are for minutes, full for hours. */
 bool scope_named(struct scope *scope, const char *name);
 
 /* Fills config and options from the numbers, once they stand. */

@@ -149,11 +149,13 @@ bool state_reduce(const struct state *s, message *m)
         return term > to->disk.term || (term == to->disk.term && to->role == RAFT_CANDIDATE);
     case RAFT_APPEND_REPLY:
         return reply_matters(to, *m);
+    case RAFT_FETCH_REPLY: /* an entry is proven by itself, a denial speaks in its term */
+        message_unpack(*m, &msg);
+        return msg.status != 0 || term >= to->disk.term;
     case RAFT_CHAIN_ASK:
     case RAFT_CHAIN_TELL:
     case RAFT_TIMEOUT_NOW:
     case RAFT_FETCH:
-    case RAFT_FETCH_REPLY:
         break;
     }
     return true;
@@ -232,6 +234,7 @@ static void permute_replica(const struct scope *scope, const struct replica_stat
     out->granted = permute_mask(r->granted, to);
     out->denied = permute_mask(r->denied, to);
     out->contradicted = permute_mask(r->contradicted, to);
+    out->hole_denied = permute_mask(r->hole_denied, to);
     for (uint32_t id = 1; id <= scope->replicas; id++)
         out->peer[to[id]] = r->peer[id];
     for (uint32_t i = 0; i < r->record_count; i++)

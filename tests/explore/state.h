@@ -51,6 +51,7 @@ struct peer_view {
 struct durable_half {
     uint8_t term, vote, last;
     uint8_t log[STATE_LOG_SIZE]; /* terms */
+    uint8_t lost;                /* mask: entries that cannot be read any more */
 };
 
 struct replica_state {
@@ -58,6 +59,7 @@ struct replica_state {
     uint8_t stopped, recent; /* recent: heard a leader or started within the minimum timeout */
     uint8_t granted, denied, contradicted; /* masks */
     uint8_t noop_index, quorum_index;
+    uint8_t hole, hole_denied, settling;   /* as in struct raft */
     uint8_t hard, base, base_index, floor; /* LSNs count from the durable one; 0: at or below it */
     uint8_t last;
     uint8_t log[STATE_LOG_SIZE];
@@ -71,7 +73,7 @@ struct replica_state {
 };
 
 struct state {
-    uint8_t crashes, losses, duplicates, overtakes, ticks, delays; /* used up */
+    uint8_t crashes, losses, duplicates, overtakes, ticks, delays, holes; /* used up */
     uint8_t leader_of[SCOPE_TERMS_MAX + 1];
     uint8_t committed; /* entries committed anywhere, ever */
     uint8_t committed_log[STATE_LOG_SIZE];

@@ -109,7 +109,7 @@ static int say(bool good, const char *name, const char *what)
 
 int main(void)
 {
-    static const char *const names[] = {"restart", "drive", "links", "votes", "full"};
+    static const char *const names[] = {"restart", "drive", "links", "votes", "holes", "full"};
     enum { COUNT = sizeof(names) / sizeof(names[0]) };
     struct walk *w = malloc(sizeof(*w));
     if (w == NULL)

@@ -64,9 +64,18 @@ static void print_move(struct replay *r, const struct move *m)
             fprintf(out, "disk %u auto\n", m->id);
         break;
     case MOVE_CRASH:
-        fprintf(out, "crash %u %lu\nrestart %u\n", m->id, lsn, m->id);
+        fprintf(out, "crash %u %lu\n", m->id, lsn);
+        if (m->lost != 0)
+            fprintf(out, "rot %u %u\n", m->id, m->lost);
+        fprintf(out, "restart %u\n", m->id);
         if (r->scope->delays != SCOPE_ANY)
             fprintf(out, "disk %u auto\n", m->id);
+        break;
+    case MOVE_ROT:
+        fprintf(out, "rot %u %u\n", m->id, m->lost);
+        break;
+    case MOVE_FETCH:
+        fprintf(out, "fetch %u\n", m->id);
         break;
     case MOVE_DOUBLE:
         print_packet(out, "duplicate", m->packet);

@@ -1,11 +1,13 @@
 """Set repair: bugs of damage repaired from peers, in the form of set_a.py.
 
-Tools: random worlds of the core, the transcripts, the ring's tests, and the table of damage
-(tests/sim/check_repair.py).
+Tools: the explorer in its scope of holes, random worlds of the core, the transcripts, the ring's tests, the
+simulator, and the table of damage (tests/sim/check_repair.py).
 """
 
-TOOLS = ("worlds", "transcripts", "restoring", "table")
-LEAST_BY_STRONG = 3  # by the random worlds
+TOOLS = ("explorer", "worlds", "transcripts", "restoring", "simulator", "table")
+SCOPES = ("holes",)
+STATES_MAX = 2000000  # of that scope: its fixpoint takes minutes, what it finds lies near
+LEAST_BY_STRONG = 8  # six by the explorer alone
 
 MUTANTS = [
     {
@@ -105,5 +107,36 @@ MUTANTS = [
                    " (ull)page);",
                    "    ring_bad_page_note(found, RING_ROT_PAGE, \"page %llu is named by no page behind it\","
                    " (ull)page);")],
+    },
+    {
+        "name": "empty slots behind a damaged end count as lost",
+        "breaks": "rot is known damage if each lost page is named and the last head is intact (docs/ring-format.md)",
+        "edits": [("dataplane/ring/recover_judge.c",
+                   "    if (head && bytes->page == page && bytes->last_lsn > end->last_lsn)",
+                   "    if (head && bytes->page == page && bytes->last_lsn > UINT64_MAX - 1)")],
+    },
+    {
+        "name": "a checkpoint over a hole brings no configuration",
+        "breaks": "who cannot read the configuration in force neither campaigns nor judges denials (H4)",
+        "edits": [("consensus/raft/raft_install.c",
+                   "    if (in->index <= raft->commit) {\n        raft_config_repaired(raft, in->config);\n"
+                   "        return;\n    }",
+                   "    if (in->index <= raft->commit)\n        return;"),
+                  ("consensus/raft/raft_install.c",
+                   "    raft_config_repaired(raft, in->config);\n    raft_config_committed(raft);",
+                   "    raft_config_committed(raft);")],
+    },
+    {
+        "name": "only who knows that it is a voter denies",
+        "breaks": "a leader settles its holes: an entry that no quorum can have held is given up (H5)",
+        "edits": [("consensus/raft/raft_repair.c", "    return msg->term == raft->term && msg->prev_index >=",
+                   "    return msg->term == raft->term && raft_is_voter(raft) && msg->prev_index >=")],
+    },
+    {
+        "name": "denied though it was acknowledged and lost",
+        "breaks": "a replica with a hole does not deny what it acknowledged (H5)",
+        "edits": [("consensus/raft/raft_repair.c",
+                   "    if (told ? term == msg->prev_term : msg->prev_index < raft->log.first) {",
+                   "    if (told ? term == msg->prev_term && raft->hole == 0 : msg->prev_index < raft->log.first) {")],
     },
 ]

@@ -454,6 +454,8 @@ static void act_on_node(struct runner *r)
             fprintf(r->out, "error: %u has no entry %lu\n", id, number(r, 2));
         else
             world_rot(world, id, number(r, 2));
+    } else if (word_is(r, 0, "fetch")) {
+        world_fetch(world, id);
     } else if (word_is(r, 0, "flip")) {
         node->flipped = number(r, 2);
         world->judge_chain = false;

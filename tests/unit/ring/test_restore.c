@@ -90,9 +90,10 @@ static void one(struct world *world, const struct ring_recovery *before, uint64_
                   found.last_index == before->last_index);
         struct copy copy;
         copy_live(&found, page, good, &copy);
-        if (copy.bytes > 0) { /* not the entries that were there */
-            copy.entries[copy.bytes - 1] ^= 1;
-            ring_entry_finish((struct entry *)(void *)copy.entries);
+        if (copy.bytes > 0) { /* in form, and not the entries that were there */
+            struct entry *first = (struct entry *)(void *)copy.entries;
+            first->utc_ns ^= 1;
+            ring_entry_finish(first);
             CU_ASSERT(restore(world, &copy, before->tail_page, buffer) == -EBADMSG);
             copy_live(&found, page, good, &copy);
         }
