@@ -179,6 +179,65 @@ static void own_vote_outside_the_configuration(void)
     CU_ASSERT_EQUAL(raft.role, RAFT_LEADER);
 }
 
+/* H5: whatever denials say, what is committed is not given up. */
+static void what_is_committed_stays(void)
+{
+    const struct raft_config configs[] = {config_at(1, 0x0e, 0, 0), config_at(2, 0x0e, 0, 0)};
+    start(3, configs, 2);
+    struct raft_msg msg = {.kind = RAFT_APPEND,
+                           .from = 2,
+                           .to = 1,
+                           .term = 1,
+                           .prev_index = 3,
+                           .prev_term = 1,
+                           .commit = 3,
+                           .probe = 1};
+    step((struct raft_in){.event = RAFT_EV_RECV, .msg = msg, .incarnation = 12, .space = true});
+    CU_ASSERT_EQUAL(raft.commit, 3);
+    step((struct raft_in){.event = RAFT_EV_HOLE, .index = 1});
+    now_ns = raft.timeout_at_ns;
+    step((struct raft_in){.event = RAFT_EV_TICK});
+    msg = (struct raft_msg){.kind = RAFT_PREVOTE_REPLY,
+                            .from = 2,
+                            .to = 1,
+                            .status = 1,
+                            .term = 2,
+                            .probe = raft.probe_next - 1};
+    step((struct raft_in){.event = RAFT_EV_RECV, .msg = msg, .incarnation = 12});
+    step((struct raft_in){.event = RAFT_EV_DURABLE, .lsn = raft.next_lsn - 1});
+    msg.kind = RAFT_VOTE_REPLY;
+    step((struct raft_in){.event = RAFT_EV_RECV, .msg = msg, .incarnation = 12});
+    CU_ASSERT(raft.role == RAFT_LEADER && raft.settling == 1);
+    for (uint8_t id = 2; id <= 3; id++) {
+        msg = (struct raft_msg){.kind = RAFT_FETCH_REPLY,
+                                .from = id,
+                                .to = 1,
+                                .term = 2,
+                                .prev_index = 1,
+                                .prev_term = 1};
+        step((struct raft_in){.event = RAFT_EV_RECV, .msg = msg, .incarnation = 10u + id});
+    }
+    CU_ASSERT_EQUAL(raft.hole_denied, 0x0c);
+    CU_ASSERT(raft.role == RAFT_LEADER && raft.settling == 1);
+    CU_ASSERT(raft.hole == 1 && raft.log.last == 3);
+}
+
+/* H4: heads state the newest configuration that is known of, as long as a hole may hide it. */
+static void a_hidden_configuration_is_stated(void)
+{
+    const struct raft_config configs[] = {config_at(1, 0x0e, 0, 0), config_at(2, 0x0e, 0, 0)};
+    start(9, configs, 2);
+    CU_ASSERT_EQUAL(raft_config_stated(&raft), 2);
+    raft.config_stated = 7;
+    CU_ASSERT_EQUAL(raft_config_stated(&raft), 2); /* nothing is lost: that one is superseded */
+    raft.hole = 8;
+    CU_ASSERT_EQUAL(raft_config_stated(&raft), 2);
+    raft.hole = 5;
+    CU_ASSERT_EQUAL(raft_config_stated(&raft), 7);
+    raft.config.index = 7;
+    CU_ASSERT_EQUAL(raft_config_stated(&raft), 7);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -187,6 +246,8 @@ int main(void)
         {"what is no configuration is not stored", no_valid_configuration_is_stored},
         {"a reused id is somebody else (pitfall 4)", a_reused_id_is_somebody_else},
         {"the own vote outside the configuration (4.2.2)", own_vote_outside_the_configuration},
+        {"what is committed is never given up (H5)", what_is_committed_stays},
+        {"a hidden configuration is stated (H4)", a_hidden_configuration_is_stated},
         {0}};
     return unit_main("raft_config", tests);
 }
