@@ -187,8 +187,9 @@ static bool visit(struct neighbours *table, uint32_t slot, uint64_t now_ms)
     if (n->tries < UINT8_MAX)
         n->tries++;
     n->due_ms = now_ms + n->retry_ms;
-    n->retry_ms =
-        n->retry_ms * 2 > NEIGHBOUR_RETRY_MAX_MS ? NEIGHBOUR_RETRY_MAX_MS : n->retry_ms * 2;
+    uint32_t most_ms =
+        n->state == NEIGHBOUR_WANTED ? NEIGHBOUR_WANTED_MAX_MS : NEIGHBOUR_RETRY_MAX_MS;
+    n->retry_ms = n->retry_ms * 2 > most_ms ? most_ms : n->retry_ms * 2;
     return true;
 }
 

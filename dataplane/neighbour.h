@@ -19,9 +19,10 @@
 
 enum {
     NEIGHBOUR_UNICAST_TRIES = 2,
-    NEIGHBOUR_RETRY_MAX_MS = 400, /* a healed network waits that long at most for its addresses */
-    NEIGHBOUR_ANSWER_MS = 3000,   /* how long a request waits for its answer */
-    NEIGHBOUR_HINT_MS = 1000      /* at most one early question in this time */
+    NEIGHBOUR_WANTED_MAX_MS = 400, /* unknown: a healed network waits no longer for it */
+    NEIGHBOUR_RETRY_MAX_MS = 3000, /* known: asked again, and used meanwhile */
+    NEIGHBOUR_ANSWER_MS = 3000,    /* how long a request waits for its answer */
+    NEIGHBOUR_HINT_MS = 1000       /* at most one early question in this time */
 };
 
 enum neighbour_state {

@@ -298,6 +298,8 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
         to = end.tail + scan->super.slots;
     if (to > judgement->head + scan->super.slots)
         to = judgement->head + scan->super.slots;
+    if (to - end.tail > scan->super.slots) /* numbers that contradict each other: noted below */
+        to = end.tail + scan->super.slots;
     uint64_t rot_end = 0;
     for (uint64_t page = end.tail; page < to; page++) { /* bound: slots */
         ring_scan_page(scan, page, &bytes, &verdict, &bad);
