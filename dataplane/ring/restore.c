@@ -60,16 +60,42 @@ static struct ring_identity named(const struct known *known, uint64_t number)
     return identity;
 }
 
+/* The highest term of an entry in this page, or in one that is lost as well between it and the page
+ * before: that term was known here. */
+static uint64_t least_term(const struct known *known, uint64_t number)
+{
+    uint64_t term = known->identity.entry_term;
+    for (uint64_t i = 1; i <= RING_PREDECESSORS && i <= number; i++) {
+        if (known->before && number - i <= known->before_head.page)
+            break;
+        uint64_t theirs = named(known, number - i).entry_term;
+        if (theirs > term)
+            term = theirs;
+    }
+    return term;
+}
+
+/* Nobody says where things stood: what only grows had at least grown from nothing. As the page
+ * behind has it, it would contradict one between them that comes back with its own head. */
+static void forget_what_grows(struct ring_page *head)
+{
+    head->boot = head->boot_id = 0;
+    head->term = head->vote = 0;
+    head->last_lsn = head->durable_lsn = head->durable_page = 0;
+    head->head = head->commit = head->config_index = 0;
+}
+
 /* A head in the place of one that is gone. What only grows stands between the neighbours: as the
  * page before has it, nothing is said that was not true. */
 static void compose_head(const struct known *known, uint64_t number, struct ring_page *head)
 {
     *head = known->before ? known->before_head : known->after_head;
     head->page = number;
-    if (head->durable_page > number)
-        head->durable_page = number;
-    if (known->identity.entry_term > head->term) {
-        head->term = known->identity.entry_term;
+    if (!known->before)
+        forget_what_grows(head);
+    uint64_t term = least_term(known, number);
+    if (term > head->term) {
+        head->term = term;
         head->vote = 0;
     }
     for (uint64_t i = 0; i < RING_PREDECESSORS; i++)

@@ -19,7 +19,7 @@ struct worker {
 
 const char *run_count_name(enum event_count count)
 {
-    static const char *const names[COUNT_KINDS] = {
+    static const char *const names[COUNT_ALL] = {
         [COUNT_LEADERS] = "leaders",
         [COUNT_VOTES] = "votes",
         [COUNT_CHECKPOINTS] = "checkpoints",
@@ -56,7 +56,9 @@ const char *run_count_name(enum event_count count)
         [COUNT_STRUCK_AT + STRIKE_SUPER] = "struck-superblock",
         [COUNT_PAGES_REPAIRED] = "pages-repaired",
         [COUNT_COPIES_REPAIRED] = "copies-repaired",
-        [COUNT_REFUSED] = "starts-refused"};
+        [COUNT_REFUSED] = "starts-refused",
+        [COUNT_RESTARTED] = "restarts-asked-for",
+        [COUNT_LEFT] = "pages-left-below-checkpoints"};
     return names[count];
 }
 
@@ -72,32 +74,34 @@ static double clock_s(clockid_t which)
 
 static void fill(const struct world *world, struct run_result *result)
 {
-    uint64_t counts[COUNT_KINDS] = {[COUNT_LEADERS] = world->leaders,
-                                    [COUNT_VOTES] = world->votes,
-                                    [COUNT_CHECKPOINTS] = world->checkpoints,
-                                    [COUNT_DAYS] = world->days,
-                                    [COUNT_SESSION_ENDS] = world->sessions_ended,
-                                    [COUNT_EXPIRIES] = world->sessions_expired,
-                                    [COUNT_SEALED] = world->sealed,
-                                    [COUNT_REPLAYS] = world->replays,
-                                    [COUNT_HEARTBEATS] = world->heartbeats,
-                                    [COUNT_ANSWERS] = world->answers,
-                                    [COUNT_TRANSFERS_DONE] = world->transfers_done,
-                                    [COUNT_TRANSFERS_GIVEN_UP] = world->transfers_given_up,
-                                    [COUNT_TRANSFERS_BY_DRIVE] = world->transfers_by_drive,
-                                    [COUNT_READS] = world->reads,
-                                    [COUNT_INSTALLS] = world->installs,
-                                    [COUNT_CHUNKS] = world->transfers,
-                                    [COUNT_RESUMED] = world->resumed,
-                                    [COUNT_LEARNERS] = world->learners,
-                                    [COUNT_PROMOTED] = world->promoted,
-                                    [COUNT_REMOVED] = world->removed,
-                                    [COUNT_LEADERS_REMOVED] = world->leaders_removed,
-                                    [COUNT_LIVES] = world->lives,
-                                    [COUNT_STEADY] = world->steady,
-                                    [COUNT_PAGES_REPAIRED] = world->strikes.pages,
-                                    [COUNT_COPIES_REPAIRED] = world->strikes.copies,
-                                    [COUNT_REFUSED] = world->strikes.refused};
+    uint64_t counts[COUNT_ALL] = {[COUNT_LEADERS] = world->leaders,
+                                  [COUNT_VOTES] = world->votes,
+                                  [COUNT_CHECKPOINTS] = world->checkpoints,
+                                  [COUNT_DAYS] = world->days,
+                                  [COUNT_SESSION_ENDS] = world->sessions_ended,
+                                  [COUNT_EXPIRIES] = world->sessions_expired,
+                                  [COUNT_SEALED] = world->sealed,
+                                  [COUNT_REPLAYS] = world->replays,
+                                  [COUNT_HEARTBEATS] = world->heartbeats,
+                                  [COUNT_ANSWERS] = world->answers,
+                                  [COUNT_TRANSFERS_DONE] = world->transfers_done,
+                                  [COUNT_TRANSFERS_GIVEN_UP] = world->transfers_given_up,
+                                  [COUNT_TRANSFERS_BY_DRIVE] = world->transfers_by_drive,
+                                  [COUNT_READS] = world->reads,
+                                  [COUNT_INSTALLS] = world->installs,
+                                  [COUNT_CHUNKS] = world->transfers,
+                                  [COUNT_RESUMED] = world->resumed,
+                                  [COUNT_LEARNERS] = world->learners,
+                                  [COUNT_PROMOTED] = world->promoted,
+                                  [COUNT_REMOVED] = world->removed,
+                                  [COUNT_LEADERS_REMOVED] = world->leaders_removed,
+                                  [COUNT_LIVES] = world->lives,
+                                  [COUNT_STEADY] = world->steady,
+                                  [COUNT_PAGES_REPAIRED] = world->strikes.pages,
+                                  [COUNT_COPIES_REPAIRED] = world->strikes.copies,
+                                  [COUNT_REFUSED] = world->strikes.refused,
+                                  [COUNT_RESTARTED] = world->strikes.restarted,
+                                  [COUNT_LEFT] = world->strikes.left};
     memcpy(&counts[COUNT_STRUCK], world->strikes.fault, sizeof(world->strikes.fault));
     memcpy(&counts[COUNT_STRUCK_AT], world->strikes.place, sizeof(world->strikes.place));
     result->trace = world->trace;
@@ -276,7 +280,7 @@ static void add(const struct run_options *options, const struct run_result *r,
     totals->cpu_ns += r->cpu_ns;
     for (uint32_t f = 0; f < FAULT_COUNT; f++)
         totals->fault[f] += r->fault[f];
-    for (uint32_t i = 0; i < COUNT_KINDS; i++)
+    for (uint32_t i = 0; i < COUNT_ALL; i++)
         totals->count[i] += r->count[i];
     char seed[24];
     snprintf(seed, sizeof(seed), "%lu", (unsigned long)r->seed);
@@ -385,10 +389,10 @@ static uint32_t print_counts(const char *what, const char *const *names, const u
 
 int run_summary(const struct run_options *options, const struct run_totals *t)
 {
-    const char *faults[FAULT_COUNT], *counts[COUNT_KINDS];
+    const char *faults[FAULT_COUNT], *counts[COUNT_ALL];
     for (uint32_t f = 0; f < FAULT_COUNT; f++)
         faults[f] = fault_name((enum fault)f);
-    for (uint32_t i = 0; i < COUNT_KINDS; i++)
+    for (uint32_t i = 0; i < COUNT_ALL; i++)
         counts[i] = run_count_name((enum event_count)i);
     double simulated_s = (double)t->simulated_ns / 1e9;
     printf("%lu seeds, %.2f simulated hours in %.1f s, %lu steps, %lu messages ordered\n",
@@ -404,6 +408,7 @@ int run_summary(const struct run_options *options, const struct run_totals *t)
                (unsigned long)(options->first + t->begun));
     uint32_t never = print_counts("faults", faults, t->fault, FAULT_COUNT);
     never += print_counts("seen", counts, t->count, COUNT_KINDS);
+    print_counts("allowed", counts + COUNT_KINDS, t->count + COUNT_KINDS, COUNT_ALL - COUNT_KINDS);
     printf("%lu of %lu seeds ordered %d messages or more after their last fault\n",
            (unsigned long)t->lively, (unsigned long)t->seeds, RUN_LIVELY);
     bool good = t->failed == 0;

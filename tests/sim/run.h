@@ -42,13 +42,17 @@ enum event_count {
     COUNT_PAGES_REPAIRED = COUNT_STRUCK_AT + STRIKE_PLACES,
     COUNT_COPIES_REPAIRED,
     COUNT_REFUSED, /* starts, since term and vote may be lost */
-    COUNT_KINDS
+    COUNT_KINDS,   /* those above have to happen; what follows may */
+    /* stops that asked for a restart, once the log was whole again */
+    COUNT_RESTARTED = COUNT_KINDS,
+    COUNT_LEFT, /* damaged pages below everybody's checkpoint (H7) */
+    COUNT_ALL
 };
 const char *run_count_name(enum event_count count);
 
 struct run_result { /* what a seed's worker says, in one write */
     uint64_t seed, trace, steps, committed, after_last_fault, simulated_ns, cpu_ns;
-    uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
+    uint64_t fault[FAULT_COUNT], count[COUNT_ALL];
     uint64_t reached[REACH_STATES], reached_ns[REACH_STATES]; /* with run_options.reach */
     uint32_t nodes;
     bool good;
@@ -72,7 +76,7 @@ enum run_speed { RUN_DRAWN, RUN_SPEED_FAULTS, RUN_SPEED_LOAD };
 
 struct run_totals {
     uint64_t begun, seeds, failed, lively, steps, committed, simulated_ns, cpu_ns;
-    uint64_t fault[FAULT_COUNT], count[COUNT_KINDS];
+    uint64_t fault[FAULT_COUNT], count[COUNT_ALL];
     double took_s;
     struct run_result first_failed; /* if any has */
 };

@@ -122,20 +122,99 @@ static void one(struct world *world, const struct ring_recovery *before, uint64_
     memcpy(bytes, good, sizeof(good));
 }
 
+/* Pages that are superseded in part, and terms that grow. */
+static void fill(struct world *world)
+{
+    world_filled(world, 12);
+    for (uint32_t i = 0; i < 6; i++) {
+        CU_ASSERT_FATAL(world_append(world, 1 + i, 300) && world_append(world, 1 + i, 300) &&
+                        world_append(world, 1 + i, 300));
+        world_settle(world);
+        world_hard(world, 2 + i, (uint8_t)(1 + i % 3));
+        CU_ASSERT_FATAL(world_truncate(world, world->last - i % 3, 2 + i));
+        world_settle(world);
+    }
+    world_crash(world);
+}
+
+enum { SEVERAL = 4, ORDERS = 6 };
+
+/* Neighbours whose heads are gone come back in some order; what one says of the time between the
+ * pages that stand contradicts none of the others. */
+static void several(struct world *world, const struct ring_recovery *before, uint64_t from,
+                    const uint32_t order[SEVERAL], uint8_t *buffer)
+{
+    uint8_t good[SEVERAL][RING_PAGE_SIZE];
+    for (uint32_t i = 0; i < SEVERAL; i++) {
+        memcpy(good[i], world_page_bytes(world, from + i), RING_PAGE_SIZE);
+        memset(world_page_bytes(world, from + i), 0, RING_PAGE_SIZE);
+    }
+    for (uint32_t i = 0; i < SEVERAL; i++) {
+        struct copy copy;
+        copy_live(before, from + order[i], good[order[i]], &copy);
+        CU_ASSERT(restore(world, &copy, before->tail_page, buffer) == 0);
+    }
+    struct ring_recovery after;
+    world_look(world, &after);
+    CU_ASSERT(after.damage == RING_INTACT && same_end(&after, before));
+    ring_recovery_free(&after);
+    for (uint32_t i = 0; i < SEVERAL; i++)
+        memcpy(world_page_bytes(world, from + i), good[i], RING_PAGE_SIZE);
+}
+
+static void neighbours_in_any_order(void)
+{
+    static const uint32_t orders[ORDERS][SEVERAL] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 0, 3, 2},
+                                                     {2, 3, 0, 1}, {1, 3, 0, 2}, {2, 0, 3, 1}};
+    struct world world;
+    fill(&world);
+    uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
+    ENSURE(buffer != NULL);
+    struct ring_recovery before;
+    world_look(&world, &before);
+    CU_ASSERT_FATAL(before.damage == RING_INTACT);
+    for (uint64_t from = before.head_page; from + SEVERAL < before.tail_page; from++)
+        for (uint32_t i = 0; i < ORDERS; i++)
+            several(&world, &before, from, orders[i], buffer);
+    ring_recovery_free(&before);
+    free(buffer);
+    world_free(&world);
+}
+
+/* Once read again, a page that nothing could be read of a moment ago says what it always did. */
+static void a_neighbour_can_be_read_again(void)
+{
+    struct world world;
+    fill(&world);
+    uint8_t good[RING_PAGE_SIZE], *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
+    ENSURE(buffer != NULL);
+    struct ring_recovery before;
+    world_look(&world, &before);
+    for (uint64_t page = before.head_page; page + 8 < before.tail_page; page++) {
+        memcpy(good, world_page_bytes(&world, page), sizeof(good));
+        memset(world_page_bytes(&world, page), 0, RING_PAGE_SIZE);
+        world.store.bad_from = ring_slot_offset(&world.super, page + 1);
+        world.store.bad_size = 7 * RING_PAGE_SIZE; /* all but one of those that name it */
+        struct copy copy;
+        copy_live(&before, page, good, &copy);
+        CU_ASSERT(restore(&world, &copy, before.tail_page, buffer) == 0);
+        world.store.bad_size = 0;
+        struct ring_recovery after;
+        world_look(&world, &after);
+        CU_ASSERT(after.damage == RING_INTACT && same_end(&after, &before));
+        ring_recovery_free(&after);
+        memcpy(world_page_bytes(&world, page), good, sizeof(good));
+    }
+    ring_recovery_free(&before);
+    free(buffer);
+    world_free(&world);
+}
+
 static void every_page(void)
 {
     struct world world;
     struct tally tally = {0};
-    world_filled(&world, 12);
-    for (uint32_t i = 0; i < 6; i++) { /* pages that are superseded in part */
-        CU_ASSERT_FATAL(world_append(&world, 1 + i, 300) && world_append(&world, 1 + i, 300) &&
-                        world_append(&world, 1 + i, 300));
-        world_settle(&world);
-        world_hard(&world, 2 + i, (uint8_t)(1 + i % 3));
-        CU_ASSERT_FATAL(world_truncate(&world, world.last - i % 3, 2 + i));
-        world_settle(&world);
-    }
-    world_crash(&world);
+    fill(&world);
     uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
     ENSURE(buffer != NULL);
     struct ring_recovery before;
@@ -275,6 +354,8 @@ int main(void)
     static const struct unit_test tests[] = {
         {"every page, every sector: restored, or its loss is in doubt", every_page},
         {"H12: eight neighbours are known, nine are not", neighbours},
+        {"neighbours come back in any order", neighbours_in_any_order},
+        {"a neighbour can be read again", a_neighbour_can_be_read_again},
         {"a short page is no whole one", a_short_page_is_no_whole_one},
         {"H7: a ring with a hole starts and is made whole", started_with_a_hole},
         {0}};
