@@ -241,7 +241,7 @@ def slice_of(name, totals, build, seconds):
     mine = totals.setdefault(name, {'next': 1, 'seconds': 0, 'slices': 0, 'counts': {}, 'failures': []})
     words, environment = row.command(build, mine['next'], seconds)
     command = ' '.join(['%s=%s' % pair for pair in environment.items()] +
-                       [os.path.relpath(word, ROOT) if word.startswith(ROOT + '/') else word for word in words])
+                       ['python3' if word == sys.executable else word.replace(ROOT + '/', '') for word in words])
     began = time.monotonic()
     how, text, code = run(words, environment, seconds * LIMIT + 600)
     took = time.monotonic() - began
