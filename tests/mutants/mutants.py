@@ -169,24 +169,22 @@ class Workshop:
                 return os.path.basename(name)[:-len(".txt")], "differs"
         return None
 
-    def core(self):
-        for name in ("test_raft_config", "test_raft_step", "test_quorum"):
-            self.build(f"tests/unit/raft/{name}")
-            done = subprocess.run([self.path(f"tests/unit/raft/{name}")], capture_output=True,
-                                  text=True, timeout=TEST_S)
+    def units(self, directory, names):
+        """The first of these unit tests that fails."""
+        for name in names:
+            self.build(f"{directory}/{name}")
+            done = subprocess.run([self.path(f"{directory}/{name}")], capture_output=True, text=True,
+                                  timeout=TEST_S)
             if done.returncode != 0:
                 return name, "fails"
         return None
 
+    def core(self):
+        return self.units("tests/unit/raft", ("test_raft_config", "test_raft_step", "test_quorum"))
+
     def restoring(self):
         """Which pages are lost, and pages written anew, one by one."""
-        for name in ("test_ring_recover", "test_ring_restore"):
-            self.build(f"tests/unit/ring/{name}")
-            done = subprocess.run([self.path(f"tests/unit/ring/{name}")], capture_output=True,
-                                  text=True, timeout=TEST_S)
-            if done.returncode != 0:
-                return name, "fails"
-        return None
+        return self.units("tests/unit/ring", ("test_ring_recover", "test_ring_restore"))
 
     def table(self):
         """The table of damage, whole."""
