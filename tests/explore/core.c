@@ -570,7 +570,8 @@ void core_crash(struct core *core, uint8_t id, uint32_t records, uint8_t lost)
     write_records(core, r, records);
     r->record_count = 0;
     memset(r->record, 0, sizeof(r->record));
-    r->disk.lost |= lost == 0 ? 0 : (uint8_t)(1u << lost);
+    if (lost != 0)
+        r->disk.lost = (uint8_t)(r->disk.lost | 1u << lost);
     core->state->holes = (uint8_t)(core->state->holes + (lost != 0));
     start(core, id);
 }

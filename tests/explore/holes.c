@@ -4,7 +4,7 @@
 
 static uint8_t bit(uint64_t index)
 {
-    return index < 8 ? (uint8_t)(1u << index) : 0;
+    return (uint8_t)(index < 8 ? 1u << index : 0);
 }
 
 bool holes_intact(const struct durable_half *disk, uint64_t index, uint64_t term)
