@@ -237,7 +237,7 @@ static int assemble(struct daemon *d)
                   "lost_pages=%llu repaired_blocks=%llu bad_checkpoints=%u: %s%s",
                   (unsigned long long)s->lost_pages, (unsigned long long)s->repaired_blocks,
                   s->found.bad_checkpoints, s->found.why,
-                  s->lost_pages > 0 ? ": fetched from the other replicas now" : "");
+                  s->lost_pages > 0 ? ": repaired while this replica runs" : "");
     result = wait_boot(d);
     if (result == STARTUP_OK)
         result = open_reload(d);

@@ -1,6 +1,7 @@
 #include "control/startup.h"
 
 #include "control/replay.h"
+#include "dataplane/members.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -138,13 +139,17 @@ static enum startup_result load_machine(struct startup *s, struct replay *replay
     return good ? STARTUP_OK : refuse_start(problem, STARTUP_REFUSED, "%s", why);
 }
 
+static const struct entry_config *config_in_force(const struct startup *s)
+{
+    const struct members *tail = &s->tail_configs;
+    return tail->count > 0 ? &tail->at[tail->count - 1].body : &s->machine->config;
+}
+
 /* H3: whom a file names has to be whom genesis or the log names. */
 static enum startup_result agree_on_members(const struct startup *s, char *problem)
 {
     const struct startup_options *o = &s->options;
-    const struct members *tail = &s->tail_configs;
-    const struct entry_config *config =
-        tail->count > 0 ? &tail->at[tail->count - 1].body : &s->machine->config;
+    const struct entry_config *config = config_in_force(s);
     for (uint32_t id = 1; o->member_count > 0 && id <= KEEL_REPLICA_MAX; id++) {
         const struct genesis_founder *m = &o->member[id], *f = &s->genesis.founder[id];
         const struct entry_member *now = &config->member[id];
@@ -181,6 +186,23 @@ static enum startup_result make_ring(struct startup *s, char *problem)
         return refuse_start(problem, STARTUP_FAILED, "the ring cannot be started: %s",
                             why[0] != '\0' ? why : strerror(-rc));
     return STARTUP_OK;
+}
+
+/* What is lost comes back from another member, or not at all: the only one would win each election
+ * and hold no office, term after term. Where the hole may hide who else is a member (H4), it waits
+ * for them. */
+static enum startup_result agree_on_repair(const struct startup *s, char *problem)
+{
+    uint64_t hole = ring_hole_index(s->ring);
+    bool config_known = hole > s->found.config_index;
+    if (hole == 0 || !config_known || members_mask(config_in_force(s)) != 1u << s->options.id)
+        return STARTUP_OK;
+    return refuse_start(
+        problem, STARTUP_REFUSED,
+        "the ring is damaged (%s): %s. Entry %llu is lost, and this replica is the only member, so "
+        "that nobody can give it back: the start is refused, nothing was changed. Keep the file, "
+        "check the drive, and restore the newest backup (`keelctl restore`)",
+        ring_damage_name(s->found.damage), s->found.why, (unsigned long long)hole);
 }
 
 static void fill_replica_options(const struct startup *s, struct replica_options *r)
@@ -308,6 +330,8 @@ static enum startup_result assemble(struct startup *s, char *problem)
     while (s->boot_id == 0) /* bound: chance; 0 means unknown */
         clock_secret(s->options.clock, &s->boot_id, sizeof(s->boot_id));
     result = make_ring(s, problem);
+    if (result == STARTUP_OK)
+        result = agree_on_repair(s, problem);
     if (result == STARTUP_OK)
         result = make_replica(s, replay.page, problem);
     if (result == STARTUP_OK)

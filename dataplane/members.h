@@ -29,9 +29,10 @@ void members_take(struct members *members, const struct entry_config *body, uint
 /* The log gave way to a checkpoint, in which this one is in force. */
 void members_begin(struct members *members, const struct entry_config *body, uint64_t index);
 
-/* The log was cut off before index. */
 /* One that a hole had hidden, between the two that are kept or behind them. */
 void members_repaired(struct members *members, const struct entry_config *body, uint64_t index);
+
+/* The log was cut off before index. */
 void members_truncate(struct members *members, uint64_t index);
 
 /* The one in force. */
