@@ -116,7 +116,9 @@ enum backup_state { BACKUP_FREE, BACKUP_WANTED, BACKUP_HELD };
 enum {
     TRIPS_KEPT = 5, /* newest round trips to a peer, whose least counts */
     TRIPS_RATIO = 4,
-    TRIPS_ROUNDS = 3,        /* of pings in which that must show */
+    TRIPS_RATIO_PLAIN = 8,   /* nothing but a slow link makes that much of a difference */
+    TRIPS_ROUNDS = 30,       /* of pings in which a slow link must show */
+    TRIPS_ROUNDS_PLAIN = 3,  /* in which one that is plainly so must */
     TRIPS_LEAST_NS = 100000, /* a smaller difference is none, whatever the ratio */
     TRIPS_FRESH_MS = 1000    /* what a peer told counts for so long */
 };
@@ -136,7 +138,8 @@ struct control_trips {
     struct control_trip peer[KEEL_REPLICA_MAX + 1];
     uint64_t at_ns;                  /* the next round of pings */
     uint64_t led_since_ns, led_term; /* in office; 0: not, or since it was last handed over */
-    uint32_t rounds;                 /* in a row in which a voter's way was so much shorter */
+    uint32_t rounds;                 /* in a row in which a voter's way was so much shorter; one in
+                                        which it plainly was counts as several */
     uint32_t rests;                  /* doublings of the rest before the next handing over */
 };
 

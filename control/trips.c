@@ -6,9 +6,11 @@
  * network adds to a commit that it leads. Everybody tells its own way, and what its drive takes for
  * a page, with each answer.
  *
- * A leader whose way is TRIPS_RATIO times that of a voter, for as long as it takes to see it, hands
- * over to the nearest such voter: everybody's messages wait for the leader's links, and nobody else
- * can do anything about them (gray failure; Huang et al., HotOS 2017). A follower's slow link or
+ * A leader whose way is TRIPS_RATIO times that of a voter, for TRIPS_ROUNDS in a row, hands over to
+ * the nearest such voter: everybody's messages wait for the leader's links, and nobody else can do
+ * anything about them (gray failure; Huang et al., HotOS 2017). The busiest host's loop answers
+ * later than the others', and on shared cores a few rounds show that as four times as far: only
+ * what is plainly a slow link is acted upon at once. A follower's slow link or
  * drive needs nothing: a majority commits without it. Each handing over doubles the rest before the
  * next, like that of a slow drive (raft_transfer.c).
  */
@@ -69,6 +71,16 @@ static uint8_t nearest(const struct control *c, uint64_t own_ns)
     return best;
 }
 
+/* What a round in which voter `to` is so much nearer counts for. More than one is always needed:
+ * what others tell is a round old, and where all become slow at once, theirs shows a little later.
+ */
+static uint32_t evidence(const struct control *c, uint8_t to)
+{
+    uint64_t own_ns = c->status.way_ns[c->replica->id];
+    bool plain = own_ns >= c->trips.peer[to].way_ns * TRIPS_RATIO_PLAIN;
+    return plain ? TRIPS_ROUNDS / TRIPS_ROUNDS_PLAIN : 1;
+}
+
 static uint64_t rest_ns(const struct control *c)
 {
     uint64_t rest = RAFT_DRIVE_REST_ELECTIONS * c->options.genesis->election_min_ms * NS_PER_MS;
@@ -92,9 +104,7 @@ static uint32_t hand_over(struct control *c)
     uint8_t to = nearest(c, c->status.way_ns[c->replica->id]);
     if (to == 0 && in_office >= 2 * rest_ns(c))
         t->rests = 0; /* these links are well again */
-    /* What others tell is a round old: where all become slow at once, theirs shows a little later.
-     */
-    t->rounds = to != 0 ? t->rounds + 1 : 0;
+    t->rounds = to != 0 ? t->rounds + evidence(c, to) : 0;
     if (t->rounds < TRIPS_ROUNDS || in_office < rest_ns(c) || c->seen.transfer.open != 0 ||
         !control_leads(c))
         return 0;

@@ -94,6 +94,24 @@ static void a_leader_behind_a_slow_link_hands_over(void)
     bench_free(b);
 }
 
+/* Five times as far may be a busy host: it is looked at for long before anything moves. */
+static void a_doubtful_link_is_watched_first(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint64_t usual_ns = bench_control(b, leader).way_ns[leader % 3 + 1];
+    b->node[leader].late_ns = 5 * usual_ns / 2; /* each way */
+    bench_run(b, SEEN_MS);
+    struct control_status c = bench_control(b, leader);
+    CU_ASSERT(c.way_ns[leader] >= 4 * usual_ns && c.way_ns[leader] < 8 * usual_ns);
+    CU_ASSERT_EQUAL(leads(b), leader);
+    CU_ASSERT_EQUAL(handed_over(b), 0);
+    bench_run(b, 3 * SEEN_MS);
+    CU_ASSERT_NOT_EQUAL(leads(b), leader);
+    CU_ASSERT_EQUAL(handed_over(b), 1);
+    bench_free(b);
+}
+
 /* Everybody's links are alike, however slow: nobody would be better off. */
 static void slow_everywhere_changes_nothing(void)
 {
@@ -132,6 +150,7 @@ int main(void)
         {"nobody is slow", nobody_is_slow},
         {"a follower's slow link is named, and nothing else", a_followers_slow_link_is_named},
         {"a leader behind a slow link hands over, once", a_leader_behind_a_slow_link_hands_over},
+        {"a doubtful link is watched first", a_doubtful_link_is_watched_first},
         {"slow links everywhere change nothing", slow_everywhere_changes_nothing},
         {"a silent peer slows nobody", one_silent_peer_slows_nobody},
         {0}};
