@@ -70,11 +70,14 @@ uint32_t install_turn(struct replica *r)
     bool behind =
         offer->index > r->raft.commit ||
         (r->raft.hole != 0 && offer->index >= r->raft.hole && offer->index > r->machine->applied);
-    bool needed = behind && r->raft.role != RAFT_LEADER;
+    bool leads = r->raft.role == RAFT_LEADER;
+    bool needed = behind && !leads;
     bool quiet = feed_done(r->feed, r->machine->applied) == r->machine->applied &&
                  feed_room(r->feed, 1) && ring_room_to_begin(r->ring);
     if (needed && (!quiet || r->stopped || r->raft.failed))
         return 0; /* in a later turn, or after a restart */
+    if (behind && leads && r->raft.hole != 0)
+        return 0; /* it settles the hole, or leaves its office over it */
     /* The log may be kept, and apply does not get over what it has lost. */
     bool over_hole = r->raft.hole != 0 && r->raft.hole <= offer->index;
     if (needed && (step_install(r) || (over_hole && r->machine->applied < offer->index)))

@@ -368,6 +368,53 @@ static void h7_a_checkpoint_is_waited_for(void)
     bench_free(l.bench);
 }
 
+/* Told by its leader, and voted for by it. */
+static void take_office(const struct leader *l)
+{
+    struct replica *r = replica_of(l);
+    struct raft_msg msg = {.kind = RAFT_TIMEOUT_NOW, .from = l->id, .to = 1, .term = l->term};
+    step_peer(r, &msg, 0x1000u + l->id, NULL, 0);
+    turns(l, 50);
+    CU_ASSERT_EQUAL_FATAL(r->raft.role, RAFT_CANDIDATE);
+    msg.kind = RAFT_VOTE_REPLY;
+    msg.term = l->term + 1;
+    msg.status = 1;
+    step_peer(r, &msg, 0x1000u + l->id, NULL, 0);
+    CU_ASSERT_EQUAL_FATAL(r->raft.role, RAFT_LEADER);
+}
+
+static void h7_a_leader_takes_the_checkpoint_when_it_has_left(void)
+{
+    /* H7: elected while the checkpoint that is to close its hole was on its way. A leader's log
+     * stands, and without the checkpoint nothing would ever be applied across the hole. */
+    struct leader l;
+    begin(&l);
+    frame_noops(&l, 10);
+    append(&l, 1, 2);
+    append(&l, 3, 3);
+    append(&l, 4, 9);
+    start_without(&l, 3);
+    struct replica *r = replica_of(&l);
+    l.commit = 10;
+    append(&l, 10, 10);
+    bench_run(l.bench, 5);
+    take_office(&l);
+    CU_ASSERT_EQUAL(r->raft.settling, 1);
+    send_checkpoint(&l, 8);
+    turns(&l, 50);
+    CU_ASSERT_EQUAL(r->raft.role, RAFT_LEADER);
+    CU_ASSERT_EQUAL(r->raft.settling, 1);
+    CU_ASSERT_EQUAL(r->machine->applied, 2);
+    l.term += 2;
+    append(&l, l.last + 1, l.last); /* a heartbeat of the next leader */
+    bench_run(l.bench, 20);
+    CU_ASSERT_EQUAL(r->raft.role, RAFT_FOLLOWER);
+    CU_ASSERT_EQUAL(bench_control(l.bench, 1).installed_index, 8);
+    CU_ASSERT_EQUAL(r->machine->applied, 10);
+    CU_ASSERT_EQUAL(r->raft.hole, 0);
+    bench_free(l.bench);
+}
+
 static void a_checkpoint_ends_within_a_hole(void)
 {
     /* The log goes on behind a checkpoint that ends at its last entry, which is lost. */
@@ -399,6 +446,8 @@ int main(void)
          one_that_nobody_holds_keeps_no_other_waiting},
         {"more bytes than a page holds are no answer", more_bytes_than_a_page_holds_are_no_answer},
         {"H7: a checkpoint is waited for", h7_a_checkpoint_is_waited_for},
+        {"H7: a leader takes the checkpoint when it has left",
+         h7_a_leader_takes_the_checkpoint_when_it_has_left},
         {"H7: a checkpoint ends within a hole", a_checkpoint_ends_within_a_hole},
         {0}};
     return unit_main("repair", tests);
