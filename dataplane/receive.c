@@ -113,9 +113,10 @@ static void peer_message(struct replica *r, const struct auth_peer *from, uint8_
     uint64_t lain_ns = r->now_ns - r->drained_ns;
     msg.quorum_age_ns =
         msg.quorum_age_ns > UINT64_MAX - lain_ns ? UINT64_MAX : msg.quorum_age_ns + lain_ns;
-    if (member)
+    if (member) {
         note_boot(r, id, from);
-    note_witness(r, id, from->incarnation, &msg);
+        note_witness(r, id, from->incarnation, &msg);
+    }
     if (msg.kind == RAFT_FETCH_REPLY && msg.count > 0) { /* proven by the chain, whoever sends it */
         repair_entries(r, &msg, entries);
         return;

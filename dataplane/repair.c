@@ -32,6 +32,9 @@ void repair_damaged(struct replica *r, uint64_t page)
 {
     if (ring_hole_add(r->ring, page))
         repair_tell(r);
+    else if (ring_hole_exceeds(r->ring, page)) /* others above are found again by the scrub */
+        replica_stop(r, "the drive lost more pages than can be repaired at once: replace it, and "
+                        "then this replica");
 }
 
 /* --- asking ------------------------------------------------------------------------------------
@@ -50,7 +53,7 @@ static void ask(struct replica *r, uint8_t peer)
 static void ask_all(struct replica *r)
 {
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
-        if (id != r->id)
+        if (id != r->id && (r->repair.only == 0 || r->repair.only == id))
             ask(r, id);
     /* What stands in nobody's way (H7) is asked for at leisure: perhaps no log has it any more. */
     r->repair.ask_at_ns = r->now_ns + (r->raft.hole != 0 ? heartbeat_ns(r) : REPAIR_RETRY_NS);
@@ -123,9 +126,19 @@ static uint32_t configs_of(struct replica *r, struct raft_config config[RAFT_CON
     return count;
 }
 
+/* Whoever is first with wrong entries would be it again: each member is heard alone, then all. */
+static void ask_another(struct replica *r)
+{
+    uint32_t others = members_mask(&members_now(&r->members)->body) & ~(1u << r->id);
+    do
+        r->repair.only = (r->repair.only + 1) % (RAFT_ID_MAX + 1);
+    while (r->repair.only != 0 && (others >> r->repair.only & 1) == 0);
+}
+
 /* Nothing came of it: the next one's turn. */
 static void give_up(struct replica *r)
 {
+    ask_another(r);
     r->repair.state = REPAIR_IDLE;
     r->repair.from = r->repair.job.live.page + 1;
     r->repair.failures++;
@@ -144,6 +157,7 @@ static void done(struct replica *r)
         give_up(r);
         return;
     }
+    repair->only = 0;
     repair->pages++;
     if (job->live.last >= ring_last_index(r->ring))
         replica_note_stamps(r);
@@ -158,7 +172,7 @@ void repair_entries(struct replica *r, const struct raft_msg *msg, const uint8_t
 {
     struct repair *repair = &r->repair;
     if (repair->state != REPAIR_GATHERS || msg->prev_index != repair->next ||
-        msg->prev_term != repair->job.live.term)
+        msg->prev_term != repair->job.live.term || (repair->only != 0 && repair->only != msg->from))
         return;
     uint32_t taken = 0;
     for (; taken < msg->count; taken++) { /* bounded by the packet's size */
@@ -204,7 +218,9 @@ uint32_t repair_turn(struct replica *r)
         return 0;
     }
     if (repair->state == REPAIR_GATHERS && memcmp(&live, &repair->job.live, sizeof(live)) == 0) {
-        if (r->now_ns >= repair->ask_at_ns)
+        if (repair->only != 0 && r->now_ns - repair->moved_ns >= REPAIR_PATIENCE_NS)
+            give_up(r);
+        else if (r->now_ns >= repair->ask_at_ns)
             ask_all(r);
         return 0;
     }

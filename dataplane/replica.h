@@ -99,11 +99,11 @@ struct replica_read { /* a question that waits for proof of leadership */
 /* What the drive has lost, on its way back: repair.c. One page at a time. */
 enum repair_state { REPAIR_IDLE, REPAIR_GATHERS, REPAIR_OFFERED };
 struct repair {
-    uint32_t state; /* enum repair_state */
-    uint32_t reserved;
-    uint64_t from;                    /* pages below wait: a try at one of them failed */
-    uint64_t moved_ns;                /* begun, or an entry came */
-    uint64_t ask_at_ns;               /* the peers are asked again */
+    uint32_t state;     /* enum repair_state */
+    uint32_t only;      /* whose answers count: after a bad one each member's alone; 0: anybody's */
+    uint64_t from;      /* pages below wait: a try at one of them failed */
+    uint64_t moved_ns;  /* begun, or an entry came */
+    uint64_t ask_at_ns; /* the peers are asked again */
     uint64_t not_before_ns;           /* a try failed: none before this */
     uint64_t next;                    /* index wanted */
     uint64_t pages, failures, served; /* since the start: written anew; tries; packets to others */

@@ -130,6 +130,9 @@ struct ring_stretch {
 /* A kept, durable page turned out to be bad. False: it is none of those, is known, or is one too
  * many. */
 bool ring_hole_add(struct ring *ring, uint64_t page);
+
+/* One too many, and below all that are known: what they hold for absent would count as present. */
+bool ring_hole_exceeds(const struct ring *ring, uint64_t page);
 uint32_t ring_holes(const struct ring *ring);
 /* The one to be repaired next: of pages from number `from` on, then of those below, the one with
  * the lowest live entries, then a dead one. False: none. */

@@ -62,6 +62,11 @@ bool ring_hole_add(struct ring *ring, uint64_t page)
     return true;
 }
 
+bool ring_hole_exceeds(const struct ring *ring, uint64_t page)
+{
+    return ring->hole_count == RING_HOLES_MAX && page >= ring->head && page < ring->hole[0];
+}
+
 static void stretch_of(const struct ring *ring, uint64_t page, struct ring_stretch *stretch)
 {
     uint64_t position = position_of(ring, page);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOG_MAX = 32, ENTRY_MAX = 512, CONFIG_SIZE = sizeof(struct entry_config) };
+enum { LOG_MAX = 72, ENTRY_MAX = 512, CONFIG_SIZE = sizeof(struct entry_config) };
 
 struct leader { /* what its log holds */
     struct bench *bench;
@@ -308,6 +308,60 @@ static void more_bytes_than_a_page_holds_are_no_answer(void)
     bench_free(l.bench);
 }
 
+/* Well-formed entries that are not what was lost, from a peer that always answers first. */
+static void wrong_answers_come_first(void)
+{
+    struct leader l, other;
+    begin(&l);
+    frame_noops(&l, 9);
+    append(&l, 1, 2);
+    append(&l, 3, 6);
+    append(&l, 7, 9);
+    start_without(&l, 3);
+    struct replica *r = replica_of(&l);
+    other = l;
+    other.id = 3;
+    struct entry *wrong = (struct entry *)(void *)other.entry[5];
+    wrong->utc_ns++;
+    ring_entry_finish(wrong);
+    for (uint32_t tries = 0; tries < 8 && ring_holes(r->ring) > 0; tries++) {
+        for (uint32_t ms = 0; ms < 1000 && r->repair.state != REPAIR_GATHERS; ms++)
+            bench_run(l.bench, 1);
+        answer(&other, 3, 6);
+        answer(&l, 3, 6);
+        bench_run(l.bench, 20);
+    }
+    CU_ASSERT_EQUAL(ring_holes(r->ring), 0);
+    CU_ASSERT_TRUE(r->repair.failures >= 1);
+    CU_ASSERT_EQUAL(r->repair.only, 0);
+    bench_free(l.bench);
+}
+
+/* H4, H5: what lies behind the lowest hole counts for nothing. So one too many may stay unknown
+ * above it, and not below. */
+static void more_holes_than_are_kept(void)
+{
+    struct leader l;
+    begin(&l);
+    frame_noops(&l, RING_HOLES_MAX + 2);
+    for (uint64_t i = 1; i <= l.last; i++) {
+        l.commit = i - 1; /* the window lets go of what is applied */
+        append(&l, i, i);
+    }
+    struct replica *r = replica_of(&l);
+    for (uint64_t i = 2; i <= RING_HOLES_MAX + 1; i++)
+        repair_damaged(r, ring_page_of(r->ring, i));
+    CU_ASSERT_EQUAL(ring_holes(r->ring), RING_HOLES_MAX);
+    CU_ASSERT_EQUAL(r->raft.hole, 2);
+    repair_damaged(r, ring_page_of(r->ring, RING_HOLES_MAX + 2));
+    CU_ASSERT_EQUAL(ring_holes(r->ring), RING_HOLES_MAX);
+    CU_ASSERT_EQUAL(r->stopped, 0);
+    repair_damaged(r, ring_page_of(r->ring, 1));
+    CU_ASSERT_EQUAL(r->stopped, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(r->why, "more pages"));
+    bench_free(l.bench);
+}
+
 struct one_chunk {
     struct packet_checkpoint_chunk head;
     uint8_t bytes[PACKET_CHUNK_SIZE];
@@ -445,6 +499,8 @@ int main(void)
         {"one that nobody holds keeps no other waiting",
          one_that_nobody_holds_keeps_no_other_waiting},
         {"more bytes than a page holds are no answer", more_bytes_than_a_page_holds_are_no_answer},
+        {"wrong answers come first", wrong_answers_come_first},
+        {"more holes than are kept", more_holes_than_are_kept},
         {"H7: a checkpoint is waited for", h7_a_checkpoint_is_waited_for},
         {"H7: a leader takes the checkpoint when it has left",
          h7_a_leader_takes_the_checkpoint_when_it_has_left},
