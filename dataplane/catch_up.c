@@ -135,7 +135,8 @@ static uint32_t ask_ahead(struct replica *r, uint8_t peer, uint64_t index)
         index = queue->page[queue->count - 1].last + 1;
     while (queue->count < CATCH_UP_PAGES && index < ring_window_first(r->ring)) {
         uint64_t page, first, last;
-        if (!ring_span(r->ring, index, &page, &first, &last) ||
+        if (ring_in_hole(r->ring, index) || /* it comes back first */
+            !ring_span(r->ring, index, &page, &first, &last) ||
             !ring_read_request(r->ring, RING_READER_SEQ, index, peer))
             break;
         queue->page[queue->count++] =
