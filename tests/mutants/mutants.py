@@ -9,9 +9,12 @@ compiled, and is hunted by the tools of its set, in this order: those of set a b
 and unit tests; those of set members by the core's random worlds (seeds 1, 2, ...), then by its transcripts,
 then by its unit tests; those of set repair by the explorer, random worlds, transcripts, the ring's tests, the
 simulator and the table of damage; those of set explore by the explorer alone, which must find all of it, and each
-counter-example is run again by raft_scenarios, linked with the same mutant. The unchanged tree goes first and must pass them all. Ends with a table and
-'N passed, N failed'; exit 1 if a mutant survives, or fewer than the set demands are found by its strong
-tools (simulator, judge, random worlds, explorer).
+counter-example is run again by raft_scenarios, linked with the same mutant. The unchanged tree goes first and must pass them all.
+
+A mutant that changes nothing is none: where no trace shows what was found, the simulator's traces of 100
+seeds are held against the unchanged tree's, and one whose are all the same does not count. Ends with a table
+and 'N passed, N failed'; exit 1 if a mutant survives, or fewer that count than the set demands are found by
+its strong tools (simulator, judge, random worlds, explorer).
 """
 
 import argparse
@@ -41,6 +44,8 @@ import set_transfer
 SETS = {"a": set_a, "checkpoint": set_checkpoint, "explore": set_explore, "members": set_members, "repair": set_repair,
         "transfer": set_transfer}
 STRONG = ("simulator", "judge", "worlds", "explorer")
+TRACED = ("simulator", "judge", "worlds") # what they find, they find in a trace
+TRACED_SEEDS = (4, 20, 100) # so many at first, and so on, until one differs
 JUDGED_SEEDS = 4
 SEEDS, WORLDS = 60, 2000 # the most that simulator and random worlds try
 BUILD_S, SIMULATE_S, TEST_S, EXPLORE_S = 900, 900, 900, 600
@@ -133,6 +138,25 @@ class Workshop:
             return f"seed {found[1]}", found[2]
         if done.returncode != 0:
             return f"{seeds} seeds", (done.stdout + done.stderr).strip().splitlines()[-2]
+        return None
+
+    def traces(self, first, last):
+        """What the simulator says of these seeds: their trace hashes, or how they fail."""
+        self.build("tests/sim/keel-sim")
+        done = subprocess.run([self.path("tests/sim/keel-sim"), "--first-seed", str(first), "--seeds",
+                               str(last + 1 - first), "--trace", "--quiet", "--shrink", "0"],
+                              capture_output=True, text=True, timeout=SIMULATE_S)
+        return dict(re.findall(r"^(?:FAILED )?seed (\d+)\b(.*)$", done.stdout, re.M))
+
+    def unlike(self, original):
+        """The first seeds whose traces differ from the unchanged tree's; None: none of 100."""
+        first = 1
+        for last in TRACED_SEEDS:
+            now, then = self.traces(first, last), original[last]
+            for seed in sorted(then, key=int):
+                if now.get(seed) != then[seed]:
+                    return seed
+            first = last + 1
         return None
 
     def judge(self):
@@ -241,29 +265,32 @@ def hunt(shop, tools):
     return None, None
 
 
-def examine(shop, mutant, tools, rows):
+def examine(shop, mutant, tools, original, rows):
     """Plants one mutant and hunts it."""
     before = shop.plant(mutant)
     began = time.monotonic()
     try:
         tool, found = hunt(shop, tools)
+        took_s = time.monotonic() - began
+        counts = tool in TRACED or (tool is not None and shop.unlike(original) is not None)
     finally:
         shop.restore(before)
-    took_s = time.monotonic() - began
-    rows.append((mutant, tool, found, took_s))
+    rows.append((mutant, tool, found, took_s, counts))
     if tool is None:
         say(f"{mutant['name']}: SURVIVES after {took_s:.0f} s")
     else:
         say(f"{mutant['name']}: {tool}, {found[0]}, {took_s:.0f} s: {found[1]}")
+    if tool is not None and not counts:
+        say(f"{mutant['name']}: does not count: the traces of {TRACED_SEEDS[-1]} seeds are as they were")
 
 
 def table(rows):
     say("")
     say(f"{'mutant':<44} {'found by':<10} {'where':<22} {'s':>4}  breaks")
-    for mutant, tool, found, took_s in rows:
+    for mutant, tool, found, took_s, counts in rows:
         where = found[0] if found else "-"
         say(f"{mutant['name']:<44} {tool or 'SURVIVES':<10} {where:<22} {took_s:>4.0f}  "
-            f"{mutant['breaks']}")
+            f"{'' if counts or tool is None else '(does not count) '}{mutant['breaks']}")
 
 
 def main():
@@ -285,17 +312,20 @@ def main():
             _, clean = hunt(shop, (name,))
             if clean is not None:
                 raise Trouble(f"the unchanged tree fails at {clean[0]}: {clean[1]}")
+        original, first = {}, 1
+        for last in TRACED_SEEDS if set(tools) - set(TRACED) else ():
+            original[last], first = shop.traces(first, last), last + 1
         for number, mutant in enumerate(mutants):
             progress(f"mutant {number + 1} of {len(mutants)}: {mutant['name']}")
-            examine(shop, mutant, tools, rows)
+            examine(shop, mutant, tools, original, rows)
     except (Trouble, subprocess.TimeoutExpired) as trouble:
         say(f"mutants: {trouble}")
         return 1
     finally:
         shop.close()
     table(rows)
-    found = sum(tool is not None for _, tool, _, _ in rows)
-    strong = sum(tool in STRONG for _, tool, _, _ in rows)
+    found = sum(tool is not None for _, tool, _, _, _ in rows)
+    strong = sum(tool in STRONG and counts for _, tool, _, _, counts in rows)
     say(f"{strong} of {len(rows)} found by {' or '.join(t for t in tools if t in STRONG)}, in {time.monotonic() - began:.0f} s")
     say(f"{found} passed, {len(rows) - found} failed")
     enough = options.only is not None or strong >= SETS[options.set].LEAST_BY_STRONG
