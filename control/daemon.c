@@ -86,6 +86,9 @@ static int read_super(struct daemon *d, struct ring_super *super)
                     rc == -ENOENT ? ": make a ring with `keeld format`" : "");
     rc = ring_super_read(look, super, why);
     disk_close(look);
+    if (rc == -EPROTONOSUPPORT)
+        return fail(d, STARTUP_REFUSED, "[replica] data %s: nothing was changed: %s",
+                    d->config->data, why);
     if (rc != 0)
         return fail(d, rc == -ENOENT ? STARTUP_NO_RING : STARTUP_FAILED, "[replica] data %s: %s%s",
                     d->config->data, why[0] != '\0' ? why : strerror(-rc),
