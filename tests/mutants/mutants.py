@@ -120,14 +120,14 @@ def table(rows):
             f"{'' if row.counts else '(does not count) '}{mutants[row.set, row.mutant]['breaks']}")
 
 
-def hunt_all(names, only, seeds, rows):
+def hunt_all(names, options, rows):
     """Adds a row for each mutant of these sets; False: the unchanged tree does not pass."""
-    shop = workshop.Workshop(seeds)
+    shop = workshop.Workshop(options.seeds)
     try:
         say("the unchanged tree: building, then every tool must be content")
         shop.note_traces()
         for name in names:
-            mutants = [m for m in SETS[name].MUTANTS if only in (None, m["name"])]
+            mutants = [m for m in SETS[name].MUTANTS if options.only in (None, m["name"])]
             shop.planted = SETS[name]
             if mutants:
                 say(f"set {name}")
@@ -135,6 +135,8 @@ def hunt_all(names, only, seeds, rows):
             for mutant in mutants:
                 progress(f"mutant {len(rows) + 1}: {mutant['name']} ")
                 rows.append(examine(shop, name, mutant))
+                if options.record:
+                    record.write(rows, list(every()), same())
         return True
     except (workshop.Trouble, subprocess.TimeoutExpired) as trouble:
         say(f"mutants: {trouble}")
@@ -156,10 +158,7 @@ def demanded(names, rows):
 def run(options):
     """The whole of it: hunts, prints, records."""
     names, rows, began = list(SETS) if options.set == "all" else [options.set], [], time.monotonic()
-    whole = hunt_all(names, options.only, options.seeds, rows)
-    if options.record and rows:
-        record.write(rows, list(every()), same())
-    if not whole:
+    if not hunt_all(names, options, rows):
         return 1
     table(rows)
     missing = list(demanded(names, rows)) if options.only is None else []

@@ -95,4 +95,7 @@ def problems(known, same):
         return ["tests/TRACK-RECORD.md has mutants that no set has: " + ", ".join(gone)]
     if rows and split()[1] != render(rows, same):
         return ["tests/TRACK-RECORD.md: the planted bugs' rows and sums do not fit: ./dev mutants --record"]
-    return []
+    lost = [row.mutant for row in rows if not row.found()]
+    if lost:
+        return ["tests/TRACK-RECORD.md: nothing finds " + ", ".join(lost)]
+    return [] if len(rows) < len(known) or enough(rows, same) else ["too few mutants count, or are found by strong tools"]
