@@ -126,10 +126,10 @@ static void draw_strikes(struct world *world)
  * older one (H14); operators who hand the office over all the time meet every other fault. */
 static void draw_later(struct world *world)
 {
-    static const uint32_t sixteenths[] = {1, 2, 2, 4, 6};
+    static const uint32_t shares[] = {1, 2, 2, 4, 6};
     struct knobs *k = &world->knobs;
     uint64_t rng = world->seed * 0x9e3779b97f4a7c15ull + KNOBS_LATER;
-    k->checkpoint_pages = k->slots / 16 * sixteenths[random_below(&rng, 5)];
+    k->checkpoint_share = shares[random_below(&rng, 5)];
     uint64_t every_ns = scaled(&rng, 100 * KNOBS_MS, 3000ull * KNOBS_MS);
     if (random_below(&rng, 2) == 0)
         k->transfer_every_ns = every_ns;
@@ -229,7 +229,7 @@ void world_speed(struct world *world, bool faults)
     k->control_ns = 10 * KNOBS_MS;
     k->checkpoint_ms = 1000;
     k->slots = 512;
-    k->checkpoint_pages = k->slots / 8;
+    k->checkpoint_share = 0; /* the default */
     k->window_pages = 256;
     if (faults) {
         k->faults = ~0ull >> (64 - FAULT_COUNT);
@@ -256,7 +256,6 @@ void world_speed(struct world *world, bool faults)
     k->ttl_ms = 60000;
     k->days = k->ends = false;
     k->slots = 4096;
-    k->checkpoint_pages = k->slots / 8;
     switch_off(k);
     k->write_max_ns = 100000;
     k->faults_until_ns = 1;

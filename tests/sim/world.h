@@ -84,7 +84,7 @@ struct knobs {                        /* drawn per seed; 0 switches a fault off 
     uint32_t scrub_pages_s;       /* 0: the default */
     uint64_t strike_every_ns;     /* mean time between strikes */
     uint32_t checkpoint_ms;       /* often: also while the own drive lags (H14) */
-    uint64_t checkpoint_pages;    /* so many at most between two */
+    uint32_t checkpoint_share;    /* of the slots at most between two, in 16ths; 0: the default */
     uint64_t transfer_every_ns;   /* mean time between transfers, beside the script's; 0: none */
     uint64_t rate;                /* messages a simulated second and guest */
     uint32_t ttl_ms;              /* of sessions */
