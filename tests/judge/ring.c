@@ -187,7 +187,7 @@ static void checkpoints_check(struct scan *scan)
             index > ring_last(ring))
             continue;
         const struct live *live = &ring->live[index - ring->first];
-        if (le64(at + 40) != le64(live->entry + 16) || le64(at + 48) != live->chain)
+        if (le64(at + 40) != live->term || (live->chain != 0 && le64(at + 48) != live->chain))
             fail(scan->report,
                  "ring %d: checkpoint %c: term or chain at index %" PRIu64 " differ from the log's",
                  ring->id, 'A' + area, index);
@@ -305,6 +305,11 @@ static void rot(const struct scan *scan, uint64_t page, const char *what)
 {
     const struct ring *ring = scan->ring;
     int sector = page_head_good(scan, page) ? bad_sector(page_at(ring, page)) : 0;
+    if (ring->stopped) {
+        note(scan->report, "ring %d page %" PRIu64 ": %s; its replica has stopped", ring->id, page,
+             what);
+        return;
+    }
     fail(scan->report,
          "ring %d page %" PRIu64 " (slot %" PRIu64 ", sector %d, byte %" PRIu64 "): %s", ring->id,
          page, page % ring->slots, sector, offset_of(ring, page) + (uint64_t)sector * SECTOR, what);
@@ -333,7 +338,8 @@ static void page_against_before(struct scan *scan, uint64_t page, const uint8_t 
         bool good = true;
         if (k >= page)
             good = zeros(stated, IDENTITY);
-        else if (page - 1 - k >= ring->head)
+        else if (page - 1 - k >= ring->head &&
+                 (!ring->stopped || page_head_good(scan, page - 1 - k)))
             good = memcmp(stated, page_at(ring, page - 1 - k) + AT_SELF, IDENTITY) == 0;
         if (!good)
             fail(scan->report,
@@ -346,7 +352,7 @@ static void page_against_before(struct scan *scan, uint64_t page, const uint8_t 
 static bool supersedes_all(const struct ring *ring, const uint8_t *self)
 {
     uint64_t term = le64(self + SELF_TERM);
-    return ring->count == 0 || term == 0 || term > le64(ring->live[ring->count - 1].entry + 16);
+    return ring->count == 0 || term == 0 || term > ring->live[ring->count - 1].term;
 }
 
 /* Cuts the live log back to before `index`; false: the page cannot follow. */
@@ -387,13 +393,21 @@ static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
         ring->count = (size_t)(index - ring->first);
         scan->chain = ring->count == 0 ? ring->chain_before : ring->live[ring->count - 1].chain;
     }
-    if (scan->chain != chain)
+    if (scan->chain == 0 && ring->count > 0) /* lost pages end here: their successor says how */
+        ring->live[ring->count - 1].chain = chain;
+    else if (scan->chain != chain)
         fail(scan->report,
              "ring %d page %" PRIu64 ": log chain before index %" PRIu64 " is %016" PRIx64
              ", the page says %016" PRIx64,
              ring->id, page, index, scan->chain, chain);
     scan->chain = chain;
     return true;
+}
+
+static void live_push(struct ring *ring, struct live live)
+{
+    ring->live = grow(ring->live, &ring->cap, ring->count + 1, sizeof(*ring->live));
+    ring->live[ring->count++] = live;
 }
 
 static bool page_entries(struct scan *scan, uint64_t page, const uint8_t *at)
@@ -415,8 +429,7 @@ static bool page_entries(struct scan *scan, uint64_t page, const uint8_t *at)
         if (problem != NULL)
             break;
         scan->chain = chain_next(scan->chain, entry);
-        ring->live = grow(ring->live, &ring->cap, ring->count + 1, sizeof(*ring->live));
-        ring->live[ring->count++] = (struct live){entry, scan->chain, page};
+        live_push(ring, (struct live){entry, term, scan->chain, page});
         left -= le16(entry + 4);
         entry += le16(entry + 4);
         scan->report->counts.ring_entries++;
@@ -429,6 +442,29 @@ static bool page_entries(struct scan *scan, uint64_t page, const uint8_t *at)
         fail(scan->report, "ring %d page %" PRIu64 " (byte %" PRIu64 "): %s", ring->id, page,
              offset_of(ring, page) + (uint64_t)(entry - at), problem);
     return problem == NULL;
+}
+
+/* What a bad page of a stopped replica was, by its own head or one of the eight behind it. False:
+ * nobody says. */
+static bool page_lost(struct scan *scan, uint64_t page)
+{
+    struct ring *ring = scan->ring;
+    const uint8_t *self = NULL;
+    for (uint64_t k = 0; k <= BEFORE_MAX && page + k <= scan->last && self == NULL; k++)
+        if (page_head_good(scan, page + k))
+            self = page_at(ring, page + k) +
+                   (k == 0 ? (uint64_t)AT_SELF : AT_BEFORE + (k - 1) * IDENTITY);
+    if (self == NULL || le64(self + SELF_FIRST) == 0 || !page_place(scan, page, self))
+        return false;
+    uint32_t count = le32(self + SELF_COUNT);
+    for (uint32_t i = 0; i < count && i < PAGE / ENTRY_HEAD; i++)
+        live_push(ring, (struct live){NULL, le64(self + SELF_TERM), 0, page});
+    if (count > 0)
+        scan->chain = 0;
+    note(scan->report, "ring %d page %" PRIu64 ": lost, and its replica has stopped", ring->id,
+         page);
+    ring->tail = page + 1;
+    return true;
 }
 
 /* The log ends before `page`, which is bad: by a tear, if all that is bad from there on is one. */
@@ -452,6 +488,8 @@ static bool page_take(struct scan *scan, uint64_t page)
     struct ring *ring = scan->ring;
     const uint8_t *at = page_at(ring, page);
     if (!page_good(scan, page)) {
+        if (ring->stopped && !is_tear(scan, page) && page_lost(scan, page))
+            return true;
         end_judge(scan, page);
         return false;
     }
@@ -522,7 +560,7 @@ void ring_read(struct ring *ring, struct report *report)
                 break;
     }
     ahead_check(&scan);
-    if (scan.misplaced != 0)
+    if (scan.misplaced != 0 && !ring->stopped)
         fail(report, "ring %d slot %" PRIu64 ": holds a page of this ring that belongs elsewhere",
              ring->id, scan.misplaced - 1);
     checkpoints_check(&scan);
