@@ -83,6 +83,7 @@ enum {
     PAGE = 4096,
     SECTOR = 512,
     SECTORS = 8,
+    RESERVED_BLOCKS = 16, /* before a ring's checkpoint areas */
     ENTRY_HEAD = 48,
     ENTRY_MAX = 1360,
     STATUS_SEQUENCED = 0, /* what the model decided about a number */
@@ -216,6 +217,12 @@ static inline uint64_t ring_last(const struct ring *ring)
 {
     return ring->first + ring->count - 1;
 }
+
+/* super.c: what a ring's first blocks say. False: it cannot be read on, and said so. */
+bool super_read(struct ring *ring, struct report *report);
+bool genesis_read(struct ring *ring, struct report *report);
+/* Of records of 512 bytes, whose last four are the checksum of the others. */
+bool sum512_good(const uint8_t *at);
 
 /* Reads and checks one ring by itself. */
 void ring_read(struct ring *ring, struct report *report);
