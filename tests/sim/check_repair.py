@@ -59,7 +59,6 @@ MAY_STOP = {
     ('latent-error', 'tail-payload', 'leader'): NO_HEAD,
     ('latent-error', 'tail-payload', 'follower'): NO_HEAD,
     ('latent-error', 'tail-payload', 'all'): NO_HEAD,
-    ('lost-write', 'tail-payload', 'leader'): CONFIRMED,
     ('lost-write', 'tail-payload', 'follower'): CONFIRMED,
 }
 TIMEOUT_S = 240
