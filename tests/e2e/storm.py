@@ -14,6 +14,7 @@ from gateways import Storm  # noqa: E402
 from parts import COMMON, ELECTION_MS, answered, run_parts  # noqa: E402
 import storm_admin  # noqa: E402
 import storm_device  # noqa: E402
+import storm_image  # noqa: E402
 import storm_input  # noqa: E402
 import storm_member  # noqa: E402
 import storm_pages  # noqa: E402
@@ -145,6 +146,7 @@ PARTS = {
     'admin': storm_admin.part_admin,
     'transfer': storm_transfer.part_transfer,
     'repair': storm_repair.part_repair,
+    'image': storm_image.part_image,
 }
 
 
