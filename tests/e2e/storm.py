@@ -19,6 +19,7 @@ import storm_input  # noqa: E402
 import storm_member  # noqa: E402
 import storm_pages  # noqa: E402
 import storm_repair  # noqa: E402
+import storm_state  # noqa: E402
 import storm_transfer  # noqa: E402
 
 RATE = 350            # messages of each gateway a second, while the storm lasts
@@ -147,6 +148,7 @@ PARTS = {
     'transfer': storm_transfer.part_transfer,
     'repair': storm_repair.part_repair,
     'image': storm_image.part_image,
+    'state': storm_state.part_state,
 }
 
 
