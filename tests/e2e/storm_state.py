@@ -66,7 +66,11 @@ def odd_one_out(parts, c, limit, why, name):
     while answered(c, name) < RATE and time.monotonic() < until:
         time.sleep(0.1)
     i = c.leader() % 3 + 1
+    stand_still(gateway)
+    c.wait_equal()
+    time.sleep(0.5)  # both machines have applied all
     found = damage(c, i, name, limit)
+    gateway.send_signal(signal.SIGCONT)
     expect(found >= 2, 'the machines were not found in memory: %d' % found)
     until = time.monotonic() + 30
     while time.monotonic() < until and not (c.status(i) or {}).get('stopped'):
