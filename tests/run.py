@@ -18,7 +18,7 @@ from typing import NamedTuple
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 # Nothing in them depends on time: those that follow each other run side by side.
-BESIDE = {'explore', 'export', 'repair', 'timeline', 'reach', 'stage'}
+BESIDE = {'explore', 'export', 'repair', 'timeline', 'shrink', 'reach', 'stage'}
 
 
 class Test(NamedTuple):
@@ -59,6 +59,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build]),
         Test('repair', False, 8, [py, 'tests/sim/check_repair.py', '--build', build, '--judge']),
         Test('timeline', False, 3, [py, 'tests/sim/check_timeline.py', '--build', build]),
+        Test('shrink', False, 3, [py, 'tests/sim/check_planted.py', '--build', build]),
         Test('reach', False, 8, [py, 'tests/reach/reach.py', '--build', build, '--kept']),
         Test('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
         Test('demo', True, 4, e2e('demo.py')),
