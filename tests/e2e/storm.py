@@ -17,6 +17,7 @@ import storm_device  # noqa: E402
 import storm_input  # noqa: E402
 import storm_member  # noqa: E402
 import storm_pages  # noqa: E402
+import storm_repair  # noqa: E402
 import storm_transfer  # noqa: E402
 
 RATE = 350            # messages of each gateway a second, while the storm lasts
@@ -143,6 +144,7 @@ PARTS = {
     'usage': storm_admin.part_usage,
     'admin': storm_admin.part_admin,
     'transfer': storm_transfer.part_transfer,
+    'repair': storm_repair.part_repair,
 }
 
 
