@@ -26,6 +26,8 @@ struct walk {
     bool have_log;  /* last and chain are known */
     uint64_t last;  /* last live index */
     uint64_t chain; /* at last; 0: unknown */
+    uint64_t split; /* the chain at this index is stated by a page that does not follow from those
+                       before it; 0: none */
     int error;
 };
 
@@ -70,7 +72,7 @@ static bool live_push(struct walk *walk, const struct live *live)
     if (walk->live_count == walk->live_cap) {
         uint64_t cap = walk->live_cap > 0 ? walk->live_cap * 2 : 1024;
         struct live *grown = realloc(walk->live, cap * sizeof(*grown));
-        if (grown == NULL) {
+        if (grown == NULL) { /* unreachable: no memory */
             walk->error = -ENOMEM;
             return false;
         }
@@ -105,7 +107,8 @@ static void confirm(struct walk *walk, uint64_t first, uint64_t chain_before)
     struct ring_recovery *found = walk->found;
     if (found->doubtful_last == 0 || first > found->doubtful_last + 1)
         return;
-    if (first <= found->doubtful_first || chain_at(walk, first - 1) == chain_before)
+    bool same = walk->split != first - 1 && chain_at(walk, first - 1) == chain_before;
+    if (first <= found->doubtful_first || same)
         found->doubtful_first = found->doubtful_last = 0;
     else
         found->doubtful_last = first - 1;
@@ -167,11 +170,13 @@ static void cut(struct walk *walk, uint64_t page, const struct ring_identity *id
         uint64_t stated = identity->chain_before; /* 0: it lay in a hole when this was written */
         if (stated != 0)
             confirm(walk, first, stated);
-        if (chain != 0 && stated != 0 && chain != stated)
+        if (chain != 0 && stated != 0 && chain != stated) {
             ring_damage_note(walk->found, RING_ROT_CHAIN,
                              "page %llu: its log chain before index %llu "
                              "is %016llx, that of the pages before it %016llx",
                              (ull)page, (ull)first, (ull)identity->chain_before, (ull)chain);
+            walk->split = first - 1;
+        }
     }
     uint64_t chain = identity->chain_before;
     if (chain == 0 && first <= walk->last + 1)
@@ -201,7 +206,7 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
                                .chain = identity->chain_before},
                         .missing = missing,
                         .present = identity->count};
-    if (live_push(walk, &live))
+    if (live_push(walk, &live)) /* unreachable: no memory */
         walk->last += identity->count;
     if (missing)
         walk->chain = 0;
@@ -349,7 +354,7 @@ static void build_log(const struct walk *walk, struct ring_recovery *found)
             prev_term = found->checkpoint[i].term;
             known = true;
         }
-    if (!known && walk->live_count > 0) {
+    if (!known) { /* a log without entries begins behind a checkpoint: check_checkpoint() */
         prev_term = walk->live[0].at.term;
         first++;
     }
@@ -374,13 +379,18 @@ static void next_before(const struct walk *walk, struct ring_recovery *found)
            sizeof(found->before) - sizeof(found->before[0]));
 }
 
-/* Term of the live entry at index; 0: there is none. */
+static bool reaches(const struct walk *walk, uint64_t index)
+{
+    return walk->live_count > 0 && walk->live[0].at.first_index <= index && index <= walk->last;
+}
+
+/* Term of the entry at an index that the live pages reach. */
 static uint64_t term_at(const struct walk *walk, uint64_t index)
 {
-    uint64_t i = walk->live_count;
-    while (i > 0 && walk->live[i - 1].at.first_index > index) /* bound: live pages */
+    uint64_t i = walk->live_count - 1;
+    while (walk->live[i].at.first_index > index) /* bound: live pages */
         i--;
-    return i > 0 && index <= walk->last ? walk->live[i - 1].at.term : 0;
+    return walk->live[i].at.term;
 }
 
 /* A peer's checkpoint is durable, and the page that begins the log behind it is not: the
@@ -392,8 +402,7 @@ static bool begins_anew(const struct walk *walk, const struct ring_checkpoint *n
         return false;
     if (newest->index > walk->last)
         return true;
-    bool reaches_back = walk->live_count > 0 && walk->live[0].at.first_index <= newest->index;
-    return reaches_back && term_at(walk, newest->index) != newest->term;
+    return reaches(walk, newest->index) && term_at(walk, newest->index) != newest->term;
 }
 
 static void begin_anew(struct walk *walk, struct ring_recovery *found)
@@ -426,6 +435,21 @@ static bool was_seeded(const struct ring_recovery *found)
 {
     return found->genesis.lineage.seed_index > 0 &&
            found->genesis.founder[found->super.replica].incarnation == found->super.incarnation;
+}
+
+/* Terms never fall: of the entry before the log's first a checkpoint alone may tell it. */
+static void check_terms(const struct walk *walk, struct ring_recovery *found)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct ring_checkpoint *checkpoint = &found->checkpoint[i];
+        uint64_t next = checkpoint->index + 1;
+        if (checkpoint->magic != 0 && reaches(walk, next) && term_at(walk, next) < checkpoint->term)
+            ring_damage_note(found, RING_ROT_CHECKPOINT,
+                             "the checkpoint of index %llu is of term %llu, the entry behind it of "
+                             "term %llu",
+                             (ull)checkpoint->index, (ull)checkpoint->term,
+                             (ull)term_at(walk, next));
+    }
 }
 
 /* The checkpoint must lie within the log (H14), the log must reach back to it, and both must agree.
@@ -467,6 +491,7 @@ static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
                          "the log chain at index %llu is %016llx, that of "
                          "the checkpoint %016llx",
                          (ull)newest->index, (ull)chain, (ull)newest->chain);
+    check_terms(walk, found);
 }
 
 static int finish(struct walk *walk, const struct ring_judgement *judgement)
@@ -490,7 +515,7 @@ static int finish(struct walk *walk, const struct ring_judgement *judgement)
     if (walk->live_count == 0)
         return 0;
     found->map = malloc(walk->live_count * sizeof(found->map[0]));
-    if (found->map == NULL)
+    if (found->map == NULL) /* unreachable: no memory */
         return -ENOMEM;
     for (uint64_t i = 0; i < walk->live_count; i++)
         found->map[i] = walk->live[i].at;
@@ -502,7 +527,7 @@ int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
 {
     struct walk walk = {.scan = scan, .found = found};
     walk.reread = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (walk.reread == NULL)
+    if (walk.reread == NULL) /* unreachable: no memory */
         return -ENOMEM;
     uint64_t page = judgement->head;
     for (; page < judgement->tail && walk.error == 0; page++) { /* bound: slots */

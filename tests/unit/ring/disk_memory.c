@@ -43,6 +43,8 @@ void memory_store_path(struct memory_store *store, char path[MEMORY_PATH_SIZE])
 static int count_operation(struct memory_store *store)
 {
     store->operations++;
+    if (store->watch != NULL)
+        store->watch(store);
     if (store->powerless)
         return -EIO;
     if (store->fail_at != 0 && (store->operations == store->fail_at ||

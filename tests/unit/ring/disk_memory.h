@@ -43,6 +43,10 @@ struct memory_store {
     bool powerless;         /* nothing changes bytes any more; calls answer -EIO */
     bool lose_writes;       /* asynchronous writes are confirmed and never made */
     bool lose_blocking;     /* the same of blocking ones */
+    /* Called before each operation, with its number in `operations`: what a drive does on its own
+     * at that moment. */
+    void (*watch)(struct memory_store *store);
+    void *watcher; /* its own */
     uint64_t flushes;
 };
 
