@@ -20,7 +20,7 @@ SOURCES = [  # regular expressions of paths
     r'dataplane/(feed_exceptions|feed_request|frame)\.c',
     r'dataplane/ini_line\.h',
     r'dataplane/auth/(auth|handshake|keys|replay_window)\.[ch]',
-    r'dataplane/ring/(checkpoint|format|inspect|recover|recover_judge|recover_walk|scan|super|transfer)\.c',
+    r'dataplane/ring/(checkpoint|format|inspect|recover|recover_judge|recover_walk|restore|scan|super|transfer)\.c',
     r'control/(address|admin_request|backup_file|config|identity)\.c',
     r'client/address\.c',
 ]

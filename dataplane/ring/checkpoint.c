@@ -77,7 +77,7 @@ static int look_at_head(struct disk *disk, const struct ring_super *super, unsig
 int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsigned area,
                          struct ring_checkpoint *head)
 {
-    uint32_t crc;
+    uint32_t crc = 0;
     int result = look_at_head(disk, super, area, head);
     if (result == 0)
         result = read_body_crc(disk, super, area, head->size, &crc);

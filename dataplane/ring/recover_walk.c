@@ -22,7 +22,8 @@ struct walk {
     struct live *live;
     uint64_t live_count, live_cap;
     struct ring_page previous; /* head of the last intact page */
-    bool have_previous;
+    struct ring_page stood;    /* ... of the last that says where things stood */
+    bool have_previous, have_stood;
     bool have_log;  /* last and chain are known */
     uint64_t last;  /* last live index */
     uint64_t chain; /* at last; 0: unknown */
@@ -233,35 +234,47 @@ static bool names_right(const struct ring_page *page, const struct ring_page *pr
     return right;
 }
 
-/* What the head repeats of the intact page before it must be so, and what only grows must have
- * grown. */
-static void follow(struct walk *walk, const struct ring_page *page)
+/* Restored when nobody could say where things stood (restore.c): the head says what the page was,
+ * and no more. */
+static bool forgot(const struct ring_page *page)
 {
-    const struct ring_page *previous = &walk->previous;
-    if (!names_right(page, previous))
-        ring_damage_note(walk->found, RING_ROT_CHAIN,
-                         "page %llu: page %llu is another than the one it "
-                         "was written after",
-                         (ull)page->page, (ull)previous->page);
-    if (page->last_lsn < previous->last_lsn || page->durable_lsn < previous->durable_lsn ||
-        page->durable_page < previous->durable_page || page->head < previous->head ||
-        page->boot < previous->boot)
+    return page->restored != 0 && page->boot == 0;
+}
+
+/* What only grows must have grown since `before`. */
+static void grow(struct walk *walk, const struct ring_page *page, const struct ring_page *before)
+{
+    if (page->last_lsn < before->last_lsn || page->durable_lsn < before->durable_lsn ||
+        page->durable_page < before->durable_page || page->head < before->head ||
+        page->boot < before->boot)
         ring_damage_note(walk->found, RING_ROT_CHAIN,
                          "page %llu: LSN, durable position, head or boot "
                          "went back since page %llu",
-                         (ull)page->page, (ull)previous->page);
-    if (page->boot == previous->boot && page->boot_id != previous->boot_id)
+                         (ull)page->page, (ull)before->page);
+    if (page->boot == before->boot && page->boot_id != before->boot_id)
         ring_damage_note(walk->found, RING_ROT_STATE,
                          "page %llu: boot %llu has another id than in page "
                          "%llu: two processes wrote here",
-                         (ull)page->page, (ull)page->boot, (ull)previous->page);
-    if (page->term < previous->term ||
-        (page->term == previous->term && page->vote != previous->vote && previous->vote != 0))
+                         (ull)page->page, (ull)page->boot, (ull)before->page);
+    if (page->term < before->term ||
+        (page->term == before->term && page->vote != before->vote && before->vote != 0))
         ring_damage_note(walk->found, RING_ROT_STATE,
                          "page %llu: term %llu, vote %u after term %llu, "
                          "vote %u in page %llu",
-                         (ull)page->page, (ull)page->term, page->vote, (ull)previous->term,
-                         previous->vote, (ull)previous->page);
+                         (ull)page->page, (ull)page->term, page->vote, (ull)before->term,
+                         before->vote, (ull)before->page);
+}
+
+/* What the head repeats of the intact page before it must be so. */
+static void follow(struct walk *walk, const struct ring_page *page)
+{
+    if (walk->have_previous && !names_right(page, &walk->previous))
+        ring_damage_note(walk->found, RING_ROT_CHAIN,
+                         "page %llu: page %llu is another than the one it "
+                         "was written after",
+                         (ull)page->page, (ull)walk->previous.page);
+    if (walk->have_stood && !forgot(page))
+        grow(walk, page, &walk->stood);
 }
 
 static void note_seen(struct ring_recovery *found, const struct ring_page *page)
@@ -273,6 +286,20 @@ static void note_seen(struct ring_recovery *found, const struct ring_page *page)
     found->seen_boot_id[page->seen_peer] = page->seen_boot_id;
 }
 
+static void take_state(struct walk *walk, const struct ring_page *page)
+{
+    struct ring_recovery *found = walk->found;
+    found->term = page->term;
+    found->vote = page->vote;
+    found->last_lsn = page->last_lsn;
+    found->config_index = page->config_index;
+    if (page->commit > found->commit)
+        found->commit = page->commit;
+    note_seen(found, page);
+    memcpy(&walk->stood, page, sizeof(walk->stood));
+    walk->have_stood = true;
+}
+
 /* `missing`: the head alone is intact. */
 static void take_page(struct walk *walk, const struct ring_page *page, bool missing)
 {
@@ -282,8 +309,7 @@ static void take_page(struct walk *walk, const struct ring_page *page, bool miss
         page->self.entry_term > page->term || page->vote > KEEL_REPLICA_MAX)
         ring_damage_note(found, RING_ROT_CHAIN, "page %llu: its head contradicts itself",
                          (ull)page->page);
-    if (walk->have_previous)
-        follow(walk, page);
+    follow(walk, page);
     if (page->self.count == 0 && walk->have_previous && page->boot == walk->previous.boot &&
         page->last_lsn == walk->previous.last_lsn)
         found->seals++;
@@ -292,15 +318,10 @@ static void take_page(struct walk *walk, const struct ring_page *page, bool miss
         walk->live[walk->live_count - 1].present = ring_page_present(page);
     if (page->self.count > 0 && !missing)
         walk->chain = ring_page_chain(page, walk->last);
-    found->term = page->term;
-    found->vote = page->vote;
-    found->last_lsn = page->last_lsn;
-    found->config_index = page->config_index;
-    if (page->commit > found->commit)
-        found->commit = page->commit;
-    note_seen(found, page);
     memcpy(&walk->previous, page, sizeof(walk->previous));
     walk->have_previous = true;
+    if (!forgot(page))
+        take_state(walk, page);
 }
 
 /* A page that should be intact and is not: does its own head, or one of its next successors, say
@@ -328,8 +349,8 @@ static void take_missing(struct walk *walk, uint64_t page, uint64_t tail, enum r
         if (head == NULL)
             continue;
         struct ring_identity identity = head->before[next - page - 1];
-        if (identity.first_index == 0)
-            break;
+        if (identity.first_index == 0) /* it was restored itself: a later one may know */
+            continue;
         note_hole(walk, page, &identity);
         add_live(walk, page, &identity, true);
         return;
@@ -494,6 +515,15 @@ static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
     check_terms(walk, found);
 }
 
+/* A page is restored only when a later one is durable. */
+static void check_last(const struct walk *walk)
+{
+    if (walk->have_previous && walk->previous.restored != 0)
+        ring_damage_note(walk->found, RING_ROT_TAIL,
+                         "page %llu was restored when a later page was durable, and none is here",
+                         (ull)walk->previous.page);
+}
+
 static int finish(struct walk *walk, const struct ring_judgement *judgement)
 {
     struct ring_recovery *found = walk->found;
@@ -507,6 +537,7 @@ static int finish(struct walk *walk, const struct ring_judgement *judgement)
     found->last_chain = walk->chain;
     found->first_index = walk->live_count > 0 ? walk->live[0].at.first_index : walk->last + 1;
     find_short_pages(walk);
+    check_last(walk);
     check_checkpoint(walk, found);
     if (found->have_checkpoint && found->checkpoint[0].index > found->commit)
         found->commit = found->checkpoint[0].index;

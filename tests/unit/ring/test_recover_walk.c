@@ -114,6 +114,7 @@ static void contradictions(void)
     CU_ASSERT(with_changed_head(&world, world.tail - 1, change_vote_to_nobody) == RING_ROT_CHAIN);
     CU_ASSERT(with_changed_head(&world, world.tail - 1, change_first_index) == RING_ROT_CHAIN);
     CU_ASSERT(with_changed_head(&world, entries, change_to_restored) == RING_INTACT);
+    CU_ASSERT(with_changed_head(&world, world.tail - 1, change_to_restored) == RING_ROT_TAIL);
     CU_ASSERT(with_changed_head(&world, entries, change_to_restored_wrong) == RING_ROT_CHAIN);
     CU_ASSERT(world_damage(&world) == RING_INTACT);
     world_free(&world);
