@@ -17,7 +17,7 @@ from typing import NamedTuple
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 # On one core each, and nothing in them depends on time: those that follow each other run side by side.
-BESIDE = {'explore', 'export', 'timeline', 'reach', 'stage'}
+BESIDE = {'explore', 'export', 'timeline', 'shrink', 'reach', 'stage'}
 
 
 class Test(NamedTuple):
@@ -59,6 +59,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('repair', False, 8, [py, 'tests/sim/check_repair.py', '--build', build, '--judge'],
              [py, 'tests/sim/check_repair.py', '--build', build, '--judge', '--share', '%d/6' % (turn % 6)]),
         Test('timeline', False, 3, [py, 'tests/sim/check_timeline.py', '--build', build]),
+        Test('shrink', False, 3, [py, 'tests/sim/check_planted.py', '--build', build]),
         Test('reach', False, 8, [py, 'tests/reach/reach.py', '--build', build, '--kept']),
         Test('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
         Test('demo', True, 4, e2e('demo.py')),
