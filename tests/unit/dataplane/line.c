@@ -174,6 +174,20 @@ void line_day_begin(struct line *line, const char *name, bool live)
     day(line, ITEM_DAY_BEGIN, name, live);
 }
 
+void line_noop(struct line *line)
+{
+    struct entry_noop body = {.leader = 1, .incarnation = 101};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(append(line, ENTRY_NOOP, &body, sizeof(body)));
+}
+
+void line_anew(struct line *line)
+{
+    struct feed_item item = {
+        .kind = ITEM_ANEW, .index = line->applied, .feed = line->next, .count = 1};
+    memcpy(item.end.session, line->day, KEEL_DAY_NAME_SIZE);
+    feed_push(line->feed, &item);
+}
+
 uint32_t line_turn(struct line *line, uint32_t ms)
 {
     line->now_ns += ms * 1000000ull;

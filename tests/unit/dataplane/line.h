@@ -39,6 +39,10 @@ void line_messages(struct line *line, uint32_t entries, bool live);
 void line_session_end(struct line *line, bool live);
 void line_day_end(struct line *line, bool live);
 void line_day_begin(struct line *line, const char *day, bool live);
+/* An entry that the feed has no message of. */
+void line_noop(struct line *line);
+/* A peer's checkpoint has taken the place of the log, at the number and index where the line is. */
+void line_anew(struct line *line);
 
 /* A turn of the feed `ms` later; and as many of the ring's roles as it takes to come to rest. */
 uint32_t line_turn(struct line *line, uint32_t ms);

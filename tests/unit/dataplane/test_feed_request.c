@@ -45,6 +45,14 @@ static uint16_t assert_answer(struct line *line, uint64_t first, uint16_t count)
     return got;
 }
 
+static void assert_all(struct line *line, uint64_t from, uint64_t to)
+{
+    for (uint64_t first = from; first < to; first++) {
+        assert_answer(line, first, 10);
+        line->now_ns += 10000000;
+    }
+}
+
 /* All that memory holds is forgotten: the window's younger half has moved past it. */
 static void forget_memory(struct line *line)
 {
@@ -222,6 +230,101 @@ static void the_days_name_changes_while_the_drive_is_asked(void)
     line_free(line);
 }
 
+/* A peer's checkpoint takes the log's place while the drive is asked: which blocks of the page took
+ * numbers is forgotten with the log, and a number told wrongly would be worse than none. */
+static void the_log_gives_way_while_the_drive_is_asked(void)
+{
+    struct line *line = started();
+    CU_ASSERT_PTR_NOT_NULL(line_entry(line, 4, 0xc, true));
+    CU_ASSERT_PTR_NOT_NULL(line_entry(line, 4, 0xf, true));
+    forget_memory(line);
+    wire_clear(line->port);
+    line_ask(line, LINE_CONSUMER, line->day, 1, 6);
+    line_turn(line, 0);
+    CU_ASSERT_TRUE_FATAL(line->feed->reading);
+    line_anew(line);
+    line_turn(line, 0);
+    line_settle(line);
+    line_turn(line, 0);
+    CU_ASSERT_FALSE(line->feed->reading);
+    CU_ASSERT_EQUAL(line->feed->stats.request_gone, 1);
+    for (uint32_t i = 0; i < line->port->count; i++)
+        line_check(line, &line->port->kept[i]);
+    CU_ASSERT_EQUAL(line->feed->stats.answered_drive, 0);
+    line_free(line);
+}
+
+/* Whole packets of the smallest messages: every bit of the mask of blocks counts. */
+static void sixty_four_messages_in_an_entry(void)
+{
+    struct line *line = started();
+    CU_ASSERT_PTR_NOT_NULL(line_entry(line, 64, UINT64_MAX, true));
+    line_noop(line); /* between them, in the same page */
+    CU_ASSERT_PTR_NOT_NULL(line_entry(line, 64, UINT64_MAX, true));
+    line_turn(line, 0);
+    feed_contact(line->feed, line->now_ns, 0);
+    assert_all(line, 1, line->next);
+    forget_memory(line);
+    assert_all(line, 1, line->next);
+    CU_ASSERT_EQUAL(line->feed->stats.answered_memory, 128);
+    CU_ASSERT_EQUAL(line->feed->stats.answered_drive, 128);
+    line_free(line);
+}
+
+/* Committed by others' drives: the window has moved on, and this drive still writes. */
+static void a_page_that_is_not_durable_is_no_answer(void)
+{
+    struct line *line = started();
+    line->world.store.hold = true;
+    line_messages(line, 4, true);
+    forget_memory(line);
+    CU_ASSERT_PTR_NULL(asked(line, 1, 4));
+    CU_ASSERT_EQUAL(line->feed->stats.request_gone, 1);
+    line->world.store.hold = false;
+    line_settle(line);
+    assert_answer(line, 1, 4);
+    line_free(line);
+}
+
+/* A drive that changes a page with all its checksums right: nothing of it is told under a number
+ * that it does not reach. */
+static void a_page_that_lost_entries_is_no_answer(void)
+{
+    struct line *line = started();
+    line_messages(line, 4, true);
+    forget_memory(line);
+    struct ring_page *page = world_page_head(&line->world, line->feed->sample[0].page);
+    CU_ASSERT_EQUAL_FATAL(page->self.count, 4);
+    const struct entry *first = (const struct entry *)(const void *)ring_page_entries(page);
+    page->self.count = 1;
+    memset(ring_page_entries(page) + first->size, 0, page->self.bytes - first->size);
+    page->self.bytes = first->size;
+    ring_page_finish(page);
+    CU_ASSERT_EQUAL(assert_answer(line, 1, 4), 1);
+    CU_ASSERT_PTR_NULL(asked(line, 2, 3));
+    CU_ASSERT_EQUAL(line->feed->stats.request_gone, 1);
+    CU_ASSERT_FALSE(line->feed->reading);
+    line_free(line);
+}
+
+/* More exceptions than are kept: what is known no more is not guessed. */
+static void forgotten_exceptions_are_no_answer(void)
+{
+    struct line *line = started();
+    CU_ASSERT_PTR_NOT_NULL(line_entry(line, 4, 0xc, true));
+    line_settle(line);
+    line_messages(line, 1, true);
+    uint64_t old = line->applied - 1;
+    forget_memory(line);
+    struct feed_exceptions *list = line->feed->exceptions;
+    while (feed_exceptions_find(list, old) != NULL)
+        *feed_exceptions_add(list) = (struct feed_exception){.index = line->applied};
+    CU_ASSERT_EQUAL(list->lost, old);
+    CU_ASSERT_PTR_NULL(asked(line, 1, 1));
+    CU_ASSERT_EQUAL(line->feed->stats.request_gone, 1);
+    line_free(line);
+}
+
 static void an_unreadable_page_is_no_answer(void)
 {
     struct line *line = started();
@@ -288,14 +391,6 @@ static struct feed_exceptions *copy_of(const struct feed_exceptions *list)
     CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
     *copy = *list;
     return copy;
-}
-
-static void assert_all(struct line *line, uint64_t from, uint64_t to)
-{
-    for (uint64_t first = from; first < to; first++) {
-        assert_answer(line, first, 10);
-        line->now_ns += 10000000;
-    }
 }
 
 static void fill_day(struct line *line)
@@ -515,6 +610,11 @@ int main(void)
         {"the next lap's page is never served", the_next_laps_page_is_never_served},
         {"the day's name changes while the drive is asked",
          the_days_name_changes_while_the_drive_is_asked},
+        {"the log gives way while the drive is asked", the_log_gives_way_while_the_drive_is_asked},
+        {"sixty-four messages in an entry", sixty_four_messages_in_an_entry},
+        {"a page that is not durable is no answer", a_page_that_is_not_durable_is_no_answer},
+        {"a page that lost entries is no answer", a_page_that_lost_entries_is_no_answer},
+        {"forgotten exceptions are no answer", forgotten_exceptions_are_no_answer},
         {"an unreadable page is no answer", an_unreadable_page_is_no_answer},
         {"what cannot be served is counted", what_cannot_be_served_is_counted},
         {"who does not look back answers for nothing before its start",
