@@ -17,6 +17,11 @@
 
 enum { CORE_SENT_MAX = 32, CORE_VIOLATION_SIZE = 256 };
 
+/* A loaded replica's clock and numbers. */
+enum { CORE_DURABLE = 64, CORE_PROBE_NEXT = PROBE_FRESH + 1 };
+#define CORE_NOW_NS UINT64_C(1000000000000)
+#define CORE_LONG_NS UINT64_C(10000000000) /* longer than every timeout */
+
 /* How much time passed before an event, in the core's own terms. */
 enum elapsed {
     ELAPSED_NONE,     /* what was heard just now is still recent */
@@ -46,11 +51,14 @@ struct core {
 /* The state before anything happened: fresh drives, nobody's start recent. */
 void core_genesis(struct core *core);
 
+/* --- load.c --- */
 /* Brings replica id to life; events follow; core_close() puts it back, with the packets that left.
  */
 void core_open(struct core *core, uint8_t id);
 void core_close(struct core *core);
+void core_load_log(struct raft_log *log, const uint8_t *terms, uint8_t last);
 
+/* --- core.c --- */
 /* One event and all that follows from it at once: persist, send, entries to peers, and, unless
  * they stay in flight, the writes' completion. msg is the RECV's, or NULL. */
 void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
