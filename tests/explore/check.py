@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 TWICE = ["--scope", "full", "--states-max", "100000", "--seconds", "600"]
-SCOPES = ("restart", "drive", "terms", "links", "votes", "holes", "full")
+SCOPES = ("restart", "drive", "terms", "links", "votes", "holes", "members", "replace", "full")
 
 
 def explore(program, *words):

@@ -3,6 +3,7 @@
 #include "consensus/ensure.h"
 #include "tests/explore/check.h"
 #include "tests/explore/holes.h"
+#include "tests/explore/members.h"
 #include "tests/unit/raft/raft_world.h"
 
 #include <stdarg.h>
@@ -77,6 +78,34 @@ static unsigned long real_lsn(const struct core *core, uint64_t lsn)
     return core->lsn[core->id] + (lsn - core->raft.durable_lsn);
 }
 
+static void append(struct core *core, const struct raft_msg *msg)
+{
+    const struct raft_out *out = &core->out;
+    struct replica_state *r = &core->state->replica[core->id];
+    uint64_t term = msg != NULL && !out->noop ? msg->entry_term : core->raft.term;
+    uint64_t last = out->append_first + out->append_count - 1;
+    FILE *t = core->trace;
+    if (t != NULL)
+        fprintf(t, "%u appends %lu..%lu term %lu (lsn %lu)%s", core->id, out->append_first, last,
+                term, real_lsn(core, out->append_lsn), out->noop ? ": its no-op" : "");
+    for (uint64_t i = out->append_first; i <= last && !core->outside; i++) {
+        uint8_t config = members_number(core, msg, i);
+        record(core, out->append_lsn + (i - out->append_first),
+               &(struct record){.kind = RECORD_ENTRY,
+                                .index = (uint8_t)i,
+                                .term = (uint8_t)term,
+                                .config = config});
+        if (!core->outside)
+            r->config[i] = config;
+        if (config == 0 || t == NULL)
+            continue;
+        fputs(": ", t);
+        world_print_config(t, &core->scope->config[config]);
+    }
+    if (t != NULL)
+        fputs("\n", t);
+}
+
 static void persist(struct core *core, const struct raft_msg *msg)
 {
     const struct raft_out *out = &core->out;
@@ -91,22 +120,18 @@ static void persist(struct core *core, const struct raft_msg *msg)
                     real_lsn(core, out->hard_lsn));
     }
     if (out->truncate_from != 0) {
+        check_truncation(core);
+        struct replica_state *r = &core->state->replica[core->id];
+        for (uint64_t i = out->truncate_from; i < STATE_LOG_SIZE; i++)
+            r->config[i] = 0;
         record(core, out->truncate_lsn,
                &(struct record){.kind = RECORD_TRUNCATE, .index = (uint8_t)out->truncate_from});
         if (t != NULL)
             fprintf(t, "%u truncates from %lu (lsn %lu)\n", core->id, out->truncate_from,
                     real_lsn(core, out->truncate_lsn));
     }
-    uint64_t term = msg != NULL && !out->noop ? msg->entry_term : raft->term;
-    for (uint32_t i = 0; i < out->append_count && !core->outside; i++)
-        record(core, out->append_lsn + i,
-               &(struct record){.kind = RECORD_ENTRY,
-                                .index = (uint8_t)(out->append_first + i),
-                                .term = (uint8_t)term});
-    if (t != NULL && out->append_count > 0)
-        fprintf(t, "%u appends %lu..%lu term %lu (lsn %lu)%s\n", core->id, out->append_first,
-                out->append_first + out->append_count - 1, term, real_lsn(core, out->append_lsn),
-                out->noop ? ": its no-op" : "");
+    if (out->append_count > 0)
+        append(core, msg);
 }
 
 static void absorb(struct core *core, const struct raft_msg *msg, uint8_t role, uint64_t term,
@@ -119,8 +144,10 @@ static void absorb(struct core *core, const struct raft_msg *msg, uint8_t role, 
         fprintf(core->trace, "%u becomes %s in term %lu\n", core->id, names[raft->role],
                 raft->term);
     if (out->elected)
-        check_elected(core);
+        check_elected(core, msg);
     persist(core, msg);
+    if (out->config && !core->outside)
+        check_change(core);
     for (uint32_t i = 0; i < out->send_count; i++) {
         bool waits = out->send[i].lsn > core->gate.durable_lsn;
         gate_pass(&core->gate, &out->send[i], raft->term, release, core);
@@ -129,8 +156,10 @@ static void absorb(struct core *core, const struct raft_msg *msg, uint8_t role, 
             fprintf(core->trace, ": waits for lsn %lu\n", real_lsn(core, out->send[i].lsn));
         }
     }
-    if (core->trace != NULL && out->commit > commit)
+    if (core->trace != NULL && out->commit > core->shown[core->id]) {
         fprintf(core->trace, "%u commits %lu\n", core->id, out->commit);
+        core->shown[core->id] = out->commit; /* after a start the log alone may tell of some */
+    }
     check_commit(core, commit);
 }
 
@@ -142,6 +171,10 @@ static void step(struct core *core, struct raft_in *in, const struct raft_msg *m
     bool held = role == RAFT_LEADER && core->raft.settling == 0;
     raft_step(&core->raft, in, &core->out);
     check_office(core, held);
+    if (in->event == RAFT_EV_TICK && role == RAFT_LEADER)
+        check_tick(core);
+    if (msg != NULL && role == RAFT_LEADER)
+        check_answer(core, msg);
     core->serve = core->out.serve && msg != NULL;
     absorb(core, msg, role, term, commit);
 }
@@ -186,11 +219,18 @@ void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
         .event = event, .now_ns = now_after(core, elapsed), .space = true, .count = 1};
     const struct replica_state *r = &core->state->replica[core->id];
     uint8_t before = r->record_count;
+    struct raft_config carried[MESSAGE_CONFIGS_MAX];
     if (event == RAFT_EV_HOLE)
         in.index = holes_lowest(core);
     if (msg != NULL) {
         in.msg = *msg;
         in.incarnation = msg->from;
+        in.config = carried;
+        in.config_count = members_carried(core, msg, carried);
+    }
+    if (event == RAFT_EV_CONFIG) {
+        in.config = &core->asked;
+        in.config_count = 1;
     }
     step(core, &in, msg);
     bool serve = core->serve;
@@ -205,6 +245,7 @@ void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
 void core_receive(struct core *core, message packet, enum elapsed elapsed)
 {
     struct raft_msg msg;
+    core->packet = packet;
     message_unpack(packet, &msg);
     if (msg.kind == RAFT_PREVOTE_REPLY)
         msg.probe = PROBE_FRESH;
@@ -233,7 +274,7 @@ static void write_records(struct core *core, struct replica_state *r, uint32_t c
             break;
         case RECORD_TRUNCATE:
             for (uint8_t at = done->index; at <= disk->last; at++)
-                disk->log[at] = 0;
+                disk->log[at] = disk->config[at] = 0;
             disk->last = done->index - 1;
             disk->lost &= (uint8_t)((1u << done->index) - 1);
             break;
@@ -242,6 +283,7 @@ static void write_records(struct core *core, struct replica_state *r, uint32_t c
                 core_violate(core, "node %u writes entry %u after entry %u", core->id, done->index,
                              disk->last);
             disk->log[done->index] = done->term;
+            disk->config[done->index] = done->config;
             disk->last = done->index;
             break;
         }
@@ -267,9 +309,9 @@ void core_durable(struct core *core, uint32_t records)
 
 /* --- the beginning, and beginning again --- */
 
-static void start(struct core *core, uint8_t id)
+static void boot_up(struct core *core, uint8_t id)
 {
-    struct replica_state *r = &core->state->replica[id];
+    const struct replica_state *r = &core->state->replica[id];
     struct raft_boot boot = {.id = id,
                              .vote = r->disk.vote,
                              .term = r->disk.term,
@@ -277,13 +319,19 @@ static void start(struct core *core, uint8_t id)
                              .now_ns = CORE_NOW_NS,
                              .random = id * 10 * MS,
                              .incarnation = id,
-                             .config_count = 1,
-                             .config = {core->scope->config},
                              .options = core->scope->options};
     raft_log_init(&boot.log, 1, 0);
     core_load_log(&boot.log, r->disk.log, r->disk.last);
     boot.hole = r->disk.lost == 0 ? 0 : (uint64_t)__builtin_ctz(r->disk.lost);
+    members_boot(core->scope, &r->disk, &boot);
     raft_init(&core->raft, &boot);
+}
+
+static void start(struct core *core, uint8_t id)
+{
+    struct replica_state *r = &core->state->replica[id];
+    boot_up(core, id);
+    memcpy(r->config, r->disk.config, sizeof(r->config));
     core->raft.vote_incarnation = core->raft.vote; /* as load() has it */
     core->id = id;
     core->sent_count = 0;
@@ -291,11 +339,20 @@ static void start(struct core *core, uint8_t id)
     core_close(core);
 }
 
+bool core_would_campaign(struct core *core, uint8_t id)
+{
+    boot_up(core, id);
+    struct raft_in in = {.event = RAFT_EV_TICK, .now_ns = now_after(core, ELAPSED_LONG)};
+    raft_step(&core->raft, &in, &core->out);
+    return core->raft.role != RAFT_FOLLOWER;
+}
+
 void core_crash(struct core *core, uint8_t id, uint32_t records, uint8_t lost)
 {
     struct replica_state *r = &core->state->replica[id];
     core->id = id;
     core->lsn[id] += records;
+    core->shown[id] = 0;
     write_records(core, r, records);
     r->record_count = 0;
     memset(r->record, 0, sizeof(r->record));

@@ -34,16 +34,19 @@ struct core {
     const struct scope *scope;
     struct state *state;
     uint8_t id;
-    bool delay;   /* what this move writes stays in flight */
-    bool serve;   /* the last packet asked for an entry that may be here */
-    bool outside; /* the scope's limits were passed: the state is not to be followed */
+    bool delay;               /* what this move writes stays in flight */
+    message packet;           /* under delivery */
+    struct raft_config asked; /* of a leader */
+    bool serve;               /* the last packet asked for an entry that may be here */
+    bool outside;             /* the scope's limits were passed: the state is not to be followed */
     char violation[CORE_VIOLATION_SIZE];
     struct raft_out out;
     uint32_t sent_count;
     struct raft_msg sent[CORE_SENT_MAX];
     FILE *trace; /* NULL: silent */
-    uint64_t
-        lsn[SCOPE_REPLICAS_MAX + 1]; /* trace only: each replica's durable LSN since the start */
+    /* With a trace: of each replica the durable LSN since the very first start, and the commit
+     * index that was shown since the last one. */
+    uint64_t lsn[SCOPE_REPLICAS_MAX + 1], shown[SCOPE_REPLICAS_MAX + 1];
     struct raft raft;
     struct gate gate;
 };
@@ -66,6 +69,9 @@ void core_event(struct core *core, enum raft_event event, enum elapsed elapsed,
 
 /* A packet leaves: the caller's own, which waits for no gate. */
 void core_leave(struct core *core, const struct raft_msg *msg);
+
+/* If all power went now: would this replica campaign after its start? */
+bool core_would_campaign(struct core *core, uint8_t id);
 
 /* The first `records` records reach the drive. */
 void core_durable(struct core *core, uint32_t records);

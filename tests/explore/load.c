@@ -1,6 +1,7 @@
 #include "tests/explore/core.h"
 
 #include "consensus/ensure.h"
+#include "tests/explore/members.h"
 
 #include <string.h>
 
@@ -32,6 +33,7 @@ static void load_peers(const struct core *core, const struct replica_state *r, s
         peer->starved = from->starved;
         peer->rewound = PROBE_FRESH;
         peer->acked_ns = CORE_NOW_NS;
+        peer->heard_ns = from->match > 0 ? CORE_NOW_NS : 0;
         peer->flight_count = from->flights;
         peer->flight_bytes = from->flights;
         for (uint32_t i = 0; i < from->flights; i++)
@@ -73,10 +75,11 @@ static void load(const struct core *core, uint8_t id, struct raft *raft)
     memset((char *)raft + from, 0, to - from);
     from = offsetof(struct raft, granted), to = offsetof(struct raft, peer);
     memset((char *)raft + from, 0, to - from);
-    raft->config = core->scope->config;
+    members_load(core->scope, r, raft);
     raft->incarnation = id; /* nobody's changes within a scope, so a restart forgets none */
     raft->vote_incarnation = raft->vote;
-    raft->transfer.drive_tried = 1; /* no transfers within a scope */
+    raft->transfer.drive_tried = 1;     /* no transfers within a scope ... */
+    raft->transfer.unable = UINT32_MAX; /* ... of a removed leader's office neither */
     raft->options = core->scope->options;
     raft->next_lsn = CORE_DURABLE + r->record_count + 1U;
     raft->durable_lsn = CORE_DURABLE;
@@ -200,6 +203,9 @@ static void save(struct core *core)
         (void)raft_log_term(&raft->log, i, &term);
         r->log[i] = small(core, term);
     }
+    memset(&r->config[r->last + 1], 0, sizeof(r->config) - r->last - 1U);
+    if (!core->outside)
+        members_save(core);
     uint64_t minimum = core->scope->options.election_min_ns;
     bool recent = raft->now_ns - raft->started_ns < minimum ||
                   (raft->heard_leader_ns != 0 && raft->now_ns - raft->heard_leader_ns < minimum);
@@ -267,7 +273,8 @@ void core_close(struct core *core)
     for (uint32_t i = 0; i < core->sent_count; i++) {
         struct raft_msg *msg = &core->sent[i];
         msg->quorum_age_ns = 0;
-        if (!state_send(core->scope, s, message_pack(msg, probe_of(core, msg))))
+        message m = members_carry(core, msg, message_pack(msg, probe_of(core, msg)));
+        if (!state_send(core->scope, s, m))
             core->outside = true;
     }
 }
