@@ -57,8 +57,8 @@ static int open_survivor(struct survivor *s)
                         why[0] != '\0' ? why : strerror(-rc));
     rc = ring_recover(s->disk, false, &s->found, why);
     if (rc != 0)
-        return ctl_fail(CTL_FAILED, "recover: %s: %s", s->path,
-                        why[0] != '\0' ? why : strerror(-rc));
+        return ctl_fail(rc == -EPROTONOSUPPORT ? CTL_REFUSED : CTL_FAILED, "recover: %s: %s",
+                        s->path, why[0] != '\0' ? why : strerror(-rc));
     if (s->found.genesis.magic != GENESIS_MAGIC)
         return ctl_fail(CTL_FAILED, "recover: %s: it belongs to no cluster: name a survivor's ring",
                         s->path);

@@ -86,6 +86,9 @@ static int read_super(struct daemon *d, struct ring_super *super)
                     rc == -ENOENT ? ": make a ring with `keeld format`" : "");
     rc = ring_super_read(look, super, why);
     disk_close(look);
+    if (rc == -EPROTONOSUPPORT)
+        return fail(d, STARTUP_REFUSED, "[replica] data %s: nothing was changed: %s",
+                    d->config->data, why);
     if (rc != 0)
         return fail(d, rc == -ENOENT ? STARTUP_NO_RING : STARTUP_FAILED, "[replica] data %s: %s%s",
                     d->config->data, why[0] != '\0' ? why : strerror(-rc),
@@ -419,7 +422,7 @@ static void take_signals(sigset_t *wanted)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void run(struct daemon *d, const sigset_t *wanted)
+static int run(struct daemon *d, const sigset_t *wanted)
 {
     struct watch watch;
     bool hang_up = false; /* a SIGHUP is to be obeyed, as soon as no reload is under way */
@@ -438,8 +441,13 @@ static void run(struct daemon *d, const sigset_t *wanted)
             break;
         }
         watch_look(&watch);
+        if (watch.start_again) {
+            sd_notify(0, "RELOADING=1");
+            return DAEMON_START_AGAIN;
+        }
     }
     sd_notify(0, "STOPPING=1");
+    return STARTUP_OK;
 }
 
 int daemon_run(const struct config *config, const char *config_path, bool ordinary_pages)
@@ -460,7 +468,7 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
     if (result == STARTUP_OK)
         result = start_threads(d);
     if (result == STARTUP_OK)
-        run(d, &wanted);
+        result = run(d, &wanted);
     else if (result == DAEMON_PAGES_GONE)
         log_event(
             LOG_LEVEL_WARNING, "pages-gone",

@@ -187,11 +187,12 @@ static int look(const struct wish *w, struct disk *disk)
     if (rc == -ENOENT)
         return look_for_data(w, disk);
     if (rc != 0) {
-        fprintf(stderr, "keeld: format: %s holds a damaged ring (%s)%s\n", w->data, why,
+        fprintf(stderr, "keeld: format: %s holds %s ring (%s)%s\n", w->data,
+                rc == -EPROTONOSUPPORT ? "another program's" : "a damaged", why,
                 w->force ? ": it is overwritten" : ": refused: --force overwrites it");
         return w->force ? 0 : FORMAT_REFUSED;
     }
-    bool member = ring_genesis_read(disk, &genesis, why) == 0;
+    bool member = ring_genesis_read(disk, &genesis, why) != -ENOENT; /* damaged, it is one, too */
     fprintf(
         stderr, "keeld: format: %s holds the ring of replica %u, incarnation %016" PRIx64 "%s%s\n",
         w->data, old.replica, old.incarnation,

@@ -25,8 +25,11 @@ size_t replay_bytes_size(const struct replay *r)
 /* --- the checkpoint ----------------------------------------------------------------------------
  */
 
-static const char *decode(struct replay *r, const struct ring_checkpoint *head, unsigned area)
+/* *version: of the state in it, 0 where there is none to be seen. */
+static const char *decode(struct replay *r, const struct ring_checkpoint *head, unsigned area,
+                          uint32_t *version)
 {
+    *version = 0;
     struct ring_checkpoint read;
     int64_t size = ring_checkpoint_read(r->disk, &r->found->super, area, &read, r->bytes, r->cap);
     if (size < 0)
@@ -35,6 +38,7 @@ static const char *decode(struct replay *r, const struct ring_checkpoint *head, 
         return "it is not the one that recovery saw";
     if (read.machine_size > (uint64_t)size)
         return "its machine is longer than the whole";
+    *version = machine_encoded_version(r->bytes, read.machine_size);
     const char *why = machine_decode(r->machine, r->genesis, r->bytes, read.machine_size);
     if (why == NULL && r->machine->applied != head->index)
         return "its machine stands at another index";
@@ -57,7 +61,15 @@ bool replay_checkpoint(struct replay *r, char *why)
         const struct ring_checkpoint *head = &r->found->checkpoint[i];
         if (head->magic != RING_CHECKPOINT_MAGIC)
             continue;
-        problem = decode(r, head, r->found->checkpoint_area[i]);
+        uint32_t version;
+        problem = decode(r, head, r->found->checkpoint_area[i], &version);
+        /* Not the older one instead: whoever wrote this one knows more, of the log behind it too.
+         */
+        if (version != 0 && version != MACHINE_ENCODING_VERSION)
+            return refuse(why,
+                          "the state in checkpoint area %u is of version %u, this program knows "
+                          "%d: start the program that wrote it, or a later one",
+                          r->found->checkpoint_area[i], version, MACHINE_ENCODING_VERSION);
         if (problem != NULL)
             continue;
         r->chain = head->chain;

@@ -46,10 +46,20 @@ static void give_back(const struct startup_options *o, void *memory, size_t size
 /* --- what the drive says
  * --------------------------------------------------------------------------- */
 
+/* Nothing was written, and a start by hand or by systemd changes nothing: another program has to.
+ */
+static enum startup_result refuse_version(char *problem, const char *why)
+{
+    return refuse_start(problem, STARTUP_REFUSED, "the start is refused, nothing was changed: %s",
+                        why);
+}
+
 static enum startup_result recover(struct startup *s, char *problem)
 {
     char why[DISK_PROBLEM_SIZE] = "";
     int rc = ring_super_read(s->options.writer, &s->super, why);
+    if (rc == -EPROTONOSUPPORT)
+        return refuse_version(problem, why);
     if (rc != 0)
         return refuse_start(problem, rc == -ENOENT ? STARTUP_NO_RING : STARTUP_FAILED,
                             rc == -ENOENT ? "no ring here: %s: make one with `keeld format`"
@@ -62,6 +72,8 @@ static enum startup_result recover(struct startup *s, char *problem)
             "[replica] id, or data",
             s->super.replica, s->options.id);
     rc = ring_genesis_read(s->options.writer, &s->genesis, why);
+    if (rc == -EPROTONOSUPPORT)
+        return refuse_version(problem, why);
     if (rc != 0)
         return refuse_start(problem, rc == -ENOENT ? STARTUP_NO_GENESIS : STARTUP_FAILED,
                             rc == -ENOENT
@@ -69,6 +81,8 @@ static enum startup_result recover(struct startup *s, char *problem)
                                 : "the genesis record cannot be used: %s",
                             rc == -ENOENT ? "" : why);
     rc = ring_recover(s->options.writer, true, &s->found, why);
+    if (rc == -EPROTONOSUPPORT)
+        return refuse_version(problem, why);
     if (rc != 0)
         return refuse_start(problem, STARTUP_FAILED, "the ring cannot be read: %s",
                             why[0] != '\0' ? why : strerror(-rc));

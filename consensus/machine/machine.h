@@ -191,6 +191,8 @@ size_t machine_encoded_max(const struct genesis *genesis);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,
                            const void *bytes, size_t size);
+/* The version that encoded bytes state; 0: they are no machine's state. */
+uint32_t machine_encoded_version(const void *bytes, size_t size);
 
 /* Carries a state over into the cluster that `genesis` founds (a record of version 2 with one
  * founder and the limits of the state's own cluster), as if its log had gone on to

@@ -199,6 +199,15 @@ static const char *limits_problem(const struct machine *machine, const struct ma
                                                           : NULL;
 }
 
+uint32_t machine_encoded_version(const void *bytes, size_t size)
+{
+    struct machine_head head;
+    if (size < sizeof(head))
+        return 0;
+    memcpy(&head, bytes, sizeof(head));
+    return head.magic == MACHINE_MAGIC ? head.version : 0;
+}
+
 static const char *head_problem(const struct machine *machine, const struct machine_head *head)
 {
     static const uint8_t zeros[sizeof(head->reserved)];

@@ -68,6 +68,8 @@ const char *auth_reject_name(enum auth_reject reject)
         return "ok";
     case AUTH_MALFORMED:
         return "malformed";
+    case AUTH_VERSION:
+        return "version";
     case AUTH_WRONG_RECEIVER:
         return "wrong_receiver";
     case AUTH_WRONG_CLUSTER:
@@ -364,11 +366,15 @@ static inline uint8_t right_of(uint8_t kind)
     return kind < KIND_LIMIT ? kind_right[kind] : 0;
 }
 
-static inline bool form_ok(const struct packet *head, size_t size)
+/* Of a packet of another version nothing is known but its first two bytes. */
+static inline enum auth_reject check_form(const struct packet *head, size_t size)
 {
-    return head->magic == PACKET_MAGIC && head->version == PACKET_VERSION && head->reserved == 0 &&
-           right_of(head->kind) != 0 && size <= KEEL_DATAGRAM_MAX && head->counter != 0 &&
-           head->counter <= AUTH_COUNTER_MAX;
+    if (head->magic == PACKET_MAGIC && head->version != PACKET_VERSION)
+        return AUTH_VERSION;
+    bool good = head->magic == PACKET_MAGIC && head->reserved == 0 && right_of(head->kind) != 0 &&
+                size <= KEEL_DATAGRAM_MAX && head->counter != 0 &&
+                head->counter <= AUTH_COUNTER_MAX;
+    return good ? AUTH_OK : AUTH_MALFORMED;
 }
 
 HOT enum auth_reject auth_open(struct auth_table *table, const void *packet, size_t size,
@@ -382,8 +388,9 @@ HOT enum auth_reject auth_open(struct auth_table *table, const void *packet, siz
     if (size < sizeof head + sizeof tag)
         return AUTH_MALFORMED;
     memcpy(&head, packet, sizeof head);
-    if (!form_ok(&head, size))
-        return AUTH_MALFORMED;
+    enum auth_reject form = check_form(&head, size);
+    if (form != AUTH_OK)
+        return form;
     if (head.to != table->self)
         return AUTH_WRONG_RECEIVER;
     if (head.cluster != table->cluster)

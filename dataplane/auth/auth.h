@@ -41,8 +41,8 @@ enum { AUTH_KIND_PING = 5, AUTH_KIND_PONG = 6 };
 
 enum auth_reject { /* each one a counter */
                    AUTH_OK = 0,
-                   AUTH_MALFORMED,      /* size, magic, version, kind, reserved bits, counter out of
-                                           range */
+                   AUTH_MALFORMED,      /* size, magic, kind, reserved bits, counter out of range */
+                   AUTH_VERSION,        /* of another protocol version: whatever else it says */
                    AUTH_WRONG_RECEIVER, /* `to` is not this principal */
                    AUTH_WRONG_CLUSTER,
                    AUTH_NO_ASSOCIATION, /* the handle names none, or one with another sender */

@@ -46,6 +46,8 @@ const char *handshake_reject_name(enum handshake_reject reject)
         return "ok";
     case HANDSHAKE_MALFORMED:
         return "malformed";
+    case HANDSHAKE_VERSION:
+        return "version";
     case HANDSHAKE_WRONG_RECEIVER:
         return "wrong_receiver";
     case HANDSHAKE_UNKNOWN_PRINCIPAL:
@@ -521,8 +523,10 @@ static enum handshake_reject check_head(const struct handshake *h, const void *p
     if (size < sizeof *head || size > HANDSHAKE_PACKET_MAX)
         return HANDSHAKE_MALFORMED;
     memcpy(head, packet, sizeof *head);
-    if (head->magic != PACKET_MAGIC || head->version != PACKET_VERSION || head->reserved != 0 ||
-        head->assoc != 0 || head->counter != 0)
+    if (head->magic == PACKET_MAGIC && head->version != PACKET_VERSION)
+        return HANDSHAKE_VERSION;
+    if (head->magic != PACKET_MAGIC || head->reserved != 0 || head->assoc != 0 ||
+        head->counter != 0)
         return HANDSHAKE_MALFORMED;
     return head->to == h->options.self.principal ? HANDSHAKE_OK : HANDSHAKE_WRONG_RECEIVER;
 }

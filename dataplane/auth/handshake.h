@@ -60,6 +60,7 @@ enum handshake_event {
 enum handshake_reject { /* counted reasons */
                         HANDSHAKE_OK = 0,
                         HANDSHAKE_MALFORMED,
+                        HANDSHAKE_VERSION, /* of another protocol version */
                         HANDSHAKE_WRONG_RECEIVER,
                         HANDSHAKE_UNKNOWN_PRINCIPAL,
                         HANDSHAKE_BAD_COOKIE,

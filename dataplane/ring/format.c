@@ -126,9 +126,10 @@ enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *ow
         *bad_sectors = 1;
         return RING_PAGE_HEAD;
     }
-    if (page->version != RING_VERSION || page->cluster_id != owner->cluster_id ||
-        page->incarnation != owner->incarnation || page->replica != owner->replica ||
-        page->page % owner->slots != slot)
+    if (page->version != RING_VERSION)
+        return RING_PAGE_VERSION;
+    if (page->cluster_id != owner->cluster_id || page->incarnation != owner->incarnation ||
+        page->replica != owner->replica || page->page % owner->slots != slot)
         return RING_PAGE_OTHER;
     for (uint32_t i = 1; i < RING_SECTORS; i++)
         if (crc32c((const uint8_t *)bytes + i * RING_SECTOR_SIZE, RING_SECTOR_SIZE) !=
@@ -150,6 +151,8 @@ const char *ring_verdict_name(enum ring_verdict verdict)
         return "zero";
     case RING_PAGE_OTHER:
         return "of another ring or place";
+    case RING_PAGE_VERSION:
+        return "of another version";
     case RING_PAGE_PAYLOAD:
         return "payload damaged";
     case RING_PAGE_HEAD:

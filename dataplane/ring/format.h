@@ -187,7 +187,8 @@ void ring_page_finish(struct ring_page *page);
 enum ring_verdict {
     RING_PAGE_GOOD,
     RING_PAGE_ZERO,    /* every byte is zero */
-    RING_PAGE_OTHER,   /* intact, but of another cluster, replica, incarnation, slot or version */
+    RING_PAGE_OTHER,   /* intact, but of another cluster, replica, incarnation or slot */
+    RING_PAGE_VERSION, /* head sector intact, of another version: nothing else is known of it */
     RING_PAGE_PAYLOAD, /* head sector intact, *bad_sectors names the bad ones */
     RING_PAGE_HEAD     /* head sector ruined; *bad_sectors as far as it can be told: bit 0 */
 };

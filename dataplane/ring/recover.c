@@ -29,6 +29,16 @@ const char *ring_damage_name(enum ring_damage damage)
     return "unknown";
 }
 
+int ring_refuse_version(const char *what, uint32_t version, uint32_t known, char *problem)
+{
+    snprintf(
+        problem, DISK_PROBLEM_SIZE,
+        "ring: %s is of version %u, this program knows %u: start the program that wrote it, or "
+        "a later one",
+        what, version, known);
+    return -EPROTONOSUPPORT;
+}
+
 /* A first or newest checkpoint that is bad may be a torn write: the other one, or the log from its
  * beginning, must then do, and that is judged when the log is known. */
 static int read_checkpoints(struct disk *disk, struct ring_recovery *found, char *problem)
@@ -45,11 +55,11 @@ static int read_checkpoints(struct disk *disk, struct ring_recovery *found, char
             found->bad_checkpoints++;
             continue;
         }
-        if (result == -EPROTONOSUPPORT)
-            snprintf(problem, DISK_PROBLEM_SIZE,
-                     "ring: checkpoint area %u is of version %u, this program knows %u: start the "
-                     "one that wrote it, or a later one",
-                     area, head.version, RING_VERSION);
+        if (result == -EPROTONOSUPPORT) {
+            char what[40];
+            snprintf(what, sizeof(what), "checkpoint area %u", area);
+            return ring_refuse_version(what, head.version, RING_VERSION, problem);
+        }
         if (result < 0)
             return result;
         bool newer = count == 1 && head.sequence > found->checkpoint[0].sequence;
@@ -99,14 +109,14 @@ static int zero_left_overs(struct disk *disk, const uint8_t *used, bool repair,
 }
 
 /* With everything before it read: which pages stay, what they say, what is made zeros. */
-static int judge_slots(struct disk *disk, bool repair, struct ring_recovery *found)
+static int judge_slots(struct disk *disk, bool repair, struct ring_recovery *found, char *problem)
 {
     struct ring_scan scan;
     struct ring_evidence evidence = {0};
     struct ring_judgement judgement;
     int result = ring_scan_open(&scan, disk, &found->super, found->genesis.cluster_id);
     if (result == 0)
-        result = ring_evidence_gather(&scan, found, &evidence);
+        result = ring_evidence_gather(&scan, found, &evidence, problem);
     if (result == 0) {
         ring_judge_end(&scan, &evidence, found, &judgement);
         result = scan.error;
@@ -141,10 +151,10 @@ int ring_recover(struct disk *disk, bool repair, struct ring_recovery *found, ch
     if (result < 0)
         return result;
     result = read_checkpoints(disk, found, problem);
-    if (result == -EPROTONOSUPPORT)
-        return result;
     if (result == 0)
-        result = judge_slots(disk, repair, found);
+        result = judge_slots(disk, repair, found, problem);
+    if (result == -EPROTONOSUPPORT) /* said, and nothing was written */
+        return result;
     found->repaired_blocks =
         (uint64_t)(__builtin_popcount(bad_supers) + __builtin_popcount(bad_genesis));
     if (result == 0 && repair && !found->unknown) {

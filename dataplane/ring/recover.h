@@ -117,6 +117,10 @@ struct ring_live {
     uint64_t chain;       /* log chain before first_index */
 };
 
+/* What stands on the drive is read only if it is of a version that this program knows. Superblock,
+ * genesis record, page or checkpoint that are intact and of another one are refused by name, with
+ * -EPROTONOSUPPORT and *problem, by all functions that read them; nothing is changed then. */
+
 /* Judges the whole ring. `repair`: zeroes torn and left-over slots ahead of the tail durably and
  * ends with a device flush (H9), as a starting replica must; false: only looks (offline tools). 0
  * even when damaged (see damage); negative errno when it could not be read at all. */

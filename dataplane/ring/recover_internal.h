@@ -5,6 +5,10 @@
 #include "dataplane/ring/recover.h"
 #include "dataplane/ring/scan.h"
 
+/* --- recover.c: the sentence for a record that is intact and of a version that this program does
+ * not know. -EPROTONOSUPPORT. --- */
+int ring_refuse_version(const char *what, uint32_t version, uint32_t known, char *problem);
+
 /* --- super.c: as the public forms, and bit i of *bad_copies: copy i is to be made anew --- */
 int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad_copies,
                       char *problem);
@@ -40,8 +44,9 @@ struct ring_judgement {
     uint64_t torn_pages;
 };
 
+/* -EPROTONOSUPPORT with *problem: a slot holds a page of another version. */
 int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
-                         struct ring_evidence *evidence);
+                         struct ring_evidence *evidence, char *problem);
 /* Sets found->damage and why where the end is no tear. */
 void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence,
                     struct ring_recovery *found, struct ring_judgement *judgement);

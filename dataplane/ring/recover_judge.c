@@ -87,14 +87,23 @@ static void take_head(struct ring_evidence *evidence, const struct ring_page *pa
     evidence->good_pages++;
 }
 
-static void look_at_slot(const struct ring_scan *scan, const struct ring_page *page, uint64_t slot,
-                         struct ring_evidence *evidence)
+/* Wherever a page of another version lies, this ring was last written by a program that knows more:
+ * what it made durable cannot be judged here, and must not be "repaired". */
+static int refuse_page(uint64_t slot, const struct ring_page *page, char *problem)
+{
+    char what[40];
+    snprintf(what, sizeof(what), "the page in slot %llu", (ull)slot);
+    return ring_refuse_version(what, page->version, RING_VERSION, problem);
+}
+
+static int look_at_slot(const struct ring_scan *scan, const struct ring_page *page, uint64_t slot,
+                        struct ring_evidence *evidence, char *problem)
 {
     const struct ring_owner *owner = &scan->owner;
     uint32_t bad;
     enum ring_verdict verdict = ring_page_judge(page, owner, slot, &bad);
     if (verdict == RING_PAGE_ZERO)
-        return;
+        return 0;
     evidence->used[slot / 8] |= (uint8_t)(1u << slot % 8);
     switch (verdict) {
     case RING_PAGE_GOOD:
@@ -105,21 +114,24 @@ static void look_at_slot(const struct ring_scan *scan, const struct ring_page *p
         break;
     case RING_PAGE_OTHER: /* the drive wrote it somewhere else: what belonged here or there is lost
                            */
-        if (page->version == RING_VERSION && page->cluster_id == owner->cluster_id &&
-            page->incarnation == owner->incarnation && page->replica == owner->replica) {
+        if (page->cluster_id == owner->cluster_id && page->incarnation == owner->incarnation &&
+            page->replica == owner->replica) {
             evidence->misplaced = slot + 1;
             if (page->page > evidence->misplaced_page)
                 evidence->misplaced_page = page->page;
         }
         break;
+    case RING_PAGE_VERSION:
+        return refuse_page(slot, page, problem);
     case RING_PAGE_HEAD:
     case RING_PAGE_ZERO:
         break;
     }
+    return 0;
 }
 
 int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
-                         struct ring_evidence *evidence)
+                         struct ring_evidence *evidence, char *problem)
 {
     *evidence = (struct ring_evidence){.witness = UINT64_MAX, .flight_pages = 1};
     evidence->used = calloc(1, scan->super.slots / 8 + 1);
@@ -136,7 +148,9 @@ int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
         const struct ring_page *page = ring_scan_slot(scan, slot);
         if (page == NULL)
             return scan->error;
-        look_at_slot(scan, page, slot, evidence);
+        int result = look_at_slot(scan, page, slot, evidence, problem);
+        if (result < 0)
+            return result;
     }
     return 0;
 }
@@ -210,6 +224,7 @@ static enum end_page judge_end_page(struct ring_recovery *found, const struct en
         zeros = ring_sectors_zero(bytes, 1);
         break;
     case RING_PAGE_OTHER:
+    case RING_PAGE_VERSION: /* none is here: refused before */
         break;
     }
     if (page < evidence->durable_page || lsn <= evidence->durable_lsn) {

@@ -48,7 +48,8 @@ static void zero_done(struct ring *ring, int32_t result)
 }
 
 /* What was read must be the very page that was asked for. A slot that is zeroed or holds a later
- * lap's page says that the head has passed; anything else is damage. */
+ * lap's page says that the head has passed; anything else is damage. A page of another version is
+ * damage, too: a start refuses a ring that holds one, and nobody else writes here since. */
 static int32_t judge_reread(const struct ring *ring, uint64_t asked, const void *bytes)
 {
     const struct ring_page *page = bytes;
@@ -59,6 +60,7 @@ static int32_t judge_reread(const struct ring *ring, uint64_t asked, const void 
     case RING_PAGE_ZERO:
         break;
     case RING_PAGE_OTHER:
+    case RING_PAGE_VERSION:
     case RING_PAGE_PAYLOAD:
     case RING_PAGE_HEAD:
         break;

@@ -133,6 +133,21 @@ static int no_super(struct disk *disk, char *problem)
     return result == -ENOENT ? -ENOENT : -EBADMSG;
 }
 
+/* Intact, and of a version that is not known here: neither damaged nor to be made anew. */
+static bool super_of_another_version(const struct ring_super *super)
+{
+    return super->magic == RING_SUPER_MAGIC &&
+           super->crc == crc32c(super, offsetof(struct ring_super, crc)) &&
+           super->version != RING_VERSION;
+}
+
+static bool genesis_of_another_version(const struct genesis *genesis)
+{
+    return genesis->magic == GENESIS_MAGIC &&
+           genesis->crc == crc32c(genesis, offsetof(struct genesis, crc)) &&
+           (genesis->version < GENESIS_VERSION || genesis->version > GENESIS_VERSION_SEEDED);
+}
+
 int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad_copies,
                       char *problem)
 {
@@ -156,6 +171,11 @@ int ring_super_copies(struct disk *disk, struct ring_super *super, uint32_t *bad
         int result =
             disk_pread(disk, (RING_SUPER_BLOCK + copy) * RING_PAGE_SIZE, at, RING_PAGE_SIZE);
         readable = readable || result == 0;
+        if (result == 0 && super_of_another_version(at)) {
+            uint32_t version = at->version;
+            free(bytes);
+            return ring_refuse_version("the superblock", version, RING_VERSION, problem);
+        }
         const char *copy_why = result == 0 ? ring_super_problem(at, facts.size) : "unreadable";
         magic = magic || result < 0 || at->magic == RING_SUPER_MAGIC;
         if (copy_why == NULL && !found) {
@@ -203,6 +223,12 @@ int ring_genesis_copies(struct disk *disk, struct genesis *genesis, uint32_t *ba
         struct genesis *at = (struct genesis *)(void *)bytes;
         int result =
             disk_pread(disk, (RING_GENESIS_BLOCK + copy) * RING_PAGE_SIZE, bytes, RING_PAGE_SIZE);
+        if (result == 0 && genesis_of_another_version(at)) {
+            uint32_t version = at->version;
+            free(bytes);
+            return ring_refuse_version("the genesis record", version, GENESIS_VERSION_SEEDED,
+                                       problem);
+        }
         if (result == 0 && genesis_intact(at)) {
             if (!found)
                 *genesis = *at;

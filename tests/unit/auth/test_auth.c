@@ -93,7 +93,8 @@ static void test_reasons_in_order(void)
         CU_ASSERT(side_open(&p.b, bad, size) == (reason));                                         \
     } while (0)
     CHANGED(magic, 0, AUTH_MALFORMED);
-    CHANGED(version, 2, AUTH_MALFORMED);
+    CHANGED(version, 2, AUTH_VERSION);
+    CHANGED(version, 0, AUTH_VERSION);
     CHANGED(reserved, 1, AUTH_MALFORMED);
     CHANGED(kind, PACKET_HELLO, AUTH_MALFORMED);
     CHANGED(kind, PACKET_SALT_REPLY, AUTH_MALFORMED);
@@ -109,6 +110,12 @@ static void test_reasons_in_order(void)
     CHANGED(from, 3, AUTH_NO_ASSOCIATION);
     CHANGED(kind, PACKET_VOTE_REPLY, AUTH_BAD_TAG);
 #undef CHANGED
+    struct packet later = head; /* of it nothing is known but that it is another version's */
+    memset(&later, 0xff, sizeof later);
+    later.magic = head.magic;
+    memcpy(bad, &later, sizeof later);
+    CU_ASSERT(side_open(&p.b, bad, size) == AUTH_VERSION);
+    memcpy(bad, &head, sizeof head);
     CU_ASSERT(side_open(&p.b, bad, 47) == AUTH_MALFORMED);
     memcpy(bad, &head, sizeof head);
     CU_ASSERT(side_open(&p.b, bad, KEEL_DATAGRAM_MAX + 1) == AUTH_MALFORMED);

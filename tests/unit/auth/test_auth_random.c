@@ -67,6 +67,7 @@ static void test_random_history(void)
                 case AUTH_MALFORMED:
                     CU_ASSERT(packets[at][0] == 0);
                     break;
+                case AUTH_VERSION:
                 case AUTH_WRONG_RECEIVER:
                 case AUTH_WRONG_CLUSTER:
                 case AUTH_BAD_TAG:

@@ -82,6 +82,31 @@ static void test_salt_out_of_form(void)
     world_free(w);
 }
 
+/* Each of the four as another version would send it: counted apart and not answered, and the true
+ * one that follows is taken. */
+static void test_another_version(void)
+{
+    struct world *w = shake_world(26);
+    struct datagram next, out;
+
+    begin(w, R1, R2, &next);
+    for (uint64_t i = 0; i < 4; i++) {
+        uint32_t to = i % 2 == 0 ? R2 : R1, from = to == R2 ? R1 : R2;
+        struct datagram other = next;
+        other.bytes[1] = (uint8_t)(2 + i);
+        CU_ASSERT(give(w, to, from, &other, &out) == HANDSHAKE_NOTHING);
+        CU_ASSERT(rejects(w, to, HANDSHAKE_VERSION) == i / 2 + 1);
+        other.bytes[0] ^= 1; /* no packet of ours, whatever its second byte is */
+        CU_ASSERT(give(w, to, from, &other, &out) == HANDSHAKE_NOTHING);
+        CU_ASSERT(rejects(w, to, HANDSHAKE_VERSION) == i / 2 + 1);
+        CU_ASSERT(rejects(w, to, HANDSHAKE_MALFORMED) == i / 2 + 1);
+        CU_ASSERT(give(w, to, from, &next, &out) != HANDSHAKE_NOTHING);
+        next = out;
+    }
+    CU_ASSERT(w->node[R1].installs == 1 && w->node[R2].installs == 1);
+    world_free(w);
+}
+
 static void zero_random(void *context, void *bytes, size_t size)
 {
     (void)context;
@@ -136,6 +161,7 @@ int main(void)
         {"the own key is withdrawn under way", test_own_key_withdrawn},
         {"an answer of another cluster", test_reply_of_another_cluster},
         {"a SALT out of form", test_salt_out_of_form},
+        {"a packet of another version", test_another_version},
         {"no handle is 0", test_handle_is_never_0},
         {"one handshake with each replica", test_one_with_each_replica},
         {0}};

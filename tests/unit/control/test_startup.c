@@ -2,6 +2,8 @@
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
 
+#include "dataplane/crc32c.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,12 +167,13 @@ static uint64_t damage_entry_3(struct bench *b, uint32_t id, struct ring_super *
     return stats.tail_page - 1;
 }
 
-static void start_is_refused(struct bench *b, uint32_t id, const char *why)
+/* `what` and `why` are said, and every byte stays. */
+static void start_is_refused(struct bench *b, uint32_t id, const char *what, const char *why)
 {
     uint8_t *before = malloc(b->node[id].store.size);
     memcpy(before, b->node[id].store.bytes, b->node[id].store.size);
     CU_ASSERT_EQUAL(bench_start(b, id), STARTUP_REFUSED);
-    CU_ASSERT_PTR_NOT_NULL(strstr(b->node[id].problem, "damaged"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(b->node[id].problem, what));
     CU_ASSERT_PTR_NOT_NULL(strstr(b->node[id].problem, why));
     CU_ASSERT_EQUAL(memcmp(before, b->node[id].store.bytes, b->node[id].store.size), 0);
     free(before);
@@ -186,10 +189,74 @@ static void damage_refuses_the_start(void)
     write_days(b, 1, 5);
     bench_run(b, 50);
     uint64_t last_page = damage_entry_3(b, 1, &super);
-    start_is_refused(b, 1, "the only member");
+    start_is_refused(b, 1, "damaged", "the only member");
     /* the head of the very last page: term or vote may be lost with it */
     b->node[1].store.bytes[ring_slot_offset(&super, last_page) + 40] ^= 4;
-    start_is_refused(b, 1, "term and vote perhaps");
+    start_is_refused(b, 1, "damaged", "term and vote perhaps");
+    bench_free(b);
+}
+
+/* A newer program ran on this ring, and an older one is started again: whatever that one wrote in a
+ * form of its own refuses the start, where damage would be repaired, or another copy taken. */
+static void another_version_refuses_the_start(void)
+{
+    static const char wrote[] = "start the program that wrote it";
+    struct bench *b = bench_new(3);
+    b->tweak.control.checkpoint_pages = 8;
+    for (uint32_t id = 1; id <= 3; id++)
+        CU_ASSERT_EQUAL_FATAL(bench_start(b, id), STARTUP_OK);
+    uint32_t leader = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(leader, 0);
+    write_days(b, leader, 40);
+    bench_run(b, 50);
+    struct control_status c = bench_control(b, leader);
+    CU_ASSERT_TRUE_FATAL(c.checkpoint_index[1] > 0);
+    struct ring_super super = b->node[leader].start.super;
+    uint64_t page = ring_page_of(b->node[leader].start.ring, c.checkpoint_index[0]);
+    bench_kill(b, leader);
+
+    uint8_t *bytes = b->node[leader].store.bytes;
+    struct ring_page *in_the_middle = (void *)(bytes + ring_slot_offset(&super, page));
+    in_the_middle->version = 2;
+    ring_page_finish(in_the_middle);
+    start_is_refused(b, leader, "is of version 2, this program knows 1", wrote);
+    in_the_middle->version = RING_VERSION;
+    ring_page_finish(in_the_middle);
+
+    /* the state in the newer checkpoint; the older one is a good one */
+    unsigned area = 0;
+    struct ring_checkpoint *head;
+    do
+        head = (void *)(bytes + ring_checkpoint_offset(&super, area++));
+    while (head->index != c.checkpoint_index[0] && area < 2); /* bound: areas */
+    uint32_t *version = (void *)((uint8_t *)head + RING_PAGE_SIZE + 8);
+    CU_ASSERT_EQUAL_FATAL(*version, MACHINE_ENCODING_VERSION);
+    *version = MACHINE_ENCODING_VERSION + 1;
+    head->body_crc = crc32c((uint8_t *)head + RING_PAGE_SIZE, head->size);
+    head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
+    start_is_refused(b, leader, "is of version 4, this program knows 3", wrote);
+    *version = MACHINE_ENCODING_VERSION;
+    head->body_crc = crc32c((uint8_t *)head + RING_PAGE_SIZE, head->size);
+    head->version = 2;
+    head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
+    start_is_refused(b, leader, "is of version 2, this program knows 1", wrote);
+    head->version = RING_VERSION;
+    head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
+
+    struct ring_super *second = (void *)(bytes + RING_PAGE_SIZE);
+    second->version = 2;
+    second->crc = crc32c(second, offsetof(struct ring_super, crc));
+    start_is_refused(b, leader, "the superblock is of version 2, this program knows 1", wrote);
+    second->version = RING_VERSION;
+    ring_super_finish(second);
+
+    struct genesis *first = (void *)(bytes + (size_t)RING_GENESIS_BLOCK * RING_PAGE_SIZE);
+    first->version = 3;
+    first->crc = crc32c(first, offsetof(struct genesis, crc));
+    start_is_refused(b, leader, "the genesis record is of version 3, this program knows 2", wrote);
+    first->version = GENESIS_VERSION;
+    first->crc = crc32c(first, offsetof(struct genesis, crc));
+    CU_ASSERT_EQUAL(bench_start(b, leader), STARTUP_OK);
     bench_free(b);
 }
 
@@ -270,6 +337,8 @@ int main(void)
         {"H3: members that differ from genesis are a start error", h3_members_must_equal_genesis},
         {"no ring and no genesis are told apart", names_what_is_missing},
         {"damage refuses the start and changes nothing", damage_refuses_the_start},
+        {"another version refuses the start and changes nothing",
+         another_version_refuses_the_start},
         {"known damage starts and takes no office", known_damage_starts},
         {"an unreadable drive fails the start", a_dead_drive_fails_the_start},
         {"each operation of a start may fail, none in silence", a_boot_page_that_fails_is_said},

@@ -109,6 +109,11 @@ static void canonical(void)
 static void cut_at_each_byte(void)
 {
     start();
+    CU_ASSERT_EQUAL(machine_encoded_version(encoding, HEAD_SIZE), MACHINE_ENCODING_VERSION);
+    CU_ASSERT_EQUAL(machine_encoded_version(encoding, HEAD_SIZE - 1), 0);
+    encoding[0] ^= 1; /* another magic */
+    CU_ASSERT_EQUAL(machine_encoded_version(encoding, encoding_size), 0);
+    encoding[0] ^= 1;
     struct machine *fresh = bench_memory(&b.genesis);
     machine_init(fresh, &b.genesis);
     for (size_t size = 0; size < encoding_size; size++) {

@@ -74,7 +74,7 @@ static void verdicts(void)
     struct ring_page *page = make_page(memory, 3);
     page->version++;
     ring_page_finish(page);
-    CU_ASSERT(judge(memory, &bad) == RING_PAGE_OTHER);
+    CU_ASSERT(judge(memory, &bad) == RING_PAGE_VERSION);
 }
 
 static void every_bit_of_a_page(void)
