@@ -86,6 +86,8 @@ struct world_node {
     uint64_t checkpoint, checkpoint_term;   /* a peer's or its own, durable; 0: none */
     uint64_t commit_seen;                   /* since its start */
     uint64_t grant_term, grant_incarnation; /* its last grant since its start: to whom */
+    uint64_t word_term, word_ns; /* in which it told a successor to campaign; since when */
+    uint64_t told_term;          /* for which it was told to, last */
     uint32_t record_count;
     struct world_record record[WORLD_RECORDS_MAX];
     uint32_t gate_count;
