@@ -24,7 +24,7 @@ BEGIN, END = '<!-- totals: written by ./dev soak -->', '<!-- end of totals -->'
 CORES = os.cpu_count() or 1
 SLICE_S = 150
 LIMIT = 10  # a slice may take so many times its length: then it hangs
-SCOPES = ('restart', 'drive', 'terms', 'links', 'votes', 'holes', 'full')
+SCOPES = ('restart', 'drive', 'terms', 'links', 'votes', 'holes', 'members', 'replace', 'full')
 MUTANTS = ('a', 'explore', 'members', 'transfer', 'checkpoint', 'repair')
 
 

@@ -329,8 +329,11 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
                            "belongs elsewhere: the drive misplaced a write",
                            (ull)(evidence->misplaced - 1));
     if (found->damage != RING_INTACT) { /* to be looked at, not to be kept */
-        if (judgement->tail < end.newest_end)
+        if (judgement->tail < end.newest_end) {
             judgement->tail = end.newest_end;
+            judgement->head =
+                evidence->head; /* the newest page stays now, and says what it needs */
+        }
         if (judgement->tail < rot_end)
             judgement->tail = rot_end;
     }

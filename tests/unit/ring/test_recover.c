@@ -267,6 +267,34 @@ static void damaged_end_with_a_head(void)
     world_free(&world);
 }
 
+/* Behind a peer's checkpoint a crash loses the first page of the new stretch and leaves later ones,
+ * while the old log has a misplaced page: nothing goes as torn, and the kept pages' head counts. */
+static void new_stretch_behind_damage(void)
+{
+    struct world world;
+    world_filled(&world, 10);
+    CU_ASSERT_FATAL(world_store_peers(&world, world.last + 40, world.term, 2) == 0);
+    CU_ASSERT_FATAL(world_begin(&world));
+    uint64_t first = world.tail, index = world.last + 1;
+    world.store.hold = true;
+    world_turn(&world);            /* the first page says where it begins, and has no entries */
+    while (world.tail < first + 4) /* bound: each entry fills a page to a fifth */
+        CU_ASSERT_FATAL(world_append(&world, world.term, 700));
+    world_turn(&world);
+    for (uint32_t i = world.store.pending_count; i-- > 0;)
+        if (world.store.pending[i].offset != ring_slot_offset(&world.super, first))
+            memory_complete(&world.store, i);
+    memcpy(world_page_bytes(&world, 7), world_page_bytes(&world, 9), 4096);
+    struct ring_recovery found;
+    world_look(&world, &found);
+    CU_ASSERT(found.damage != RING_INTACT && found.repairable && !found.unknown);
+    CU_ASSERT(found.head_page == first && found.tail_page >= first + 3);
+    CU_ASSERT(found.first_index == index && found.last_index >= index + 3);
+    CU_ASSERT(found.hole_count == 1 && !found.begins_anew);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
 /* H10: what lies behind the last intact page + the limit in flight is not judged, but zeroed again;
  * before that only an empty slot with a few stray bits is. */
 static void h10_left_overs(void)
@@ -523,6 +551,7 @@ int main(void)
         {"every sector of every durable page", every_sector_of_a_durable_page},
         {"an end that is not zeros is no tear", end_that_is_not_zeros},
         {"the end is damaged, its last head intact", damaged_end_with_a_head},
+        {"a new stretch behind damage, its first page lost", new_stretch_behind_damage},
         {"H10 left-overs are zeroed again, not judged", h10_left_overs},
         {"misplaced and stale writes", misplaced_and_stale},
         {"the whole ring is ruined", whole_ring_ruined},
