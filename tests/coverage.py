@@ -17,11 +17,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SOURCES = [  # regular expressions of paths
     r'consensus/.*',
-    r'dataplane/(feed_exceptions|feed_request|frame)\.c',
+    r'dataplane/(feed_exceptions|feed_past|feed_request|frame)\.c',
     r'dataplane/ini_line\.h',
     r'dataplane/auth/(auth|handshake|keys|replay_window)\.[ch]',
     r'dataplane/ring/(checkpoint|format|inspect|recover|recover_judge|recover_walk|restore|scan|super|transfer)\.c',
-    r'control/(address|admin_request|backup_file|config|identity)\.c',
+    r'control/(address|admin_request|backup_file|config|ctl_parse|identity)\.c',
     r'client/address\.c',
 ]
 REASON = 'unreachable:'
