@@ -41,7 +41,7 @@ def tests(build, sanitized, fuzz, turn):
         return ['meson', 'test', '-C', directory, '--no-rebuild', '--num-processes', cores, *words]
 
     slow = units(sanitized, '--timeout-multiplier', '5', '--no-suite', 'slow', '--no-suite', 'plain')
-    half, third = '%d/2' % (turn % 2), '%d/3' % (turn % 3)
+    half, fourth = '%d/2' % (turn % 2), '%d/4' % (turn % 4)
     return [
         Test('format', False, 2, ['./dev', 'format', '--check']),
         Test('unit', False, 10, units(build), units(build, '--no-suite', 'slow')),  # `images` has those
@@ -65,7 +65,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('demo', True, 4, e2e('demo.py')),
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
         Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
-                                                   '--share', third)),
+                                                   '--share', fourth)),
         Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
              e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('gray-real', True, 6, e2e('gray.py'), e2e('gray.py', '--no-overload'), turn=0),
