@@ -422,7 +422,7 @@ static void take_signals(sigset_t *wanted)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void run(struct daemon *d, const sigset_t *wanted)
+static int run(struct daemon *d, const sigset_t *wanted)
 {
     struct watch watch;
     bool hang_up = false; /* a SIGHUP is to be obeyed, as soon as no reload is under way */
@@ -441,8 +441,13 @@ static void run(struct daemon *d, const sigset_t *wanted)
             break;
         }
         watch_look(&watch);
+        if (watch.start_again) {
+            sd_notify(0, "RELOADING=1");
+            return DAEMON_START_AGAIN;
+        }
     }
     sd_notify(0, "STOPPING=1");
+    return STARTUP_OK;
 }
 
 int daemon_run(const struct config *config, const char *config_path, bool ordinary_pages)
@@ -463,7 +468,7 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
     if (result == STARTUP_OK)
         result = start_threads(d);
     if (result == STARTUP_OK)
-        run(d, &wanted);
+        result = run(d, &wanted);
     else if (result == DAEMON_PAGES_GONE)
         log_event(
             LOG_LEVEL_WARNING, "pages-gone",

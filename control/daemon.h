@@ -7,18 +7,22 @@
 
 #include "control/config.h"
 
+enum { /* results of daemon_run(): this process is to go on as a new program image, since EAL can be
+          started only once */
+       DAEMON_PAGES_GONE = 100,  /* with ordinary pages */
+       DAEMON_START_AGAIN = 101, /* as before */
+};
+
 enum {
     DAEMON_BOOT_WAIT_MS = 10000, /* for the boot page to become durable */
     DAEMON_CONTROL_NAP_US = 1000,
-    DAEMON_PAGES_GONE =
-        100,               /* result: run again with ordinary_pages; EAL can be started only once */
     DAEMON_WATCH_MS = 100, /* main thread: events and the watchdog */
     DAEMON_LINK_WAIT_MS = 2000
 };
 
 /* Runs until SIGTERM or SIGINT, and reads its files again at SIGHUP (reload.h); 0, or why it could
- * not start, as enum startup_result. All is said on stderr. `config_path` is for the log and for
- * reading again. */
+ * not start, as enum startup_result, or how the process goes on. All is said on stderr.
+ * `config_path` is for the log and for reading again. */
 int daemon_run(const struct config *config, const char *config_path, bool ordinary_pages);
 
 #endif

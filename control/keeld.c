@@ -59,11 +59,12 @@ static int check(const struct config *config, const char *path)
 }
 
 /* EAL starts once in a process: the same process goes on as another program image. */
-static int again(const char *path)
+static int again(const char *path, bool ordinary_pages)
 {
-    execl("/proc/self/exe", "keeld", "--config", path, "--ordinary-pages", (char *)NULL);
-    fprintf(stderr, "keeld: starting again on ordinary pages: %s: set [memory] hugepages = no\n",
-            strerror(errno));
+    const char *option = ordinary_pages ? "--ordinary-pages" : NULL;
+    execl("/proc/self/exe", "keeld", "--config", path, option, (char *)NULL);
+    fprintf(stderr, "keeld: starting again%s: %s: start it by hand\n",
+            ordinary_pages ? " on ordinary pages" : "", strerror(errno));
     return STARTUP_FAILED;
 }
 
@@ -124,8 +125,8 @@ int main(int argc, char **argv)
         result = check(config, path);
     else
         result = daemon_run(config, path, ordinary_pages);
-    if (result == DAEMON_PAGES_GONE)
-        result = again(path);
+    if (result == DAEMON_PAGES_GONE || result == DAEMON_START_AGAIN)
+        result = again(path, ordinary_pages || result == DAEMON_PAGES_GONE);
     free(config);
     return result;
 }

@@ -77,9 +77,11 @@ static void say_changes(struct watch *w, const struct replica_status *s)
         w->term = s->term;
     }
     if (s->stopped != w->stopped) {
-        log_event(LOG_LEVEL_CRITICAL, "replica-stopped", "replica=%u why=\"%s\"",
+        log_event(s->start_again ? LOG_LEVEL_WARNING : LOG_LEVEL_CRITICAL,
+                  s->start_again ? "starts-again" : "replica-stopped", "replica=%u why=\"%s\"",
                   w->node->config->id, s->why);
         w->stopped = s->stopped;
+        w->start_again = s->start_again != 0;
     }
     if (s->failed != w->failed) {
         log_event(LOG_LEVEL_CRITICAL, "drive-failed", "replica=%u write_errors=%llu",

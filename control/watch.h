@@ -16,6 +16,7 @@ struct watch {
     uint64_t term, stalls, installed;
     uint64_t by_drive, by_link; /* leaderships that this replica gave up of itself */
     bool hung;
+    bool start_again; /* nothing but a start is wanted any more */
     char problem[CONTROL_PROBLEM_SIZE];
 };
 

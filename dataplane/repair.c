@@ -364,6 +364,7 @@ void repair_blocks(struct replica *r, uint64_t index)
 {
     if (index >= ring_window_first(r->ring) || ring_in_hole(r->ring, index))
         return; /* it comes */
-    replica_stop(r, "the log is whole again, from further back than memory holds: restart this "
-                    "replica, so that it reads it from the drive");
+    replica_stop(r, "the log is whole again, from further back than memory holds: this replica "
+                    "starts again, and reads it from the drive");
+    r->start_again = true;
 }

@@ -239,6 +239,7 @@ static void fill_status(struct replica *r)
     s->vote = raft->vote;
     s->failed = raft->failed;
     s->stopped = r->stopped;
+    s->start_again = r->start_again;
     s->sessions = r->machine->session_count;
     s->day_open = r->machine->day_open;
     s->stale = age_ns > r->options.feed.stale_ms * 1000000ull;

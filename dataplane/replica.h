@@ -167,8 +167,9 @@ struct replica_status {
     uint64_t pages_repaired, repair_failures;
     uint32_t handshake_wanted; /* bit i: this side should begin a handshake with replica i */
     uint32_t role, leader, vote, failed, stopped, sessions, day_open, stale;
+    uint32_t start_again; /* stopped, and nothing but a start is wanted */
     char day[KEEL_DAY_NAME_SIZE];
-    char reserved[2];
+    char reserved[6];
     char why[160]; /* stopped: why */
     struct ring_stats ring;
 };
@@ -177,6 +178,7 @@ struct replica {
     uint32_t id;
     uint32_t stopped; /* 1: no vote, no acknowledgement, no message any more; why says it */
     char why[160];
+    bool start_again; /* stopped for a start that reads from the drive what memory lacks */
     struct replica_options options;
 
     /* time, read once a turn */

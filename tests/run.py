@@ -1,4 +1,5 @@
-"""./dev test: every test, or the named ones; one line each, the log of what failed, a closing count.
+"""./dev test: every test, or the named ones; one line each, the log of what failed, a closing count. What a
+named test prints is shown as it comes.
 
 A run of everything is one tier of two: long tests take a share of their parts, and some run at half of
 the commits only. A test that is named, and all of them with --whole, run at their full length. Which part,
@@ -17,8 +18,8 @@ from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-# On one core each, and nothing in them depends on time: those that follow each other run side by side.
-BESIDE = {'explore', 'export', 'timeline', 'reach', 'stage'}
+# Nothing in them depends on time: those that follow each other run side by side.
+BESIDE = {'explore', 'export', 'repair', 'timeline', 'shrink', 'reach', 'stage'}
 BOUND_S = 20 * 60  # of a run of everything
 SIM_SEEDS, WORLDS, EXPORTED, PAIRED = 500, 400, 20, 5  # seeds a turn
 
@@ -48,7 +49,7 @@ def tests(build, sanitized, fuzz, turn):
         return 1 + turn * each
 
     slow = ['--timeout-multiplier', '5', '--no-suite', 'slow', '--no-suite', 'plain']
-    half, third = '%d/2' % (turn % 2), '%d/3' % (turn % 3)
+    half, fourth = '%d/2' % (turn % 2), '%d/4' % (turn % 4)
     return [
         Test('format', False, 2, ['./dev', 'format', '--check']),
         Test('mutants', False, 5, [py, 'tests/mutants/mutants.py', '--turn', str(turn)]),
@@ -67,16 +68,16 @@ def tests(build, sanitized, fuzz, turn):
         Test('explore', False, 5, [py, 'tests/explore/check.py', '--build', build]),
         Test('export', False, 5, [py, 'tests/sim/check_export.py', '--build', build, '--seed',
                                   str(first(EXPORTED)), '--seeds', str(EXPORTED)]),
-        Test('repair', False, 8, [py, 'tests/sim/check_repair.py', '--build', build, '--judge'],
-             [py, 'tests/sim/check_repair.py', '--build', build, '--judge', '--share', '%d/6' % (turn % 6)]),
+        Test('repair', False, 8, [py, 'tests/sim/check_repair.py', '--build', build, '--judge']),
         Test('timeline', False, 3, [py, 'tests/sim/check_timeline.py', '--build', build]),
+        Test('shrink', False, 3, [py, 'tests/sim/check_planted.py', '--build', build]),
         Test('reach', False, 8, [py, 'tests/reach/reach.py', '--build', build, '--kept', '--seeds',
                                  str(EXPORTED), '--first-seed', str(first(EXPORTED))]),
         Test('stage', False, 5, [py, 'perf/stage.py', '--build', build, '--check']),
         Test('demo', True, 4, e2e('demo.py')),
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
         Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
-                                                   '--share', third)),
+                                                   '--share', fourth)),
         Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
              e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('gray-real', True, 6, e2e('gray.py'), e2e('gray.py', '--no-overload'), turn=0),
@@ -99,12 +100,38 @@ def commit():
     return int(done.stdout) if done.returncode == 0 else 0
 
 
-def run_one(minutes, command, log):
+def show_new(log, shown):
+    """What a log has got since `shown` bytes; how many it has now."""
+    with open(log.name, 'rb') as file:
+        file.seek(shown)
+        new = file.read()
+    sys.stdout.buffer.write(new)
+    sys.stdout.buffer.flush()
+    return shown + len(new)
+
+
+def wait(process, minutes, log, show):
+    """Its exit code. Raises subprocess.TimeoutExpired."""
+    if not show:
+        return process.wait(timeout=minutes * 60)
+    until, shown, code = time.monotonic() + minutes * 60, 0, None
+    while code is None:
+        if time.monotonic() > until:
+            raise subprocess.TimeoutExpired(process.args, minutes * 60)
+        try:
+            code = process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            pass
+        shown = show_new(log, shown)
+    return code
+
+
+def run_one(minutes, command, log, show):
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
                                stdin=subprocess.DEVNULL)
     try:
-        code = process.wait(timeout=minutes * 60)
+        code = wait(process, minutes, log, show)
     except subprocess.TimeoutExpired:
         process.terminate()
         try:
@@ -115,18 +142,19 @@ def run_one(minutes, command, log):
     return code, time.monotonic() - began
 
 
-def perform(test):
+def perform(test, show=False):
     name = test.name
     with tempfile.NamedTemporaryFile('w+', prefix='keel-%s-' % name, suffix='.log', delete=False) as log:
-        code, took = run_one(test.minutes, test.command, log)
+        code, took = run_one(test.minutes, test.command, log, show)
     with open(log.name, errors='replace') as file:
         text = file.read()
     if code == 0:
         print('ok    %-12s %6.1f s  %s' % (name, took, facts(text)), flush=True)
         os.unlink(log.name)
     else:
-        print('FAIL  %-12s %6.1f s  exit %s; its log: %s' % (name, took, code, log.name))
-        print('\n'.join('      ' + line for line in text.splitlines()[-40:]), flush=True)
+        print('FAIL  %-12s %6.1f s  exit %s; its log: %s' % (name, took, code, log.name), flush=True)
+        if not show:
+            print('\n'.join('      ' + line for line in text.splitlines()[-40:]), flush=True)
     return code == 0
 
 
@@ -164,18 +192,18 @@ def choose(listed, names, whole, turn):
             [t.name for t in listed if t not in due])
 
 
-def perform_all(chosen):
-    """How many passed, and the names of those that failed."""
+def perform_all(chosen, show):
+    """How many passed, and the names of those that failed. What is shown goes one after the other."""
     passed, failed = 0, []
-    for group in groups(chosen):
+    for group in ([test] for test in chosen) if show else groups(chosen):
         if group[0].root and os.geteuid() != 0:
             print('FAIL  %-12s needs root for network namespaces: run as root' % group[0].name)
             failed.append(group[0].name)
             continue
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not show:
             print('      %-12s ...' % ', '.join(test.name for test in group), end='\r', flush=True)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for test, good in zip(group, pool.map(perform, group)):
+            for test, good in zip(group, pool.map(lambda t: perform(t, show), group)):
                 passed += good
                 if not good:
                     failed.append(test.name)
@@ -207,7 +235,7 @@ def main():
         return 2
     chosen, later = choose(listed, options.names, options.whole, turn)
     began = time.monotonic()
-    passed, failed = perform_all(chosen)
+    passed, failed = perform_all(chosen, bool(options.names))
     if later:
         print('      not this commit\'s turn (%d): %s; `./dev test --whole` runs everything at its full length' % (
             turn, ' '.join(later)))

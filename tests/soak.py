@@ -31,7 +31,7 @@ LIMIT = 10  # a slice may take so many times its length: then it hangs
 REACH_EACH = 4  # of so many slices of the simulator one counts rare states: it gets a fifth slower
 OPEN, HOURS = '**Open.**', 'hours'
 SEED_S = 60  # simulated seconds of a seed, as the goals count them
-SCOPES = ('restart', 'drive', 'terms', 'links', 'votes', 'holes', 'full')
+SCOPES = ('restart', 'drive', 'terms', 'links', 'votes', 'holes', 'members', 'replace', 'full')
 MUTANTS = ('a', 'explore', 'members', 'transfer', 'checkpoint', 'repair')
 
 

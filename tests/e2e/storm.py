@@ -14,9 +14,12 @@ from gateways import Storm  # noqa: E402
 from parts import COMMON, ELECTION_MS, answered, run_parts  # noqa: E402
 import storm_admin  # noqa: E402
 import storm_device  # noqa: E402
+import storm_image  # noqa: E402
 import storm_input  # noqa: E402
 import storm_member  # noqa: E402
 import storm_pages  # noqa: E402
+import storm_repair  # noqa: E402
+import storm_state  # noqa: E402
 import storm_transfer  # noqa: E402
 
 RATE = 350            # messages of each gateway a second, while the storm lasts
@@ -143,6 +146,9 @@ PARTS = {
     'usage': storm_admin.part_usage,
     'admin': storm_admin.part_admin,
     'transfer': storm_transfer.part_transfer,
+    'repair': storm_repair.part_repair,
+    'image': storm_image.part_image,
+    'state': storm_state.part_state,
 }
 
 

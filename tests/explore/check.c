@@ -1,6 +1,7 @@
 #include "tests/explore/check.h"
 
 #include "tests/explore/holes.h"
+#include "tests/explore/members.h"
 #include "tests/unit/raft/raft_world.h"
 
 #include <string.h>
@@ -15,8 +16,35 @@ void check_hard(struct core *core, const struct durable_half *disk, const struct
                      hard->vote, hard->term);
 }
 
-void check_elected(struct core *core)
+/* What the log of the open replica, of which `last` entries are looked at, puts in force. */
+static const struct raft_config *in_force(const struct core *core, uint64_t last)
 {
+    return members_of(core->scope, core->state->replica[core->id].config, last);
+}
+
+static bool votes_in(const struct raft_config *config, uint8_t id)
+{
+    return ((config->voters | config->voters_new) >> id & 1) != 0;
+}
+
+/* 4.3: by the votes of both majorities. The own vote must be durable, the others' had to be to
+ * leave. */
+static void check_votes(struct core *core, const struct raft_msg *msg)
+{
+    const struct replica_state *r = &core->state->replica[core->id];
+    uint32_t votes = UINT32_C(1) << core->id;
+    if (r->role == RAFT_CANDIDATE && r->term == core->raft.term)
+        votes |= r->granted;
+    if (msg != NULL && msg->kind == RAFT_VOTE_REPLY && msg->status != 0)
+        votes |= UINT32_C(1) << msg->from;
+    if (!scope_quorum(in_force(core, r->last), votes))
+        core_violate(core, "node %u leads term %lu, elected by no quorum of its configuration",
+                     core->id, core->raft.term);
+}
+
+void check_elected(struct core *core, const struct raft_msg *msg)
+{
+    check_votes(core, msg);
     struct state *s = core->state;
     const struct raft *raft = &core->raft;
     const struct durable_half *disk = &s->replica[core->id].disk;
@@ -107,6 +135,77 @@ void check_release(struct core *core, const struct raft_msg *msg)
         check_denial(core, msg);
 }
 
+/* A committed entry, a configuration above all, is never undone. A leader of before it was
+ * committed may come late, and may still take it from who has not heard of that. */
+void check_truncation(struct core *core)
+{
+    const struct state *s = core->state;
+    const struct replica_state *r = &s->replica[core->id];
+    for (uint64_t i = core->out.truncate_from; i <= r->last && i <= s->committed; i++)
+        if (r->log[i] == s->committed_log[i] && core->raft.term >= s->committed_in[i])
+            core_violate(core, "node %u undoes the committed entry %lu of term %u", core->id, i,
+                         r->log[i]);
+}
+
+/* 4.1: compare-and-set, by a leader that knows what is committed, on a configuration that is. 4.3:
+ * voters change by a joint one, and that by the new one alone. 4.2.1: who becomes a voter learnt
+ * before, and has shown that it can store. */
+void check_change(struct core *core)
+{
+    const struct state *s = core->state;
+    const struct replica_state *r = &s->replica[core->id];
+    const struct raft_config *now = &core->raft.config;
+    uint8_t index = members_index(r->config, core->out.append_first - 1);
+    const struct raft_config *before = &core->scope->config[r->config[index]];
+    uint32_t promoted = now->voters_new & ~before->voters;
+    if (s->committed == 0 || s->committed_log[s->committed] < core->raft.term)
+        core_violate(core, "node %u changes members, no entry of its term %lu is committed",
+                     core->id, core->raft.term);
+    if (index > s->committed || (index > 0 && r->log[index] != s->committed_log[index]))
+        core_violate(core, "node %u changes members, the change of entry %u is not committed",
+                     core->id, index);
+    if (before->voters_new == 0 && core->asked.index != index)
+        core_violate(core, "node %u changes other members than were named", core->id);
+    if (before->voters_new != 0 ? now->voters_new != 0 || now->voters != before->voters_new
+                                : now->voters != before->voters)
+        core_violate(core, "node %u changes voters at once", core->id);
+    for (uint8_t id = 1; before->voters_new == 0 && id <= core->scope->replicas; id++)
+        if ((promoted >> id & 1) != 0 &&
+            ((before->learners >> id & 1) == 0 || s->replica[id].disk.last == 0))
+            core_violate(core, "node %u makes %u a voter, which never learnt", core->id, id);
+}
+
+/* 4.3: a leader completes the change that is committed. 4.2.2: once the configuration without it
+ * is, it steps down, and not before. Nothing else ends an office within an election timeout. */
+void check_tick(struct core *core)
+{
+    const struct replica_state *r = &core->state->replica[core->id];
+    const struct raft_config *before = in_force(core, r->last);
+    bool leads = core->raft.role == RAFT_LEADER;
+    bool settled = members_index(r->config, r->last) <= r->commit && r->log[r->commit] == r->term;
+    bool outside = before->voters_new == 0 && !votes_in(before, core->id);
+    if (core->raft.now_ns >= CORE_NOW_NS + core->scope->options.election_min_ns)
+        return;
+    if (!leads && !(settled && outside))
+        core_violate(core, "node %u gives up its office of term %u, its members still need it",
+                     core->id, r->term);
+    if (leads && settled && outside)
+        core_violate(core, "node %u leads term %u, and is no voter", core->id, r->term);
+    if (leads && settled && before->voters_new != 0 && !core->out.config)
+        core_violate(core, "node %u leaves the change of entry %u open", core->id,
+                     members_index(r->config, r->last));
+}
+
+/* 4.2.3: the answer of one that was removed deposes nobody. */
+void check_answer(struct core *core, const struct raft_msg *msg)
+{
+    const struct raft_config *before = in_force(core, core->state->replica[core->id].last);
+    if (msg->kind == RAFT_APPEND_REPLY && core->raft.role != RAFT_LEADER &&
+        !votes_in(before, msg->from) && (before->learners >> msg->from & 1) == 0)
+        core_violate(core, "node %u is deposed by the answer of %u, no member", core->id,
+                     msg->from);
+}
+
 /* What the own drive is known to have lost the others alone commit. */
 static void check_own_match(struct core *core, uint64_t index, uint64_t term)
 {
@@ -119,7 +218,7 @@ static void check_own_match(struct core *core, uint64_t index, uint64_t term)
         if (id != core->id && index <= disk->last && disk->log[index] == term)
             others |= UINT32_C(1) << id;
     }
-    if (!scope_quorum(core->scope, others))
+    if (!scope_quorum(in_force(core, core->raft.log.last), others))
         core_violate(core, "node %u counts itself for entry %lu, its drive has lost entry %u",
                      core->id, index, hole);
 }
@@ -144,6 +243,10 @@ void check_commit(struct core *core, uint64_t before)
             s->committed = (uint8_t)i;
             s->committed_log[i] = (uint8_t)term;
             s->committed_in[i] = (uint8_t)core->raft.term;
+            const uint8_t *config = s->replica[core->id].config;
+            s->committed_by = config[members_index(config, core->raft.log.last)];
+            if (core->raft.role != RAFT_LEADER)
+                core_violate(core, "node %u commits entry %lu, and no leader has", core->id, i);
         } else if (s->committed_log[i] != term) {
             core_violate(core,
                          "state-machine safety: node %u commits entry %lu of term %lu, of term %u "
@@ -167,12 +270,23 @@ static void check_matching(struct core *core, uint32_t a, const uint8_t *log_a, 
                      a, b, at, log_a[at]);
 }
 
+/* Nor may two logs set other configurations by one entry. */
+static void check_same_members(struct core *core, uint32_t a, uint32_t b)
+{
+    const struct replica_state *r = &core->state->replica[a], *o = &core->state->replica[b];
+    for (uint8_t i = 1; i <= r->last && i <= o->last; i++)
+        if (r->log[i] == o->log[i] && r->config[i] != o->config[i])
+            core_violate(core, "log matching: entry %u of term %u sets other members at %u and %u",
+                         i, r->log[i], a, b);
+}
+
 static bool holds_committed(const struct state *s, const uint8_t *log, uint8_t last)
 {
     return last >= s->committed && memcmp(&log[1], &s->committed_log[1], s->committed) == 0;
 }
 
-/* What the drive will hold when all records are written is what the core believes. */
+/* What the drive will hold when all records are written is what the core believes; what it believes
+ * to be committed is. */
 static void check_books(struct core *core, uint32_t id)
 {
     const struct replica_state *r = &core->state->replica[id];
@@ -189,22 +303,24 @@ static void check_books(struct core *core, uint32_t id)
             break;
         case RECORD_ENTRY:
             half.log[record->index] = record->term;
+            half.config[record->index] = record->config;
             half.last = record->index;
             break;
         }
     }
     if (half.term != r->term || half.vote != r->vote || half.last != r->last ||
-        memcmp(&half.log[1], &r->log[1], r->last) != 0)
+        memcmp(&half.log[1], &r->log[1], r->last) != 0 ||
+        memcmp(&half.config[1], &r->config[1], r->last) != 0)
         core_violate(core, "node %u: what it wrote is not what it believes", id);
+    if (r->commit > core->state->committed ||
+        memcmp(&r->log[1], &core->state->committed_log[1], r->commit) != 0)
+        core_violate(core, "node %u takes entry %u for committed, and it is not", id, r->commit);
 }
 
-/* Could a replica with this log win an election after a power failure of all, and what is committed
- * be lost? */
-static void check_ahead(struct core *core, uint32_t id, const uint8_t *log, uint8_t last)
+/* Who would vote for replica id, had it this log, after a power failure of all. */
+static uint32_t voters_for(const struct core *core, uint32_t id, const uint8_t *log, uint8_t last)
 {
     const struct state *s = core->state;
-    if (holds_committed(s, log, last))
-        return;
     uint8_t last_term = last > 0 ? log[last] : 0;
     uint32_t voters = 0;
     for (uint32_t v = 1; v <= core->scope->replicas; v++) {
@@ -213,11 +329,35 @@ static void check_ahead(struct core *core, uint32_t id, const uint8_t *log, uint
         if (v == id || last_term > their_term || (last_term == their_term && last >= disk->last))
             voters |= UINT32_C(1) << v;
     }
-    if (scope_quorum(core->scope, voters))
+    return voters;
+}
+
+/* Could a replica with this log win an election then, and what is committed be lost? */
+static void check_ahead(struct core *core, uint32_t id, const uint8_t *log, const uint8_t *config,
+                        uint8_t last)
+{
+    const struct state *s = core->state;
+    if (holds_committed(s, log, last))
+        return;
+    if (scope_quorum(members_of(core->scope, config, last), voters_for(core, id, log, last)))
         core_violate(core,
                      "leader completeness: node %u could now be elected without the committed "
                      "entry %u of term %u",
                      id, s->committed, s->committed_log[s->committed]);
+}
+
+/* 4.2.2, erratum: a voter of the old configuration may still have to campaign. Whatever happened,
+ * somebody could be elected, if all power went now and all met again: nobody waits for ever. */
+static void check_electable(struct core *core)
+{
+    for (uint8_t id = 1; id <= core->scope->replicas; id++) {
+        const struct durable_half *disk = &core->state->replica[id].disk;
+        const struct raft_config *config = members_of(core->scope, disk->config, disk->last);
+        if (scope_quorum(config, voters_for(core, id, disk->log, disk->last)) &&
+            core_would_campaign(core, id))
+            return;
+    }
+    core_violate(core, "nobody campaigns any more who could win: no leader for ever");
 }
 
 void check_state(struct core *core)
@@ -231,12 +371,15 @@ void check_state(struct core *core)
             const struct replica_state *o = &s->replica[other];
             check_matching(core, id, r->log, r->last, other, o->log, o->last);
             check_matching(core, id, r->disk.log, r->disk.last, other, o->disk.log, o->disk.last);
+            check_same_members(core, id, other);
         }
         if (holds_committed(s, r->disk.log, r->disk.last))
             holders |= UINT32_C(1) << id;
-        check_ahead(core, id, r->disk.log, r->disk.last);
-        check_ahead(core, id, r->log, r->last);
+        check_ahead(core, id, r->disk.log, r->disk.config, r->disk.last);
+        check_ahead(core, id, r->log, r->config, r->last);
     }
+    if (scope_has_members(core->scope))
+        check_electable(core);
     for (uint8_t i = 1; i <= s->committed; i++) {
         bool intact = false;
         for (uint32_t id = 1; id <= core->scope->replicas; id++)
@@ -245,7 +388,7 @@ void check_state(struct core *core)
             core_violate(core, "entry %u of term %u is committed, nobody can read it any more", i,
                          s->committed_log[i]);
     }
-    if (s->committed > 0 && !scope_quorum(core->scope, holders))
+    if (s->committed > 0 && !scope_quorum(&core->scope->config[s->committed_by], holders))
         core_violate(core, "entry %u of term %u is committed, no quorum of drives holds it",
                      s->committed, s->committed_log[s->committed]);
 }

@@ -12,10 +12,19 @@ void check_release(struct core *core, const struct raft_msg *msg);
 /* Term and vote on a drive: never back, and one vote a term, over all lives. */
 void check_hard(struct core *core, const struct durable_half *disk, const struct record *hard);
 
-/* Election safety, leader completeness. */
-void check_elected(struct core *core);
+/* Election safety, leader completeness. `msg`: the answer that won it, or NULL. */
+void check_elected(struct core *core, const struct raft_msg *msg);
 /* `held`: before the step it led, and had begun its office. */
 void check_office(struct core *core, bool held);
+
+/* Entries are about to go: none that is committed. */
+void check_truncation(struct core *core);
+
+/* Members (dissertation 4.1 to 4.3). A leader has appended a configuration, asked to or not. */
+void check_change(struct core *core);
+/* After the tick of one that led before it; after an answer to such a one. */
+void check_tick(struct core *core);
+void check_answer(struct core *core, const struct raft_msg *msg);
 
 /* The commit index after a step; `before` it was another. Monotone; state-machine safety. */
 void check_commit(struct core *core, uint64_t before);

@@ -14,7 +14,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 TWICE = ["--scope", "full", "--states-max", "100000", "--seconds", "600"]
-SCOPES = ("restart", "drive", "terms", "links", "votes", "holes", "full")
+SCOPES = ("restart", "drive", "terms", "links", "votes", "holes", "members", "replace", "full",
+          "members --crashes 0 --delays 0")  # ten seconds are enough for the fixpoint of this one
 
 
 def explore(program, *words):
@@ -37,10 +38,10 @@ def main():
         if first != second:
             raise SystemExit(f"explore: the same options gave {first} and {second}")
         print(f"twice the same: {first[0]:,} distinct of {first[1]:,} states, depth {first[2]}", flush=True)
-        results = list(pool.map(lambda name: explore(program, "--scope", name, "--seconds",
-                                                     str(options.seconds)), SCOPES))
+        results = list(pool.map(lambda name: explore(program, "--scope", *name.split(),
+                                                     "--seconds", str(options.seconds)), SCOPES))
     for name, (states, reached, depth, fixpoint) in zip(SCOPES, results):
-        print(f"{name:<8} {states:>10,} distinct of {reached:>11,} states, depth {depth:>2}, "
+        print(f"{name:<30} {states:>10,} distinct of {reached:>11,} states, depth {depth:>2}, "
               f"fixpoint {'yes' if fixpoint else 'no'}")
     total = sum(result[0] for result in results)
     print(f"explore: {total:,} states, {sum(r[3] for r in results)} of {len(SCOPES)} scopes to the fixpoint; "

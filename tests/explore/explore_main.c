@@ -53,7 +53,8 @@ static void usage(FILE *out)
           "Searches every run of the real raft_step() within a scope, breadth first.\n"
           "\n"
           "  --scope NAME      a scope by name, then changed by the options after it:\n"
-          "                    restart (the default), drive, terms, links, votes, holes, full\n"
+          "                    restart (the default), drive, terms, links, votes, holes,\n"
+          "                    members, replace, full\n"
           "  --replicas N      2 to 5\n"
           "  --terms N         up to 7: nobody campaigns for a higher term\n"
           "  --log N           up to 6 entries, no-ops included\n"
@@ -67,7 +68,7 @@ static void usage(FILE *out)
           "  --link N          packets under way in one link; what is sent to a full one is lost\n"
           "  --flights N       AppendEntries in flight to one peer, up to 4\n"
           "  --delays N|any    writes that stay in flight until the explorer completes them\n"
-          "  --prevote on|off  off: one voter is asked and answers at once\n"
+          "  --prevote on|off  off: just enough voters are asked and answer at once\n"
           "  --sticky on|off   on: voters may also refuse for having heard a leader\n"
           "  --symmetry on|off states that differ by the replicas' names are one\n"
           "  --states-max N    stop after N distinct states\n"
@@ -274,6 +275,33 @@ static void print_count(const char *name, uint8_t count)
         printf(", %s %u", name, count);
 }
 
+static void print_mask(uint32_t mask)
+{
+    for (uint32_t id = 1; id <= SCOPE_REPLICAS_MAX; id++)
+        if ((mask >> id & 1) != 0)
+            printf(" %u", id);
+}
+
+static void print_members(const struct scope *s)
+{
+    for (uint8_t i = 0; i < s->wanted_count; i++) {
+        fputs(i == 0 ? ", voters" : ", or", stdout);
+        if (i == 0) {
+            print_mask(s->first.voters);
+            if (s->first.learners != 0) {
+                fputs(" learners", stdout);
+                print_mask(s->first.learners);
+            }
+            fputs(" may become", stdout);
+        }
+        print_mask(s->wanted[i].voters);
+        if (s->wanted[i].learners != 0) {
+            fputs(" learners", stdout);
+            print_mask(s->wanted[i].learners);
+        }
+    }
+}
+
 static void print_scope(const struct scope *s)
 {
     printf("# scope: replicas %u", s->replicas);
@@ -289,6 +317,7 @@ static void print_scope(const struct scope *s)
     print_count("ticks", s->ticks);
     print_count("link", s->link);
     print_count("flights", s->flights);
+    print_members(s);
     printf(", prevote %s, sticky %s, symmetry %s\n", s->prevote ? "on" : "off",
            s->sticky ? "on" : "off", s->symmetry ? "on" : "off");
 }
@@ -336,8 +365,12 @@ int main(int argc, char **argv)
     e->limits = (struct limits){.states = UINT32_MAX, .seconds = 60, .bytes = UINT64_C(4096) << 20};
     (void)scope_named(&e->scope, "restart");
     int code = parse(argc, argv, e);
+    const char *problem = code < 0 ? scope_complete(&e->scope) : NULL;
+    if (problem != NULL) {
+        fprintf(stderr, "explore: %s\n", problem);
+        code = 2;
+    }
     if (code < 0) {
-        scope_complete(&e->scope);
         seen_init(&e->seen, e->limits.bytes);
         print_scope(&e->scope);
         fflush(stdout);

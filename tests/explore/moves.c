@@ -3,6 +3,7 @@
 #include "consensus/ensure.h"
 #include "tests/explore/check.h"
 #include "tests/explore/holes.h"
+#include "tests/explore/members.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
@@ -37,6 +38,40 @@ static bool tries_again(const struct list *l, const struct replica_state *r)
     return r->role == RAFT_CANDIDATE || (r->role == RAFT_PRECANDIDATE && l->scope->prevote);
 }
 
+/* Without pre-vote packets: every set of voters that is just enough to go on. What is enough under
+ * a joint configuration is for the core to know: there also everybody. */
+static void list_elections(struct list *l, uint8_t id)
+{
+    const struct replica_state *r = &l->s->replica[id];
+    const struct raft_config *config = members_of(l->scope, r->config, r->last);
+    uint32_t self = UINT32_C(1) << id, all = ((UINT32_C(1) << l->scope->replicas) - 1) << 1;
+    for (uint32_t via = 0; via <= all; via += 2) {
+        bool enough = (via & self) == 0 && scope_quorum(config, via | self);
+        for (uint32_t less = via; enough && less != 0; less &= less - 1) /* without its lowest */
+            enough = !scope_quorum(config, (via & ~(less & -less)) | self);
+        bool everybody = config->voters_new != 0 && via == (all & ~self);
+        if (enough || everybody)
+            add_writer(l, (struct move){.kind = MOVE_TIMEOUT, .id = id, .via = (uint8_t)via}, id);
+    }
+}
+
+/* A change is asked for by who knows the configuration in force, and by who knows an older one. */
+static void list_members(struct list *l, uint8_t id)
+{
+    const struct replica_state *r = &l->s->replica[id];
+    uint8_t index = members_index(r->config, r->last);
+    if (r->role != RAFT_LEADER)
+        return;
+    add_writer(l, (struct move){.kind = MOVE_GO_ON, .id = id}, id);
+    for (uint8_t i = 0; i < l->scope->wanted_count; i++) {
+        struct move move = {.kind = MOVE_CHANGE, .id = id, .wanted = i, .was = index};
+        add_writer(l, move, id);
+        move.was = 0;
+        if (index != 0)
+            add(l, move);
+    }
+}
+
 static void list_clock(struct list *l, uint8_t id)
 {
     const struct replica_state *r = &l->s->replica[id];
@@ -51,7 +86,7 @@ static void list_clock(struct list *l, uint8_t id)
             add(l, (struct move){.kind = MOVE_PATIENCE, .id = id});
         if (ticks)
             add(l, (struct move){.kind = MOVE_LOST, .id = id});
-        if (r->last < l->scope->log && !r->settling)
+        if (r->last < l->scope->log && !r->settling && !scope_has_members(l->scope))
             add_writer(l, (struct move){.kind = MOVE_PROPOSE, .id = id}, id);
         return;
     }
@@ -61,9 +96,8 @@ static void list_clock(struct list *l, uint8_t id)
         return;
     if (l->scope->prevote)
         add(l, (struct move){.kind = MOVE_TIMEOUT, .id = id});
-    for (uint8_t via = 1; !l->scope->prevote && via <= l->scope->replicas; via++)
-        if (via != id)
-            add_writer(l, (struct move){.kind = MOVE_TIMEOUT, .id = id, .via = via}, id);
+    else
+        list_elections(l, id);
 }
 
 /* Where the drive's log ends when the first n records have reached it. */
@@ -130,6 +164,8 @@ uint32_t moves_list(const struct scope *scope, const struct state *s, struct mov
         list_drive(&l, id);
         list_holes(&l, id);
         list_clock(&l, id);
+        if (scope_has_members(scope))
+            list_members(&l, id);
     }
     return l.count;
 }
@@ -179,7 +215,7 @@ static bool take(struct state *s, uint8_t kind, uint8_t from, uint8_t to, messag
     return false;
 }
 
-/* An election timeout; without pre-vote packets one voter is asked and answers at once, and the
+/* An election timeout; without pre-vote packets some voters are asked and answer at once, and the
  * other requests are lost. */
 static void time_out(struct core *core, const struct move *move)
 {
@@ -187,10 +223,14 @@ static void time_out(struct core *core, const struct move *move)
     message packet;
     if (core->scope->prevote)
         return;
-    if (take(core->state, RAFT_PREVOTE, move->id, move->via, &packet))
-        receive(core, packet, false);
-    if (!core->outside && take(core->state, RAFT_PREVOTE_REPLY, move->via, move->id, &packet))
-        receive(core, packet, false);
+    for (uint8_t voter = 1; voter <= core->scope->replicas; voter++) {
+        if ((move->via >> voter & 1) == 0)
+            continue;
+        if (take(core->state, RAFT_PREVOTE, move->id, voter, &packet))
+            receive(core, packet, false);
+        if (!core->outside && take(core->state, RAFT_PREVOTE_REPLY, voter, move->id, &packet))
+            receive(core, packet, false);
+    }
     while (take(core->state, RAFT_PREVOTE, move->id, 0, &packet))
         continue;
 }
@@ -219,6 +259,12 @@ static void make(struct core *core, const struct move *move)
         core_open(core, move->id);
         core_event(core, RAFT_EV_PROPOSE, ELAPSED_NONE, NULL);
         core_close(core);
+        break;
+    case MOVE_CHANGE:
+        members_ask(core, move->id, move->wanted, move->was);
+        break;
+    case MOVE_GO_ON:
+        notice(core, move->id, ELAPSED_NONE);
         break;
     case MOVE_DURABLE:
         core_open(core, move->id);

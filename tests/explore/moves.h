@@ -15,6 +15,8 @@ enum move_kind {
     MOVE_BEAT,     /* a leader's heartbeat, a candidate's next attempt */
     MOVE_PATIENCE, /* a leader takes what is in flight for lost */
     MOVE_PROPOSE,
+    MOVE_CHANGE, /* a leader is asked for other members */
+    MOVE_GO_ON,  /* a leader's tick between two heartbeats: a change goes on */
     MOVE_DURABLE,
     MOVE_CRASH,
     MOVE_ROT,   /* a running replica finds that its drive has lost an entry */
@@ -27,12 +29,13 @@ enum move_kind {
 struct move {
     uint8_t kind;
     uint8_t id;
-    uint8_t via;     /* TIMEOUT without pre-vote packets: the voter that is asked */
-    uint8_t records; /* DURABLE, CRASH: how many reach the drive */
-    uint8_t lost;    /* CRASH, ROT: the entry that the drive has lost; CRASH, 0: none */
-    bool delay;      /* what is written stays in flight */
-    bool at_once;    /* DELIVER, DOUBLE: the receiver heard a leader just now */
-    message packet;  /* DELIVER, DOUBLE, LOSE */
+    uint8_t via;         /* TIMEOUT without pre-vote packets: mask of the voters that are asked */
+    uint8_t wanted, was; /* CHANGE: what the scope wants, instead of that of entry `was` */
+    uint8_t records;     /* DURABLE, CRASH: how many reach the drive */
+    uint8_t lost;        /* CRASH, ROT: the entry that the drive has lost; CRASH, 0: none */
+    bool delay;          /* what is written stays in flight */
+    bool at_once;        /* DELIVER, DOUBLE: the receiver heard a leader just now */
+    message packet;      /* DELIVER, DOUBLE, LOSE */
 };
 
 /* Fills moves[] and returns how many; at most MOVES_MAX, else ENSURE. */

@@ -81,6 +81,9 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
     number(w, &r->commit);
     number(w, &r->last);
     numbers(w, &r->log[1], r->last);
+    bool members = scope_has_members(scope);
+    if (members)
+        numbers(w, &r->config[1], r->last);
     number(w, &r->hard);
     number(w, &r->base);
     number(w, &r->base_index);
@@ -90,6 +93,8 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
     number(w, &r->disk.vote);
     number(w, &r->disk.last);
     numbers(w, &r->disk.log[1], r->disk.last);
+    if (members)
+        numbers(w, &r->disk.config[1], r->disk.last);
     if (scope->holes > 0) {
         wide(w, &r->disk.lost);
         number(w, &r->hole);
@@ -101,6 +106,8 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
         number(w, &r->record[i].index);
         number(w, &r->record[i].term);
         number(w, &r->record[i].vote);
+        if (members)
+            number(w, &r->record[i].config);
     }
     number(w, &r->gate_count);
     for (uint32_t i = 0; i < r->gate_count; i++) {
@@ -114,6 +121,8 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
         wide(w, &r->contradicted);
         if (scope->holes > 0)
             wide(w, &r->hole_denied);
+        if (members)
+            wide(w, &r->leaving);
         number(w, &r->noop_index);
         number(w, &r->quorum_index);
         walk_peers(w, scope, r, self);
@@ -134,6 +143,8 @@ static void walk_state(struct walk *w, const struct scope *scope, struct state *
     number(w, &s->committed);
     numbers(w, &s->committed_log[1], s->committed);
     numbers(w, &s->committed_in[1], s->committed);
+    if (scope_has_members(scope))
+        number(w, &s->committed_by);
     for (uint32_t id = 1; id <= scope->replicas; id++)
         walk_replica(w, scope, &s->replica[id], id);
     wide(w, &s->net_count);
@@ -191,9 +202,9 @@ static uint64_t signature(const struct replica_state *r, uint32_t id)
     for (uint32_t i = 0; i < sizeof(parts); i++)
         h = h * 31 + parts[i];
     for (uint32_t i = 1; i <= r->last; i++)
-        h = h * 31 + r->log[i];
+        h = h * 31 + r->log[i] + 7u * r->config[i];
     for (uint32_t i = 1; i <= r->disk.last; i++)
-        h = h * 31 + r->disk.log[i];
+        h = h * 31 + r->disk.log[i] + 7u * r->disk.config[i];
     return h;
 }
 
@@ -230,7 +241,8 @@ static void try_renaming(struct renaming *n)
     memcpy(n->to, to, sizeof(to));
 }
 
-/* Places the replicas by falling signature; all orders of equal ones are tried. */
+/* Places the replicas by falling signature, each where it is no other by configuration; all orders
+ * of equal ones are tried. */
 static void place(struct renaming *n, uint32_t at)
 {
     if (at > n->scope->replicas) {
@@ -238,11 +250,12 @@ static void place(struct renaming *n, uint32_t at)
         return;
     }
     uint64_t greatest = 0;
+    uint32_t free = n->scope->alike[at] & ~n->used;
     for (uint32_t id = 1; id <= n->scope->replicas; id++)
-        if ((n->used >> id & 1) == 0 && n->signature[id] > greatest)
+        if ((free >> id & 1) != 0 && n->signature[id] > greatest)
             greatest = n->signature[id];
     for (uint32_t id = 1; id <= n->scope->replicas; id++) {
-        if ((n->used >> id & 1) != 0 || n->signature[id] != greatest)
+        if ((free >> id & 1) == 0 || n->signature[id] != greatest)
             continue;
         n->used |= UINT32_C(1) << id;
         n->by[at] = (uint8_t)id;

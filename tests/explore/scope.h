@@ -15,9 +15,14 @@
  *   log chains are unknown (H6): these have transcripts of their own.
  * - a late AppendEntries of the term in force counts as news of its leader, as if its probe number
  *   were new: a precandidate may step back earlier than it would.
- * - `prevote` off asks one voter at once and loses the other requests.
+ * - `prevote` off asks just enough voters at once and loses the other requests.
  * - a packet equal to one that is under way is not sent again; only `duplicates` doubles packets.
  * - packets carry all entries that the core offers.
+ * - where members change, leaders are asked for the configurations that the scope names, and for no
+ *   other; nothing but these and no-ops is appended. Who has acknowledged an entry in the term
+ * counts as in contact, nobody as fit to take an office over: a leader that is no voter any more
+ * steps down at once. A removed replica is told so for as long as the term lasts. Nobody changes
+ * its incarnation.
  */
 #ifndef KEEL_EXPLORE_SCOPE_H
 #define KEEL_EXPLORE_SCOPE_H
@@ -33,11 +38,17 @@ enum {
     SCOPE_LOG_MAX = 6,
     SCOPE_FLIGHTS_MAX = 4,
     SCOPE_LINK_MAX = 15,
+    SCOPE_WANTED_MAX = 2,
+    SCOPE_CONFIGS_MAX = 16,
     SCOPE_ANY = 255 /* no limit */
 };
 
+struct scope_members { /* masks */
+    uint8_t voters, learners;
+};
+
 struct scope {
-    uint8_t replicas;   /* ids 1..replicas, all voters */
+    uint8_t replicas;   /* ids 1..replicas */
     uint8_t terms;      /* nobody campaigns for a higher one */
     uint8_t log;        /* entries of a log, no-ops included */
     uint8_t crashes;    /* a crash loses any suffix of what is not durable yet; then a restart */
@@ -58,8 +69,14 @@ struct scope {
     bool prevote;    /* pre-votes are packets like any other */
     bool sticky;     /* both answers of a voter that heard a leader of late */
     bool symmetry;   /* states that differ by the names of replicas are one */
-    bool whole_packets;        /* packets keep what no longer counts: for transcripts */
-    struct raft_config config; /* in force from the start */
+    bool whole_packets; /* packets keep what no longer counts: for transcripts */
+    uint8_t wanted_count;
+    struct scope_members first; /* in force from the start; no voters: all replicas are */
+    struct scope_members wanted[SCOPE_WANTED_MAX]; /* what any leader is asked for at any time */
+    /* By number: [0] the first, then all that the wanted ones can lead to; their index is 0. */
+    struct raft_config config[SCOPE_CONFIGS_MAX];
+    uint8_t config_count;
+    uint8_t alike[SCOPE_REPLICAS_MAX + 1]; /* masks: whom no configuration tells apart */
     struct raft_options options;
 };
 
@@ -68,17 +85,39 @@ struct scope {
  * restart, terms and drive have a fixpoint, at one to two million states each, and together show
  * every rule of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer
  * link; three terms with two entries. holes has one, too: two entries, one of which a drive loses.
+ *
+ * members and replace are about the rules of 4.1 to 4.3, to their fixpoints as well. members: of
+ * three voters one or two leave, each leader that it may be; a joint configuration whose new half
+ * is one replica, so that old and new majorities need not meet, and an even new half, in which a
+ * leader from outside would make half a majority; a crash with a write in flight. replace: a
+ * learner takes a voter's place; a packet is lost.
+ *
  * links and votes are for minutes, full for hours. */
 bool scope_named(struct scope *scope, const char *name);
 
-/* Fills config and options from the numbers, once they stand. */
-void scope_complete(struct scope *scope);
+/* Fills config and options from the numbers, once they stand. Returns NULL, or what of the numbers
+ * does not go together. */
+const char *scope_complete(struct scope *scope);
 
-/* A majority of the voters. Not quorum.h: the judge does not ask the accused. */
-static inline bool scope_quorum(const struct scope *scope, uint32_t mask)
+static inline bool scope_has_members(const struct scope *scope)
 {
-    return 2 * __builtin_popcount(mask & scope->config.voters) >
-           __builtin_popcount(scope->config.voters);
+    return scope->wanted_count > 0;
+}
+
+/* The number of a configuration, by its masks; 0: none that a change leads to. */
+uint8_t scope_number(const struct scope *scope, const struct raft_config *config);
+
+static inline bool scope_majority(uint32_t voters, uint32_t mask)
+{
+    return 2 * __builtin_popcount(mask & voters) > __builtin_popcount(voters);
+}
+
+/* A majority of the voters; of a joint configuration of the old and of the new. Not quorum.h: the
+ * judge does not ask the accused. */
+static inline bool scope_quorum(const struct raft_config *config, uint32_t mask)
+{
+    return scope_majority(config->voters, mask) &&
+           (config->voters_new == 0 || scope_majority(config->voters_new, mask));
 }
 
 #endif

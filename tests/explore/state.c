@@ -6,7 +6,17 @@
 
 /* --- messages --- */
 
-enum { AT_FROM = 52, AT_TO = 48, AT_KIND = 44, AT_TERM = 40, AT_PROBE = 0 };
+enum {
+    AT_FROM = 52,
+    AT_TO = 48,
+    AT_KIND = 44,
+    AT_TERM = 40,
+    AT_STATUS = 36,
+    AT_MATCH = 12,
+    AT_HINT_INDEX = 8,
+    AT_HINT_TERM = 4,
+    AT_PROBE = 0
+};
 
 static message field(uint64_t value, unsigned at)
 {
@@ -22,10 +32,11 @@ static uint64_t take(message m, unsigned at)
 message message_pack(const struct raft_msg *msg, enum message_probe probe)
 {
     return field(msg->from, AT_FROM) | field(msg->to, AT_TO) | field(msg->kind, AT_KIND) |
-           field(msg->term, AT_TERM) | field(msg->status, 36) | field(msg->count, 32) |
+           field(msg->term, AT_TERM) | field(msg->status, AT_STATUS) | field(msg->count, 32) |
            field(msg->prev_index, 28) | field(msg->prev_term, 24) | field(msg->entry_term, 20) |
-           field(msg->commit, 16) | field(msg->match, 12) | field(msg->hint_index, 8) |
-           field(msg->hint_term, 4) | field(probe, AT_PROBE);
+           field(msg->commit, 16) | field(msg->match, AT_MATCH) |
+           field(msg->hint_index, AT_HINT_INDEX) | field(msg->hint_term, AT_HINT_TERM) |
+           field(probe, AT_PROBE);
 }
 
 void message_unpack(message m, struct raft_msg *msg)
@@ -33,17 +44,23 @@ void message_unpack(message m, struct raft_msg *msg)
     *msg = (struct raft_msg){.kind = (uint8_t)take(m, AT_KIND),
                              .from = (uint8_t)take(m, AT_FROM),
                              .to = (uint8_t)take(m, AT_TO),
-                             .status = (uint8_t)take(m, 36),
+                             .status = (uint8_t)take(m, AT_STATUS),
                              .count = (uint32_t)take(m, 32),
                              .term = take(m, AT_TERM),
                              .prev_index = take(m, 28),
                              .prev_term = take(m, 24),
                              .entry_term = take(m, 20),
                              .commit = take(m, 16),
-                             .match = take(m, 12),
-                             .hint_index = take(m, 8),
-                             .hint_term = take(m, 4),
+                             .match = take(m, AT_MATCH),
+                             .hint_index = take(m, AT_HINT_INDEX),
+                             .hint_term = take(m, AT_HINT_TERM),
                              .probe = take(m, AT_PROBE)};
+    if (msg->kind == RAFT_APPEND) { /* these are numbers of configurations */
+        msg->status = 0;
+        msg->match = 0;
+        msg->hint_index = 0;
+        msg->hint_term = 0;
+    }
 }
 
 uint8_t message_from(message m)
@@ -70,6 +87,20 @@ enum message_probe message_probe(message m)
 message message_with_probe(message m, enum message_probe probe)
 {
     return (m & ~(UINT64_C(15) << AT_PROBE)) | field(probe, AT_PROBE);
+}
+
+/* In fields that an APPEND does not use. */
+static const unsigned at_config[MESSAGE_CONFIGS_MAX] = {AT_MATCH, AT_HINT_INDEX, AT_HINT_TERM,
+                                                        AT_STATUS};
+
+uint8_t message_config(message m, uint32_t i)
+{
+    return (uint8_t)take(m, at_config[i]);
+}
+
+message message_with_config(message m, uint32_t i, uint8_t number)
+{
+    return m | field(number, at_config[i]);
 }
 
 message message_permute(message m, const uint8_t *to)
@@ -216,7 +247,7 @@ void state_tidy(const struct scope *scope, struct state *s)
 
 /* --- names --- */
 
-static uint8_t permute_mask(uint8_t mask, const uint8_t *to)
+uint8_t state_permute_mask(uint8_t mask, const uint8_t *to)
 {
     uint32_t out = 0;
     for (uint32_t id = 1; id <= SCOPE_REPLICAS_MAX; id++)
@@ -231,10 +262,11 @@ static void permute_replica(const struct scope *scope, const struct replica_stat
     *out = *r;
     out->vote = to[r->vote];
     out->disk.vote = to[r->disk.vote];
-    out->granted = permute_mask(r->granted, to);
-    out->denied = permute_mask(r->denied, to);
-    out->contradicted = permute_mask(r->contradicted, to);
-    out->hole_denied = permute_mask(r->hole_denied, to);
+    out->granted = state_permute_mask(r->granted, to);
+    out->denied = state_permute_mask(r->denied, to);
+    out->contradicted = state_permute_mask(r->contradicted, to);
+    out->hole_denied = state_permute_mask(r->hole_denied, to);
+    out->leaving = state_permute_mask(r->leaving, to);
     for (uint32_t id = 1; id <= scope->replicas; id++)
         out->peer[to[id]] = r->peer[id];
     for (uint32_t i = 0; i < r->record_count; i++)

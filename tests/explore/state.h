@@ -10,8 +10,10 @@
  * - of a request of a term that is durably over at its receiver only that fact counts: the answer
  *   does not depend on the rest;
  * - a message whose term is over at its sender leaves the gate: it would be dropped on release;
- * - the names of replicas: no rule of the core prefers an id, so a permutation of them maps runs to
- *   runs. The state with the least packed form stands for all that share it.
+ * - the names of replicas: no rule of the core prefers an id, so a permutation of those whom no
+ *   configuration tells apart maps runs to runs. The state with the least packed form stands for
+ * all that share it.
+ * - of the members each log's configurations alone: members.h.
  */
 #ifndef KEEL_EXPLORE_STATE_H
 #define KEEL_EXPLORE_STATE_H
@@ -25,7 +27,8 @@ enum {
     STATE_RECORDS_MAX = 10,
     STATE_GATE_MAX = 10,
     STATE_NET_MAX = 40,
-    STATE_PACKED_MAX = 1024 /* bytes */
+    STATE_PACKED_MAX = 1024, /* bytes */
+    MESSAGE_CONFIGS_MAX = 4
 };
 
 /* A message in one word, half a byte a field; from and to on top, so that order groups links. */
@@ -38,9 +41,10 @@ enum record_kind { RECORD_HARD, RECORD_TRUNCATE, RECORD_ENTRY };
 
 struct record { /* record i takes the LSN durable + 1 + i */
     uint8_t kind;
-    uint8_t index; /* TRUNCATE, ENTRY */
-    uint8_t term;  /* HARD, ENTRY */
-    uint8_t vote;  /* HARD */
+    uint8_t index;  /* TRUNCATE, ENTRY */
+    uint8_t term;   /* HARD, ENTRY */
+    uint8_t vote;   /* HARD */
+    uint8_t config; /* ENTRY */
 };
 
 struct peer_view {
@@ -50,8 +54,9 @@ struct peer_view {
 
 struct durable_half {
     uint8_t term, vote, last;
-    uint8_t log[STATE_LOG_SIZE]; /* terms */
-    uint8_t lost;                /* mask: entries that cannot be read any more */
+    uint8_t log[STATE_LOG_SIZE];    /* terms */
+    uint8_t config[STATE_LOG_SIZE]; /* numbers of the configurations that they set; 0: none */
+    uint8_t lost;                   /* mask: entries that cannot be read any more */
 };
 
 struct replica_state {
@@ -62,7 +67,8 @@ struct replica_state {
     uint8_t hole, hole_denied, settling;   /* as in struct raft */
     uint8_t hard, base, base_index, floor; /* LSNs count from the durable one; 0: at or below it */
     uint8_t last;
-    uint8_t log[STATE_LOG_SIZE];
+    uint8_t log[STATE_LOG_SIZE], config[STATE_LOG_SIZE];
+    uint8_t leaving; /* mask, as in struct raft */
     struct peer_view peer[SCOPE_REPLICAS_MAX + 1];
     struct durable_half disk;
     uint8_t record_count;
@@ -78,6 +84,7 @@ struct state {
     uint8_t committed; /* entries committed anywhere, ever */
     uint8_t committed_log[STATE_LOG_SIZE];
     uint8_t committed_in[STATE_LOG_SIZE]; /* the term in which it was committed first */
+    uint8_t committed_by; /* the number of the configuration whose quorum committed the last one */
     uint8_t net_count;
     message net[STATE_NET_MAX]; /* by link; within a link by age, or sorted where order is free */
     struct replica_state replica[SCOPE_REPLICAS_MAX + 1];
@@ -91,6 +98,9 @@ uint8_t message_kind(message m);
 uint64_t message_term(message m);
 enum message_probe message_probe(message m);
 message message_with_probe(message m, enum message_probe probe);
+/* APPEND: the number of the configuration that its i-th entry sets, from 0; 0: none. */
+uint8_t message_config(message m, uint32_t i);
+message message_with_config(message m, uint32_t i, uint8_t number);
 static inline bool message_same_link(message a, message b)
 {
     return a >> 48 == b >> 48;
@@ -115,6 +125,7 @@ void state_tidy(const struct scope *scope, struct state *s);
 void state_permute(const struct scope *scope, const struct state *s, const uint8_t *to,
                    struct state *out);
 message message_permute(message m, const uint8_t *to);
+uint8_t state_permute_mask(uint8_t mask, const uint8_t *to);
 
 /* Packs the state, or the one that stands for it; returns the size in bytes. `to` (may be NULL)
  * tells how the replicas were renamed. */

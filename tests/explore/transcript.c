@@ -1,6 +1,7 @@
 #include "tests/explore/transcript.h"
 
 #include "consensus/ensure.h"
+#include "tests/explore/members.h"
 #include "tests/explore/moves.h"
 #include "tests/unit/raft/raft_world.h"
 
@@ -24,12 +25,39 @@ static void print_packet(FILE *out, const char *verb, message packet)
     fputs("\n", out);
 }
 
-static void print_timeout(FILE *out, const struct move *m, bool prevote)
+/* Just enough voters are asked, and the requests to the others are lost. */
+static void print_timeout(const struct replay *r, const struct move *m)
 {
-    fprintf(out, "pass 200\ncampaign %u\n", m->id);
-    if (!prevote)
-        fprintf(out, "deliver %u %u prevote\ndeliver %u %u prevote-reply\ndrop %u * prevote\n",
-                m->id, m->via, m->via, m->id, m->id);
+    const struct replica_state *mine = &r->real.replica[m->id];
+    const struct raft_config *config = members_of(r->scope, mine->config, mine->last);
+    uint32_t others = (config->voters | config->voters_new) & ~(UINT32_C(1) << m->id);
+    fprintf(r->out, "pass 200\ncampaign %u\n", m->id);
+    if (r->scope->prevote)
+        return;
+    for (uint32_t via = 1; via <= SCOPE_REPLICAS_MAX; via++)
+        if ((others & m->via) >> via & 1)
+            fprintf(r->out, "deliver %u %u prevote\ndeliver %u %u prevote-reply\n", m->id, via, via,
+                    m->id);
+    if ((others & ~m->via) != 0)
+        fprintf(r->out, "drop %u * prevote\n", m->id);
+}
+
+static void print_list(FILE *out, const char *what, uint32_t mask)
+{
+    fputs(what, out);
+    for (uint32_t id = 1; id <= SCOPE_REPLICAS_MAX; id++)
+        if ((mask >> id & 1) != 0)
+            fprintf(out, "%s%u", (mask & ((UINT32_C(1) << id) - 1)) != 0 ? "," : " ", id);
+    if (mask == 0)
+        fputs(" -", out);
+}
+
+static void print_change(FILE *out, const struct move *m, const struct scope_members *wanted)
+{
+    fprintf(out, "members %u", m->id);
+    print_list(out, " voters", wanted->voters);
+    print_list(out, " learners", wanted->learners);
+    fprintf(out, " was %u\n", m->was);
 }
 
 /* The commands that do what the move does. */
@@ -44,7 +72,7 @@ static void print_move(struct replay *r, const struct move *m)
         fputs("pass 100\n", out);
     switch ((enum move_kind)m->kind) {
     case MOVE_TIMEOUT:
-        print_timeout(out, m, r->scope->prevote);
+        print_timeout(r, m);
         break;
     case MOVE_LOST:
         fprintf(out, "tick %u 200\n", m->id);
@@ -57,6 +85,12 @@ static void print_move(struct replay *r, const struct move *m)
         break;
     case MOVE_PROPOSE:
         fprintf(out, "propose %u 1\n", m->id);
+        break;
+    case MOVE_CHANGE:
+        print_change(out, m, &r->scope->wanted[m->wanted]);
+        break;
+    case MOVE_GO_ON:
+        fprintf(out, "tick %u 0\n", m->id);
         break;
     case MOVE_DURABLE:
         fprintf(out, "durable %u %lu\n", m->id, lsn);
@@ -106,7 +140,7 @@ static struct move translate(struct replay *r, uint16_t number)
     ENSURE(number < count);
     struct move move = moves[number];
     move.id = back[move.id];
-    move.via = back[move.via];
+    move.via = state_permute_mask(move.via, back);
     if (move.packet == 0)
         return move;
     message wanted = message_permute(move.packet, back);
@@ -127,7 +161,13 @@ static void begin(struct replay *r)
     r->core.scope = &r->plain;
     r->core.state = &r->real;
     core_genesis(&r->core);
-    fprintf(r->out, "cluster %u flights %u\n", scope->replicas, scope->flights);
+    fprintf(r->out, "cluster %u", scope->replicas);
+    if (scope_has_members(scope))
+        print_list(r->out, " voters", scope->first.voters);
+    for (uint32_t id = 1; id <= scope->replicas; id++)
+        if ((scope->first.learners >> id & 1) != 0)
+            fprintf(r->out, " learner %u", id);
+    fprintf(r->out, " flights %u\n", scope->flights);
     for (uint32_t id = 1; scope->delays == SCOPE_ANY && id <= scope->replicas; id++)
         fprintf(r->out, "disk %u slow\n", id);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Judges the judge: 1,000 intact histories must be proven, and the same 1,000, each spoilt in one
-place, must be rejected with a failure that names the place. Seeds are fixed; ends with
-'N passed, N failed'.
+place, must be rejected with a failure that names the place. Of each also with replicas that stopped
+for damage (--stopped): proven where another ring has what they lost, and rejected where none has it.
+Seeds are fixed; ends with 'N passed, N failed'.
 
     check_judge.py [--count N] [--first SEED] [--jobs N] [--keep DIRECTORY] KEEL-JUDGE
 """
@@ -10,6 +11,7 @@ import argparse
 import collections
 import multiprocessing
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 import damage
+import damage_stopped
 import encode
 from histories import History
 
@@ -33,6 +36,32 @@ def without(directory, failures):
     return [line.replace(directory + "/", "") for line in failures]
 
 
+def with_stopped(program, history, directory, seed):
+    """What is wrong with the verdicts over rings that lost pages, and how many were given."""
+    problems, given, generator = [], 0, random.Random(seed)
+    arguments = history.arguments(directory)
+    ids = damage_stopped.some_lost(generator, history, directory)
+    if ids:
+        given += 1
+        code, failures, text = judge(program, arguments)
+        if code != 1 or not any(line.startswith(f"ring {i} ") for i in ids for line in failures):
+            problems.append(f"seed {seed}: lost pages of {ids} were not found ({code}):\n{text}")
+        saying = [word for i in ids for word in ("--stopped", str(i))]
+        code, failures, text = judge(program, arguments + saying)
+        if code != 0 or failures or "PROVEN" not in text:
+            problems.append(f"seed {seed}: stopped {ids}: rejected ({code}):\n{text}")
+    history.write_rings(directory)
+    planted = damage_stopped.all_lost(generator, history, directory)
+    if planted is not None:
+        given += 1
+        saying = [word for i in history.rings for word in ("--stopped", str(i))]
+        code, failures, text = judge(program, arguments + saying)
+        if code != 1 or not planted.named_in(failures):
+            problems.append(f"seed {seed}: lost on every ring, and not found ({code}):\n{text}")
+    history.write_rings(directory)
+    return problems, given
+
+
 def one_seed(task):
     program, seed, keep = task
     problems = []
@@ -46,6 +75,9 @@ def one_seed(task):
         code, failures, text = judge(program, arguments)
         if code != 0 or failures or "PROVEN" not in text:
             problems.append(f"seed {seed}: an intact history was rejected ({code}):\n{text}")
+        wrong, given = with_stopped(program, history, directory, seed)
+        problems += wrong
+        history.counts["verdict over stopped replicas"] = given
         kind, planted = damage.spoil(history, directory, seed)
         code, failures, text = judge(program, arguments)
         if code != 1 or not failures:
@@ -93,7 +125,8 @@ def main():
         for name in missing:
             print(f"never planted: {name}")
         failed += len(missing)
-    print(f"{2 * options.count - failed} passed, {failed} failed")
+    given = 2 * options.count + counts["verdict over stopped replicas"]
+    print(f"{given - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -9,7 +9,7 @@ import damage_ring as ring
 ALWAYS = [
     ring.ring_flip, ring.ring_lost, ring.ring_half, ring.ring_places, ring.ring_entry,
     ring.ring_chain, ring.ring_before, ring.ring_back, ring.ring_supersede, ring.ring_genesis,
-    ring.ring_other, log.gateway_garbage, feed.feed_drop, feed.feed_double, feed.feed_swap,
+    ring.ring_short, ring.ring_other, log.gateway_garbage, feed.feed_drop, feed.feed_double, feed.feed_swap,
     feed.feed_cut, feed.feed_start, feed.starts_garbage,
 ]
 WHOLE = [

@@ -227,7 +227,8 @@ def feed_union(history, directory):
     missing = min(n for n in range(1, top + 1) if n not in shown)
     history.datagrams = kept
     history.write_captures(directory)
-    return Planted(rf"^day {last} +feed {missing}:")
+    # answers about earlier days may be cut off with it
+    return Planted(rf"^day {last} +feed {missing}:", anywhere=True)
 
 
 def feed_cut(history, directory):

@@ -55,7 +55,7 @@ def ring_lost(history, directory):
 def ring_half(history, directory):
     """A sector that was durable reads as zeros."""
     def witnessed(ring, number):
-        return ring.pages[number].entries and any(
+        return ring.pages[number].entries and ring.pages[number].present is None and any(
             ring.pages[k].durable_page > number for k in good_pages(ring) if k != number)
     found = any_page(history, witnessed)
     if found is None:
@@ -128,7 +128,12 @@ def ring_entry(history, directory):
 
 
 def ring_chain(history, directory):
-    found = any_page(history, lambda ring, number: number > ring.head)
+    def known(ring, number):
+        """What a restored page lacks says nothing of the chain behind it."""
+        return number > ring.head and all(
+            ring.pages[k].present is None or ring.pages[k].first_index >= ring.pages[number].first_index
+            for k in range(ring.head, number))
+    found = any_page(history, known)
     if found is None:
         return None
     ring, number = found
@@ -195,6 +200,20 @@ def ring_genesis(history, directory):
     ring.record = bytes(record) + struct.pack("<I", e.crc32c(record))
     rewrite(history, directory, ring)
     return Planted(r"^ring \d: genesis")
+
+
+def ring_short(history, directory):
+    """A page was restored without an entry that is in force."""
+    found = any_page(history, lambda ring, number: ring.pages[number].entries and live_entry(
+        ring, ring.pages[number].first_index + len(ring.pages[number].entries) - 1) == (
+            number, len(ring.pages[number].entries) - 1))
+    if found is None:
+        return None
+    ring, number = found
+    page = ring.pages[number]
+    page.present = history.random.randrange(len(page.entries))
+    rewrite(history, directory, ring)
+    return Planted(rf"^ring {ring.replica} page {number}: restored without index ")
 
 
 def ring_other(history, directory):

@@ -161,6 +161,7 @@ class Page:
         self.term = self.vote = self.boot = self.lsn = self.durable_lsn = self.durable_page = 0
         self.commit = 0
         self.chain = None        # override of the chain before it
+        self.present = None      # restored: the first so many entries alone are here
         self.before_change = None  # bytes to put in place of the predecessors
         self.__dict__.update(fields)
 
@@ -220,7 +221,9 @@ class Ring:
 
     def encode_page(self, number, identities):
         page = self.pages[number]
-        body = b"".join(page.entries).ljust(ROOM, b"\0")
+        present = page.entries if page.present is None else page.entries[:page.present]
+        restored = 0 if page.present is None else page.present + 1
+        body = b"".join(present).ljust(ROOM, b"\0")
         sums = [0]
         used = sum(map(len, page.entries))
         for at in range(0, ROOM, SECTOR):
@@ -231,8 +234,8 @@ class Ring:
         head = struct.pack("<QHBBI", 0x314547414C45454B, 1, self.replica, page.vote, self.FLIGHT)
         rest = struct.pack("<10Q", self.cluster, self.incarnation, page.boot, number, page.term,
                            page.lsn, page.durable_lsn, self.head_at(number), page.commit, 0)
-        rest += identities[number] + before + bytes(24) + struct.pack("<Q", 99) + struct.pack(
-            "<Q", page.durable_page) + bytes(56)
+        rest += identities[number] + before + bytes(20) + struct.pack("<IQQ", restored, 99,
+                                                                      page.durable_page) + bytes(56)
         crc = crc32c(head + struct.pack("<8I", *sums) + rest)
         return head + struct.pack("<8I", crc, *sums[1:]) + rest + body
 

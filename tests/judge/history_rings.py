@@ -29,6 +29,7 @@ class RingPlans:
                 self.wrap_ring(ring)
             elif r.random() < 0.4:
                 self.tear_ring(ring)
+            self.restore_page(ring)
             self.rings[replica] = ring
 
     def fill_ring(self, ring, held, holder):
@@ -116,6 +117,17 @@ class RingPlans:
                                  ring.chains[index], ring.pages[head].lsn, head, r.randbytes(64),
                                  sequence))
         self.count("wrapped ring")
+
+    def restore_page(self, ring):
+        """A page that was lost and came back without the entries that a later one supersedes."""
+        for number in range(ring.head, getattr(ring, "torn_from", len(ring.pages))):
+            page = ring.pages[number]
+            live = sum(ring.last_page_of(page.first_index + k) == number
+                       for k in range(len(page.entries)))
+            if live < len(page.entries):
+                page.present = live
+                self.count("restored page")
+                return
 
     def tear_ring(self, ring):
         """Pages in flight when the power went: this ring never acknowledged their entries."""

@@ -83,6 +83,7 @@ enum {
     PAGE = 4096,
     SECTOR = 512,
     SECTORS = 8,
+    RESERVED_BLOCKS = 16, /* before a ring's checkpoint areas */
     ENTRY_HEAD = 48,
     ENTRY_MAX = 1360,
     STATUS_SEQUENCED = 0, /* what the model decided about a number */
@@ -189,15 +190,17 @@ struct genesis_facts {
     uint8_t bytes[512];
 };
 
-struct live { /* one live entry */
-    const uint8_t *entry;
-    uint64_t chain;
+struct live {             /* one live entry */
+    const uint8_t *entry; /* NULL: its page is lost, on a ring that may have lost some */
+    uint64_t term;
+    uint64_t chain; /* 0: not known, behind a lost page */
     uint64_t page;
 };
 
 struct ring {
     struct file file;
     int id;
+    bool stopped; /* its replica stopped for damage: bad pages are lost, and said to be */
     uint64_t slots, base, incarnation; /* base: byte offset of slot 0 */
     struct genesis_facts genesis;
     uint64_t head, tail;   /* pages head..tail-1 are kept */
@@ -214,6 +217,12 @@ static inline uint64_t ring_last(const struct ring *ring)
 {
     return ring->first + ring->count - 1;
 }
+
+/* super.c: what a ring's first blocks say. False: it cannot be read on, and said so. */
+bool super_read(struct ring *ring, struct report *report);
+bool genesis_read(struct ring *ring, struct report *report);
+/* Of records of 512 bytes, whose last four are the checksum of the others. */
+bool sum512_good(const uint8_t *at);
 
 /* Reads and checks one ring by itself. */
 void ring_read(struct ring *ring, struct report *report);
@@ -234,7 +243,7 @@ struct rings {
 /* Finds the log that a majority holds, and compares all rings with it. Everything that
  * acknowledgements and captures speak of is then looked for in that log alone. */
 void rings_compare(struct rings *rings, struct report *report);
-const uint8_t *rings_entry(const struct rings *rings, uint64_t index);
+const uint8_t *rings_entry(const struct rings *rings, uint64_t index); /* NULL: no ring has it */
 
 /* --- model.c: the machine, as the design describes it
  * ---------------------------------------------- */

@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: keel-judge --ring ID=FILE... [--gateway FILE...] [--complete-gateways]\n"
+    "usage: keel-judge --ring ID=FILE... [--stopped ID...] [--gateway FILE...]\n"
+    "                  [--complete-gateways]\n"
     "                  [--capture FILE... --line ID=ADDRESS... --feed-port PORT]\n"
     "                  [--framing raw|envelope] [--starts FILE] [--json] [--quiet]\n"
     "Proves from rings, gateway logs and captures of one run that nothing acknowledged was lost,\n"
@@ -24,6 +25,7 @@ struct judge {
 
 enum {
     OPT_RING = 256,
+    OPT_STOPPED,
     OPT_GATEWAY,
     OPT_CAPTURE,
     OPT_LINE,
@@ -38,6 +40,7 @@ enum {
 
 static const struct option options[] = {
     {"ring", required_argument, NULL, OPT_RING},
+    {"stopped", required_argument, NULL, OPT_STOPPED},
     {"gateway", required_argument, NULL, OPT_GATEWAY},
     {"capture", required_argument, NULL, OPT_CAPTURE},
     {"line", required_argument, NULL, OPT_LINE},
@@ -74,6 +77,14 @@ static const char *take_ring(struct judge *judge, const char *text)
     return NULL;
 }
 
+static const char *take_stopped(struct judge *judge, const char *text)
+{
+    if (text[0] < '1' || text[0] > '0' + REPLICAS || text[1] != '\0')
+        return "--stopped wants an ID from 1 to 7";
+    judge->rings.ring[text[0] - '0'].stopped = true;
+    return NULL;
+}
+
 static const char *take_line_address(struct judge *judge, const char *text)
 {
     const char *rest;
@@ -93,6 +104,8 @@ static const char *take_option(struct judge *judge, int option, const char *text
     struct feed *feed = &judge->feed;
     if (option == OPT_RING)
         return take_ring(judge, text);
+    if (option == OPT_STOPPED)
+        return take_stopped(judge, text);
     if (option == OPT_LINE)
         return take_line_address(judge, text);
     if (option == OPT_GATEWAY) {

@@ -21,6 +21,7 @@ enum {
     AT_COMMIT = 112,
     AT_SELF = 128,
     AT_BEFORE = 160,
+    AT_RESTORED = 436,
     AT_DURABLE_PAGE = 448,
     SELF_FIRST = 0,
     SELF_TERM = 8,
@@ -30,13 +31,10 @@ enum {
     IDENTITY = 32,
     BEFORE_MAX = 8,
     FLIGHT_MAX = 64,
-    RESERVED_BLOCKS = 16,
     STRAY_BITS = 8
 };
 
-#define SUPER_MAGIC 0x314b4c424c45454bull
 #define PAGE_MAGIC 0x314547414c45454bull
-#define GENESIS_MAGIC 0x3153454e454c454bull
 #define CHECKPOINT_MAGIC 0x31504b434c45454bull
 
 enum head_state { HEAD_ZERO, HEAD_BAD, HEAD_OTHER, HEAD_GOOD };
@@ -70,86 +68,8 @@ static uint64_t offset_of(const struct ring *ring, uint64_t page)
     return ring->base + page % ring->slots * PAGE;
 }
 
-static bool sum512_good(const uint8_t *at)
-{
-    return crc32c(0, at, 508) == le32(at + 508);
-}
-
-/* --- superblock, genesis, checkpoints
+/* --- checkpoints
  * ------------------------------------------------------------- */
-
-static bool super_read(struct ring *ring, struct report *report)
-{
-    const uint8_t *found = NULL;
-    for (int copy = 1; copy >= 0; copy--) {
-        const uint8_t *at = ring->file.at + (size_t)copy * PAGE;
-        if (ring->file.size < (size_t)RESERVED_BLOCKS * PAGE || le64(at) != SUPER_MAGIC)
-            continue;
-        if (sum512_good(at))
-            found = at;
-        else
-            note(report, "ring %d: superblock %d is damaged", ring->id, copy);
-    }
-    if (found == NULL) {
-        unreadable(report, "ring %d: %s holds no ring", ring->id, ring->file.path);
-        return false;
-    }
-    ring->incarnation = le64(found + 16);
-    ring->slots = le64(found + 24);
-    uint64_t area = le64(found + 32);
-    if (le32(found + 8) != 1 || ring->slots == 0 || ring->slots > UINT32_MAX || area > UINT32_MAX) {
-        unreadable(report, "ring %d: a superblock of unknown version or impossible size", ring->id);
-        return false;
-    }
-    ring->base = (RESERVED_BLOCKS + 2 * area) * PAGE;
-    if (ring->base + ring->slots * PAGE > ring->file.size) {
-        unreadable(report, "ring %d: %s is cut off: %" PRIu64 " slots do not fit", ring->id,
-                   ring->file.path, ring->slots);
-        return false;
-    }
-    if (le32(found + 12) != (uint32_t)ring->id) {
-        fail(report, "ring %d: superblock: is replica %u's", ring->id, le32(found + 12));
-        return false;
-    }
-    return true;
-}
-
-static bool genesis_read(struct ring *ring, struct report *report)
-{
-    const uint8_t *found = NULL;
-    for (int copy = 1; copy >= 0; copy--) {
-        const uint8_t *at = ring->file.at + (size_t)(2 + copy) * PAGE;
-        if (le64(at) == GENESIS_MAGIC && (le32(at + 8) == 1 || le32(at + 8) == 2) &&
-            le32(at + 12) == 512 && sum512_good(at))
-            found = at;
-        else
-            note(report, "ring %d: genesis copy %d is damaged or missing", ring->id, copy);
-    }
-    if (found == NULL) {
-        fail(report, "ring %d: genesis: no intact record", ring->id);
-        return false;
-    }
-    struct genesis_facts *g = &ring->genesis;
-    memcpy(g->bytes, found, sizeof(g->bytes));
-    g->cluster_id = le64(found + 16);
-    g->begins = 1; /* or, in version 2, behind a state of another cluster */
-    if (le32(found + 8) == 2 && le64(found + 24 + 16 * (size_t)ring->id) == ring->incarnation)
-        g->begins = le64(found + 240) + 1;
-    for (int id = 1; id <= REPLICAS; id++) {
-        g->incarnation[id] = le64(found + 24 + 16 * id);
-        if (g->incarnation[id] != 0)
-            g->founders |= 1u << id;
-    }
-    memcpy(g->day, found + 152, DAY_SIZE);
-    g->rho_ppm = le32(found + 180);
-    g->ttl_min_ms = le32(found + 188);
-    g->ttl_max_ms = le32(found + 192);
-    g->retain_ms = le32(found + 196);
-    g->sessions_max = le32(found + 200);
-    g->sessions_each = le32(found + 204);
-    g->window_max = le32(found + 208);
-    return true;
-}
 
 static void checkpoints_read(struct scan *scan)
 {
@@ -187,7 +107,7 @@ static void checkpoints_check(struct scan *scan)
             index > ring_last(ring))
             continue;
         const struct live *live = &ring->live[index - ring->first];
-        if (le64(at + 40) != le64(live->entry + 16) || le64(at + 48) != live->chain)
+        if (le64(at + 40) != live->term || (live->chain != 0 && le64(at + 48) != live->chain))
             fail(scan->report,
                  "ring %d: checkpoint %c: term or chain at index %" PRIu64 " differ from the log's",
                  ring->id, 'A' + area, index);
@@ -305,6 +225,11 @@ static void rot(const struct scan *scan, uint64_t page, const char *what)
 {
     const struct ring *ring = scan->ring;
     int sector = page_head_good(scan, page) ? bad_sector(page_at(ring, page)) : 0;
+    if (ring->stopped) {
+        note(scan->report, "ring %d page %" PRIu64 ": %s; its replica has stopped", ring->id, page,
+             what);
+        return;
+    }
     fail(scan->report,
          "ring %d page %" PRIu64 " (slot %" PRIu64 ", sector %d, byte %" PRIu64 "): %s", ring->id,
          page, page % ring->slots, sector, offset_of(ring, page) + (uint64_t)sector * SECTOR, what);
@@ -333,7 +258,8 @@ static void page_against_before(struct scan *scan, uint64_t page, const uint8_t 
         bool good = true;
         if (k >= page)
             good = zeros(stated, IDENTITY);
-        else if (page - 1 - k >= ring->head)
+        else if (page - 1 - k >= ring->head &&
+                 (!ring->stopped || page_head_good(scan, page - 1 - k)))
             good = memcmp(stated, page_at(ring, page - 1 - k) + AT_SELF, IDENTITY) == 0;
         if (!good)
             fail(scan->report,
@@ -346,7 +272,7 @@ static void page_against_before(struct scan *scan, uint64_t page, const uint8_t 
 static bool supersedes_all(const struct ring *ring, const uint8_t *self)
 {
     uint64_t term = le64(self + SELF_TERM);
-    return ring->count == 0 || term == 0 || term > le64(ring->live[ring->count - 1].entry + 16);
+    return ring->count == 0 || term == 0 || term > ring->live[ring->count - 1].term;
 }
 
 /* Cuts the live log back to before `index`; false: the page cannot follow. */
@@ -387,7 +313,11 @@ static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
         ring->count = (size_t)(index - ring->first);
         scan->chain = ring->count == 0 ? ring->chain_before : ring->live[ring->count - 1].chain;
     }
-    if (scan->chain != chain)
+    if (chain == 0) /* it lay in a lost page when this one was written */
+        return true;
+    if (scan->chain == 0 && ring->count > 0) /* lost pages end here: their successor says how */
+        ring->live[ring->count - 1].chain = chain;
+    else if (scan->chain != chain)
         fail(scan->report,
              "ring %d page %" PRIu64 ": log chain before index %" PRIu64 " is %016" PRIx64
              ", the page says %016" PRIx64,
@@ -396,39 +326,84 @@ static bool page_place(struct scan *scan, uint64_t page, const uint8_t *self)
     return true;
 }
 
+static void live_push(struct ring *ring, struct live live)
+{
+    ring->live = grow(ring->live, &ring->cap, ring->count + 1, sizeof(*ring->live));
+    ring->live[ring->count++] = live;
+}
+
+/* An entry that is not here any more. */
+static void lost_push(struct scan *scan, uint64_t term, uint64_t page)
+{
+    live_push(scan->ring, (struct live){NULL, term, 0, page});
+    scan->chain = 0;
+}
+
+/* Of a page that was restored without what had been superseded fewer entries are here than it had.
+ */
+static uint32_t present_of(const uint8_t *at)
+{
+    uint32_t restored = le32(at + AT_RESTORED);
+    return restored != 0 ? restored - 1 : le32(at + AT_SELF + SELF_COUNT);
+}
+
 static bool page_entries(struct scan *scan, uint64_t page, const uint8_t *at)
 {
     struct ring *ring = scan->ring;
     const uint8_t *self = at + AT_SELF;
     uint64_t index = le64(self + SELF_FIRST);
     uint64_t term = le64(self + SELF_TERM);
-    uint32_t count = le32(self + SELF_COUNT);
+    uint32_t count = le32(self + SELF_COUNT), present = present_of(at);
     size_t left = le32(self + SELF_BYTES);
     const uint8_t *entry = at + SECTOR;
     const char *problem = NULL;
-    if (left > PAGE - SECTOR)
-        problem = "more bytes than a page holds";
-    for (uint32_t i = 0; problem == NULL && i < count; i++) {
+    if (left > PAGE - SECTOR || present > count)
+        problem = "more bytes or entries than a page holds";
+    for (uint32_t i = 0; problem == NULL && i < present; i++) {
         problem = entry_problem(entry, left);
         if (problem == NULL && (le64(entry + 8) != index + i || le64(entry + 16) != term))
             problem = "an entry of another index or term than the page's head says";
         if (problem != NULL)
             break;
-        scan->chain = chain_next(scan->chain, entry);
-        ring->live = grow(ring->live, &ring->cap, ring->count + 1, sizeof(*ring->live));
-        ring->live[ring->count++] = (struct live){entry, scan->chain, page};
+        if (scan->chain != 0)
+            scan->chain = chain_next(scan->chain, entry);
+        live_push(ring, (struct live){entry, term, scan->chain, page});
         left -= le16(entry + 4);
         entry += le16(entry + 4);
         scan->report->counts.ring_entries++;
     }
-    if (problem == NULL && (left != 0 || !zeros(entry, (size_t)(at + PAGE - entry))))
+    if (problem == NULL &&
+        ((left != 0 && present == count) || !zeros(entry, (size_t)(at + PAGE - entry))))
         problem = "bytes behind its entries";
+    for (uint32_t i = present; problem == NULL && i < count && i < PAGE / ENTRY_HEAD; i++)
+        lost_push(scan, term, page);
     if (problem == NULL && ((count == 0) != (term == 0) || term > le64(at + AT_TERM)))
         problem = "a term of entries that cannot be";
     if (problem != NULL)
         fail(scan->report, "ring %d page %" PRIu64 " (byte %" PRIu64 "): %s", ring->id, page,
              offset_of(ring, page) + (uint64_t)(entry - at), problem);
     return problem == NULL;
+}
+
+/* What a bad page of a stopped replica was, by its own head or one of the eight behind it. False:
+ * nobody says. */
+static bool page_lost(struct scan *scan, uint64_t page)
+{
+    struct ring *ring = scan->ring;
+    const uint8_t *self = NULL;
+    for (uint64_t k = 0; k <= BEFORE_MAX && page + k <= scan->last && self == NULL; k++)
+        if (page_head_good(scan, page + k))
+            self = page_at(ring, page + k) +
+                   (k == 0 ? (uint64_t)AT_SELF : AT_BEFORE + (k - 1) * IDENTITY);
+    if (self == NULL || le64(self + SELF_FIRST) == 0 || !page_place(scan, page, self))
+        return false;
+    uint32_t count = le32(self + SELF_COUNT);
+    for (uint32_t i = 0; i < count && i < PAGE / ENTRY_HEAD; i++)
+        lost_push(scan, le64(self + SELF_TERM), page);
+    note(scan->report, "ring %d page %" PRIu64 ": lost, and its replica has stopped", ring->id,
+         page);
+    ring->tail = page + 1;
+    return true;
 }
 
 /* The log ends before `page`, which is bad: by a tear, if all that is bad from there on is one. */
@@ -452,6 +427,8 @@ static bool page_take(struct scan *scan, uint64_t page)
     struct ring *ring = scan->ring;
     const uint8_t *at = page_at(ring, page);
     if (!page_good(scan, page)) {
+        if (ring->stopped && !is_tear(scan, page) && page_lost(scan, page))
+            return true;
         end_judge(scan, page);
         return false;
     }
@@ -499,6 +476,18 @@ static void ahead_check(struct scan *scan)
     }
 }
 
+/* What a restored page lacks a later page has superseded. */
+static void nothing_missing(const struct scan *scan)
+{
+    const struct ring *ring = scan->ring;
+    for (size_t i = 0; i < ring->count && !ring->stopped; i++)
+        if (ring->live[i].entry == NULL) {
+            fail(scan->report, "ring %d page %" PRIu64 ": restored without index %" PRIu64,
+                 ring->id, ring->live[i].page, ring->first + i);
+            return;
+        }
+}
+
 void ring_read(struct ring *ring, struct report *report)
 {
     ring->first = 1;
@@ -522,9 +511,10 @@ void ring_read(struct ring *ring, struct report *report)
                 break;
     }
     ahead_check(&scan);
-    if (scan.misplaced != 0)
+    if (scan.misplaced != 0 && !ring->stopped)
         fail(report, "ring %d slot %" PRIu64 ": holds a page of this ring that belongs elsewhere",
              ring->id, scan.misplaced - 1);
+    nothing_missing(&scan);
     checkpoints_check(&scan);
     ring->commit = scan.boundary;
     if (ring->usable && ring->commit > ring_last(ring))

@@ -26,7 +26,8 @@ static void founders(const struct ring *ring, struct voters *voters)
 
 static bool is_config(const struct ring *ring, uint64_t index)
 {
-    return live_at(ring, index)->entry[6] == CONFIG;
+    const uint8_t *entry = live_at(ring, index)->entry;
+    return entry != NULL && entry[6] == CONFIG;
 }
 
 /* As the log of `ring` has it at index, committed or not. Lowers *from to the entry that says so.
@@ -63,7 +64,7 @@ static bool held(const struct rings *rings, const struct ring *ring, uint64_t in
     uint32_t mask = 0;
     for (int id = 1; id <= REPLICAS; id++) {
         const struct live *live = live_at(&rings->ring[id], index);
-        if (live != NULL && live->chain == chain &&
+        if (live != NULL && chain != 0 && live->chain == chain &&
             rings->ring[id].incarnation == voters->incarnation[id])
             mask |= 1u << id;
     }
@@ -147,7 +148,7 @@ static void same_terms(const struct ring *a, const struct ring *b, struct report
     for (uint64_t index = from; index <= to; index++) {
         const struct live *x = live_at(a, index);
         const struct live *y = live_at(b, index);
-        if (le64(x->entry + 16) != le64(y->entry + 16))
+        if (x->term != y->term || x->entry == NULL || y->entry == NULL)
             continue;
         size_t size = le16(x->entry + 4);
         if (size == le16(y->entry + 4) && memcmp(x->entry, y->entry, size) == 0)
@@ -155,7 +156,7 @@ static void same_terms(const struct ring *a, const struct ring *b, struct report
         fail(report,
              "index %" PRIu64 ": ring %d (page %" PRIu64 ") and ring %d (page %" PRIu64
              ") hold different entries of term %" PRIu64,
-             index, a->id, x->page, b->id, y->page, le64(x->entry + 16));
+             index, a->id, x->page, b->id, y->page, x->term);
         return;
     }
 }
@@ -171,7 +172,7 @@ static void contradiction(const struct rings *rings, const struct ring *ring, st
     for (uint64_t index = from; index <= to; index++) {
         const struct live *mine = live_at(ring, index);
         const struct live *theirs = live_at(rings->reference, index);
-        if (mine->chain == theirs->chain)
+        if (mine->chain == theirs->chain || mine->chain == 0 || theirs->chain == 0)
             continue;
         fail(report,
              "index %" PRIu64 ": ring %d (page %" PRIu64
@@ -180,6 +181,55 @@ static void contradiction(const struct rings *rings, const struct ring *ring, st
              index, ring->id, mine->page, rings->reference->id, theirs->page);
         return;
     }
+}
+
+/* The chain at index of the log that a majority holds; 0: all who held it have lost it. */
+static uint64_t chain_at(const struct rings *rings, uint64_t index)
+{
+    uint64_t last = live_at(rings->reference, rings->held)->chain, chain = 0;
+    for (int id = 1; id <= REPLICAS && chain == 0; id++) {
+        const struct live *end = live_at(&rings->ring[id], rings->held);
+        const struct live *live = live_at(&rings->ring[id], index);
+        if (end != NULL && end->chain == last && live != NULL)
+            chain = live->chain;
+    }
+    return chain;
+}
+
+/* Does `ring` hold that log at index? Equal chains there or behind it say so. */
+static bool same_log(const struct rings *rings, const struct ring *ring, uint64_t index)
+{
+    for (; index <= rings->held; index++) {
+        const struct live *mine = live_at(ring, index);
+        if (mine == NULL)
+            return false;
+        if (mine->chain != 0 && mine->chain == chain_at(rings, index))
+            return true;
+    }
+    return false;
+}
+
+const uint8_t *rings_entry(const struct rings *rings, uint64_t index)
+{
+    const uint8_t *entry = live_at(rings->reference, index)->entry;
+    for (int id = 1; id <= REPLICAS && entry == NULL; id++) {
+        const struct live *live = live_at(&rings->ring[id], index);
+        if (live != NULL && live->entry != NULL && same_log(rings, &rings->ring[id], index))
+            entry = live->entry;
+    }
+    return entry;
+}
+
+/* Pages of stopped replicas are lost; what a majority held has to be somewhere all the same. */
+static bool all_there(const struct rings *rings, struct report *report)
+{
+    for (uint64_t index = rings->first; index <= rings->held; index++)
+        if (rings_entry(rings, index) == NULL) {
+            fail(report, "index %" PRIu64 ": a majority held it, and no ring has it any more",
+                 index);
+            return false;
+        }
+    return true;
 }
 
 void rings_compare(struct rings *rings, struct report *report)
@@ -207,6 +257,10 @@ void rings_compare(struct rings *rings, struct report *report)
         note(report, "rings: no entry is held by a majority");
         return;
     }
+    if (!all_there(rings, report)) {
+        rings->reference = NULL; /* there is no log to judge by */
+        return;
+    }
     report->counts.entries = rings->held - rings->first + 1;
     known_members(rings, report);
     for (int id = 1; id <= REPLICAS; id++) {
@@ -221,9 +275,4 @@ void rings_compare(struct rings *rings, struct report *report)
         if (ring != rings->reference)
             contradiction(rings, ring, report);
     }
-}
-
-const uint8_t *rings_entry(const struct rings *rings, uint64_t index)
-{
-    return rings->reference->live[index - rings->first].entry;
 }

@@ -1,10 +1,14 @@
 """Set members: bugs of the membership change in the Raft core. Each edit is (file, old, new); the old text,
 whatever its line breaks, stands there exactly once. `breaks` quotes the sentence of the dissertation
-(4.1 to 4.3), of docs/raft.md or of docs/design.md that is broken. They are hunted by the random worlds of
-test_raft_random and by the Raft transcripts: no other part of Keel has to stand for them to show."""
+(4.1 to 4.3), of docs/raft.md or of docs/design.md that is broken.
 
-TOOLS = ("worlds", "transcripts", "core")
-LEAST_BY_STRONG = 16 # by random worlds alone
+Tools: the explorer in its scope of members, the random worlds of test_raft_random, the Raft transcripts, the core's
+unit tests: no other part of Keel has to stand for them to show."""
+
+TOOLS = ("explorer", "worlds", "transcripts", "core")
+SCOPES = ("members",)
+STATES_MAX = 1500000  # of that scope's five million: what it finds lies nearer
+LEAST_BY_STRONG = 16
 
 CONFIG = "consensus/raft/raft_config.c"
 QUORUM = "consensus/raft/quorum.c"

@@ -111,6 +111,17 @@ void export_end(struct world *world, uint32_t guest, uint64_t session, uint64_t 
                 (unsigned long)last);
 }
 
+/* What the drive does not give back stands in no file either. */
+static bool blank(FILE *ring, const struct media *media)
+{
+    if (media->bad_size == 0)
+        return true;
+    bool good = fseek(ring, (long)media->bad_from, SEEK_SET) == 0;
+    for (uint64_t i = 0; good && i < media->bad_size; i++)
+        good = fputc(0xff, ring) != EOF;
+    return good;
+}
+
 bool export_close(struct world *world)
 {
     struct export *e = world->export;
@@ -120,7 +131,8 @@ bool export_close(struct world *world)
         snprintf(name, sizeof(name), "ring-%u", id);
         FILE *ring = create(e, name);
         const struct media *media = &world->node[id].media;
-        good = good && ring != NULL && fwrite(media->bytes, media->size, 1, ring) == 1;
+        good = good && ring != NULL && fwrite(media->bytes, media->size, 1, ring) == 1 &&
+               blank(ring, media);
         good = ring != NULL && fclose(ring) == 0 && good;
     }
     for (uint32_t i = 0; i < world->knobs.guests; i++)

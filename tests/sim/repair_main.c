@@ -3,9 +3,10 @@
  *     keel-repair --list
  *     keel-repair --cell N [--export DIR] [--verbose]
  *
- * Prints `repaired`, `stopped: WHY`, `left: WHAT` or `failed: WHICH CHECK`. Three replicas, two
- * guests, no other fault; the strike comes in the middle of the load. All checks of the simulator
- * are on, and with --export keel-judge decides over the guests' logs, rings and lines.
+ * Prints `repaired: PIECES`, `stopped: NODES: WHY`, `left: WHAT` or `failed: WHICH CHECK`. Three
+ * replicas, two guests, no other fault; the strike comes in the middle of the load. All checks of
+ * the simulator are on, and with --export keel-judge decides over the guests' logs, rings and
+ * lines.
  */
 #include "tests/sim/world.h"
 
@@ -61,6 +62,15 @@ static void print_repaired(const struct world *world)
     printf("repaired: %lu\n", (unsigned long)repaired);
 }
 
+static void print_stopped(uint32_t mask, const char *why)
+{
+    fputs("stopped: ", stdout);
+    for (uint32_t id = 1; id <= 3; id++)
+        if ((mask >> id & 1) != 0)
+            printf("%u ", id);
+    printf(": %s\n", why);
+}
+
 static int run(uint32_t number, const char *directory, bool verbose)
 {
     struct world *world = malloc(sizeof(*world));
@@ -84,15 +94,18 @@ static int run(uint32_t number, const char *directory, bool verbose)
     /* Without a quorum nobody is answered, and nobody was told anything wrong. */
     if (!good && stopped >= 2 && strstr(world->failure, "unanswered") != NULL)
         good = true;
-    int end = good ? strike_end(world, why) : 3;
+    uint32_t mask;
+    int end = good ? strike_end(world, &mask, why) : 3;
     if (world->export != NULL && !export_close(world))
         good = false;
     if (!good)
         printf("failed: %s\n", world->failure);
     else if (end == 0)
         print_repaired(world);
+    else if (end == 1)
+        print_stopped(mask, why);
     else
-        printf("%s: %s\n", end == 1 ? "stopped" : "left", why);
+        printf("left: %s\n", why);
     world_free(world);
     free(world);
     return good && end < 2 ? 0 : 1;

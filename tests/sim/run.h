@@ -39,7 +39,7 @@ enum event_count {
     COUNT_STEADY, /* heals that had to leave the term as it was, or almost */
     COUNT_STRUCK, /* strikes by their kind ... */
     COUNT_STRUCK_AT = COUNT_STRUCK + STRIKE_FAULTS, /* ... and their place */
-    COUNT_PAGES_REPAIRED = COUNT_STRUCK_AT + STRIKE_PLACES,
+    COUNT_PAGES_REPAIRED = COUNT_STRUCK_AT + STRIKE_SWARM_PLACES,
     COUNT_COPIES_REPAIRED,
     COUNT_REFUSED, /* starts, since term and vote may be lost */
     COUNT_KINDS,   /* those above have to happen; what follows may */

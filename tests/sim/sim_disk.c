@@ -98,6 +98,17 @@ void sim_disk_crash(struct node *node)
     check_drive_crashed(node);
 }
 
+const void *sim_disk_in_flight(const struct node *node, uint64_t offset)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t o = 0; node->media.open[i] != NULL && o < node->media.open[i]->count; o++) {
+            const struct operation *operation = &node->media.open[i]->operation[o];
+            if (operation->op == DISK_WRITE && operation->offset == offset)
+                return operation->buffer;
+        }
+    return NULL;
+}
+
 uint64_t sim_disk_due_ns(const struct node *node)
 {
     uint64_t due = UINT64_MAX;

@@ -19,20 +19,23 @@ struct ring_recovery;
 struct ring_identity;
 
 enum strike_fault {
-    STRIKE_TEAR,        /* it came to an end too early: zeros from some sector on */
-    STRIKE_LOST,        /* confirmed, and never made */
-    STRIKE_MISDIRECTED, /* another page's write came here, and is missing there */
+    STRIKE_TEAR,        /* a part of it never got there, and reads as zeros: the first sector alone,
+                           or all from some sector on */
+    STRIKE_LOST,        /* confirmed, and never made: the whole block */
+    STRIKE_MISDIRECTED, /* another page's write came here, and is missing there: whole blocks */
     STRIKE_STALE,       /* a sector of what was written elsewhere, from the drive's cache */
-    STRIKE_LATENT,      /* unreadable until it is written again */
+    STRIKE_LATENT,      /* a sector that cannot be read until it is written again */
     STRIKE_FLIP,
     STRIKE_FAULTS
 };
 enum strike_place {
     STRIKE_HEADER,
     STRIKE_PAYLOAD,
-    STRIKE_TAIL,
+    STRIKE_TAIL, /* the head of the very last page */
     STRIKE_CHECKPOINT,
     STRIKE_SUPER,
+    STRIKE_SWARM_PLACES, /* those above are drawn for a seed; its payload may be the last page's */
+    STRIKE_TAIL_PAYLOAD = STRIKE_SWARM_PLACES,
     STRIKE_PLACES
 };
 const char *strike_fault_name(enum strike_fault fault);
@@ -53,12 +56,14 @@ struct strike {
     enum strike_place place;
     enum strike_who who;
     bool running; /* found by the scrub; else by a start after a power cut */
+    bool done;
 };
+/* Strikes, or waits for the next moment at which the drives are as the strike wants them. */
 void strike_now(struct world *world);
 /* How it ended for the nodes that were struck: 0 all are whole again, 1 some stopped, for stop_why,
- * 2 damage is left. At the end of a run; the nodes lose power. *why is the first that is not whole.
- */
-int strike_end(struct world *world, char why[512]);
+ * 2 damage is left. At the end of a run; the nodes lose power. *why is the first that is not whole;
+ * *stopped: mask of those that stopped. */
+int strike_end(struct world *world, uint32_t *stopped, char why[512]);
 
 /* --- strike_survey.c: what a drive holds ------------------------------------------------------ */
 enum survey_entry { ENTRY_NONE, ENTRY_LOST, ENTRY_HELD };
@@ -107,7 +112,7 @@ struct wounds {   /* of one drive */
 };
 
 struct strikes { /* what came of them, over a seed */
-    uint64_t fault[STRIKE_FAULTS], place[STRIKE_PLACES];
+    uint64_t fault[STRIKE_FAULTS], place[STRIKE_SWARM_PLACES];
     uint64_t pages, copies; /* made anew */
     uint64_t refused;       /* starts refused since term and vote may be lost */
     uint64_t restarted;     /* stops that ask for a restart */

@@ -10,7 +10,7 @@
 static bool readable(const struct node *node, uint64_t offset)
 {
     const struct media *media = &node->media;
-    return offset + RING_PAGE_SIZE <= media->bad_from ||
+    return media->bad_size == 0 || offset + RING_PAGE_SIZE <= media->bad_from ||
            media->bad_from + media->bad_size <= offset;
 }
 

@@ -240,6 +240,7 @@ static bool aim(struct world *world, struct attempt *a)
     case STRIKE_SUPER:
         a->at.offset = (RING_SUPER_BLOCK + random_below(rng, 2)) * RING_PAGE_SIZE;
         return a->was.bad_copies == 0;
+    case STRIKE_TAIL_PAYLOAD:
     case STRIKE_PLACES:
         break;
     }
@@ -299,13 +300,14 @@ static void landed(struct world *world, struct attempt *a, bool running)
 /* False: nothing has changed. */
 static bool strike(struct world *world, struct node *node, bool running, struct survey *all)
 {
-    struct attempt a = {.node = node,
-                        .all = all,
-                        .was = all[node->id],
-                        .fault = (enum strike_fault)random_below(&world->rng_strike, STRIKE_FAULTS),
-                        .place = (enum strike_place)random_below(&world->rng_strike, STRIKE_PLACES),
-                        .bad_from = node->media.bad_from,
-                        .bad_size = node->media.bad_size};
+    struct attempt a = {
+        .node = node,
+        .all = all,
+        .was = all[node->id],
+        .fault = (enum strike_fault)random_below(&world->rng_strike, STRIKE_FAULTS),
+        .place = (enum strike_place)random_below(&world->rng_strike, STRIKE_SWARM_PLACES),
+        .bad_from = node->media.bad_from,
+        .bad_size = node->media.bad_size};
     if (node->media.bytes == NULL || node->wounds.refused ||
         (a.fault == STRIKE_LATENT && a.bad_size > 0) ||
         (node->view.newest_installed && node->view.installed > node->view.last))

@@ -233,8 +233,8 @@ struct world {
     uint64_t trace; /* hash of every event and its effects */
     struct knobs knobs;
     struct disk_plan plan;
-    const struct strike *strike; /* damage that stays; NULL: none is planned */
-    struct strikes strikes;      /* what came of those that a seed drew */
+    struct strike *strike;  /* damage that stays; NULL: none is planned */
+    struct strikes strikes; /* what came of those that a seed drew */
     struct genesis genesis;
     struct event *heap;
     uint32_t heap_count, heap_cap;
@@ -324,6 +324,8 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns);
 struct disk *sim_disk_open(struct world *world, struct node *node);
 uint64_t sim_disk_due_ns(const struct node *node); /* the next completion; UINT64_MAX: none */
 void sim_disk_crash(struct node *node);            /* tears what is in flight, closes all handles */
+/* What is being written to the block at offset; NULL: nothing is. */
+const void *sim_disk_in_flight(const struct node *node, uint64_t offset);
 
 /* node.c */
 void node_format(struct world *world, struct node *node);

@@ -391,23 +391,30 @@ static void send_checkpoint(const struct leader *l, uint64_t index)
     control_turn(b->node[1].start.control, b->now_ns += 1000000);
 }
 
+/* Ten entries are committed; the third is lost, and nothing is applied from there on. */
+static struct replica *begin_without_3_of_10(struct leader *l)
+{
+    begin(l);
+    frame_noops(l, 12);
+    append(l, 1, 2);
+    append(l, 3, 3);
+    append(l, 4, 9);
+    start_without(l, 3);
+    struct replica *r = replica_of(l);
+    l->commit = 10;
+    append(l, 10, 10);
+    bench_run(l->bench, 5);
+    CU_ASSERT_EQUAL_FATAL(r->raft.commit, 10);
+    CU_ASSERT_EQUAL_FATAL(r->machine->applied, 2);
+    return r;
+}
+
 static void h7_a_checkpoint_is_waited_for(void)
 {
     /* H7: nobody's log has the entry any more. A peer's checkpoint is durable here, but cannot be
      * taken over at once, since a page is open and the drive takes its time. */
     struct leader l;
-    begin(&l);
-    frame_noops(&l, 12);
-    append(&l, 1, 2);
-    append(&l, 3, 3);
-    append(&l, 4, 9);
-    start_without(&l, 3);
-    struct replica *r = replica_of(&l);
-    l.commit = 10;
-    append(&l, 10, 10);
-    bench_run(l.bench, 5);
-    CU_ASSERT_EQUAL_FATAL(r->raft.commit, 10);
-    CU_ASSERT_EQUAL_FATAL(r->machine->applied, 2);
+    struct replica *r = begin_without_3_of_10(&l);
     l.bench->node[1].store.hold = true;
     append(&l, 11, 11);
     append(&l, 12, 12);
@@ -442,16 +449,7 @@ static void h7_a_leader_takes_the_checkpoint_when_it_has_left(void)
     /* H7: elected while the checkpoint that is to close its hole was on its way. A leader's log
      * stands, and without the checkpoint nothing would ever be applied across the hole. */
     struct leader l;
-    begin(&l);
-    frame_noops(&l, 10);
-    append(&l, 1, 2);
-    append(&l, 3, 3);
-    append(&l, 4, 9);
-    start_without(&l, 3);
-    struct replica *r = replica_of(&l);
-    l.commit = 10;
-    append(&l, 10, 10);
-    bench_run(l.bench, 5);
+    struct replica *r = begin_without_3_of_10(&l);
     take_office(&l);
     CU_ASSERT_EQUAL(r->raft.settling, 1);
     send_checkpoint(&l, 8);
@@ -460,7 +458,7 @@ static void h7_a_leader_takes_the_checkpoint_when_it_has_left(void)
     CU_ASSERT_EQUAL(r->raft.settling, 1);
     CU_ASSERT_EQUAL(r->machine->applied, 2);
     l.term += 2;
-    append(&l, l.last + 1, l.last); /* a heartbeat of the next leader */
+    append(&l, 11, 10); /* a heartbeat of the next leader */
     bench_run(l.bench, 20);
     CU_ASSERT_EQUAL(r->raft.role, RAFT_FOLLOWER);
     CU_ASSERT_EQUAL(bench_control(l.bench, 1).installed_index, 8);

@@ -410,6 +410,19 @@ static void config_at(const struct world *world, const struct world_log *log, ui
     config->index = index;
 }
 
+void world_compact(struct world *world, uint8_t id, uint64_t first)
+{
+    struct world_node *node = &world->node[id];
+    ENSURE(node->up && first > 0 && first - 1 <= node->disk.last);
+    raft_compact(&node->raft, first);
+    if (first - 1 > node->checkpoint) {
+        node->checkpoint = first - 1;
+        node->checkpoint_term = node->disk.entry[first - 1].term;
+    }
+    if (first - 1 > node->disk_base)
+        node->disk_base = first - 1;
+}
+
 void world_install(struct world *world, uint8_t id, uint64_t index)
 {
     struct world_node *node = &world->node[id];

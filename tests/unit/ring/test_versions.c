@@ -24,9 +24,8 @@ static bool refused(struct world *world, const char *what)
         struct ring_totals totals;
         struct ring_recovery found;
         char problem[DISK_PROBLEM_SIZE] = "";
-        int result = how < 2
-                         ? ring_recover(world->reader, how == 1, &found, problem)
-                         : ring_inspect(world->reader, &visitor, &totals, &found, problem);
+        int result = how < 2 ? ring_recover(world->reader, how == 1, &found, problem)
+                             : ring_inspect(world->reader, &visitor, &totals, &found, problem);
         if (result == 0)
             ring_recovery_free(&found);
         all = all && result == -EPROTONOSUPPORT && strstr(problem, what) != NULL &&
