@@ -206,7 +206,7 @@ static bool take(struct state *s, uint8_t kind, uint8_t from, uint8_t to, messag
 {
     for (uint32_t slot = 0; slot < s->net_count; slot++) {
         message m = s->net[slot];
-        if (message_kind(m) != kind || message_from(m) != from || (to != 0 && message_to(m) != to))
+        if (message_kind(m) != kind || message_from(m) != from || message_to(m) != to)
             continue;
         *packet = m;
         state_take(s, slot);
@@ -215,14 +215,18 @@ static bool take(struct state *s, uint8_t kind, uint8_t from, uint8_t to, messag
     return false;
 }
 
-/* An election timeout; without pre-vote packets some voters are asked and answer at once, and the
- * other requests are lost. */
+/* An election timeout; without pre-vote packets some voters are asked and answer at once. The
+ * requests to the others are lost first: in their links there has to be room for requests of votes.
+ */
 static void time_out(struct core *core, const struct move *move)
 {
     notice(core, move->id, ELAPSED_LONG);
     message packet;
     if (core->scope->prevote)
         return;
+    for (uint8_t voter = 1; voter <= core->scope->replicas; voter++)
+        if ((move->via >> voter & 1) == 0)
+            (void)take(core->state, RAFT_PREVOTE, move->id, voter, &packet);
     for (uint8_t voter = 1; voter <= core->scope->replicas; voter++) {
         if ((move->via >> voter & 1) == 0)
             continue;
@@ -231,8 +235,6 @@ static void time_out(struct core *core, const struct move *move)
         if (!core->outside && take(core->state, RAFT_PREVOTE_REPLY, voter, move->id, &packet))
             receive(core, packet, false);
     }
-    while (take(core->state, RAFT_PREVOTE, move->id, 0, &packet))
-        continue;
 }
 
 static void make(struct core *core, const struct move *move)

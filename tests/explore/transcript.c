@@ -25,21 +25,34 @@ static void print_packet(FILE *out, const char *verb, message packet)
     fputs("\n", out);
 }
 
-/* Just enough voters are asked, and the requests to the others are lost. */
+/* A world's links have room for everything: what the explorer's have not is dropped there. */
+static bool has_room(const struct replay *r, uint32_t from, uint32_t to)
+{
+    uint32_t in_link = 0;
+    for (uint32_t i = 0; i < r->real.net_count; i++)
+        in_link += message_from(r->real.net[i]) == from && message_to(r->real.net[i]) == to;
+    return in_link < r->scope->link;
+}
+
 static void print_timeout(const struct replay *r, const struct move *m)
 {
     const struct replica_state *mine = &r->real.replica[m->id];
     const struct raft_config *config = members_of(r->scope, mine->config, mine->last);
-    uint32_t others = (config->voters | config->voters_new) & ~(UINT32_C(1) << m->id);
+    uint32_t voters = (config->voters | config->voters_new) & ~(UINT32_C(1) << m->id);
+    uint32_t asked = 0;
     fprintf(r->out, "pass 200\ncampaign %u\n", m->id);
     if (r->scope->prevote)
         return;
-    for (uint32_t via = 1; via <= SCOPE_REPLICAS_MAX; via++)
-        if ((others & m->via) >> via & 1)
-            fprintf(r->out, "deliver %u %u prevote\ndeliver %u %u prevote-reply\n", m->id, via, via,
-                    m->id);
-    if ((others & ~m->via) != 0)
-        fprintf(r->out, "drop %u * prevote\n", m->id);
+    for (uint32_t id = 1; id <= r->scope->replicas; id++) {
+        if ((voters & m->via) >> id & 1 && has_room(r, m->id, id))
+            asked |= UINT32_C(1) << id;
+        else if (voters >> id & 1)
+            fprintf(r->out, "drop %u %u prevote\n", m->id, id);
+    }
+    for (uint32_t id = 1; id <= r->scope->replicas; id++)
+        if (asked >> id & 1)
+            fprintf(r->out, "deliver %u %u prevote\n%s %u %u prevote-reply\n", m->id, id,
+                    has_room(r, id, m->id) ? "deliver" : "drop", id, m->id);
 }
 
 static void print_list(FILE *out, const char *what, uint32_t mask)
