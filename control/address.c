@@ -71,9 +71,7 @@ bool address_ip_prefix(const char *text, uint32_t *ip, uint32_t *prefix)
 
 char *address_text(char *text, uint32_t ip, uint16_t port)
 {
-    int size = snprintf(text, ADDRESS_TEXT_MAX, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255,
-                        ip >> 8 & 255, ip & 255);
-    if (port != 0)
-        snprintf(text + size, ADDRESS_TEXT_MAX - (size_t)size, ":%u", port);
+    snprintf(text, ADDRESS_TEXT_MAX, "%u.%u.%u.%u:%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
+             ip & 255, port);
     return text;
 }

@@ -18,7 +18,7 @@ bool address_ip_prefix(const char *text, uint32_t *ip, uint32_t *prefix);
 /* A whole number within low..high, decimal digits only. */
 bool address_number(const char *text, uint64_t low, uint64_t high, uint64_t *value);
 
-/* Writes "ip" or "ip:port" (port not 0) to text, ADDRESS_TEXT_MAX bytes; returns text. */
+/* Writes "ip:port" to text, ADDRESS_TEXT_MAX bytes; returns text. */
 char *address_text(char *text, uint32_t ip, uint16_t port);
 
 #endif

@@ -78,7 +78,8 @@ static const char *advice(uint32_t reason)
     case RAFT_TRANSFER_NOBODY:
         return "no other voter is in contact, caught up and with room to lead";
     case RAFT_TRANSFER_LATE:
-        return "the target did not catch up within an election timeout: this replica still leads";
+        return "the target did not catch up within an election timeout, or nothing could be "
+               "committed: this replica still leads";
     case RAFT_TRANSFER_NOT_TAKEN:
         return "the target was told and not elected in time: this replica stepped down, another "
                "was elected";

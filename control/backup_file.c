@@ -92,7 +92,7 @@ bool backup_decode(const uint8_t *bytes, uint64_t size, struct backup_head *head
     struct machine *m = NULL;
     if (problem == NULL) {
         m = aligned_alloc(64, (machine_size(genesis) + 63) / 64 * 64);
-        problem = m == NULL ? "out of memory"
+        problem = m == NULL ? "out of memory" /* unreachable: no memory */
                             : machine_decode(m, genesis, bytes + STATE_AT, head->machine_size);
     }
     if (problem == NULL)

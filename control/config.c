@@ -2,8 +2,8 @@
 
 #include "control/address.h"
 #include "control/genesis_fields.h"
+#include "dataplane/ini_line.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -373,8 +373,6 @@ static int on_key(void *user, const char *section, const char *name, const char 
     struct reading *r = user;
     if (*section == '\0')
         return problem_at(r, r->line, "'%s' stands before any section: begin with [replica]", name);
-    if (!known_section(section))
-        return problem_at(r, r->line, "unknown section [%s]", section);
     if (strcmp(section, "members") == 0)
         return take_member(r, name, value);
     if (strcmp(section, "limits") == 0)
@@ -385,7 +383,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
 /* --- lines
  * ----------------------------------------------------------------------------------------- */
 
-/* A section may be empty, so its name is looked at here; libinih calls for keys only. */
+/* A section may be empty, so its name is looked at here; libinih calls for keys only. What comes to
+ * on_key() stands in a known one, or in none. */
 static void check_section(struct reading *r, const char *line)
 {
     char section[CONFIG_WORD_MAX];
@@ -417,8 +416,7 @@ static char *next_line(char *line, int room, void *stream)
         problem_at(r, r->line, "a zero byte: this is no text");
         return NULL;
     }
-    while (from < to && isspace((unsigned char)*from))
-        from++;
+    from = ini_line_begin(from, to);
     size_t size = (size_t)(to - from);
     /* unreachable: libinih's room is 200 bytes */
     if (size > CONFIG_LINE_MAX - 2 || size > (size_t)room - 2) {

@@ -85,11 +85,11 @@ static bool is_group(const char *word)
     return false;
 }
 
-static int unknown(const char *const *words, int count)
+static int unknown(const char *word)
 {
-    if (count > 0 && is_group(words[0]))
-        return ctl_fail(CTL_USAGE, "%s: wants a second word: see `keelctl --help`", words[0]);
-    return ctl_fail(CTL_USAGE, "%s: no such command: see `keelctl --help`", words[0]);
+    if (is_group(word))
+        return ctl_fail(CTL_USAGE, "%s: wants a second word: see `keelctl --help`", word);
+    return ctl_fail(CTL_USAGE, "%s: no such command: see `keelctl --help`", word);
 }
 
 static int common_option(struct ctl *ctl, const char *name, const char *value, bool *taken)
@@ -187,19 +187,24 @@ static int split_option(const char *word, char *name, const char **value)
     return CTL_DONE;
 }
 
+static bool is_word(const char *word, bool only_words)
+{
+    return only_words || word[0] != '-' || word[1] == '\0';
+}
+
 /* Words only, to find the command: options may stand before it, and `-s PATH` has a value. */
 static const struct ctl_command *scan(int argc, char **argv, int *used, const char **words,
                                       int *count)
 {
+    bool only_words = false;
     *count = 0;
     for (int i = 1; i < argc && *count < 2; i++) {
-        if (argv[i][0] != '-') {
+        if (is_word(argv[i], only_words))
             words[(*count)++] = argv[i];
-            continue;
-        }
-        bool joined = strchr(argv[i], '=') != NULL;
-        if (!joined && (strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--socket") == 0 ||
-                        strcmp(argv[i], "--timeout") == 0))
+        else if (strcmp(argv[i], "--") == 0)
+            only_words = true;
+        else if (strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--socket") == 0 ||
+                 strcmp(argv[i], "--timeout") == 0)
             i++;
     }
     return *count > 0 ? find(*count, words, used) : NULL;
@@ -215,7 +220,7 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         char name[COMMAND_WORD_MAX];
         const char *value;
-        if (only_words || argv[i][0] != '-' || argv[i][1] == '\0') {
+        if (is_word(argv[i], only_words)) {
             if (++words <= used)
                 continue;
             if (ctl->word_count == CTL_WORDS_MAX)
@@ -238,7 +243,7 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv)
     if (ctl->help)
         return CTL_DONE;
     if (ctl->command == NULL)
-        return count > 0 ? unknown(first, count)
+        return count > 0 ? unknown(first[0])
                          : ctl_fail(CTL_USAGE, "no command: see `keelctl --help`");
     const struct ctl_command *c = ctl->command;
     if (ctl->word_count < c->words_min)

@@ -104,6 +104,7 @@ uint32_t feed_requests_turn(struct feed *feed);
 uint32_t feed_entry_count(const struct feed *feed, const struct entry *entry);
 
 /* feed_past.c */
+/* While past.active. */
 uint32_t feed_past_turn(struct feed *feed);
 /* A page that feed_past_turn() asked for. */
 void feed_past_page(struct feed *feed, const struct ring_read *read);

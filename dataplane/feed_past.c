@@ -74,7 +74,7 @@ static void walk(struct feed *feed, const struct ring_page *page)
                     i >= feed->exceptions->lost;
             first = i + 1;
         }
-        if (begun && rest > 0)
+        if (begun) /* behind it, since there is a number behind it */
             sample_before(feed, &(struct feed_sample){1, first, past->index, page->page});
         finish(feed);
         return;
@@ -93,11 +93,11 @@ void feed_past_page(struct feed *feed, const struct ring_read *read)
     past->reading = false;
     if (!past->active)
         return; /* another day began meanwhile */
-    const struct ring_page *page = read->page;
-    if (read->result != 0 || page->page != past->page) {
+    if (read->result != 0) {
         finish(feed); /* the head has passed, or it is damaged */
         return;
     }
+    const struct ring_page *page = read->page;
     if (ring_page_present(page) > 0 && page->self.first_index <= past->index) {
         if (page->self.first_index + ring_page_present(page) - 1 < past->index) {
             finish(feed); /* no page holds it */
@@ -114,7 +114,7 @@ void feed_past_page(struct feed *feed, const struct ring_read *read)
 uint32_t feed_past_turn(struct feed *feed)
 {
     struct feed_past *past = &feed->past;
-    if (!past->active || past->reading || feed->reading)
+    if (past->reading || feed->reading)
         return 0;
     past->reading = ring_read_page(feed->ring, RING_READER_FEED, past->page, FEED_TAG_PAST);
     return past->reading;

@@ -164,6 +164,13 @@ static bool answer_memory(struct feed *feed, const struct feed_request *request,
 /* --- from the drive
  * --------------------------------------------------------------------------------- */
 
+/* Which blocks of its entries took numbers. It may be forgotten while the drive is asked, when a
+ * checkpoint takes the log's place. */
+static bool known(const struct feed *feed, const struct feed_sample *sample)
+{
+    return sample->index > feed->exceptions->lost;
+}
+
 static bool ask_drive(struct feed *feed, const struct feed_request *request, uint64_t first)
 {
     uint64_t low = feed->sample_head, high = feed->sample_tail;
@@ -177,7 +184,7 @@ static bool ask_drive(struct feed *feed, const struct feed_request *request, uin
     if (low == feed->sample_head)
         return false;
     const struct feed_sample *sample = &feed->sample[(low - 1) & (feed->options.samples - 1)];
-    if (sample->index <= feed->exceptions->lost ||
+    if (!known(feed, sample) ||
         !ring_read_page(feed->ring, RING_READER_FEED, sample->page, FEED_TAG_REQUEST))
         return false;
     feed->reading = true;
@@ -249,7 +256,7 @@ static uint32_t drive_answered(struct feed *feed)
     const struct mold_header *header = (const struct mold_header *)feed->asked.header;
     if (memcmp(header->session, feed->day, sizeof(feed->day)) != 0)
         metric_add(&feed->stats.request_session, 1);
-    else if (read.result == 0 && read.page->page == feed->asked_sample.page)
+    else if (read.result == 0 && known(feed, &feed->asked_sample))
         answer_page(feed, read.page, first, end);
     else
         metric_add(&feed->stats.request_gone, 1);

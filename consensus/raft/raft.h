@@ -187,7 +187,8 @@ enum raft_transfer_reason {
     RAFT_TRANSFER_UNABLE,    /* short of room (H8) */
     RAFT_TRANSFER_NOBODY,    /* no voter is fit */
     /* given up */
-    RAFT_TRANSFER_LATE,        /* not caught up in time: nothing was said, this leader goes on */
+    RAFT_TRANSFER_LATE,        /* not caught up in time, or nothing committed yet in this term:
+                                  nothing was said, this leader goes on */
     RAFT_TRANSFER_NOT_TAKEN,   /* told and not elected in time: this leader stepped down (H19) */
     RAFT_TRANSFER_OFFICE_LOST, /* this leader was deposed meanwhile */
     RAFT_TRANSFER_REASONS

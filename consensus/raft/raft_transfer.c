@@ -153,7 +153,9 @@ static void pursue(struct raft *raft, const struct raft_in *in, struct raft_out 
     struct raft_transfer *t = &raft->transfer;
     bool tick = in->event == RAFT_EV_TICK;
     if (t->state == RAFT_TRANSFER_WAITING) {
-        if (raft->peer[t->to].match == raft->log.last) {
+        /* H8: an office leaves pages behind that only a commit frees: who has committed nothing in
+         * this term hands nothing over. */
+        if (raft->peer[t->to].match == raft->log.last && raft->commit >= raft->noop_index) {
             say(raft, out);
         } else if (tick && raft->now_ns >= t->until_ns) {
             give_up(raft, RAFT_TRANSFER_LATE);

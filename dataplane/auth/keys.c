@@ -1,5 +1,7 @@
 #include "dataplane/auth/keys.h"
 
+#include "dataplane/ini_line.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -35,14 +37,12 @@ struct reading {
 /* --- problems ----------------------------------------------------------------------------------
  */
 
-/* Notes the first problem only; returns 0, as libinih's handlers do for "no". */
+/* Returns 0, as libinih's handlers do for "no". After it the file has no line any more. */
 __attribute__((format(printf, 3, 4))) static int problem_at(struct reading *r, int line,
                                                             const char *format, ...)
 {
     va_list arguments;
 
-    if (r->problem_line != 0)
-        return 0;
     r->problem_line = line > 0 ? line : 1;
     va_start(arguments, format);
     vsnprintf(r->problem, sizeof r->problem, format, arguments);
@@ -187,11 +187,8 @@ static int take_setting(void *user, const char *section, const char *name, const
     struct reading *r = user;
     int which = -1;
 
-    if (r->problem_line != 0)
+    if ((r->header != 0 || section[0] == '\0') && !section_begin(r, section))
         return 0;
-    if (r->header != 0 || strcmp(section, r->section) != 0 || section[0] == '\0')
-        if (!section_begin(r, section))
-            return 0;
     for (int i = 0; i < 4; i++)
         if (strcmp(name, names[i]) == 0)
             which = i;
@@ -217,7 +214,8 @@ static int take_setting(void *user, const char *section, const char *name, const
     }
 }
 
-/* libinih's reader: one line. A line longer than its buffer would come in pieces: it is refused. */
+/* libinih's reader: one line, without leading blanks. A line longer than its buffer would come in
+ * pieces: it is refused. */
 static char *take_line(char *out, int room, void *stream)
 {
     struct reading *r = stream;
@@ -229,6 +227,7 @@ static char *take_line(char *out, int room, void *stream)
     if (left == 0 || r->problem_line != 0)
         return NULL;
     r->line++;
+    r->at += size;
     if (size >= (size_t)room) {
         problem_at(r, r->line, "line of %zu characters: %d are the most", size, room - 2);
         return NULL;
@@ -237,19 +236,46 @@ static char *take_line(char *out, int room, void *stream)
         problem_at(r, r->line, "a zero byte: this is no text file");
         return NULL;
     }
-    if (from[strspn(from, " \t")] == '[') {
-        if (r->header != 0)
-            problem_at(r, r->header, "a section without settings: take it out");
-        r->header = r->line;
-    }
-    memcpy(out, from, size);
+    const char *begin = ini_line_begin(from, from + size);
+    size -= (size_t)(begin - from);
+    memcpy(out, begin, size);
     out[size] = '\0';
-    r->at += size;
+    if (out[0] != '[')
+        return out;
+    if (r->header != 0) {
+        problem_at(r, r->header, "a section without settings: take it out");
+        return NULL;
+    }
+    r->header = r->line;
     return out;
 }
 
 /* --- files -------------------------------------------------------------------------------------
  */
+
+int keyring_file_judge(const struct stat *status, uid_t caller, char *problem, size_t room)
+{
+    unsigned mode = (unsigned)(status->st_mode & 07777), owner = (unsigned)status->st_uid;
+
+    if (!S_ISREG(status->st_mode)) {
+        snprintf(problem, room, "it is not a regular file");
+        return -EINVAL;
+    }
+    if ((mode & (S_IRWXG | S_IRWXO)) != 0) {
+        snprintf(problem, room, "mode %04o lets group or others at it: chmod 600", mode);
+        return -EPERM;
+    }
+    if (owner != caller && owner != 0) {
+        snprintf(problem, room, "it belongs to user %u: chown it to %u or root", owner,
+                 (unsigned)caller);
+        return -EPERM;
+    }
+    if (status->st_size > FILE_SIZE_MAX) {
+        snprintf(problem, room, "larger than %d bytes", FILE_SIZE_MAX);
+        return -EFBIG;
+    }
+    return 0;
+}
 
 /* Opens and checks the file, reads it whole. Its size, or negative errno. */
 static ssize_t read_file(const char *path, char *text, char *problem, size_t room)
@@ -263,21 +289,10 @@ static ssize_t read_file(const char *path, char *text, char *problem, size_t roo
         snprintf(problem, room, "cannot open it: %s", strerror(error));
         return -error;
     }
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        snprintf(problem, room, "it is not a regular file");
-        size = -EINVAL;
-    } else if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        snprintf(problem, room, "mode %04o lets group or others at it: chmod 600",
-                 (unsigned)(status.st_mode & 07777));
-        size = -EPERM;
-    } else if (status.st_uid != geteuid() && status.st_uid != 0) {
-        snprintf(problem, room, "it belongs to user %u: chown it to %u or root",
-                 (unsigned)status.st_uid, (unsigned)geteuid());
-        size = -EPERM;
-    } else if (status.st_size > FILE_SIZE_MAX) {
-        snprintf(problem, room, "larger than %d bytes", FILE_SIZE_MAX);
-        size = -EFBIG;
-    }
+    if (fstat(fd, &status) != 0) /* unreachable: an open file has a status */
+        size = -errno;
+    else
+        size = keyring_file_judge(&status, geteuid(), problem, room);
     for (ssize_t got = 1; size >= 0 && got > 0 && size < FILE_SIZE_MAX;) { /* until all is there */
         got = read(fd, text + size, (size_t)(FILE_SIZE_MAX - size));
         if (got < 0) {
@@ -318,7 +333,7 @@ int keyring_read(struct keyring *keyring, const char *path, char *problem)
     memset(keyring, 0, sizeof *keyring);
     char *text = malloc(FILE_SIZE_MAX + 1);
     struct reading *r = calloc(1, sizeof *r);
-    if (text == NULL || r == NULL) {
+    if (text == NULL || r == NULL) { /* unreachable: no memory */
         free(text);
         free(r);
         snprintf(problem, ROOM, "%.70s: no memory", path);

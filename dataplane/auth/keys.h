@@ -11,6 +11,8 @@
 
 #include "dataplane/auth/auth.h"
 
+#include <sys/stat.h>
+
 enum {
     KEYRING_MAX = 1024,
     KEYRING_TEXT_MAX = 320 /* bytes of one section's text, with its end */
@@ -34,6 +36,8 @@ struct keyring {
  * caller or root. The caller has some 100 kB for *keyring; on an error it is wiped already. The
  * caller wipes *keyring with keyring_wipe(). */
 int keyring_read(struct keyring *keyring, const char *path, char *problem);
+/* Whether keys may be taken from such a file: 0, or negative errno with *problem (`room` bytes). */
+int keyring_file_judge(const struct stat *status, uid_t caller, char *problem, size_t room);
 const struct keyring_key *keyring_find(const struct keyring *keyring, uint32_t principal);
 
 /* Writes a section as keyring_read() takes it, for a key just drawn; the caller wipes it. Returns

@@ -15,19 +15,17 @@ static uint64_t whole_blocks(uint64_t size)
     return (size + RING_PAGE_SIZE - 1) / RING_PAGE_SIZE * RING_PAGE_SIZE;
 }
 
-/* Intact, and of a version that is not known here: neither damaged nor empty. */
-static bool other_version(const struct ring_checkpoint *head)
+static bool head_intact(const struct ring_checkpoint *head)
 {
     return head->magic == RING_CHECKPOINT_MAGIC &&
-           head->crc == crc32c(head, offsetof(struct ring_checkpoint, crc)) &&
-           head->version != RING_VERSION;
+           head->crc == crc32c(head, offsetof(struct ring_checkpoint, crc));
 }
 
-static bool head_good(const struct ring_super *super, const struct ring_checkpoint *head)
+/* What a head of this version, of this ring, may say. */
+static bool head_sane(const struct ring_super *super, const struct ring_checkpoint *head)
 {
-    return head->magic == RING_CHECKPOINT_MAGIC &&
-           head->crc == crc32c(head, offsetof(struct ring_checkpoint, crc)) &&
-           head->version == RING_VERSION && head->replica == super->replica &&
+    const uint64_t counts = head->index | head->term | head->lsn | head->page | head->sequence;
+    return counts < RING_COUNT_MAX && head->replica == super->replica &&
            head->incarnation == super->incarnation && head->size <= ring_area_room(super) &&
            head->sequence > 0 && head->chain != 0 && head->installed <= RING_INSTALLED_SEED;
 }
@@ -37,7 +35,7 @@ static int read_body_crc(struct disk *disk, const struct ring_super *super, unsi
                          uint64_t size, uint32_t *crc)
 {
     uint8_t *chunk = aligned_alloc(DISK_BLOCK, CHECKPOINT_CHUNK);
-    if (chunk == NULL)
+    if (chunk == NULL) /* unreachable: no memory */
         return -ENOMEM;
     uint64_t offset = ring_checkpoint_offset(super, area) + RING_PAGE_SIZE;
     int result = 0;
@@ -53,11 +51,12 @@ static int read_body_crc(struct disk *disk, const struct ring_super *super, unsi
     return result;
 }
 
-int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsigned area,
-                         struct ring_checkpoint *head)
+/* The head alone; 0, or as ring_checkpoint_look(). */
+static int look_at_head(struct disk *disk, const struct ring_super *super, unsigned area,
+                        struct ring_checkpoint *head)
 {
     uint8_t *block = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (block == NULL)
+    if (block == NULL) /* unreachable: no memory */
         return -ENOMEM;
     int result = disk_pread(disk, ring_checkpoint_offset(super, area), block, RING_PAGE_SIZE);
     memcpy(head, block, sizeof(*head));
@@ -68,15 +67,23 @@ int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsi
         return result;
     if (empty)
         return -ENOENT;
-    if (other_version(head))
-        return -EPROTONOSUPPORT;
-    if (!head_good(super, head))
+    if (!head_intact(head))
         return -EBADMSG;
-    uint32_t crc;
-    result = read_body_crc(disk, super, area, head->size, &crc);
-    if (result == 0 && crc != head->body_crc)
-        result = -EBADMSG;
-    return result;
+    if (head->version != RING_VERSION)
+        return -EPROTONOSUPPORT; /* neither damaged nor empty */
+    return head_sane(super, head) ? 0 : -EBADMSG;
+}
+
+int ring_checkpoint_look(struct disk *disk, const struct ring_super *super, unsigned area,
+                         struct ring_checkpoint *head)
+{
+    uint32_t crc = 0;
+    int result = look_at_head(disk, super, area, head);
+    if (result == 0)
+        result = read_body_crc(disk, super, area, head->size, &crc);
+    if (result < 0)
+        return result;
+    return crc == head->body_crc ? 0 : -EBADMSG;
 }
 
 int ring_checkpoint_intact(struct disk *disk, const struct ring_super *super, unsigned area)
@@ -89,12 +96,10 @@ int ring_checkpoint_intact(struct disk *disk, const struct ring_super *super, un
 int64_t ring_checkpoint_read(struct disk *disk, const struct ring_super *super, unsigned area,
                              struct ring_checkpoint *head, void *bytes, size_t cap)
 {
-    int result = ring_checkpoint_look(disk, super, area, head);
-    if (result < 0)
-        return result;
-    if (whole_blocks(head->size) > cap)
-        return -ENOBUFS;
-    if (head->size > 0)
+    int result = look_at_head(disk, super, area, head);
+    if (result == 0 && whole_blocks(head->size) > cap)
+        result = -ENOBUFS;
+    if (result == 0 && head->size > 0)
         result = disk_pread(disk, ring_checkpoint_offset(super, area) + RING_PAGE_SIZE, bytes,
                             whole_blocks(head->size));
     if (result < 0)
@@ -111,7 +116,7 @@ static int index_is_here(struct disk *disk, const struct ring_super *super,
     if (head->index == 0 || head->installed != 0)
         return 0;
     struct ring_page *page = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (page == NULL)
+    if (page == NULL) /* unreachable: no memory */
         return -ENOMEM;
     struct ring_owner owner = {.cluster_id = head->cluster_id,
                                .incarnation = super->incarnation,
@@ -144,11 +149,11 @@ int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, uns
     head->body_crc = crc32c_extend(0, bytes, size);
     memset(head->reserved, 0, sizeof(head->reserved));
     head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
-    if (!head_good(super, head))
+    if (!head_sane(super, head))
         return -EINVAL;
     uint64_t offset = ring_checkpoint_offset(super, area);
     uint8_t *block = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (block == NULL)
+    if (block == NULL) /* unreachable: no memory */
         return -ENOMEM;
     memset(block, 0, RING_PAGE_SIZE);
     memcpy(block, head, sizeof(*head));
@@ -160,10 +165,8 @@ int ring_checkpoint_write(struct disk *disk, const struct ring_super *super, uns
     free(block);
     if (result < 0)
         return result;
-    struct ring_checkpoint there;
-    result = ring_checkpoint_look(disk, super, area, &there);
-    if (result == -ENOENT || result == -EBADMSG ||
-        (result == 0 && memcmp(&there, head, sizeof(there)) != 0))
-        return -EIO; /* the drive confirmed what it did not keep */
-    return result;
+    struct ring_checkpoint there; /* else the drive confirmed what it did not keep */
+    bool kept = ring_checkpoint_look(disk, super, area, &there) == 0 &&
+                memcmp(&there, head, sizeof(there)) == 0;
+    return kept ? 0 : -EIO;
 }

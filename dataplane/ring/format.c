@@ -114,6 +114,18 @@ static bool entries_good(const struct ring_page *page)
            all_zero(at, RING_PAGE_ROOM - page->self.bytes + left);
 }
 
+/* A right checksum proves what was written, not who wrote it: on heads of which this is true
+ * nothing overflows, and no count leads out of the page. */
+static bool head_sane(const struct ring_page *page)
+{
+    const uint64_t counts = page->boot | page->page | page->term | page->last_lsn |
+                            page->durable_lsn | page->durable_page | page->head | page->commit |
+                            page->config_index | page->self.first_index;
+    return counts < RING_COUNT_MAX && page->self.count <= RING_PAGE_ENTRIES_MAX &&
+           page->self.bytes <= RING_PAGE_ROOM && page->flight_pages >= 1 &&
+           page->flight_pages <= RING_FLIGHT_PAGES_MAX;
+}
+
 enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *owner, uint64_t slot,
                                   uint32_t *bad_sectors)
 {
@@ -128,6 +140,10 @@ enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *ow
     }
     if (page->version != RING_VERSION)
         return RING_PAGE_VERSION;
+    if (!head_sane(page)) {
+        *bad_sectors = 1;
+        return RING_PAGE_HEAD;
+    }
     if (page->cluster_id != owner->cluster_id || page->incarnation != owner->incarnation ||
         page->replica != owner->replica || page->page % owner->slots != slot)
         return RING_PAGE_OTHER;
@@ -135,11 +151,7 @@ enum ring_verdict ring_page_judge(const void *bytes, const struct ring_owner *ow
         if (crc32c((const uint8_t *)bytes + i * RING_SECTOR_SIZE, RING_SECTOR_SIZE) !=
             page->sector_crc[i])
             *bad_sectors |= 1u << i;
-    if (*bad_sectors != 0 || page->self.count > RING_PAGE_ENTRIES_MAX ||
-        page->self.bytes > RING_PAGE_ROOM || page->flight_pages < 1 ||
-        page->flight_pages > RING_FLIGHT_PAGES_MAX || !entries_good(page))
-        return RING_PAGE_PAYLOAD;
-    return RING_PAGE_GOOD;
+    return *bad_sectors != 0 || !entries_good(page) ? RING_PAGE_PAYLOAD : RING_PAGE_GOOD;
 }
 
 const char *ring_verdict_name(enum ring_verdict verdict)

@@ -35,6 +35,7 @@ enum {
     RING_STRAY_BITS_MAX = 8     /* flipped bits in a slot that still counts as erased */
 };
 #define RING_SLOTS_MAX (1ull << 40)
+#define RING_COUNT_MAX (1ull << 62) /* indexes, terms, LSNs, pages, boots: none comes that far */
 
 #define RING_SUPER_MAGIC 0x314b4c424c45454bull /* "KEELBLK1" */
 #define RING_PAGE_MAGIC 0x314547414c45454bull  /* "KEELAGE1" */
@@ -190,7 +191,8 @@ enum ring_verdict {
     RING_PAGE_OTHER,   /* intact, but of another cluster, replica, incarnation or slot */
     RING_PAGE_VERSION, /* head sector intact, of another version: nothing else is known of it */
     RING_PAGE_PAYLOAD, /* head sector intact, *bad_sectors names the bad ones */
-    RING_PAGE_HEAD     /* head sector ruined; *bad_sectors as far as it can be told: bit 0 */
+    RING_PAGE_HEAD     /* head sector ruined, or it states numbers that no writer does, whatever its
+                          checksum says; *bad_sectors as far as it can be told: bit 0 */
 };
 
 struct ring_owner { /* whose pages these must be */

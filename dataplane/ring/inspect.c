@@ -57,10 +57,11 @@ static void find_name(struct inspection *inspection, struct ring_inspect_page *s
         const struct ring_page *bytes;
         enum ring_verdict verdict;
         uint32_t bad;
-        if (!ring_scan_page(&inspection->scan, next, &bytes, &verdict, &bad))
+        if (!ring_scan_page(&inspection->scan, next, &bytes, &verdict, &bad) ||
+            bytes->before[next - shown->page - 1].first_index == 0)
             continue;
         shown->identity = bytes->before[next - shown->page - 1];
-        shown->named = shown->identity.first_index != 0;
+        shown->named = true;
         return;
     }
 }

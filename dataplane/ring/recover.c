@@ -88,7 +88,7 @@ static int zero_left_overs(struct disk *disk, const uint8_t *used, bool repair,
                            struct ring_recovery *found)
 {
     void *zeros = aligned_alloc(DISK_BLOCK, (size_t)ZERO_PAGES * RING_PAGE_SIZE);
-    if (zeros == NULL)
+    if (zeros == NULL) /* unreachable: no memory */
         return -ENOMEM;
     memset(zeros, 0, (size_t)ZERO_PAGES * RING_PAGE_SIZE);
     int result = 0;
@@ -115,7 +115,7 @@ static int judge_slots(struct disk *disk, bool repair, struct ring_recovery *fou
     struct ring_evidence evidence = {0};
     struct ring_judgement judgement;
     int result = ring_scan_open(&scan, disk, &found->super, found->genesis.cluster_id);
-    if (result == 0)
+    if (result == 0) /* unreachable: no memory */
         result = ring_evidence_gather(&scan, found, &evidence, problem);
     if (result == 0) {
         ring_judge_end(&scan, &evidence, found, &judgement);

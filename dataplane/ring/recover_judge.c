@@ -49,9 +49,7 @@ const struct ring_page *ring_scan_head(struct ring_scan *scan, uint64_t page)
     uint32_t bad;
     if (ring_scan_page(scan, page, &found, &verdict, &bad))
         return found;
-    bool head = found != NULL && verdict == RING_PAGE_PAYLOAD && found->page == page &&
-                found->self.count <= RING_PAGE_ENTRIES_MAX && found->self.bytes <= RING_PAGE_ROOM &&
-                found->flight_pages >= 1 && found->flight_pages <= RING_FLIGHT_PAGES_MAX;
+    bool head = found != NULL && verdict == RING_PAGE_PAYLOAD && found->page == page;
     return head ? found : NULL;
 }
 
@@ -102,10 +100,9 @@ static int look_at_slot(const struct ring_scan *scan, const struct ring_page *pa
     const struct ring_owner *owner = &scan->owner;
     uint32_t bad;
     enum ring_verdict verdict = ring_page_judge(page, owner, slot, &bad);
-    if (verdict == RING_PAGE_ZERO)
-        return 0;
-    evidence->used[slot / 8] |= (uint8_t)(1u << slot % 8);
-    switch (verdict) {
+    if (verdict != RING_PAGE_ZERO)
+        evidence->used[slot / 8] |= (uint8_t)(1u << slot % 8);
+    switch (verdict) { /* unreachable: another verdict */
     case RING_PAGE_GOOD:
         take_head(evidence, page, true);
         break;
@@ -135,7 +132,7 @@ int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
 {
     *evidence = (struct ring_evidence){.witness = UINT64_MAX, .flight_pages = 1};
     evidence->used = calloc(1, scan->super.slots / 8 + 1);
-    if (evidence->used == NULL)
+    if (evidence->used == NULL) /* unreachable: no memory */
         return -ENOMEM;
     for (uint32_t i = 0; i < 2; i++) {
         const struct ring_checkpoint *checkpoint = &found->checkpoint[i];
@@ -208,7 +205,7 @@ static enum end_page judge_end_page(struct ring_recovery *found, const struct en
     const struct ring_evidence *evidence = end->evidence;
     uint64_t lsn = end->last_lsn + 1; /* of a page whose head tells nothing: the next */
     bool zeros = false;
-    switch (verdict) {
+    switch (verdict) { /* unreachable: another verdict */
     case RING_PAGE_ZERO:
         zeros = true;
         break;
@@ -274,8 +271,8 @@ static uint64_t intact_to(struct ring_scan *scan, const struct ring_evidence *ev
 static void bound_judgement(struct ring_recovery *found, struct ring_judgement *judgement)
 {
     uint64_t slots = found->super.slots;
-    if (judgement->head <= judgement->tail && judgement->tail - judgement->head <= slots)
-        return;
+    if (judgement->head <= judgement->tail && judgement->tail - judgement->head < slots)
+        return; /* the next page has a place */
     ring_damage_note(found, RING_ROT_CHAIN,
                      "head %llu and end %llu contradict each other in a ring of "
                      "%llu slots",
@@ -332,8 +329,11 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
                            "belongs elsewhere: the drive misplaced a write",
                            (ull)(evidence->misplaced - 1));
     if (found->damage != RING_INTACT) { /* to be looked at, not to be kept */
-        if (judgement->tail < end.newest_end)
+        if (judgement->tail < end.newest_end) {
             judgement->tail = end.newest_end;
+            judgement->head =
+                evidence->head; /* the newest page stays now, and says what it needs */
+        }
         if (judgement->tail < rot_end)
             judgement->tail = rot_end;
     }

@@ -22,10 +22,13 @@ struct walk {
     struct live *live;
     uint64_t live_count, live_cap;
     struct ring_page previous; /* head of the last intact page */
-    bool have_previous;
+    struct ring_page stood;    /* ... of the last that says where things stood */
+    bool have_previous, have_stood;
     bool have_log;  /* last and chain are known */
     uint64_t last;  /* last live index */
     uint64_t chain; /* at last; 0: unknown */
+    uint64_t split; /* the chain at this index is stated by a page that does not follow from those
+                       before it; 0: none */
     int error;
 };
 
@@ -70,7 +73,7 @@ static bool live_push(struct walk *walk, const struct live *live)
     if (walk->live_count == walk->live_cap) {
         uint64_t cap = walk->live_cap > 0 ? walk->live_cap * 2 : 1024;
         struct live *grown = realloc(walk->live, cap * sizeof(*grown));
-        if (grown == NULL) {
+        if (grown == NULL) { /* unreachable: no memory */
             walk->error = -ENOMEM;
             return false;
         }
@@ -105,7 +108,8 @@ static void confirm(struct walk *walk, uint64_t first, uint64_t chain_before)
     struct ring_recovery *found = walk->found;
     if (found->doubtful_last == 0 || first > found->doubtful_last + 1)
         return;
-    if (first <= found->doubtful_first || chain_at(walk, first - 1) == chain_before)
+    bool same = walk->split != first - 1 && chain_at(walk, first - 1) == chain_before;
+    if (first <= found->doubtful_first || same)
         found->doubtful_first = found->doubtful_last = 0;
     else
         found->doubtful_last = first - 1;
@@ -167,11 +171,13 @@ static void cut(struct walk *walk, uint64_t page, const struct ring_identity *id
         uint64_t stated = identity->chain_before; /* 0: it lay in a hole when this was written */
         if (stated != 0)
             confirm(walk, first, stated);
-        if (chain != 0 && stated != 0 && chain != stated)
+        if (chain != 0 && stated != 0 && chain != stated) {
             ring_damage_note(walk->found, RING_ROT_CHAIN,
                              "page %llu: its log chain before index %llu "
                              "is %016llx, that of the pages before it %016llx",
                              (ull)page, (ull)first, (ull)identity->chain_before, (ull)chain);
+            walk->split = first - 1;
+        }
     }
     uint64_t chain = identity->chain_before;
     if (chain == 0 && first <= walk->last + 1)
@@ -201,7 +207,7 @@ static void add_live(struct walk *walk, uint64_t page, const struct ring_identit
                                .chain = identity->chain_before},
                         .missing = missing,
                         .present = identity->count};
-    if (live_push(walk, &live))
+    if (live_push(walk, &live)) /* unreachable: no memory */
         walk->last += identity->count;
     if (missing)
         walk->chain = 0;
@@ -228,35 +234,47 @@ static bool names_right(const struct ring_page *page, const struct ring_page *pr
     return right;
 }
 
-/* What the head repeats of the intact page before it must be so, and what only grows must have
- * grown. */
-static void follow(struct walk *walk, const struct ring_page *page)
+/* Restored when nobody could say where things stood (restore.c): the head says what the page was,
+ * and no more. */
+static bool forgot(const struct ring_page *page)
 {
-    const struct ring_page *previous = &walk->previous;
-    if (!names_right(page, previous))
-        ring_damage_note(walk->found, RING_ROT_CHAIN,
-                         "page %llu: page %llu is another than the one it "
-                         "was written after",
-                         (ull)page->page, (ull)previous->page);
-    if (page->last_lsn < previous->last_lsn || page->durable_lsn < previous->durable_lsn ||
-        page->durable_page < previous->durable_page || page->head < previous->head ||
-        page->boot < previous->boot)
+    return page->restored != 0 && page->boot == 0;
+}
+
+/* What only grows must have grown since `before`. */
+static void grow(struct walk *walk, const struct ring_page *page, const struct ring_page *before)
+{
+    if (page->last_lsn < before->last_lsn || page->durable_lsn < before->durable_lsn ||
+        page->durable_page < before->durable_page || page->head < before->head ||
+        page->boot < before->boot)
         ring_damage_note(walk->found, RING_ROT_CHAIN,
                          "page %llu: LSN, durable position, head or boot "
                          "went back since page %llu",
-                         (ull)page->page, (ull)previous->page);
-    if (page->boot == previous->boot && page->boot_id != previous->boot_id)
+                         (ull)page->page, (ull)before->page);
+    if (page->boot == before->boot && page->boot_id != before->boot_id)
         ring_damage_note(walk->found, RING_ROT_STATE,
                          "page %llu: boot %llu has another id than in page "
                          "%llu: two processes wrote here",
-                         (ull)page->page, (ull)page->boot, (ull)previous->page);
-    if (page->term < previous->term ||
-        (page->term == previous->term && page->vote != previous->vote && previous->vote != 0))
+                         (ull)page->page, (ull)page->boot, (ull)before->page);
+    if (page->term < before->term ||
+        (page->term == before->term && page->vote != before->vote && before->vote != 0))
         ring_damage_note(walk->found, RING_ROT_STATE,
                          "page %llu: term %llu, vote %u after term %llu, "
                          "vote %u in page %llu",
-                         (ull)page->page, (ull)page->term, page->vote, (ull)previous->term,
-                         previous->vote, (ull)previous->page);
+                         (ull)page->page, (ull)page->term, page->vote, (ull)before->term,
+                         before->vote, (ull)before->page);
+}
+
+/* What the head repeats of the intact page before it must be so. */
+static void follow(struct walk *walk, const struct ring_page *page)
+{
+    if (walk->have_previous && !names_right(page, &walk->previous))
+        ring_damage_note(walk->found, RING_ROT_CHAIN,
+                         "page %llu: page %llu is another than the one it "
+                         "was written after",
+                         (ull)page->page, (ull)walk->previous.page);
+    if (walk->have_stood && !forgot(page))
+        grow(walk, page, &walk->stood);
 }
 
 static void note_seen(struct ring_recovery *found, const struct ring_page *page)
@@ -268,6 +286,20 @@ static void note_seen(struct ring_recovery *found, const struct ring_page *page)
     found->seen_boot_id[page->seen_peer] = page->seen_boot_id;
 }
 
+static void take_state(struct walk *walk, const struct ring_page *page)
+{
+    struct ring_recovery *found = walk->found;
+    found->term = page->term;
+    found->vote = page->vote;
+    found->last_lsn = page->last_lsn;
+    found->config_index = page->config_index;
+    if (page->commit > found->commit)
+        found->commit = page->commit;
+    note_seen(found, page);
+    memcpy(&walk->stood, page, sizeof(walk->stood));
+    walk->have_stood = true;
+}
+
 /* `missing`: the head alone is intact. */
 static void take_page(struct walk *walk, const struct ring_page *page, bool missing)
 {
@@ -277,8 +309,7 @@ static void take_page(struct walk *walk, const struct ring_page *page, bool miss
         page->self.entry_term > page->term || page->vote > KEEL_REPLICA_MAX)
         ring_damage_note(found, RING_ROT_CHAIN, "page %llu: its head contradicts itself",
                          (ull)page->page);
-    if (walk->have_previous)
-        follow(walk, page);
+    follow(walk, page);
     if (page->self.count == 0 && walk->have_previous && page->boot == walk->previous.boot &&
         page->last_lsn == walk->previous.last_lsn)
         found->seals++;
@@ -287,15 +318,10 @@ static void take_page(struct walk *walk, const struct ring_page *page, bool miss
         walk->live[walk->live_count - 1].present = ring_page_present(page);
     if (page->self.count > 0 && !missing)
         walk->chain = ring_page_chain(page, walk->last);
-    found->term = page->term;
-    found->vote = page->vote;
-    found->last_lsn = page->last_lsn;
-    found->config_index = page->config_index;
-    if (page->commit > found->commit)
-        found->commit = page->commit;
-    note_seen(found, page);
     memcpy(&walk->previous, page, sizeof(walk->previous));
     walk->have_previous = true;
+    if (!forgot(page))
+        take_state(walk, page);
 }
 
 /* A page that should be intact and is not: does its own head, or one of its next successors, say
@@ -323,8 +349,8 @@ static void take_missing(struct walk *walk, uint64_t page, uint64_t tail, enum r
         if (head == NULL)
             continue;
         struct ring_identity identity = head->before[next - page - 1];
-        if (identity.first_index == 0)
-            break;
+        if (identity.first_index == 0) /* it was restored itself: a later one may know */
+            continue;
         note_hole(walk, page, &identity);
         add_live(walk, page, &identity, true);
         return;
@@ -349,7 +375,7 @@ static void build_log(const struct walk *walk, struct ring_recovery *found)
             prev_term = found->checkpoint[i].term;
             known = true;
         }
-    if (!known && walk->live_count > 0) {
+    if (!known) { /* a log without entries begins behind a checkpoint: check_checkpoint() */
         prev_term = walk->live[0].at.term;
         first++;
     }
@@ -374,13 +400,18 @@ static void next_before(const struct walk *walk, struct ring_recovery *found)
            sizeof(found->before) - sizeof(found->before[0]));
 }
 
-/* Term of the live entry at index; 0: there is none. */
+static bool reaches(const struct walk *walk, uint64_t index)
+{
+    return walk->live_count > 0 && walk->live[0].at.first_index <= index && index <= walk->last;
+}
+
+/* Term of the entry at an index that the live pages reach. */
 static uint64_t term_at(const struct walk *walk, uint64_t index)
 {
-    uint64_t i = walk->live_count;
-    while (i > 0 && walk->live[i - 1].at.first_index > index) /* bound: live pages */
+    uint64_t i = walk->live_count - 1;
+    while (walk->live[i].at.first_index > index) /* bound: live pages */
         i--;
-    return i > 0 && index <= walk->last ? walk->live[i - 1].at.term : 0;
+    return walk->live[i].at.term;
 }
 
 /* A peer's checkpoint is durable, and the page that begins the log behind it is not: the
@@ -392,8 +423,7 @@ static bool begins_anew(const struct walk *walk, const struct ring_checkpoint *n
         return false;
     if (newest->index > walk->last)
         return true;
-    bool reaches_back = walk->live_count > 0 && walk->live[0].at.first_index <= newest->index;
-    return reaches_back && term_at(walk, newest->index) != newest->term;
+    return reaches(walk, newest->index) && term_at(walk, newest->index) != newest->term;
 }
 
 static void begin_anew(struct walk *walk, struct ring_recovery *found)
@@ -426,6 +456,21 @@ static bool was_seeded(const struct ring_recovery *found)
 {
     return found->genesis.lineage.seed_index > 0 &&
            found->genesis.founder[found->super.replica].incarnation == found->super.incarnation;
+}
+
+/* Terms never fall: of the entry before the log's first a checkpoint alone may tell it. */
+static void check_terms(const struct walk *walk, struct ring_recovery *found)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct ring_checkpoint *checkpoint = &found->checkpoint[i];
+        uint64_t next = checkpoint->index + 1;
+        if (checkpoint->magic != 0 && reaches(walk, next) && term_at(walk, next) < checkpoint->term)
+            ring_damage_note(found, RING_ROT_CHECKPOINT,
+                             "the checkpoint of index %llu is of term %llu, the entry behind it of "
+                             "term %llu",
+                             (ull)checkpoint->index, (ull)checkpoint->term,
+                             (ull)term_at(walk, next));
+    }
 }
 
 /* The checkpoint must lie within the log (H14), the log must reach back to it, and both must agree.
@@ -467,6 +512,16 @@ static void check_checkpoint(struct walk *walk, struct ring_recovery *found)
                          "the log chain at index %llu is %016llx, that of "
                          "the checkpoint %016llx",
                          (ull)newest->index, (ull)chain, (ull)newest->chain);
+    check_terms(walk, found);
+}
+
+/* A page is restored only when a later one is durable. */
+static void check_last(const struct walk *walk)
+{
+    if (walk->have_previous && walk->previous.restored != 0)
+        ring_damage_note(walk->found, RING_ROT_TAIL,
+                         "page %llu was restored when a later page was durable, and none is here",
+                         (ull)walk->previous.page);
 }
 
 static int finish(struct walk *walk, const struct ring_judgement *judgement)
@@ -482,6 +537,7 @@ static int finish(struct walk *walk, const struct ring_judgement *judgement)
     found->last_chain = walk->chain;
     found->first_index = walk->live_count > 0 ? walk->live[0].at.first_index : walk->last + 1;
     find_short_pages(walk);
+    check_last(walk);
     check_checkpoint(walk, found);
     if (found->have_checkpoint && found->checkpoint[0].index > found->commit)
         found->commit = found->checkpoint[0].index;
@@ -490,7 +546,7 @@ static int finish(struct walk *walk, const struct ring_judgement *judgement)
     if (walk->live_count == 0)
         return 0;
     found->map = malloc(walk->live_count * sizeof(found->map[0]));
-    if (found->map == NULL)
+    if (found->map == NULL) /* unreachable: no memory */
         return -ENOMEM;
     for (uint64_t i = 0; i < walk->live_count; i++)
         found->map[i] = walk->live[i].at;
@@ -502,7 +558,7 @@ int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
 {
     struct walk walk = {.scan = scan, .found = found};
     walk.reread = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (walk.reread == NULL)
+    if (walk.reread == NULL) /* unreachable: no memory */
         return -ENOMEM;
     uint64_t page = judgement->head;
     for (; page < judgement->tail && walk.error == 0; page++) { /* bound: slots */

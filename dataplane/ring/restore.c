@@ -12,7 +12,8 @@ struct known {               /* what the drive still says of the page and its ne
     struct ring_identity identity;
 };
 
-/* The nearest intact head within reach, upwards or downwards. */
+/* The nearest intact head within reach, downwards, or upwards where it names the page: one that was
+ * restored itself may not know what was before it. */
 static bool neighbour(struct ring_scan *scan, uint64_t page, uint64_t limit, int way,
                       struct ring_page *head)
 {
@@ -20,7 +21,7 @@ static bool neighbour(struct ring_scan *scan, uint64_t page, uint64_t limit, int
         if (way < 0 ? page < i : page + i >= limit)
             return false;
         const struct ring_page *found = ring_scan_head(scan, way < 0 ? page - i : page + i);
-        if (found != NULL) {
+        if (found != NULL && (way < 0 || found->before[i - 1].first_index != 0)) {
             memcpy(head, found, sizeof(*head));
             return true;
         }
@@ -45,17 +46,17 @@ static int gather(struct ring_scan *scan, uint64_t page, uint64_t limit, struct 
     return known->identity.first_index != 0 ? 0 : -ENODATA;
 }
 
-/* What a head says of page `number` before it; zeros: nothing. */
+/* What a head says of page `number`, one of the eight before the lost one, whose own head is gone;
+ * zeros: nothing. */
 static struct ring_identity named(const struct known *known, uint64_t number)
 {
     const struct ring_page *after = &known->after_head, *before = &known->before_head;
     struct ring_identity identity = {0};
-    if (known->after && after->page - number <= RING_PREDECESSORS)
+    if (after->page - number <= RING_PREDECESSORS)
         identity = after->before[after->page - number - 1];
     if (identity.first_index == 0 && known->before && before->page == number)
         identity = before->self;
-    if (identity.first_index == 0 && known->before && before->page > number &&
-        before->page - number <= RING_PREDECESSORS)
+    if (identity.first_index == 0 && known->before && before->page > number)
         identity = before->before[before->page - number - 1];
     return identity;
 }
@@ -76,7 +77,8 @@ static uint64_t least_term(const struct known *known, uint64_t number)
 }
 
 /* Nobody says where things stood: what only grows had at least grown from nothing. As the page
- * behind has it, it would contradict one between them that comes back with its own head. */
+ * behind has it, it would contradict one between them that comes back with its own head. A boot of
+ * 0 tells recovery that the head is not to be compared with those before it. */
 static void forget_what_grows(struct ring_page *head)
 {
     head->boot = head->boot_id = 0;
@@ -184,7 +186,7 @@ int ring_restore(struct disk *disk, const struct ring_super *super, uint64_t clu
     ENSURE(live->first >= 1 && live->last + 1 >= live->first);
     struct ring_scan scan;
     int result = ring_scan_open(&scan, disk, super, cluster_id);
-    if (result < 0)
+    if (result < 0) /* unreachable: no memory */
         return result;
     const struct ring_page *there;
     enum ring_verdict verdict;

@@ -15,7 +15,7 @@ int ring_scan_open(struct ring_scan *scan, struct disk *disk, const struct ring_
                                       .slots = super->slots,
                                       .replica = (uint8_t)super->replica};
     scan->chunk = aligned_alloc(DISK_BLOCK, (size_t)RING_SCAN_PAGES * RING_PAGE_SIZE);
-    return scan->chunk != NULL ? 0 : -ENOMEM;
+    return scan->chunk != NULL ? 0 : -ENOMEM; /* unreachable: no memory */
 }
 
 static bool read_one_by_one(struct ring_scan *scan, uint64_t slot, uint64_t count)

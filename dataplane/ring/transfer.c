@@ -30,7 +30,7 @@ int ring_transfer_write(struct disk *disk, const struct ring_super *super, unsig
     memset(head->reserved, 0, sizeof(head->reserved));
     head->crc = crc32c(head, offsetof(struct ring_transfer, crc));
     uint8_t *block = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (block == NULL)
+    if (block == NULL) /* unreachable: no memory */
         return -ENOMEM;
     memset(block, 0, RING_PAGE_SIZE);
     memcpy(block, head, sizeof(*head));
@@ -60,7 +60,7 @@ int ring_transfer_read(struct disk *disk, const struct ring_super *super, unsign
                        struct ring_transfer *head, void *bytes, size_t cap)
 {
     uint8_t *block = aligned_alloc(DISK_BLOCK, RING_PAGE_SIZE);
-    if (block == NULL)
+    if (block == NULL) /* unreachable: no memory */
         return -ENOMEM;
     uint64_t offset = ring_checkpoint_offset(super, area);
     int result = disk_pread(disk, offset, block, RING_PAGE_SIZE);

@@ -384,6 +384,7 @@ def part_restore(parts, options):
         first = gateway(c)
         wait_answered(c, 500)
         lead(c, replace[1][0])
+        os.unlink(c.home(replace[0][0], 'lib', 'keel', 'genesis'))  # it may have lain on that disk
         c.follow_page(replace[0][1], replace[0][0])
         text = at_leader(c, replace[1][1], replace[1][0])
         parts.holds(members(c, 1) == {1: 'voter', 2: 'voter', 3: 'voter'},

@@ -128,12 +128,21 @@ class Machines(Cluster):
         return text
 
     def format(self):
-        super().format()
+        """As the page for the first day says; what later pages count on stands where it puts it."""
+        (first, make), (builder, build), (second, take) = page('From nothing to a running cluster')
+        for i in self.ids():
+            self.follow_page(exactly(for_machine(make, first, i), '--size 4G', '--size ' + self.ring), i)
+        day = ['--day', self.day, *map(str, self.genesis_options)]
+        self.follow_page(exactly(build, '--day 20250106', ' '.join(day)), builder)
+        for i in self.ids():
+            if i != builder:
+                self.follow_page(for_machine(take, second, i), i)
+            self._write('keeld-%d.conf' % i, self.config(i))
+            shutil.copy(self.path('keeld-%d.conf' % i), self.home(i, 'etc', 'keel', 'keeld.conf'))
+        self._keys()
         for i in self.ids():
             shutil.copy(self.path('replica-%d.key' % i), self.home(i, 'etc', 'keel', 'keys'))
             os.chmod(self.home(i, 'etc', 'keel', 'keys'), 0o600)
-            shutil.copy(self.path('keeld-%d.conf' % i), self.home(i, 'etc', 'keel', 'keeld.conf'))
-            shutil.copy(self.path('genesis'), self.home(i, 'lib', 'keel', 'genesis'))
 
     # --- running them --------------------------------------------------------------------------
 
@@ -230,4 +239,11 @@ def for_machine(lines, old, new):
             .replace('10.0.0.%d' % old, '10.0.0.%d' % new))
 
 
-__all__ = ['Machines', 'PORT', 'for_machine', 'page']
+def exactly(lines, old, new):
+    """A size or an option that a test needs otherwise than the page has it."""
+    if lines.count(old) != 1:
+        raise Failure('the page does not say "%s" once: %s' % (old, lines))
+    return lines.replace(old, new)
+
+
+__all__ = ['Machines', 'PORT', 'exactly', 'for_machine', 'page']

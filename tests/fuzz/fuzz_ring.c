@@ -2,10 +2,12 @@
  * in another's place. Recovery never crashes and never takes what was not written there: where it
  * finds the ring intact, every page and every entry is one that the ring did write, the history
  * ends at one of its own pages, and what a witness proves is not missing. With the checksums made
- * right again by somebody who chooses bytes, only the first of these is asked. */
+ * right again by somebody who chooses bytes, of pages or of checkpoints' heads, only the first of
+ * these is asked, and of the start that follows. */
 #include "tests/fuzz/fuzz.h"
 
 #include "consensus/ensure.h"
+#include "dataplane/crc32c.h"
 #include "dataplane/ring/inspect.h"
 #include "tests/unit/ring/world.h"
 
@@ -14,6 +16,7 @@
 #include <string.h>
 
 enum { CHANGES_MAX = 12, OLD_AT = 60, ROUNDS = 90 };
+enum { MODE_SEALED = 192, MODE_CHECKPOINTS = 224 };
 
 enum change {
     CHANGE_XOR,    /* a byte */
@@ -124,6 +127,18 @@ static void change(struct fuzz_input *in, uint8_t *bytes, uint64_t size, bool fi
         ring_page_finish((struct ring_page *)(void *)(bytes + at));
 }
 
+/* A field of a checkpoint's head, its checksum made right again. */
+static void change_checkpoint(struct fuzz_input *in, uint8_t *bytes)
+{
+    unsigned area = fuzz_u8(in) & 1;
+    struct ring_checkpoint *head =
+        (struct ring_checkpoint *)(void *)(bytes + ring_checkpoint_offset(&base.world.super, area));
+    uint64_t word = fuzz_u64(in);
+    size_t at = fuzz_u8(in) % (offsetof(struct ring_checkpoint, reserved) / 4) * 4;
+    memcpy((uint8_t *)head + at, &word, at % 8 == 0 && at < 96 ? 8 : 4);
+    head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
+}
+
 static bool same_entry(const struct world_entry *written, const struct ring_inspect_entry *shown)
 {
     return written->crc == shown->entry->crc && written->term == shown->entry->term &&
@@ -176,6 +191,27 @@ static void check_intact(const struct world *world, const struct ring_recovery *
     FUZZ_REQUIRE(found->commit <= world->commit && found->boot == world->boot);
 }
 
+/* Whatever was chosen, a start goes well or says why not. */
+static void start(struct world *world)
+{
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_recovery found;
+    if (ring_recover(world->reader, true, &found, problem) != 0)
+        return;
+    const struct ring_options options = {.writer = world->writer,
+                                         .reader = world->reader,
+                                         .memory = world->memory,
+                                         .window_pages = world->window_pages,
+                                         .flight_pages = world->flight_pages,
+                                         .cluster_id = world->genesis.cluster_id,
+                                         .boot = found.boot + 1,
+                                         .boot_id = 7};
+    struct ring *ring;
+    int result = ring_start(&ring, &options, &found, problem);
+    FUZZ_REQUIRE(result == 0 || problem[0] != 0);
+    ring_recovery_free(&found);
+}
+
 static void look(struct world *world, bool sealed, bool twice)
 {
     const struct ring_visitor visitor = {.context = world, .entry = sealed ? NULL : check_entry};
@@ -210,9 +246,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world *world = &base.world;
     memcpy(world->store.bytes, base.bytes, world->store.size);
     uint8_t mode = fuzz_u8(&in);
-    bool sealed = mode >= 192;
+    bool sealed = mode >= MODE_SEALED;
     for (uint32_t i = 0; i < CHANGES_MAX && fuzz_left(&in); i++)
-        change(&in, world->store.bytes, world->store.size, sealed);
+        if (mode >= MODE_CHECKPOINTS && i % 2 == 0)
+            change_checkpoint(&in, world->store.bytes);
+        else
+            change(&in, world->store.bytes, world->store.size, sealed);
     look(world, sealed, mode % 8 == 0);
+    if (sealed)
+        start(world);
     return 0;
 }

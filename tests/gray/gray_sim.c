@@ -122,6 +122,7 @@ static void draw(struct world *world, uint64_t seed)
     k->write_max_ns = 100000;
     k->slow_factor = 1;
     k->faults = 0;
+    k->transfer_every_ns = 0;
     k->clog_max_ns = 0;
     k->late_ns = 1000000000; /* a slow host's frames */
     k->turn_ns = 2000;
@@ -130,6 +131,7 @@ static void draw(struct world *world, uint64_t seed)
     k->scrub_pages_s = 0;
     k->window_pages = 256;
     k->slots = 4096;
+    k->checkpoint_share = 0; /* the default */
     k->ttl_ms = 60000;
     k->days = k->ends = false;
     k->quiet_ns = QUIET_NS;

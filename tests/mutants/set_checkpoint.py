@@ -1,7 +1,7 @@
 """Set checkpoint: bugs of checkpoints between replicas, in the form of set_a.py."""
 
-TOOLS = ("simulator", "judge", "tests")
-LEAST_BY_STRONG = 3  # by simulator or judge
+TOOLS = ("simulator", "worlds", "judge", "tests")
+LEAST_BY_STRONG = 6  # all of them
 
 MUTANTS = [
     {
@@ -17,8 +17,8 @@ MUTANTS = [
                    "    if (head.id.index <= known || head.id.index <= c->checkpoint_index[1]) {",
                    "    if (known == UINT64_MAX || head.id.index <= c->checkpoint_index[1]) {"),
                   ("dataplane/install.c",
-                   "    bool needed = behind && r->raft.role != RAFT_LEADER;",
-                   "    bool needed = (behind || r->raft.hole == 0) && r->raft.role != RAFT_LEADER;")],
+                   "    bool needed = behind && !leads;",
+                   "    bool needed = (behind || r->raft.hole == 0) && !leads;")],
     },
     {
         "name": "suffix not kept",

@@ -1,7 +1,7 @@
 """Set transfer: bugs of leadership transfer and read-index. As set_a.py."""
 
-TOOLS = ("simulator", "judge", "tests")
-LEAST_BY_STRONG = 1  # by simulator or judge
+TOOLS = ("simulator", "worlds", "judge", "tests")
+LEAST_BY_STRONG = 6  # all of them
 
 MUTANTS = [
     {

@@ -1,16 +1,16 @@
 """./dev reach: which of the 40 named rare states did the tests' runs reach, and how often?
 
     reach.py [--build DIR] [--seconds S] [--seeds N] [--first-seed S] [--json] [--keep]
-    reach.py --kept [--build DIR] [--json]
+    reach.py --kept [--build DIR] [--seeds N] [--first-seed S] [--json]
 
 Runs the core's transcripts, then random worlds of the core, then simulated seeds, within the time, and
 prints for each state of tests/reach/reach_table.c its count, where it was reached first, and the command
 that shows that. A generator that never makes the bad input finds nothing: a state that was never reached
 fails.
 
---kept, of ./dev test, runs the transcripts and the places of tests/reach/seeds.txt only. A change of the
-simulator's draws moves its seeds: a state that its kept place has lost is looked for in the first few
-hundred, and is named; --keep writes down where it is now.
+--kept, of ./dev test, runs the transcripts, the places of tests/reach/seeds.txt, and N seeds and some worlds
+from S on. A change of the simulator's draws moves its seeds: a state that its kept place has lost is looked for
+in the first few hundred, and is named; --keep writes down where it is now.
 """
 
 import argparse
@@ -63,6 +63,8 @@ class Counts:
             self.runs['transcript'] += 1
         elif line.startswith(('not ok', 'FAILED seed')) or ' seed ' in line and line.startswith('# seed'):
             self.failed.append(line.strip())
+        elif 'replay: ' in line and self.failed:
+            self.failed[-1] += '; ' + line.strip(' #\n')
 
     def missing(self):
         return [name for name in self.sentence if name not in self.count]
@@ -111,8 +113,9 @@ def transcripts(args, counts, progress):
 
 
 def worlds(args, counts, progress, until):
+    """Some at least."""
     first = args.first_seed
-    while time.monotonic() < until:
+    while first == args.first_seed or time.monotonic() < until:
         run(counts, progress, 'world', [os.path.join(args.build, 'tests/unit/raft/test_raft_random')],
             {'KEEL_RAFT_REACH': '1', 'KEEL_RAFT_SEED': str(first), 'KEEL_RAFT_SEEDS': str(WORLDS)})
         counts.runs['world'] += WORLDS
@@ -150,9 +153,12 @@ def replay_kept(args, counts, progress):
         seeds(args, counts, progress, seed, number=1)
     same_trace(args, counts, places[0][1])
     moved = [name for name, seed in places if seed not in counts.places.get(name, [])]
+    if args.seeds:
+        worlds(args, counts, progress, 0)
+        seeds(args, counts, progress, args.first_seed, args.seeds)
     lost = set(counts.missing())
     if lost:
-        seeds(args, counts, progress, args.first_seed, SEARCH_SEEDS,
+        seeds(args, counts, progress, 1, SEARCH_SEEDS,
               enough=lambda: not lost.intersection(counts.missing()))
     return moved
 
@@ -189,7 +195,7 @@ def command_for(first):
 
 
 def report(args, counts, moved, took):
-    missing = counts.missing()
+    missing, places = counts.missing(), dict(kept())
     good = not missing and not counts.failed and not counts.quiet and len(counts.sentence) == 40
     if args.json:
         states = [{'name': name, 'sentence': sentence, 'count': counts.count.get(name, 0),
@@ -202,6 +208,8 @@ def report(args, counts, moved, took):
         print('%-22s %8d  %s' % (name, counts.count.get(name, 0), sentence))
         if name in counts.first:
             print('%33s%s' % ('', command_for(counts.first[name])))
+        if name in places:
+            print('%33sno transcript shows it; kept: ./dev sim --seed %s --reach' % ('', places[name]))
     for name in moved:
         print('moved: %s is not where tests/reach/seeds.txt says any more; ./dev reach --keep finds it a '
               'place' % name)

@@ -433,7 +433,7 @@ static void act_on_node(struct runner *r)
     } else if (word_is(r, 0, "window")) {
         node->window = number(r, 2);
     } else if (word_is(r, 0, "compact")) {
-        raft_compact(&node->raft, number(r, 2));
+        world_compact(world, id, number(r, 2));
     } else {
         fprintf(r->out, "error: unknown command %s\n", r->words[0]);
     }

@@ -265,6 +265,7 @@ static void check_leader(struct world *world, struct node *node)
                    node->id);
     *known = (uint8_t)node->id;
     check_lead_elected(world, node);
+    script_elected(world, node);
     /* Leader completeness (figure 3.2): a new leader holds all that was committed in earlier terms.
      * (Who was paused may learn late that it had won an old term.) */
     uint64_t index = c->committed;
@@ -314,11 +315,13 @@ void check_turn(struct world *world, struct node *node)
         if (r->offer->taken) { /* the line goes on where the checkpoint ends */
             node->line_next = node->line_day = 0;
             world->installs++;
+            script_taken_over(world, node);
         }
     }
     check_commit(world, node);
     check_members_turn(world, node);
     check_leader(world, node);
+    check_lead_turn(world, node);
     if (r->machine->applied != node->checked_applied) {
         node->checked_applied = r->machine->applied;
         check_machine(world, node, r->machine, "seq's machine");

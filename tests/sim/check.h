@@ -47,8 +47,8 @@ struct checker {
     struct raft_config config; /* committed last */
     uint64_t config_term;      /* of its entry */
     struct day day[CHECK_DAYS];
-    uint64_t healed_ns, healed_commit, healed_term, healed_config,
-        healed_transfers; /* check_live.c: the last heal */
+    uint64_t healed_ns, healed_commit, healed_term, healed_config, healed_transfers,
+        healed_given_up; /* check_live.c: the last heal */
     uint32_t day_count;
 };
 

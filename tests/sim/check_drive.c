@@ -97,6 +97,28 @@ static void begin_stretch(struct world *world, struct node *node, const struct r
     view->last = index;
 }
 
+/* H14: whatever becomes of the newer checkpoint, the log goes on behind the older one. H10: no page
+ * gives up others that are not durable yet. */
+static void check_head(struct world *world, const struct node *node, const struct ring_page *page)
+{
+    const struct drive_view *view = &node->view;
+    if (page->head > view->next_page)
+        world_fail(world, "node %u: page %lu states head %lu, durable are those below %lu",
+                   node->id, (unsigned long)page->page, (unsigned long)page->head,
+                   (unsigned long)view->next_page);
+    bool reaches = view->covered[1] == 0 || node->wounds.ever;
+    for (uint64_t at = page->head; at <= page->page && !reaches; at++) { /* bound: slots */
+        const struct ring_page *kept =
+            (const struct ring_page *)(node->media.bytes + ring_slot_offset(&node->super, at));
+        reaches = kept->page != at || /* still in flight */
+                  (kept->self.count > 0 && kept->self.first_index <= view->covered[1] + 1);
+    }
+    if (!reaches)
+        world_fail(world, "node %u: page %lu states head %lu, its older checkpoint ends at %lu",
+                   node->id, (unsigned long)page->page, (unsigned long)page->head,
+                   (unsigned long)view->covered[1]);
+}
+
 /* A page has come to lie whole on the media. */
 static void page_whole(struct world *world, struct node *node, const struct ring_page *page)
 {
@@ -106,6 +128,7 @@ static void page_whole(struct world *world, struct node *node, const struct ring
                    (unsigned long)page->page, (unsigned long)view->next_page);
         return;
     }
+    check_head(world, node, page);
     view->ahead |= 1ull << (page->page - view->next_page);
     while (view->ahead & 1) {
         const struct ring_page *next =
@@ -145,6 +168,7 @@ static void take_peers(struct world *world, struct node *node, const struct ring
     view->installed_at[view->installs++ % INSTALLED_KEPT] = head->index;
     view->installed_chain = head->chain;
     view->installed_term = head->term;
+    view->covered[0] = view->covered[1] = 0;
     view->newest_installed = true;
     if (node->wounds.hole <= head->index)
         node->wounds.hole = 0; /* it was the lowest: the next one is found again at a start */
@@ -164,6 +188,11 @@ void check_drive_block(struct world *world, struct node *node, const void *bytes
     }
     view->newest_installed = false;
     world->checkpoints++;
+    if (head->sequence > view->sequence) { /* else a copy is made anew */
+        view->covered[1] = view->covered[0];
+        view->covered[0] = head->index;
+        view->sequence = head->sequence;
+    }
     if (head->index > view->last || head->page >= view->next_page ||
         view->chain[head->index] != head->chain)
         world_fail(world, "node %u: a checkpoint of index %lu, the drive holds %lu", node->id,

@@ -69,7 +69,8 @@ def main():
         problem = judge_seed(simulator, judge, seed)
         if problem is not None:
             failed += 1
-            print(f"FAILED seed {seed}, {problem[0]}: {problem[1]}", flush=True)
+            print(f"FAILED seed {seed}, {problem[0]}: {problem[1]}\n"
+                  f"  replay: tests/sim/check_export.py --build build --seed {seed} --seeds 1 --also", flush=True)
         if sys.stderr.isatty():
             print(f"\r{done + 1} of {len(seeds)} judged", end="", file=sys.stderr)
     print(f"{len(seeds) - failed} passed, {failed} failed")

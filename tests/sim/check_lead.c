@@ -3,8 +3,8 @@
 #include "tests/sim/check.h"
 
 /* H19, H20: who was in contact with a quorum within the minimum election timeout, less what clocks
- * may differ, and has not ended its lease, is the only leader there is. Called when one is elected.
- */
+ * may differ, and has not ended its lease, is the only leader there is. Who wins an earlier term,
+ * its votes delayed, can never have a lease in it. Called when one is elected. */
 void check_lead_elected(struct world *world, const struct node *winner)
 {
     uint64_t lease_ns = world->genesis.election_min_ms * 1000000ull;
@@ -15,7 +15,7 @@ void check_lead_elected(struct world *world, const struct node *winner)
             continue;
         const struct raft *raft = &node->replica->raft;
         if (raft->role != RAFT_LEADER || raft->failed || node->replica->stopped ||
-            raft->transfer.lease_ended != 0)
+            raft->transfer.lease_ended != 0 || raft->term > winner->replica->raft.term)
             continue;
         if (raft_quorum_age_ns(raft, clock_now_ns(node->clock)) < lease_ns)
             world_fail(world,
@@ -23,6 +23,32 @@ void check_lead_elected(struct world *world, const struct node *winner)
                        winner->id, (unsigned long)winner->replica->raft.term, id,
                        (unsigned long)raft->term);
     }
+}
+
+/* H19: a lease that was ended, for the word to a successor, is ended for the rest of the term; and
+ * an election timeout later somebody else leads, or this leader has stepped down. */
+void check_lead_turn(struct world *world, struct node *node)
+{
+    const struct raft *raft = &node->replica->raft;
+    uint64_t now_ns = clock_now_ns(node->clock);
+    if (raft->role != RAFT_LEADER || raft->failed || node->replica->stopped)
+        return;
+    if (node->word_term != raft->term && raft->transfer.lease_ended != 0) {
+        node->word_term = raft->term;
+        node->word_ns = now_ns;
+        script_word(world, node);
+    }
+    if (node->word_term != raft->term)
+        return;
+    uint64_t limit_ns =
+        (world->genesis.election_min_ms + 2 * world->genesis.heartbeat_ms) * 1000000ull;
+    if (raft->transfer.lease_ended == 0)
+        world_fail(world, "node %u holds a lease again in term %lu, in which it has ended it",
+                   node->id, (unsigned long)raft->term);
+    else if (now_ns - node->word_ns > limit_ns)
+        world_fail(world,
+                   "node %u leads term %lu on, though its word to a successor came to nothing",
+                   node->id, (unsigned long)raft->term);
 }
 
 uint64_t check_lead_asks(const struct world *world)

@@ -3,7 +3,7 @@
  * Must (reliability, row 9): a majority whose pairs all reach each other both ways commits within
  * ten election timeouts. Must not (row 3): a replica that was cut off does not depose who leads
  * with a quorum that is there and has caught up; if nobody had gone ahead in term before, the term
- * grows by one at most, but for leaders that hand over of themselves. Both are asked only where
+ * grows by one at most, but for leaders that hand over. Both are asked only where
  * nothing else happens meanwhile: what was healed is whole for that long, and packets come through;
  * the second, where the voters stay who they are.
  */
@@ -82,6 +82,15 @@ static bool members_stay(const struct world *world, const struct node *leader)
     return leader->replica->raft.config.index == world->checker->config.index;
 }
 
+/* A leader that goes on in office: it hands nothing over, and was not itself cut off for so long
+ * that it lets others campaign (H8). */
+static bool goes_on(const struct node *leader)
+{
+    const struct raft *raft = &leader->replica->raft;
+    return raft->transfer.open == 0 &&
+           raft_quorum_age_ns(raft, clock_now_ns(leader->clock)) < raft->options.stall_ns;
+}
+
 /* Whether packets come through, and a majority is there. */
 static bool whole(const struct world *world)
 {
@@ -103,11 +112,12 @@ void check_live_healed(struct world *world)
     c->healed_commit = c->committed;
     uint64_t term = !calm && steady != NULL ? steady->replica->raft.term : 0;
     bool rule = term != 0 && !strikes_hurt_any(world) && nobody_ahead(world, term) &&
-                members_stay(world, steady) &&
+                members_stay(world, steady) && goes_on(steady) &&
                 majority_holds(world, steady->replica->raft.log.last);
     c->healed_term = rule ? term : 0;
     c->healed_config = c->config.index;
     c->healed_transfers = world->transfers_done;
+    c->healed_given_up = world->transfers_given_up;
     world_event(world, world->now_ns + window_ns(world), EVENT_LIVE, 0, world->now_ns);
 }
 
@@ -124,7 +134,8 @@ void check_live(struct world *world, uint64_t healed_ns)
         world_fail(world,
                    "all was healed at %.3f s, and %d election timeouts later nothing is committed",
                    (double)healed_ns / 1e9, LIVE_TIMEOUTS);
-    if (c->healed_term == 0 || c->config.index != c->healed_config)
+    if (c->healed_term == 0 || c->config.index != c->healed_config ||
+        world->transfers_given_up != c->healed_given_up) /* its word may have come to nothing */
         return;
     world->steady++;
     uint64_t handed_over = world->transfers_done - c->healed_transfers;

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 TIMEOUT_S = 300
 VOID = {"meta", "link", "input", "br", "img", "hr"}
-FEED, START, DOWN, ROLE, NOTE, INSTALL, FAULT = 64, 128, 129, 130, 138, 135, 150
+FEED, START, DOWN, ROLE, VOTED, NOTE, INSTALL, FAULT = 64, 128, 129, 130, 132, 138, 135, 150
 RARE_FRAMES = {1, 2, 3, 4, 5, 6, 16, 17, 18, 19, 22, 23, 24, 33, 34, 35, 49}
-VOTE_REPLY, SALT_REPLY, LEADER = 19, 4, 3
+VOTE_REPLY, SALT_REPLY, CANDIDATE, LEADER = 19, 4, 2, 3
+DOCS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "docs", "simulator.md")
 LOST, DUPLICATES = 2, {1, 5, 7}
 
 
@@ -252,6 +253,22 @@ def check_limit(c, seed, whole):
             [r for r in records if r.at > head["wholeFrom"]])
 
 
+def check_docs(c):
+    """docs/simulator.md leads the reader through the split vote of a seed: it is there, as told."""
+    with open(DOCS, encoding="utf-8") as file:
+        section = file.read().split("### Reading a split vote", 1)[1].split("\n## ", 1)[0]
+    seed, term, low, high = re.search(r"Seed (\d+) splits term (\d+) .*?`#t=([\d.]+)-([\d.]+)`", section).groups()
+    told = re.search(r"Candidates ([\d, and]+) turn orange", section)[1]
+    *_, records = c.page(int(seed), "--from", low, "--to", high)
+    roles = [r for r in records if r.kind == ROLE and r.value[1] == int(term)]
+    votes = {f"{r.source} for {r.value[1]}" for r in records if r.kind == VOTED and r.value[0] == int(term)}
+    candidates = [str(r.source) for r in roles if r.value[0] == CANDIDATE]
+    c.check("docs/simulator.md: its split vote", candidates == re.findall(r"\d+", told) and
+            votes == set(re.findall(r"\d for \d", section)) and not any(r.value[0] == LEADER for r in roles),
+            f"seed {seed}: candidates {candidates}, votes {sorted(votes)}; "
+            f"./dev sim --seeds 100 --reach names seeds with a split-vote")
+
+
 def check_refusals(c):
     page = os.path.join(c.directory, "page.html")
     for said, words in (
@@ -287,6 +304,7 @@ def main():
         check_window(c, options.seed[0], pages[0])
         check_limit(c, options.seed[0], pages[0])
         check_refusals(c)
+        check_docs(c)
     print(f"{c.passed} passed, {c.failed} failed")
     return 1 if c.failed else 0
 

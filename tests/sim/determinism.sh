@@ -59,6 +59,7 @@ for compiler in gcc clang; do
             failed=1
             echo "not ok $number - $name has other traces than $first"
             diff "$work/trace-$first" "$work/trace-$name" | sed 's/^/# /' | head -4
+        echo "# replay: tests/sim/determinism.sh $seeds $first_seed"
         fi
     done
 done

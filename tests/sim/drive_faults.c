@@ -64,7 +64,9 @@ static bool plant(struct world *world, struct node *node, enum fault fault, uint
     return fault == FAULT_LATENT || memcmp(at, saved, RING_PAGE_SIZE) != 0;
 }
 
-static void judge(struct world *world, struct node *node, enum fault fault, const uint8_t *at)
+/* Below the head of pages that were in flight nothing is kept, damaged or not. */
+static void judge(struct world *world, struct node *node, enum fault fault, uint64_t page,
+                  const uint8_t *at)
 {
     struct disk *disk = sim_disk_open(world, node);
     struct ring_recovery found;
@@ -76,7 +78,8 @@ static void judge(struct world *world, struct node *node, enum fault fault, cons
     else if (found.damage == RING_INTACT)
         world_fail(world, "node %u: a durable page suffers %s; recovery takes it for a tear",
                    node->id, fault_name(fault));
-    else if (memcmp(planted, at, sizeof(planted)) != 0)
+    else if ((found.unknown || page >= found.head_page) &&
+             memcmp(planted, at, sizeof(planted)) != 0)
         world_fail(world, "node %u: a refused recovery changes the drive", node->id);
     ring_recovery_free(&found);
     sim_disk_crash(node);
@@ -94,7 +97,7 @@ void drive_faults_rest(struct world *world, struct node *node)
     memcpy(saved, at, sizeof(saved));
     if (plant(world, node, fault, page, saved)) {
         timeline_text(world, TIMELINE_NOTE, node->id, "a durable page is damaged on its drive");
-        judge(world, node, fault, at);
+        judge(world, node, fault, page, at);
         world_fault(world, fault);
     }
     memcpy(at, saved, sizeof(saved));

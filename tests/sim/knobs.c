@@ -7,7 +7,8 @@ enum {
     KNOBS_MS = 1000000,
     KNOBS_S = 1000000000,
     KNOBS_PPM = 1000000,
-    KNOBS_STRIKES = 0x57 /* names a stream of chances */
+    KNOBS_STRIKES = 0x57, /* names a stream of chances */
+    KNOBS_LATER = 0x7a    /* another: of what was added since */
 };
 
 static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
@@ -121,6 +122,19 @@ static void draw_strikes(struct world *world)
         k->faults |= (uint64_t)(random_below(&rng, 4) != 0) << fault;
 }
 
+/* From a stream of their own, too. A ring whose checkpoints are far apart has its head held by the
+ * older one (H14); operators who hand the office over all the time meet every other fault. */
+static void draw_later(struct world *world)
+{
+    static const uint32_t shares[] = {1, 2, 2, 4, 6};
+    struct knobs *k = &world->knobs;
+    uint64_t rng = world->seed * 0x9e3779b97f4a7c15ull + KNOBS_LATER;
+    k->checkpoint_share = shares[random_below(&rng, 5)];
+    uint64_t every_ns = scaled(&rng, 100 * KNOBS_MS, 3000ull * KNOBS_MS);
+    if (random_below(&rng, 2) == 0)
+        k->transfer_every_ns = every_ns;
+}
+
 static void set_phases(struct knobs *k, uint64_t faults_until_ns)
 {
     k->faults_until_ns = faults_until_ns;
@@ -149,6 +163,8 @@ static void switch_off(struct knobs *k)
         k->drift_ppm = 0;
     if (!knobs_on(k, FAULT_MEMBERS))
         k->nodes = k->founders;
+    if (!knobs_on(k, FAULT_TRANSFER))
+        k->transfer_every_ns = 0;
     if (!knobs_on(k, FAULT_STRIKE_REST) && !knobs_on(k, FAULT_STRIKE_RUNNING))
         k->scrub_pages_s = 0;
     k->late_ns = 2 * k->delay_max_ns + k->clog_max_ns;
@@ -183,6 +199,7 @@ void world_draw(struct world *world, uint64_t seed)
     k->window_pages = random_below(&rng, 4) == 0 ? 64 : 256;
     set_phases(k, 20 * (uint64_t)KNOBS_S);
     draw_strikes(world);
+    draw_later(world);
     switch_off(k);
 }
 
@@ -212,9 +229,12 @@ void world_speed(struct world *world, bool faults)
     k->control_ns = 10 * KNOBS_MS;
     k->checkpoint_ms = 1000;
     k->slots = 512;
+    k->checkpoint_share = 0; /* the default */
     k->window_pages = 256;
     if (faults) {
-        k->faults = ~0ull >> (64 - FAULT_STRIKE_REST); /* all that heal at once */
+        k->faults = ~0ull >> (64 - FAULT_COUNT);
+        k->strike_every_ns = 1000 * KNOBS_MS;
+        k->transfer_every_ns = 1000 * KNOBS_MS;
         k->scrub_pages_s = 0;
         k->guests = 2;
         k->rate = 100;

@@ -168,6 +168,14 @@ void net_clog(struct world *world)
     world_fault(world, FAULT_CLOG);
 }
 
+void net_clog_to(struct world *world, uint32_t id, uint64_t until_ns)
+{
+    for (uint32_t from = 1; from <= world->knobs.nodes; from++)
+        if (from != id && world->link[from][id].clog_until_ns < until_ns)
+            world->link[from][id].clog_until_ns = until_ns;
+    world_fault(world, FAULT_CLOG);
+}
+
 void net_flap(struct world *world)
 {
     uint64_t *rng = &world->rng_fault;

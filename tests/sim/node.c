@@ -121,7 +121,7 @@ static void fill_options(struct world *world, struct node *node, struct sim_proc
     o->feed.consumer_count = world->knobs.guests;
     for (uint32_t i = 0; i < world->knobs.guests; i++)
         o->feed.consumer[i] = 0x0a000064u + i;
-    o->control.checkpoint_pages = world->knobs.slots / 8;
+    o->control.checkpoint_pages = world->knobs.slots / 16 * world->knobs.checkpoint_share;
     o->control.receive_flush = 1; /* each chunk: what a restart resumes */
     o->control.checkpoint_ms = world->knobs.checkpoint_ms;
     o->control.scrub_pages_s = world->knobs.scrub_pages_s;

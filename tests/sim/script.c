@@ -13,6 +13,10 @@ enum {
     SCRIPT_DAY_DEATHS = 4,
     SCRIPT_DAY_DIES_MS = 8,
     SCRIPT_READ_MS = 40,
+    SCRIPT_ELECTED_US = 13, /* doublings of a microsecond */
+    SCRIPT_TAKEN_DEATHS = 4,
+    SCRIPT_WORD_READS = 4,
+    SCRIPT_WORD_MS = 100,
     SCRIPT_KINDS = 13,
     SCRIPT_PAUSE_MS = 10000
 };
@@ -124,9 +128,8 @@ static void node_fault(struct world *world, enum fault fault)
 
 /* An operator, or two: half of the requests are followed by another before the first can be done.
  */
-static void transfer(struct world *world)
+static void transfer(struct world *world, uint64_t *rng)
 {
-    uint64_t *rng = &world->rng_fault;
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
         if ((script_leaders(world) >> id & 1) == 0)
             continue;
@@ -139,15 +142,70 @@ static void transfer(struct world *world)
     }
 }
 
+/* One after the other, by a stream of their own. One of four meets a server that stands still. */
+void script_transfer(struct world *world)
+{
+    const struct knobs *k = &world->knobs;
+    uint64_t rng = world->seed ^ world->now_ns, every_ns = k->transfer_every_ns;
+    if (world->now_ns >= k->faults_until_ns)
+        return;
+    world_event(world, world->now_ns + random_between(&rng, every_ns / 4, every_ns * 7 / 4),
+                EVENT_TRANSFER, 0, 0);
+    if (world->now_ns < world->spared_until_ns)
+        return;
+    transfer(world, &rng);
+    struct node *node = &world->node[random_between(&rng, 1, k->nodes)];
+    if (!wanted(world, FAULT_PAUSE) || random_below(&rng, 4) != 0)
+        return;
+    node->paused_until_ns = world->now_ns + pause_ns(&rng);
+    world_fault(world, FAULT_PAUSE);
+}
+
 /* Somebody asks any replica for a status that must be true, also one that is paused. */
-void script_read(struct world *world)
+void script_read(struct world *world, struct node *node)
 {
     uint64_t *rng = &world->rng_fault;
-    world_event(world, world->now_ns + random_between(rng, 1, SCRIPT_READ_MS) * SCRIPT_MS,
-                EVENT_READ, 0, 0);
-    struct node *node = &world->node[random_between(rng, 1, world->knobs.nodes)];
+    if (node == NULL) {
+        world_event(world, world->now_ns + random_between(rng, 1, SCRIPT_READ_MS) * SCRIPT_MS,
+                    EVENT_READ, 0, 0);
+        node = &world->node[random_between(rng, 1, world->knobs.nodes)];
+    }
     if (node->up)
         node_read(world, node);
+}
+
+/* Who looked for a leader asks the new one at once, which may not know yet what is committed. */
+void script_elected(struct world *world, const struct node *node)
+{
+    uint64_t rng = world->seed ^ world->now_ns;
+    uint64_t soon_ns = 1000ull << random_below(&rng, SCRIPT_ELECTED_US);
+    world_event(world, world->now_ns + random_below(&rng, soon_ns), EVENT_READ, node->id, 0);
+}
+
+/* Whoever asks the old leader now, before it has heard of the new one, must not be told what was
+ * true once. Half of them hear of nothing for a while. */
+void script_word(struct world *world, const struct node *node)
+{
+    uint64_t rng = world->seed ^ world->now_ns;
+    const struct knobs *k = &world->knobs;
+    for (uint32_t i = 0; i < SCRIPT_WORD_READS; i++)
+        world_event(world, world->now_ns + random_below(&rng, SCRIPT_WORD_MS * SCRIPT_MS),
+                    EVENT_READ, node->id, 0);
+    if (!wanted(world, FAULT_CLOG) || world->now_ns >= k->faults_until_ns ||
+        world->now_ns < world->spared_until_ns || random_below(&rng, 2) == 0)
+        return;
+    net_clog_to(world, node->id, world->now_ns + random_between(&rng, SCRIPT_MS, k->clog_max_ns));
+}
+
+/* The first page of the new stretch may be its last for now. */
+void script_taken_over(struct world *world, struct node *node)
+{
+    uint64_t rng = world->seed ^ world->now_ns;
+    if (!wanted(world, FAULT_CRASH) || world->now_ns >= world->knobs.faults_until_ns ||
+        world->now_ns < world->spared_until_ns || random_below(&rng, SCRIPT_TAKEN_DEATHS) != 0)
+        return;
+    node->crash_on_write = true;
+    world_fault(world, FAULT_CRASH);
 }
 
 void script_turn(struct world *world)
@@ -180,7 +238,7 @@ void script_turn(struct world *world)
     else if (fault == FAULT_GUEST_KILL || fault == FAULT_GUEST_SLEEP)
         guest_fault(world, fault);
     else if (fault == FAULT_TRANSFER)
-        transfer(world);
+        transfer(world, rng);
     else if (fault == FAULT_MEMBERS)
         operators_change(world);
     else if (fault == FAULT_DISK_LOST)

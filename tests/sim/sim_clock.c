@@ -37,7 +37,9 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns)
 uint64_t clock_now_ns(struct clock *clock)
 {
     uint64_t now = clock->world->now_ns;
-    return CLOCK_ORIGIN_NS + (uint64_t)((int64_t)now + (int64_t)(now / 1000000) * clock->rate_ppm);
+    int64_t drift = (int64_t)(now / 1000000) * clock->rate_ppm; /* and without steps back: */
+    drift += (int64_t)(now % 1000000) * clock->rate_ppm / 1000000;
+    return CLOCK_ORIGIN_NS + (uint64_t)((int64_t)now + drift);
 }
 
 uint64_t clock_utc_ns(struct clock *clock, uint32_t *error_ns)

@@ -39,7 +39,8 @@ struct attempt {
     enum strike_fault fault;
     enum strike_place place;
     struct strike_at at;
-    struct survey was, is;
+    const struct survey *all;                            /* of every node's drive, before */
+    struct survey was, is;                               /* of this one's */
     uint8_t here[RING_PAGE_SIZE], there[RING_PAGE_SIZE]; /* as it was */
     uint64_t bad_from, bad_size;
 };
@@ -184,17 +185,10 @@ static bool checkpoints_stay(const struct attempt *a)
 static bool allowed(const struct world *world, const struct attempt *a)
 {
     struct survey surveys[NODES_MAX + 1];
-    memset(surveys, 0, sizeof(surveys));
+    memcpy(surveys, a->all, sizeof(surveys));
     surveys[a->node->id] = a->is;
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
-        if (id != a->node->id)
-            survey_take(world, &world->node[id], &surveys[id]);
-    bool good = a->is.bad <= STRIKES_BAD_MAX && witnessed(a) && checkpoints_stay(a) &&
-                names_stay(world, a, surveys) && copies_stay(world, a, surveys);
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
-        if (id != a->node->id)
-            survey_free(&surveys[id]);
-    return good;
+    return a->is.bad <= STRIKES_BAD_MAX && witnessed(a) && checkpoints_stay(a) &&
+           names_stay(world, a, surveys) && copies_stay(world, a, surveys);
 }
 
 /* --- where ------------------------------------------------------------------------------------ */
@@ -304,10 +298,12 @@ static void landed(struct world *world, struct attempt *a, bool running)
 }
 
 /* False: nothing has changed. */
-static bool strike(struct world *world, struct node *node, bool running)
+static bool strike(struct world *world, struct node *node, bool running, struct survey *all)
 {
     struct attempt a = {
         .node = node,
+        .all = all,
+        .was = all[node->id],
         .fault = (enum strike_fault)random_below(&world->rng_strike, STRIKE_FAULTS),
         .place = (enum strike_place)random_below(&world->rng_strike, STRIKE_SWARM_PLACES),
         .bad_from = node->media.bad_from,
@@ -316,7 +312,6 @@ static bool strike(struct world *world, struct node *node, bool running)
         (a.fault == STRIKE_LATENT && a.bad_size > 0) ||
         (node->view.newest_installed && node->view.installed > node->view.last))
         return false; /* its log is a peer's checkpoint: the pages say nothing */
-    survey_take(world, node, &a.was);
     bool done = a.was.tail - a.was.head >= STRIKES_LEAST && a.was.unnamed == 0 && aim(world, &a);
     if (done) {
         memcpy(a.here, node->media.bytes + a.at.offset, RING_PAGE_SIZE);
@@ -328,9 +323,9 @@ static bool strike(struct world *world, struct node *node, bool running)
             landed(world, &a, running);
         else
             undo(&a);
-        survey_free(&a.is);
+        survey_free(done ? &a.was : &a.is);
+        all[node->id] = done ? a.is : a.was;
     }
-    survey_free(&a.was);
     return done;
 }
 
@@ -361,8 +356,14 @@ void strikes_turn(struct world *world)
     if (!running && node->up)
         script_power_lost(world, node);
     uint64_t strikes = random_between(rng, 1, STRIKES_AT_ONCE);
+    struct survey all[NODES_MAX + 1];
+    memset(all, 0, sizeof(all));
+    for (uint32_t id = 1; id <= k->nodes; id++)
+        survey_take(world, &world->node[id], &all[id]);
     for (uint32_t tries = 0; strikes > 0 && tries < STRIKES_TRIES * STRIKES_AT_ONCE; tries++)
-        strikes -= strike(world, node, running);
+        strikes -= strike(world, node, running, all);
+    for (uint32_t id = 1; id <= k->nodes; id++)
+        survey_free(&all[id]);
 }
 
 /* --- what the product makes of it ------------------------------------------------------------- */
@@ -459,6 +460,8 @@ void strikes_written(struct world *world, struct node *node, uint64_t offset)
     struct survey now;
     if (!wounds->ever)
         return;
+    if (offset < ring_slot_offset(&node->super, 0) && wounds->hole == 0)
+        return; /* no page; a checkpoint may cover a hole */
     for (uint32_t i = 0; i < wounds->count; i++) {
         uint64_t page = wounds->wound[i].page;
         const struct ring_page *is = survey_page(world, node, page);

@@ -340,6 +340,7 @@ void timeline_look(struct world *world, const struct event *event)
     case EVENT_HEAL:
     case EVENT_DAY:
     case EVENT_READ:
+    case EVENT_TRANSFER:
     case EVENT_STRIKE:
     case EVENT_REPLACE:
     case EVENT_LIVE:

@@ -216,7 +216,10 @@ static void dispatch(struct world *world, struct event *event)
         script_day(world);
         break;
     case EVENT_READ:
-        script_read(world);
+        script_read(world, event->target == 0 ? NULL : &world->node[event->target]);
+        break;
+    case EVENT_TRANSFER:
+        script_transfer(world);
         break;
     case EVENT_MEMBERS:
         operators_turn(world);
@@ -270,6 +273,8 @@ static void begin(struct world *world)
         guest_init(world, i);
     world_event(world, 1000000000ull, EVENT_SCRIPT, 0, 0);
     world_event(world, 1000000000ull, EVENT_READ, 0, 0);
+    if (k->transfer_every_ns != 0)
+        world_event(world, 1000000000ull, EVENT_TRANSFER, 0, 0);
     world_event(world, k->faults_until_ns, EVENT_CALM, 0, 0);
     world_event(world, k->blackout_ns, EVENT_BLACKOUT, 0, 0);
     world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);

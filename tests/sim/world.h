@@ -84,6 +84,8 @@ struct knobs {                        /* drawn per seed; 0 switches a fault off 
     uint32_t scrub_pages_s;       /* 0: the default */
     uint64_t strike_every_ns;     /* mean time between strikes */
     uint32_t checkpoint_ms;       /* often: also while the own drive lags (H14) */
+    uint32_t checkpoint_share;    /* of the slots at most between two, in 16ths; 0: the default */
+    uint64_t transfer_every_ns;   /* mean time between transfers, beside the script's; 0: none */
     uint64_t rate;                /* messages a simulated second and guest */
     uint32_t ttl_ms;              /* of sessions */
     bool days;                    /* trading days end and begin */
@@ -104,7 +106,8 @@ enum event_kind {
     EVENT_CALM,
     EVENT_BLACKOUT,
     EVENT_DAY,
-    EVENT_READ,
+    EVENT_READ, /* target: of this node; 0: somebody asks again and again */
+    EVENT_TRANSFER,
     EVENT_MEMBERS,
     EVENT_LIVE, /* argument: when all was healed */
     EVENT_QUIET,
@@ -160,6 +163,8 @@ struct drive_view {
     uint64_t installed, installed_chain, installed_term;
     uint64_t installed_at[INSTALLED_KEPT], installs; /* the newest ones' */
     bool newest_installed; /* the newest checkpoint of all is such a one */
+    uint64_t covered[2];   /* by the newest own checkpoint and the one before; 0: none of its own */
+    uint64_t sequence;     /* of the newest */
 };
 
 struct node {
@@ -188,7 +193,8 @@ struct node {
     bool crash_on_write; /* lose power while the next write is in flight */
     uint64_t looked_ns;  /* associations were looked at */
     uint64_t checked_commit, checked_applied, checked_control;
-    uint64_t led_term, led_commit;                    /* leading since; commit at that time */
+    uint64_t led_term, led_commit; /* leading since; commit at that time */
+    uint64_t word_term, word_ns;   /* it ended its lease in this term, and when by its clock */
     uint64_t seen_done, seen_given_up, seen_by_drive; /* transfers of this start */
     uint64_t line_next;      /* number that this start's line must carry next, 0: not begun */
     uint32_t line_day;       /* day that it showed last, from 1; 0: none */
@@ -296,6 +302,7 @@ void world_fail(struct world *world, const char *format, ...) __attribute__((for
 void net_send(struct world *world, uint32_t from, const uint8_t *bytes, uint32_t size);
 void net_cut(struct world *world, bool one_way);
 void net_clog(struct world *world);
+void net_clog_to(struct world *world, uint32_t id, uint64_t until_ns); /* from every node */
 void net_flap(struct world *world);
 void net_heal(struct world *world);
 
@@ -378,7 +385,13 @@ void script_heal(struct world *world);
 void script_calm(struct world *world);
 void script_blackout(struct world *world);
 void script_day(struct world *world);
-void script_read(struct world *world);
+void script_read(struct world *world, struct node *node); /* NULL: any, again and again */
+void script_transfer(struct world *world);
+/* A node has won an election; has taken a peer's checkpoint in the place of its log. */
+void script_elected(struct world *world, const struct node *node);
+void script_taken_over(struct world *world, struct node *node);
+/* A leader has told its successor to campaign. */
+void script_word(struct world *world, const struct node *node);
 
 /* check.c: the order. */
 void check_init(struct world *world);
@@ -416,9 +429,10 @@ void drive_faults_rest(struct world *world, struct node *node);
 
 /* check_lead.c: what only a leader may say. */
 void check_lead_elected(struct world *world, const struct node *winner);
-/* What a read that is asked now must see at least; what it saw. */
+void check_lead_turn(struct world *world, struct node *node);
 void check_live_healed(struct world *world);
 void check_live(struct world *world, uint64_t healed_ns);
+/* What a read that is asked now must see at least; what it saw. */
 uint64_t check_lead_asks(const struct world *world);
 void check_lead_read(struct world *world, const struct node *node, uint64_t asked, uint64_t index);
 

@@ -94,7 +94,11 @@ static void test_every_problem_names_its_line(void)
     CU_ASSERT(refused("[replica 1]\n\nkey = " K0 "\nkye = 1\n", 4, "unknown setting 'kye'"));
     CU_ASSERT(refused("[replica 1]\nkey = " K0 "\nkey = " K1 "\n", 3, "stands twice"));
     CU_ASSERT(refused("[replica 1]\nkey = " K0 "0\n", 2, "65 characters"));
-    CU_ASSERT(refused("[replica 1]\nkey = " K0 "\n  " K0 "\n", 3, "stands twice"));
+    CU_ASSERT(refused("[replica 1]\nkey = " K0 "\n  " K0 "\n", 3, "neither [section]"));
+    CU_ASSERT(refused("[replica 1]\nkey_next = " K1 "\nkey = " K1 "\n", 1, "equals key"));
+    CU_ASSERT(refused("[]\nkey = " K0 "\n", 2, "before the first section"));
+    CU_ASSERT(refused("[replica ]\nkey = " K0 "\n", 1, "[replica 1..7]"));
+    CU_ASSERT(refused("[client ]\nkey = " K0 "\n", 1, "[client 16.."));
     CU_ASSERT(refused("[replica 1]\nkey =\n", 2, "0 characters"));
     CU_ASSERT(refused("[replica 1]\nkey = g" ZEROS "\n", 2, "65 characters"));
     CU_ASSERT(refused("[replica 1]\nkey = 0g0102030405060708090a0b0c0d0e0f101112131415161718191a1b1"
@@ -118,6 +122,7 @@ static void test_every_problem_names_its_line(void)
     CU_ASSERT(refused("[client 16]\nkey = " K0 "\nname = 12345678901234567890123456789012\n", 3,
                       "32 characters"));
     CU_ASSERT(refused("[client 16]\nkey = " K0 "\nname = \xc3\xa4\n", 3, "not printable"));
+    CU_ASSERT(refused("[client 16]\nkey = " K0 "\nname = a\x7f\n", 3, "character 2 is not"));
     CU_ASSERT(refused("[replica 1]\nkey = " K0 "\n[replica 2]\nkey = " K0 "\n[replica 1]\nkey = " K1
                       "\n",
                       5, "stands twice"));
@@ -132,6 +137,30 @@ static void test_every_problem_names_its_line(void)
     CU_ASSERT(refused(text, 2, "line of"));
     CU_ASSERT(read_text("[replica 1]\nkey\0 = ", 20, 0600) == -EINVAL);
     CU_ASSERT(strstr(problem, ":2: ") != NULL && strstr(problem, "zero byte") != NULL);
+}
+
+/* What libinih passes over at the begin of a line hides no section. */
+static void test_a_section_is_seen_behind_anything(void)
+{
+    static const char *const blanks[] = {" ", "\t", "\f", "\v\r", "\xef\xbb\xbf", " \xef\xbb\xbf "};
+    static const struct {
+        const char *before, *after, *says;
+        int line;
+    } list[] = {
+        {"", "[replica 1]\n[replica 2]\nkey = " K0 "\n", "without settings", 1},
+        {"[replica 1]\n", "[replica 2]\nkey = " K0 "\n", "without settings", 1},
+        {"[replica 1]\nkey = " K0 "\n", "[replica 2]\n", "without settings", 3},
+        {"[replica 1]\nkey = " K0 "\n", "[replica 1]\nkey_next = " K1 "\n", "stands twice", 3}};
+    char text[400];
+
+    for (size_t b = 0; b < sizeof blanks / sizeof blanks[0]; b++) {
+        for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+            snprintf(text, sizeof text, "%s%s%s", list[i].before, blanks[b], list[i].after);
+            CU_ASSERT(refused(text, list[i].line, list[i].says));
+        }
+        snprintf(text, sizeof text, "%s[replica 1]\n%skey = " K0 "\n", blanks[b], blanks[b]);
+        CU_ASSERT(read_good(text) == 0 && ring->count == 1);
+    }
 }
 
 static void test_file_modes(void)
@@ -150,6 +179,53 @@ static void test_file_modes(void)
     CU_ASSERT(strstr(problem, "/nonexistent/keys: cannot open it") != NULL);
     CU_ASSERT(keyring_read(ring, "/proc/self", problem) == -EINVAL);
     CU_ASSERT(strstr(problem, "not a regular file") != NULL);
+}
+
+/* Files that root may open and should not trust; a name for each refusal. */
+static void test_status(void)
+{
+    static const struct {
+        mode_t mode;
+        uid_t owner, caller;
+        off_t size;
+        int result;
+        const char *says;
+    } list[] = {{S_IFREG | 0600, 0, 0, 1, 0, ""},
+                {S_IFREG | 0400, 7, 7, 512 * KEYRING_MAX, 0, ""},
+                {S_IFREG | 0600, 0, 7, 1, 0, ""}, /* with the capability to read it */
+                {S_IFREG | 0600, 8, 7, 1, -EPERM, "belongs to user 8: chown it to 7 or root"},
+                {S_IFREG | 0600, 8, 0, 1, -EPERM, "belongs to user 8: chown it to 0 or root"},
+                {S_IFREG | 0640, 7, 7, 1, -EPERM, "mode 0640"},
+                {S_IFREG | 0604, 7, 7, 1, -EPERM, "mode 0604"},
+                {S_IFIFO | 0600, 7, 7, 1, -EINVAL, "not a regular file"},
+                {S_IFREG | 0600, 7, 7, 512 * KEYRING_MAX + 1, -EFBIG, "larger than 524288"}};
+
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        struct stat status = {
+            .st_mode = list[i].mode, .st_uid = list[i].owner, .st_size = list[i].size};
+        problem[0] = '\0';
+        int result = keyring_file_judge(&status, list[i].caller, problem, sizeof problem);
+        CU_ASSERT(result == list[i].result && strstr(problem, list[i].says) != NULL);
+        CU_ASSERT((result == 0) == (problem[0] == '\0'));
+    }
+}
+
+/* The largest file is read to its end; one that cannot be read (nothing is mapped at 0) is told. */
+static void test_reading(void)
+{
+    static const char section[] = "[replica 1]\nkey = " K0 "\n";
+    size_t size = 512 * KEYRING_MAX;
+    char *text = malloc(size + 1);
+
+    ENSURE(text != NULL);
+    for (size_t i = 0; i <= size; i++)
+        text[i] = i % 2 == 0 ? '\n' : '#';
+    memcpy(text + size - (sizeof section - 1), section, sizeof section - 1);
+    CU_ASSERT(read_text(text, size, 0600) == 0 && ring->count == 1);
+    CU_ASSERT(read_text(text, size + 1, 0600) == -EFBIG && strstr(problem, "larger than") != NULL);
+    free(text);
+    CU_ASSERT(keyring_read(ring, "/proc/self/mem", problem) == -EIO);
+    CU_ASSERT(strstr(problem, "cannot read it") != NULL && ring->count == 0);
 }
 
 /* KEYRING_MAX sections fit, one more does not; in falling order, so that each is moved. */
@@ -223,7 +299,10 @@ int main(void)
     static const struct unit_test tests[] = {
         {"a good file", test_good_file},
         {"every problem names its line", test_every_problem_names_its_line},
+        {"a section is seen behind anything", test_a_section_is_seen_behind_anything},
         {"modes, missing files, directories", test_file_modes},
+        {"whose files are trusted", test_status},
+        {"the largest file, and one that can't be read", test_reading},
         {"1024 sections fit", test_full_ring},
         {"a formatted key is read back", test_format},
         {"damaged files", test_fuzz},

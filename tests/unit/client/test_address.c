@@ -22,6 +22,8 @@ static void reads_lists(void)
     CU_ASSERT(out[0].id == 1 && out[0].ip == 0x0a000001 && out[0].port == 7000);
     CU_ASSERT(out[1].id == 3 && out[1].ip == 0x0a000003 && out[1].port == 65535);
     CU_ASSERT(read_list("", ADDRESS_MEMBER, out, problem) == 0);
+    CU_ASSERT(read_list(" ,\t1=10.0.0.1:7000,, ", ADDRESS_MEMBER, out, problem) == 1);
+    CU_ASSERT(read_list("1=10.0.0.1:7000 2=10.0.0.1:7001", ADDRESS_MEMBER, out, problem) == 2);
     CU_ASSERT(read_list("0.0.0.0:0", ADDRESS_PLAIN, out, problem) == 1);
     CU_ASSERT(read_list("239.1.2.3:9@10.0.0.5,10.0.0.9:31001", ADDRESS_LINE, out, problem) == 2);
     CU_ASSERT(out[0].interface_ip == 0x0a000005 && address_is_multicast(out[0].ip));
@@ -40,6 +42,8 @@ static void names_what_is_wrong(void)
         {"10.0.0.1:7000", ADDRESS_MEMBER, "ID="},
         {"8=10.0.0.1:7000", ADDRESS_MEMBER, "1 to 7"},
         {"0=10.0.0.1:7000", ADDRESS_MEMBER, "1 to 7"},
+        {"one=10.0.0.1:7000", ADDRESS_MEMBER, "1 to 7"},
+        {"=10.0.0.1:7000", ADDRESS_MEMBER, "1 to 7"},
         {"1=10.0.0.1:7000,1=10.0.0.2:7000", ADDRESS_MEMBER, "twice"},
         {"1=10.0.0.1:7000,2=10.0.0.1:7000", ADDRESS_MEMBER, "twice"},
         {"1=10.0.0.1", ADDRESS_MEMBER, "IP:PORT"},

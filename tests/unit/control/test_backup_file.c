@@ -130,6 +130,12 @@ static void each_refusal_is_named(void)
     genesis[0] ^= 1;
     CU_ASSERT_STRING_EQUAL(head_changed(&good), "its genesis record is damaged (checksum)");
     genesis[0] ^= 1;
+    struct genesis odd = b.genesis;
+    odd.sessions_max = 0;
+    odd.crc = crc32c(&odd, offsetof(struct genesis, crc));
+    memcpy(genesis, &odd, sizeof(odd));
+    CU_ASSERT_STRING_EQUAL(head_changed(&good), "sessions_max out of range");
+    memcpy(genesis, &b.genesis, sizeof(b.genesis));
     file[BACKUP_HEAD_SIZE + GENESIS_SIZE] ^= 1; /* of the state */
     CU_ASSERT_STRING_EQUAL(head_changed(&good), "not a machine's state");
     file[BACKUP_HEAD_SIZE + GENESIS_SIZE] ^= 1;

@@ -239,6 +239,8 @@ static void a_sections_name_is_checked_behind_anything(void)
         {"", "[01234567890123456789012345678901234567890123456789012345678901234567890]\n",
          "[012345678901234567890123456789012345678901234567890123456789]"},
         {"", "\xef\xbb\xbf[nonsense]\na = b\n", "unknown section [nonsense]"},
+        {"", "\xef\xbb\xbf[nonsense]\n", "f.conf:1: unknown section [nonsense]"},
+        {"", " \xef\xbb\xbf\xef\xbb\xbf\t[nonsense]\n", "f.conf:1: unknown section [nonsense]"},
         {"", "\xef\xbb\xbf", NULL},
         {"", "\f[replica]\r\n\v\n", NULL},
     };

@@ -530,8 +530,9 @@ static bool is_stopped(struct bench *b, uint32_t id, const char *why)
 
 static void the_odd_one_out_stops(void)
 {
-    /* A bit flips in one replica's state, in both its machines: two others agree on another digest.
-     * It stops, whether it leads or not; the others go on, and say who differs. */
+    /* A bit flips in one replica's state, in both its machines: it holds the open day for closed,
+     * refuses its end, and so has another digest than the two others. It stops, whether it leads or
+     * not; the others go on, and say who differs. */
     for (uint32_t leads = 0; leads < 2; leads++) {
         struct bench *b = bench_new(3);
         start_all(b);
@@ -545,8 +546,9 @@ static void the_odd_one_out_stops(void)
         }
         struct machine *control =
             (struct machine *)(uintptr_t)control_machine(b->node[odd].start.control);
-        control->digest ^= 4;
-        b->node[odd].start.replica->machine->digest ^= 4;
+        CU_ASSERT_TRUE_FATAL(control->day_open && b->node[odd].start.replica->machine->day_open);
+        control->day_open ^= 1;
+        b->node[odd].start.replica->machine->day_open ^= 1;
         end_days(b, 20);
         for (uint32_t id = 1; id <= 3; id++) {
             CU_ASSERT_EQUAL(is_stopped(b, id, "a majority's state"), id == odd);
@@ -565,7 +567,7 @@ static void two_machines_of_one_replica(void)
     start_all(b);
     end_days(b, 10);
     CU_ASSERT_FALSE(bench_status(b, 1).stopped);
-    b->node[1].start.replica->machine->digest ^= 1;
+    b->node[1].start.replica->machine->day_open ^= 1;
     for (uint32_t i = 0; i < 40 && next_day(b); i++)
         continue;
     CU_ASSERT(is_stopped(b, 1, "two machines differ"));

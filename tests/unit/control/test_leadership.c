@@ -1,4 +1,5 @@
 /* Transfers of leadership and proven reads, as people ask for them: three replicas. */
+#include "control/control_internal.h"
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
 
@@ -173,6 +174,69 @@ static void a_read_is_proven_by_a_quorum(void)
     bench_free(b);
 }
 
+/* A read that has just been told to seq, and the serial that it is known by there. */
+static uint64_t begin_read(struct bench *b, uint32_t id, uint64_t tag)
+{
+    struct control *c = b->node[id].start.control;
+    struct control_request request = {.tag = tag, .kind = CONTROL_READ};
+    CU_ASSERT_TRUE_FATAL(control_ask(c, &request));
+    control_turn(c, b->now_ns);
+    for (uint32_t i = 0; i < CONTROL_REQUESTS; i++)
+        if (c->ask[i].state == ASK_READING && c->ask[i].tag == tag)
+            return c->ask[i].serial;
+    CU_FAIL("the read was not told");
+    return 0;
+}
+
+static void tell_proven(struct replica *r, uint64_t serial, uint64_t index)
+{
+    struct notice *notice = spsc_reserve(&r->notices);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(notice);
+    if (notice == NULL)
+        return;
+    memset(notice, 0, sizeof(*notice));
+    notice->kind = NOTICE_READ;
+    notice->u.read.tag = serial;
+    notice->u.read.index = index;
+    notice->u.read.term = r->raft.term;
+    notice->u.read.outcome = READ_PROVEN;
+    spsc_push(&r->notices);
+}
+
+static void no_read_is_proven_by_another_ones_proof(void)
+{
+    /* Pitfall 7: a read asked again is another read. Places are used again, serials never; a proof
+     * that comes when its read has been answered, or given up, proves nothing. */
+    enum { READS = 3 * CONTROL_REQUESTS };
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    struct control *c = b->node[leader].start.control;
+    uint64_t serial[READS + 1];
+    struct control_reply reply;
+    for (uint64_t i = 0; i < READS; i++) {
+        serial[i] = begin_read(b, leader, 1);
+        CU_ASSERT(i == 0 || serial[i] > serial[i - 1]);
+        bench_run(b, 20);
+        CU_ASSERT_TRUE_FATAL(control_answer(c, &reply));
+        CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    }
+    b->node[leader].cut = true; /* from here on nobody confirms anything */
+    bench_run(b, 10);
+    serial[READS] = begin_read(b, leader, 1);
+    CU_ASSERT(serial[READS] > serial[READS - 1]);
+    for (uint64_t i = 0; i < READS; i++)
+        tell_proven(b->node[leader].start.replica, serial[i], 1000);
+    bench_run(b, 20);
+    CU_ASSERT_FALSE(control_answer(c, &reply));
+    CU_ASSERT_PTR_NOT_NULL(requests_find(c, serial[READS]));
+    b->node[leader].cut = false;
+    bench_run(b, 40);
+    CU_ASSERT_TRUE_FATAL(control_answer(c, &reply));
+    CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    CU_ASSERT_EQUAL(reply.index, bench_status(b, leader).commit);
+    bench_free(b);
+}
+
 static void more_reads_than_places_are_busy(void)
 {
     uint32_t leader;
@@ -200,6 +264,7 @@ int main(void)
         {"H19: no lease behind the word", h19_no_lease_behind_the_word},
         {"proposals wait for the next leader", proposals_wait_for_the_next_leader},
         {"a read is proven by a quorum", a_read_is_proven_by_a_quorum},
+        {"no read is proven by another one's proof", no_read_is_proven_by_another_ones_proof},
         {"more reads than places are busy", more_reads_than_places_are_busy},
         {0}};
     return unit_main("control_leadership", tests);

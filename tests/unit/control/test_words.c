@@ -16,7 +16,7 @@ static void addresses(void)
 {
     static const char *const bad[] = {"",         "1",       "1.2.3",    "1.2.3.4.5", "1.2.3.256",
                                       "1.2.3.04", "a.b.c.d", "1.2.3.4 ", " 1.2.3.4",  "1..2.3",
-                                      "1.2.3.4:", "1.2.3.",  "-1.2.3.4"};
+                                      "1.2.3.4:", "1.2.3.",  "-1.2.3.4", "1.0002.3.4"};
     uint32_t ip, prefix;
     uint16_t port;
     char text[ADDRESS_TEXT_MAX];
@@ -33,6 +33,7 @@ static void addresses(void)
     CU_ASSERT_TRUE(address_ip_prefix("10.1.2.3/32", &ip, &prefix));
     CU_ASSERT_FALSE(address_ip_prefix("10.1.2.3/33", &ip, &prefix));
     CU_ASSERT_FALSE(address_ip_prefix("10.1.2.3/0", &ip, &prefix));
+    CU_ASSERT_FALSE(address_ip_prefix("10.1.2.3", &ip, &prefix));
 }
 
 static void sizes(void)
@@ -57,18 +58,31 @@ static void identities(void)
     CU_ASSERT_PTR_NULL(identity_read(&g, 4, lines, why));
     CU_ASSERT_EQUAL(g.founder[1].incarnation, 0xab);
     CU_ASSERT_EQUAL(g.founder[3].ip, 0x0a000003);
+    const char *spaced[] = {"\n replica=1\t incarnation=1 address=10.0.0.1:7400 \n", " "};
+    genesis_defaults(&g);
+    CU_ASSERT_PTR_NULL(identity_read(&g, 2, spaced, why));
+    CU_ASSERT_EQUAL(g.founder[1].port, 7400);
     static const char *const bad[] = {
         "",
         "replica=0 incarnation=1 address=1.1.1.1:1",
         "replica=8 incarnation=1 address=1.1.1.1:1",
         "incarnation=1 replica=1 address=1.1.1.1:1",
         "replica=1 incarnation=0 address=1.1.1.1:1",
+        "replica=1 incarnation= address=1.1.1.1:1",
+        "replica=1 incarnation=12x address=1.1.1.1:1",
         "replica=1 incarnation=11111111111111111 address=1.1.1.1:1",
         "replica=1 address=1.1.1.1:1",
         "replica=1 incarnation=1",
         "replica=1 incarnation=1 address=1.1.1.1",
         "replica=1 incarnation=1 address=1.1.1.1:1 extra=1",
         "replica=1 incarnation=1 incarnation=2",
+        "replica=1 incarnation=1 address=1.1.1.1:1 address=1.1.1.1:2",
+        "replica=1 incarnatio2=1 address=1.1.1.1:1",
+        "replica=1 incarnation=1 addreso=1.1.1.1:1",
+        "replica=1 incarnation=1 address=1.1.1.1:1 more",
+        "address=1.1.1.1:1 replica=1 incarnation=1",
+        "replica=1 incarnation=1 "
+        "address=0000000000000000000000000000000000000000000000000000000000001.1.1.1:1",
         "replica=1 incarnation=1 address=1.1.1.1:1 replica=1 incarnation=2 address=1.1.1.1:2",
         "replica=1 replica=2 incarnation=2 address=1.1.1.1:2"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -174,6 +174,44 @@ void line_day_begin(struct line *line, const char *name, bool live)
     day(line, ITEM_DAY_BEGIN, name, live);
 }
 
+void line_noop(struct line *line)
+{
+    struct entry_noop body = {.leader = 1, .incarnation = 101};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(append(line, ENTRY_NOOP, &body, sizeof(body)));
+}
+
+void line_superseded(struct line *line, uint32_t entries)
+{
+    enum { SIZE = 48 + 40 + 16 };
+    struct ring *ring = line->world.ring;
+    uint64_t kept = line->applied;
+    for (uint32_t i = 0; i < entries; i++) { /* no item */
+        struct entry *entry = ring_reserve(ring, SIZE, line->term);
+        memset(entry, 0, SIZE);
+        *entry = (struct entry){.size = SIZE,
+                                .kind = ENTRY_MESSAGES,
+                                .version = ENTRY_VERSION,
+                                .index = ring_last_index(ring) + 1,
+                                .term = line->term};
+        struct entry_messages *head = (struct entry_messages *)(entry + 1);
+        *head = (struct entry_messages){
+            .session = 3, .epoch = 3, .number = 900, .count = 1, .bytes = 10};
+        memcpy(head + 1, "\x08\x00superced", 10);
+        ring_commit(ring, ++line->lsn, false);
+    }
+    line_settle(line);
+    ring_hard(ring, ++line->term, 0, ++line->lsn);
+    ring_truncate(ring, kept + 1, ++line->lsn);
+}
+
+void line_anew(struct line *line)
+{
+    struct feed_item item = {
+        .kind = ITEM_ANEW, .index = line->applied, .feed = line->next, .count = 1};
+    memcpy(item.end.session, line->day, KEEL_DAY_NAME_SIZE);
+    feed_push(line->feed, &item);
+}
+
 uint32_t line_turn(struct line *line, uint32_t ms)
 {
     line->now_ns += ms * 1000000ull;
@@ -240,4 +278,47 @@ uint16_t line_check(const struct line *line, const struct wire_kept *kept)
         at += length;
     }
     return count;
+}
+
+struct line *line_started(void)
+{
+    struct line *line = line_new();
+    line_start(line, true);
+    line_turn(line, 0); /* the heartbeat of a start */
+    return line;
+}
+
+const struct wire_kept *line_asked(struct line *line, uint64_t first, uint16_t count)
+{
+    line_turn(line, 0); /* what is pushed goes first */
+    wire_clear(line->port);
+    line_ask(line, LINE_CONSUMER, line->day, first, count);
+    line_turn(line, 0);
+    for (uint32_t turn = 0; turn < 50 && line->port->count == 0; turn++) {
+        line_settle(line);
+        line_turn(line, 0);
+    }
+    CU_ASSERT_FATAL(line->port->count <= 1);
+    return line->port->count == 1 ? &line->port->kept[0] : NULL;
+}
+
+uint16_t line_answer(struct line *line, uint64_t first, uint16_t count)
+{
+    const struct wire_kept *kept = line_asked(line, first, count);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
+    CU_ASSERT_EQUAL(mold_sequence((const struct mold_header *)kept->payload), first);
+    uint16_t got = line_check(line, kept);
+    CU_ASSERT_TRUE(got >= 1 && got <= count);
+    CU_ASSERT_EQUAL(kept->to, LINE_CONSUMER);
+    CU_ASSERT_EQUAL(kept->to_port, 5000);
+    CU_ASSERT_EQUAL(memcmp(kept->to_mac, "\x02\x00\x00\x00\x00\x09", 6), 0);
+    return got;
+}
+
+void line_answers(struct line *line, uint64_t from, uint64_t to)
+{
+    for (uint64_t first = from; first < to; first++) {
+        line_answer(line, first, 10);
+        line->now_ns += 10000000;
+    }
 }

@@ -39,6 +39,12 @@ void line_messages(struct line *line, uint32_t entries, bool live);
 void line_session_end(struct line *line, bool live);
 void line_day_end(struct line *line, bool live);
 void line_day_begin(struct line *line, const char *day, bool live);
+/* An entry that the feed has no message of. */
+void line_noop(struct line *line);
+/* Entries of this term that are written and never committed, and cut off by a new one. */
+void line_superseded(struct line *line, uint32_t entries);
+/* A peer's checkpoint has taken the place of the log, at the number and index where the line is. */
+void line_anew(struct line *line);
 
 /* A turn of the feed `ms` later; and as many of the ring's roles as it takes to come to rest. */
 uint32_t line_turn(struct line *line, uint32_t ms);
@@ -52,5 +58,14 @@ void line_done(struct line *line);
 void line_ask(struct line *line, uint32_t from, const char *day, uint64_t first, uint16_t count);
 /* Checks that a packet holds what its numbers stand for; returns the count of its header. */
 uint16_t line_check(const struct line *line, const struct wire_kept *kept);
+
+/* A line whose feed has started, and said so. */
+struct line *line_started(void);
+/* Asks as the configured consumer; the one answer, or NULL if none came. */
+const struct wire_kept *line_asked(struct line *line, uint64_t first, uint16_t count);
+/* Demands an answer that begins at `first` and holds 1..count messages; returns how many. */
+uint16_t line_answer(struct line *line, uint64_t first, uint16_t count);
+/* The same of each number from `from` on and below `to`. */
+void line_answers(struct line *line, uint64_t from, uint64_t to);
 
 #endif

@@ -107,13 +107,19 @@ static void judge_vote(struct world *world, const struct world_node *node, uint6
     *voted = candidate;
 }
 
-/* Pitfall 4: a voter's one vote of a term goes to one incarnation of a candidate. */
-void judge_grant(struct world *world, struct world_node *node, uint64_t term, uint64_t incarnation)
+/* Pitfall 4: a voter's one vote of a term goes to one incarnation of a candidate. 3.6.1: that holds
+ * all that this voter does, at least. */
+void judge_grant(struct world *world, struct world_node *node, const struct world_packet *vote)
 {
-    if (node->grant_term == term && node->grant_incarnation != incarnation)
+    uint64_t term = vote->msg.term, last_term = node->log.entry[node->log.last].term;
+    if (node->grant_term == term && node->grant_incarnation != vote->incarnation)
         violate(world, "node %u grants two incarnations its vote in term %lu", node->raft.id, term);
+    if (vote->msg.prev_term < last_term ||
+        (vote->msg.prev_term == last_term && vote->msg.prev_index < node->log.last))
+        violate(world, "node %u grants its vote in term %lu to %u, whose log is behind",
+                node->raft.id, term, vote->msg.from);
     node->grant_term = term;
-    node->grant_incarnation = incarnation;
+    node->grant_incarnation = vote->incarnation;
 }
 
 static void judge_granted(struct world *world, const struct world_node *node, uint64_t term)
@@ -137,6 +143,12 @@ void judge_hole(struct world *world, const struct world_node *node, const struct
                 msg->prev_index, msg->prev_term);
 }
 
+void judge_arrival(struct world_node *node, const struct raft_msg *msg)
+{
+    if (msg->kind == RAFT_TIMEOUT_NOW && msg->term >= node->told_term)
+        node->told_term = msg->term + 1;
+}
+
 /* Nothing leaves before what it testifies to is on the drive (pitfall 1). */
 void judge_message(struct world *world, const struct world_node *node, const struct raft_msg *msg)
 {
@@ -151,10 +163,17 @@ void judge_message(struct world *world, const struct world_node *node, const str
                 msg->term, node->disk_term);
     if (msg->kind == RAFT_VOTE)
         judge_vote(world, node, msg->term, node->raft.id);
+    /* 4.2.3: only the campaign that was asked for passes by the others' leader. */
+    if (msg->kind == RAFT_VOTE && (msg->flags & RAFT_TOLD) != 0 && node->told_term != msg->term)
+        violate(world, "node %u says that it was told to campaign in term %lu, and was not", id,
+                msg->term);
     if (msg->kind == RAFT_TIMEOUT_NOW) {
         world->words++;
         if (!node->raft.transfer.lease_ended || node->raft.role != RAFT_LEADER)
             violate(world, "node %u says timeout-now and has not ended its lease", id);
+        if (node->word_term != msg->term)
+            world->node[id].word_ns = world->now_ns;
+        world->node[id].word_term = msg->term;
     }
     if (msg->kind == RAFT_VOTE_REPLY && msg->status != 0) {
         judge_vote(world, node, msg->term, msg->to);
@@ -265,13 +284,17 @@ void judge_deposed(struct world *world, const struct world_node *node, uint8_t f
 }
 
 /* 4.2.2: a leader whose committed configuration does not name it has stepped down, or hands its
- * office over within an election timeout. */
+ * office over within an election timeout. H19: so has one whose word came to nothing. */
 void judge_office(struct world *world, const struct world_node *node)
 {
     const struct raft *raft = &node->raft;
     if (node->up && raft->role == RAFT_LEADER && raft->config.index <= raft->commit &&
         raft->commit >= raft->noop_index && !raft_is_voter(raft) && !raft_hands_over(raft))
         violate(world, "node %u leads, and is no voter", raft->id);
+    if (node->up && raft->role == RAFT_LEADER && raft->term == node->word_term &&
+        world->now_ns > node->word_ns + world->options.election_min_ns)
+        violate(world, "node %u leads on, though its word to a successor came to nothing",
+                raft->id);
 }
 
 /* The core's own bookkeeping. */

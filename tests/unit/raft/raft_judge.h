@@ -12,9 +12,11 @@ uint64_t world_chain(const struct world_node *node, uint64_t index);
 void judge_lsn(struct world *world, const struct world_node *node, uint64_t lsn);
 void judge_entry(struct world *world, const struct world_node *node, uint64_t index);
 void judge_elected(struct world *world, const struct world_node *node);
-void judge_grant(struct world *world, struct world_node *node, uint64_t term, uint64_t incarnation);
+void judge_grant(struct world *world, struct world_node *node, const struct world_packet *vote);
 /* H5, pitfall 1: no acknowledgement speaks of what the drive has lost. */
 void judge_hole(struct world *world, const struct world_node *node, const struct raft_msg *msg);
+/* Before a packet is taken. */
+void judge_arrival(struct world_node *node, const struct raft_msg *msg);
 void judge_message(struct world *world, const struct world_node *node, const struct raft_msg *msg);
 void judge_commit(struct world *world, struct world_node *node, uint64_t commit);
 /* After a change was asked for: `current` if the configuration in force was named. */

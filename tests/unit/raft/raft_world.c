@@ -219,7 +219,7 @@ static void absorb(struct world *world, struct world_node *node, const struct ra
     for (uint32_t i = 0; i < out->send_count; i++) {
         const struct raft_send *send = &out->send[i];
         if (send->msg.kind == RAFT_VOTE_REPLY && send->msg.status != 0)
-            judge_grant(world, node, send->msg.term, packet->incarnation);
+            judge_grant(world, node, packet);
         judge_hole(world, node, &send->msg);
         if (send->lsn <= raft->durable_lsn) {
             leave(world, node, send);
@@ -410,6 +410,19 @@ static void config_at(const struct world *world, const struct world_log *log, ui
     config->index = index;
 }
 
+void world_compact(struct world *world, uint8_t id, uint64_t first)
+{
+    struct world_node *node = &world->node[id];
+    ENSURE(node->up && first > 0 && first - 1 <= node->disk.last);
+    raft_compact(&node->raft, first);
+    if (first - 1 > node->checkpoint) {
+        node->checkpoint = first - 1;
+        node->checkpoint_term = node->disk.entry[first - 1].term;
+    }
+    if (first - 1 > node->disk_base)
+        node->disk_base = first - 1;
+}
+
 void world_install(struct world *world, uint8_t id, uint64_t index)
 {
     struct world_node *node = &world->node[id];
@@ -504,6 +517,7 @@ void world_deliver(struct world *world, uint32_t slot)
     if (!node->up || world->cut[msg->from][msg->to])
         return;
     watched(world, WORLD_ARRIVES, node, &packet, 0);
+    judge_arrival(node, msg);
     struct raft_in in = {.event = RAFT_EV_RECV,
                          .msg = *msg,
                          .space = !node->no_space,

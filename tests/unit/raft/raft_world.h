@@ -83,9 +83,11 @@ struct world_node {
     uint64_t disk_base;         /* its log begins behind this index: a checkpoint has the rest */
     bool rotten[WORLD_LOG_MAX]; /* the disk has lost the entry, and knows what it was */
     bool hidden[WORLD_LOG_MAX]; /* it sets a configuration that was lost before this start */
-    uint64_t checkpoint, checkpoint_term;   /* a peer's, durable; 0: none */
+    uint64_t checkpoint, checkpoint_term;   /* a peer's or its own, durable; 0: none */
     uint64_t commit_seen;                   /* since its start */
     uint64_t grant_term, grant_incarnation; /* its last grant since its start: to whom */
+    uint64_t word_term, word_ns; /* in which it told a successor to campaign; since when */
+    uint64_t told_term;          /* for which it was told to, last */
     uint32_t record_count;
     struct world_record record[WORLD_RECORDS_MAX];
     uint32_t gate_count;
@@ -174,6 +176,9 @@ void world_fail(struct world *world, uint8_t id);
 /* to 0: the most caught-up. Returns why it was refused. */
 enum raft_transfer_reason world_transfer(struct world *world, uint8_t id, uint8_t to);
 
+/* The node's own checkpoint of first - 1, which is committed and durable there, takes the place of
+ * the log below `first`, in memory and for its next start. */
+void world_compact(struct world *world, uint8_t id, uint64_t first);
 /* A checkpoint of a committed index becomes durable on the node's drive, and is offered to it. */
 void world_install(struct world *world, uint8_t id, uint64_t index);
 

@@ -43,6 +43,8 @@ void memory_store_path(struct memory_store *store, char path[MEMORY_PATH_SIZE])
 static int count_operation(struct memory_store *store)
 {
     store->operations++;
+    if (store->watch != NULL)
+        store->watch(store);
     if (store->powerless)
         return -EIO;
     if (store->fail_at != 0 && (store->operations == store->fail_at ||
@@ -212,8 +214,9 @@ int disk_pread(struct disk *disk, uint64_t offset, void *buffer, size_t size)
     if (result < 0)
         return result;
     const struct memory_store *store = disk->store;
-    if (offset + size > store->size ||
-        (offset < store->bad_from + store->bad_size && offset + size > store->bad_from))
+    bool bad = offset < store->bad_from + store->bad_size && offset + size > store->bad_from;
+    bool good = offset >= store->good_from && offset + size <= store->good_from + store->good_size;
+    if (offset + size > store->size || (bad && !good))
         return -EIO;
     memcpy(buffer, disk->store->bytes + offset, size);
     return 0;

@@ -36,13 +36,19 @@ struct memory_store {
     uint64_t fail_at;    /* this one fails; 0: none */
     int fail_error;      /* ... with this; 0: -EIO */
     bool fail_on;        /* and all after it too */
-    uint64_t bad_from, bad_size; /* reads that touch these bytes fail with -EIO; size 0: none */
-    uint64_t writes;             /* blocking writes so far */
-    uint64_t power_at;           /* at this blocking write the power goes ... */
+    uint64_t bad_from,
+        bad_size; /* reads that touch these bytes fail with -EIO; size 0: none; ... */
+    uint64_t good_from, good_size; /* ... but not those that stay within these */
+    uint64_t writes;               /* blocking writes so far */
+    uint64_t power_at;             /* at this blocking write the power goes ... */
     uint64_t power_sectors; /* ... and these of its first 64 sectors have been written; 0: never */
     bool powerless;         /* nothing changes bytes any more; calls answer -EIO */
     bool lose_writes;       /* asynchronous writes are confirmed and never made */
     bool lose_blocking;     /* the same of blocking ones */
+    /* Called before each operation, with its number in `operations`: what a drive does on its own
+     * at that moment. */
+    void (*watch)(struct memory_store *store);
+    void *watcher; /* its own */
     uint64_t flushes;
 };
 

@@ -129,18 +129,36 @@ static void h14_found_ahead(void)
     world_free(&world);
 }
 
-/* H14: the write is read back: what the drive confirmed and did not keep is an error. */
+/* The drive confirms what it does not keep: those of its writes, by bit. */
+static void keep_some(struct memory_store *store)
+{
+    const uint32_t *lost = store->watcher;
+    store->lose_blocking = (*lost >> store->writes & 1) != 0;
+}
+
+/* H14: the write is read back: what the drive confirmed and did not keep is an error, whatever lies
+ * there instead. */
 static void h14_verified(void)
 {
-    struct world world;
-    filled(&world, 20);
-    CU_ASSERT(world_checkpoint(&world, 10) == 0);
-    world.store.lose_blocking = true;
-    CU_ASSERT(world_checkpoint(&world, 12) == -EIO);
-    world.store.lose_blocking = false;
-    CU_ASSERT(looked(&world).checkpoint[0].index == 10);
-    CU_ASSERT(world_checkpoint(&world, 12) == 0);
-    world_free(&world);
+    for (uint32_t older = 0; older < 3; older++)    /* what the area held: nothing, more, as much */
+        for (uint32_t lost = 1; lost < 4; lost++) { /* the body, the head, both */
+            struct world world;
+            filled(&world, 20);
+            for (uint64_t index = 8; older > 0 && index < 10; index++)
+                CU_ASSERT_FATAL(world_checkpoint(&world, index) == 0);
+            if (older == 1)
+                memset(area_bytes(&world, 1), 0xa5, 3 * 4096);
+            world.store.watch = keep_some;
+            world.store.watcher = &lost;
+            world.store.writes = 0;
+            CU_ASSERT(world_checkpoint(&world, 12) == -EIO);
+            world.store.watch = NULL;
+            world.store.lose_blocking = false;
+            CU_ASSERT(looked(&world).checkpoint[0].index == (older > 0 ? 9 : 0));
+            CU_ASSERT(world_checkpoint(&world, 12) == 0);
+            CU_ASSERT(looked(&world).checkpoint[0].index == 12);
+            world_free(&world);
+        }
 }
 
 /* H14: with one area bad the other and the log do, in whatever order: the head stays behind the
@@ -311,91 +329,193 @@ static void peers_crash_while_storing(void)
     CU_ASSERT(anew >= 40 && as_it_was >= 30);
 }
 
-enum { TRANSFER_SIZE = 3 * 4096 - 700, TRANSFER_CHUNK = 1024 };
+/* --- any bytes, with right checksums
+ * ---------------------------------------------------------------- */
 
-static struct ring_transfer transfer_of(const struct world *world, uint64_t have)
+static void lie(struct world *world, uint32_t what, struct ring_checkpoint *head)
 {
-    return (struct ring_transfer){.replica = WORLD_REPLICA,
-                                  .incarnation = world->super.incarnation,
-                                  .cluster_id = world->genesis.cluster_id,
-                                  .index = 77,
-                                  .term = 3,
-                                  .chain = 5,
-                                  .size = TRANSFER_SIZE,
-                                  .have = have,
-                                  .body_crc = 1};
+    switch (what) {
+    case 0:
+        head->replica++;
+        break;
+    case 1:
+        head->incarnation++;
+        break;
+    case 2:
+        head->cluster_id++;
+        break;
+    case 3:
+        head->size = ring_area_room(&world->super) + 1;
+        break;
+    case 4:
+        head->sequence = 0;
+        break;
+    case 5:
+        head->chain = 0;
+        break;
+    case 6:
+        head->installed = RING_INSTALLED_SEED + 1;
+        break;
+    case 7: /* an index behind which there is none */
+        head->index = UINT64_MAX;
+        head->installed = RING_INSTALLED_PEER;
+        break;
+    case 8:
+        head->page = UINT64_MAX;
+        break;
+    case 9:
+        head->term = RING_COUNT_MAX;
+        break;
+    case 10:
+        head->lsn = UINT64_MAX;
+        break;
+    default:
+        head->body_crc++;
+        break;
+    }
+    head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
 }
 
-/* Cut at every chunk: what had arrived is found, and nothing takes it for a checkpoint. */
-static void transfer_cut_at_every_chunk(void)
+/* Nobody's checkpoint, or nobody's numbers: the other one does. */
+static void heads_that_lie(void)
 {
     struct world world;
     filled(&world, 20);
-    CU_ASSERT(world_checkpoint(&world, 10) == 0 && world_checkpoint(&world, 15) == 0);
-    uint8_t *bytes = aligned_alloc(4096, 16384), *read = aligned_alloc(4096, 16384);
-    ENSURE(bytes != NULL && read != NULL);
-    for (uint32_t i = 0; i < TRANSFER_SIZE; i++)
-        bytes[i] = (uint8_t)(i * 7 + i / 256);
-    uint64_t from = 0;
-    for (uint64_t have = TRANSFER_CHUNK;; have += TRANSFER_CHUNK) {
-        have = have < TRANSFER_SIZE ? have : TRANSFER_SIZE;
-        struct ring_transfer head = transfer_of(&world, have), found;
-        CU_ASSERT_FATAL(ring_transfer_write(world.reader, &world.super, 1, &head, from, bytes) ==
-                        0);
-        CU_ASSERT_FATAL(ring_transfer_read(world.reader, &world.super, 1, &found, read, 16384) ==
-                        0);
-        CU_ASSERT_FATAL(found.have == have && found.index == 77 && memcmp(read, bytes, have) == 0);
-        struct ring_recovery now = looked(&world);
-        CU_ASSERT_FATAL(now.damage == RING_INTACT && now.checkpoint[0].index == 15);
-        CU_ASSERT_FATAL(now.checkpoint[1].magic == 0 && now.bad_checkpoints == 0);
-        from = have;
-        if (have == TRANSFER_SIZE)
-            break;
+    uint8_t *bytes = aligned_alloc(4096, 16384);
+    ENSURE(bytes != NULL);
+    CU_ASSERT_FATAL(world_checkpoint(&world, 5) == 0 && world_checkpoint(&world, 8) == 0);
+    struct ring_checkpoint *head = (struct ring_checkpoint *)(void *)area_bytes(&world, 0);
+    const struct ring_checkpoint good = *head;
+    CU_ASSERT_FATAL(good.index == 8);
+    for (uint32_t what = 0; what < 12; what++) {
+        *head = good;
+        lie(&world, what, head);
+        struct ring_recovery found = looked(&world);
+        CU_ASSERT(found.damage == RING_INTACT && found.bad_checkpoints == 1);
+        CU_ASSERT(found.checkpoint[0].index == 5 && found.checkpoint[1].magic == 0);
+        bool of_here = what == 2; /* recovery alone knows the cluster */
+        struct ring_checkpoint read;
+        CU_ASSERT(ring_checkpoint_intact(world.reader, &world.super, 0) ==
+                  (of_here ? 0 : -EBADMSG));
+        CU_ASSERT(ring_checkpoint_read(world.reader, &world.super, 0, &read, bytes, 16384) ==
+                  (of_here ? 5000 : -EBADMSG));
     }
-    struct ring_transfer found;
-    CU_ASSERT(ring_transfer_read(world.reader, &world.super, 0, &found, read, 16384) == -ENOENT);
-    area_bytes(&world, 1)[4096 + 5000] ^= 1;
-    CU_ASSERT(ring_transfer_read(world.reader, &world.super, 1, &found, read, 16384) == -ENOENT);
-    struct ring_transfer large = transfer_of(&world, 0);
-    large.size = ring_area_room(&world.super) + 1;
-    CU_ASSERT(ring_transfer_write(world.reader, &world.super, 1, &large, 0, bytes) == -ENOSPC);
+    *head = good;
+    head->size = 0; /* of no byte: read as such */
+    head->body_crc = 0;
+    head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
+    struct ring_checkpoint read;
+    CU_ASSERT(ring_checkpoint_read(world.reader, &world.super, 0, &read, bytes, 16384) == 0);
+    CU_ASSERT(looked(&world).checkpoint[0].index == 8);
     free(bytes);
-    free(read);
     world_free(&world);
 }
 
-/* Power goes between body and head, or within either: less is found, or nothing, never else. */
-static void transfer_torn(void)
+static void areas_that_cannot_be_read(void)
 {
-    uint8_t *bytes = aligned_alloc(4096, 16384), *read = aligned_alloc(4096, 16384);
-    ENSURE(bytes != NULL && read != NULL);
-    memset(bytes, 0x3c, 16384);
-    uint64_t older = 0, none = 0;
-    for (uint64_t power = 1; power <= 2; power++)
-        for (uint32_t draw = 0; draw < 30; draw++) {
-            struct world world;
-            filled(&world, 3);
-            struct ring_transfer head = transfer_of(&world, 4096), found;
-            CU_ASSERT_FATAL(ring_transfer_write(world.reader, &world.super, 0, &head, 0, bytes) ==
-                            0);
-            world.random ^= (draw + 1) * 0x9e3779b97f4a7c15ull;
-            world.store.power_at = world.store.writes + power;
-            world.store.power_sectors = world_random(&world) >> 20;
-            head.have = 9000;
-            CU_ASSERT_FATAL(ring_transfer_write(world.reader, &world.super, 0, &head, 4096, bytes) <
-                            0);
-            world.store.powerless = false;
-            int rc = ring_transfer_read(world.reader, &world.super, 0, &found, read, 16384);
-            CU_ASSERT_FATAL(rc == 0 || rc == -ENOENT);
-            CU_ASSERT_FATAL(rc != 0 || ((found.have == 4096 || found.have == 9000) &&
-                                        memcmp(read, bytes, found.have) == 0));
-            older += rc == 0 && found.have == 4096;
-            none += rc != 0;
-            world_free(&world);
-        }
-    CU_ASSERT(older > 20);
+    struct world world;
+    filled(&world, 20);
+    uint8_t *bytes = aligned_alloc(4096, 16384);
+    ENSURE(bytes != NULL);
+    CU_ASSERT_FATAL(world_checkpoint(&world, 5) == 0 && world_checkpoint(&world, 8) == 0);
+    for (uint64_t block = 0; block < 3; block++) { /* the head, and both of the body */
+        world.store.bad_from = ring_checkpoint_offset(&world.super, 0) + block * 4096;
+        world.store.bad_size = 4096;
+        struct ring_recovery found = looked(&world);
+        CU_ASSERT(found.damage == RING_INTACT && found.bad_checkpoints == 1);
+        CU_ASSERT(found.checkpoint[0].index == 5);
+        CU_ASSERT(ring_checkpoint_intact(world.reader, &world.super, 0) == -EBADMSG);
+        struct ring_checkpoint read;
+        CU_ASSERT(ring_checkpoint_read(world.reader, &world.super, 0, &read, bytes, 16384) == -EIO);
+    }
     free(bytes);
-    free(read);
+    world_free(&world);
+}
+
+static int write_one(struct world *world, const struct ring_checkpoint *wanted, size_t size)
+{
+    uint8_t *bytes = aligned_alloc(4096, 4096);
+    ENSURE(bytes != NULL);
+    memset(bytes, 7, 4096);
+    struct ring_checkpoint head = *wanted;
+    int result = ring_checkpoint_write(world->reader, &world->super, 0, &head, bytes, size);
+    free(bytes);
+    return result;
+}
+
+/* Of index 0 there is no page to name; of the others the page must be that very one. */
+static void refused_to_be_written(void)
+{
+    struct world world;
+    filled(&world, 20);
+    uint64_t page, first, last;
+    CU_ASSERT_FATAL(ring_span(world.ring, 10, &page, &first, &last));
+    const struct ring_checkpoint empty = {.replica = WORLD_REPLICA,
+                                          .incarnation = world.super.incarnation,
+                                          .cluster_id = world.genesis.cluster_id,
+                                          .chain = world.log[0].chain,
+                                          .sequence = 1};
+    CU_ASSERT(write_one(&world, &empty, 0) == 0);
+    CU_ASSERT(looked(&world).have_checkpoint);
+    struct ring_checkpoint head = empty;
+    head.sequence = 0;
+    CU_ASSERT(write_one(&world, &head, 100) == -EINVAL);
+    struct ring_checkpoint good = empty;
+    good.index = 10;
+    good.term = 1;
+    good.chain = world.log[10].chain;
+    good.page = page;
+    good.sequence = 2;
+    CU_ASSERT(write_one(&world, &good, 100) == 0);
+    head = good;
+    head.index = first - 1;
+    CU_ASSERT(write_one(&world, &head, 100) == -ERANGE);
+    head = good;
+    head.page += world.super.slots; /* the next lap's, in the same slot */
+    CU_ASSERT(write_one(&world, &head, 100) == -ERANGE);
+    world.store.bad_from = ring_slot_offset(&world.super, page);
+    world.store.bad_size = 4096;
+    CU_ASSERT(write_one(&world, &good, 100) == -EIO);
+    world.store.bad_size = 0;
+    CU_ASSERT(looked(&world).checkpoint[0].index == 10);
+    world_free(&world);
+}
+
+/* The second piece cannot be read: what is known of the first proves nothing. */
+static void a_body_of_many_pieces(void)
+{
+    enum { BLOCKS = 600, BODY = (BLOCKS - 1) * 4096 - 77 };
+    struct ring_super super = {
+        .replica = 1, .incarnation = 9, .slots = RING_SLOTS_MIN, .checkpoint_blocks = BLOCKS};
+    struct memory_store store;
+    char path[MEMORY_PATH_SIZE], problem[DISK_PROBLEM_SIZE];
+    struct disk *disk;
+    memory_store_init(&store, ring_slot_offset(&super, 0));
+    memory_store_path(&store, path);
+    const struct disk_options options = {.path = path, .depth = 1};
+    CU_ASSERT_FATAL(disk_open(&disk, &options, problem) == 0);
+    uint8_t *bytes = aligned_alloc(4096, BLOCKS * 4096);
+    ENSURE(bytes != NULL);
+    for (uint32_t i = 0; i < BODY; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 4096);
+    struct ring_checkpoint head = {.replica = 1, .incarnation = 9, .chain = 1, .sequence = 1};
+    CU_ASSERT(ring_checkpoint_write(disk, &super, 1, &head, bytes, BODY) == 0);
+    CU_ASSERT(ring_checkpoint_intact(disk, &super, 1) == 0);
+    uint64_t offset = ring_checkpoint_offset(&super, 1) + RING_PAGE_SIZE;
+    for (uint64_t at = 0; at < BODY; at += 1 << 20) {
+        store.bytes[offset + at + 5] ^= 1;
+        CU_ASSERT(ring_checkpoint_intact(disk, &super, 1) == -EBADMSG);
+        store.bytes[offset + at + 5] ^= 1;
+        store.bad_from = offset + at;
+        store.bad_size = 1;
+        struct ring_checkpoint found;
+        CU_ASSERT(ring_checkpoint_look(disk, &super, 1, &found) == -EIO);
+        store.bad_size = 0;
+    }
+    CU_ASSERT(ring_checkpoint_intact(disk, &super, 1) == 0);
+    free(bytes);
+    disk_close(disk);
+    memory_store_free(&store);
 }
 
 int main(void)
@@ -411,8 +531,10 @@ int main(void)
         {"a peer's at the log's edges", peers_at_the_edges},
         {"a peer's excuses no damage", peers_excuse_no_damage},
         {"power goes while a peer's is stored", peers_crash_while_storing},
-        {"transfer: cut at every chunk", transfer_cut_at_every_chunk},
-        {"transfer: torn", transfer_torn},
+        {"heads that lie", heads_that_lie},
+        {"an area that can't be read", areas_that_cannot_be_read},
+        {"what is refused to be written", refused_to_be_written},
+        {"a body of many pieces", a_body_of_many_pieces},
         {0}};
     return unit_main("ring checkpoints", tests);
 }

@@ -267,6 +267,34 @@ static void damaged_end_with_a_head(void)
     world_free(&world);
 }
 
+/* Behind a peer's checkpoint a crash loses the first page of the new stretch and leaves later ones,
+ * while the old log has a misplaced page: nothing goes as torn, and the kept pages' head counts. */
+static void new_stretch_behind_damage(void)
+{
+    struct world world;
+    world_filled(&world, 10);
+    CU_ASSERT_FATAL(world_store_peers(&world, world.last + 40, world.term, 2) == 0);
+    CU_ASSERT_FATAL(world_begin(&world));
+    uint64_t first = world.tail, index = world.last + 1;
+    world.store.hold = true;
+    world_turn(&world);            /* the first page says where it begins, and has no entries */
+    while (world.tail < first + 4) /* bound: each entry fills a page to a fifth */
+        CU_ASSERT_FATAL(world_append(&world, world.term, 700));
+    world_turn(&world);
+    for (uint32_t i = world.store.pending_count; i-- > 0;)
+        if (world.store.pending[i].offset != ring_slot_offset(&world.super, first))
+            memory_complete(&world.store, i);
+    memcpy(world_page_bytes(&world, 7), world_page_bytes(&world, 9), 4096);
+    struct ring_recovery found;
+    world_look(&world, &found);
+    CU_ASSERT(found.damage != RING_INTACT && found.repairable && !found.unknown);
+    CU_ASSERT(found.head_page == first && found.tail_page >= first + 3);
+    CU_ASSERT(found.first_index == index && found.last_index >= index + 3);
+    CU_ASSERT(found.hole_count == 1 && !found.begins_anew);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
 /* H10: what lies behind the last intact page + the limit in flight is not judged, but zeroed again;
  * before that only an empty slot with a few stray bits is. */
 static void h10_left_overs(void)
@@ -378,6 +406,138 @@ static void unreadable_page(void)
     world_free(&world);
 }
 
+/* Left-overs to the very last slot, more than are made zeros at once. */
+static void many_left_overs(void)
+{
+    struct world world;
+    world_init(&world, 600, 64, 4, 11);
+    world_start(&world);
+    world_settle(&world);
+    uint64_t first = world.tail + 4;
+    for (uint64_t page = first; page < 600; page++)
+        world_rot(&world, page, 0);
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0);
+    CU_ASSERT(world_same(&world, &found, world.tail) && found.zeroed_slots == 600 - first);
+    for (uint64_t page = first; page < 600; page++)
+        CU_ASSERT(ring_sectors_zero(world_page_bytes(&world, page), 0xff));
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+static void damage_has_names(void)
+{
+    for (int i = 0; i <= RING_ROT_STATE; i++) {
+        CU_ASSERT_STRING_NOT_EQUAL(ring_damage_name((enum ring_damage)i), "unknown");
+        for (int k = 0; k < i; k++)
+            CU_ASSERT_STRING_NOT_EQUAL(ring_damage_name((enum ring_damage)i),
+                                       ring_damage_name((enum ring_damage)k));
+    }
+    CU_ASSERT_STRING_EQUAL(ring_damage_name((enum ring_damage)(RING_ROT_STATE + 1)), "unknown");
+}
+
+/* --- operations that fail, and drives that change
+ * --------------------------------------------------- */
+
+/* A log of two ways: a checkpoint and a truncation in the middle of pages, so that both are read
+ * again; and left-overs to be made zeros. */
+static void with_two_ways(struct world *world)
+{
+    world_filled(world, 12);
+    CU_ASSERT_FATAL(world_append(world, 1, 700) && world_append(world, 1, 700));
+    world_settle(world);
+    world_done(world, world->last);
+    CU_ASSERT_FATAL(world_checkpoint(world, world->last - 1) == 0);
+    CU_ASSERT_FATAL(world_append(world, 1, 700) && world_append(world, 1, 700));
+    world_settle(world);
+    CU_ASSERT_FATAL(world_truncate(world, world->last, 2));
+    world_settle(world);
+    world_rot(world, world->tail + 100, 0);
+}
+
+/* False: operation n is behind the last. */
+static bool fails_at(struct world *world, uint64_t n, int error, bool repair)
+{
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_recovery found;
+    world->store.fail_error = error;
+    world->store.fail_at = world->store.operations + n;
+    int result = ring_recover(world->reader, repair, &found, problem);
+    bool reached = world->store.operations >= world->store.fail_at;
+    world->store.fail_at = 0;
+    if (result == 0) { /* it was read again, or there is another copy, or it counts as damage */
+        CU_ASSERT(found.tail_page >= world->tail && found.last_index == world->last);
+        CU_ASSERT(found.damage == RING_INTACT || found.repairable || found.damage == RING_ROT_TAIL);
+        ring_recovery_free(&found);
+        return reached;
+    }
+    CU_ASSERT(reached && (result == error || result == -EBADMSG));
+    CU_ASSERT(strlen(problem) > 10 && found.map == NULL);
+    return true;
+}
+
+static void every_operation_fails_once(void)
+{
+    static const int errors[] = {-EIO, -ENODEV};
+    struct world world;
+    with_two_ways(&world);
+    uint8_t *before = malloc(world.store.size);
+    ENSURE(before != NULL);
+    memcpy(before, world.store.bytes, world.store.size);
+    for (uint32_t i = 0; i < 8; i++) {
+        bool repair = i % 2 != 0;
+        world.store.bad_from = ring_slot_offset(&world.super, 7);
+        world.store.bad_size = i < 4 ? 0 : 4096; /* and one page can never be read */
+        uint64_t n = 1;
+        for (; n < 1000 && fails_at(&world, n, errors[i / 2 % 2], repair); n++)
+            memcpy(world.store.bytes, before, world.store.size);
+        CU_ASSERT(n > 10 && n < 1000);
+    }
+    world.store.bad_size = 0;
+    memcpy(world.store.bytes, before, world.store.size);
+    CU_ASSERT(world_damage(&world) == RING_INTACT);
+    free(before);
+    world_free(&world);
+}
+
+struct change { /* one page rots at one operation */
+    struct world *world;
+    uint64_t page, at;
+};
+
+static void rot_now(struct memory_store *store)
+{
+    struct change *change = store->watcher;
+    if (store->operations == change->at)
+        world_rot(change->world, change->page, 0);
+}
+
+/* What was intact a moment ago is not when it is read again: nothing that was read then is believed
+ * of it, and nothing else is lost with it. */
+static void every_page_changes_once(void)
+{
+    struct world world;
+    with_two_ways(&world);
+    uint8_t good[RING_PAGE_SIZE];
+    for (uint64_t page = world.tail - 8; page < world.tail; page++)
+        for (uint64_t n = 1; n < 20; n++) {
+            struct change change = {&world, page, world.store.operations + n};
+            memcpy(good, world_page_bytes(&world, page), sizeof(good));
+            world.store.watch = rot_now;
+            world.store.watcher = &change;
+            struct ring_recovery found;
+            world_look(&world, &found);
+            world.store.watch = NULL;
+            CU_ASSERT(found.tail_page == world.tail || page + 1 == world.tail);
+            CU_ASSERT(found.damage != RING_INTACT || found.last_index == world.last);
+            CU_ASSERT(found.damage == RING_INTACT || world_damage(&world) != RING_INTACT);
+            ring_recovery_free(&found);
+            memcpy(world_page_bytes(&world, page), good, sizeof(good));
+        }
+    CU_ASSERT(world_damage(&world) == RING_INTACT);
+    world_free(&world);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -391,10 +551,15 @@ int main(void)
         {"every sector of every durable page", every_sector_of_a_durable_page},
         {"an end that is not zeros is no tear", end_that_is_not_zeros},
         {"the end is damaged, its last head intact", damaged_end_with_a_head},
+        {"a new stretch behind damage, its first page lost", new_stretch_behind_damage},
         {"H10 left-overs are zeroed again, not judged", h10_left_overs},
         {"misplaced and stale writes", misplaced_and_stale},
         {"the whole ring is ruined", whole_ring_ruined},
         {"pages that can't be read", unreadable_page},
+        {"left-overs to the last slot", many_left_overs},
+        {"damage has names", damage_has_names},
+        {"every operation fails once", every_operation_fails_once},
+        {"every page changes once", every_page_changes_once},
         {0}};
     return unit_main("ring recovery", tests);
 }

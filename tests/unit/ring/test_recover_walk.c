@@ -67,6 +67,31 @@ static void change_durable(struct ring_page *page)
     page->durable_page = page->page + 20;
 }
 
+static void change_vote_to_nobody(struct ring_page *page)
+{
+    page->vote = KEEL_REPLICA_MAX + 1;
+}
+
+/* A page without entries that begins where the log cannot be, and does not know what is before. */
+static void change_first_index(struct ring_page *page)
+{
+    page->self.first_index += 5;
+    page->self.chain_before = 0;
+}
+
+/* Written anew when nobody could say what one of the pages before it had been. */
+static void change_to_restored(struct ring_page *page)
+{
+    page->restored = page->self.count + 1;
+    page->before[3] = (struct ring_identity){.first_index = 0};
+}
+
+static void change_to_restored_wrong(struct ring_page *page)
+{
+    page->restored = page->self.count + 1;
+    page->before[3].count ^= 1;
+}
+
 static void contradictions(void)
 {
     struct world world;
@@ -86,6 +111,11 @@ static void contradictions(void)
     CU_ASSERT(with_changed_head(&world, entries, change_boot_id) == RING_ROT_STATE);
     CU_ASSERT(with_changed_head(&world, entries, change_entry) == RING_ROT_CHAIN);
     CU_ASSERT(with_changed_head(&world, world.tail - 1, change_durable) != RING_INTACT);
+    CU_ASSERT(with_changed_head(&world, world.tail - 1, change_vote_to_nobody) == RING_ROT_CHAIN);
+    CU_ASSERT(with_changed_head(&world, world.tail - 1, change_first_index) == RING_ROT_CHAIN);
+    CU_ASSERT(with_changed_head(&world, entries, change_to_restored) == RING_INTACT);
+    CU_ASSERT(with_changed_head(&world, world.tail - 1, change_to_restored) == RING_ROT_TAIL);
+    CU_ASSERT(with_changed_head(&world, entries, change_to_restored_wrong) == RING_ROT_CHAIN);
     CU_ASSERT(world_damage(&world) == RING_INTACT);
     world_free(&world);
 }
@@ -208,6 +238,191 @@ static void h12_nine_bad_neighbours(void)
     world_free(&world);
 }
 
+/* Ruins page `first` and the eight behind it: nobody names it. */
+static void ruin_nine(struct world *world, uint64_t first)
+{
+    for (uint64_t i = 0; i < 9; i++)
+        world_rot(world, first + i, 0);
+}
+
+/* Nine pages are gone, the first of them superseded entry 6. A later page that begins behind entry
+ * `from` - 1 says what became of those before it; `wanted`: the last one in doubt, 0: none. */
+static void h12_page_behind_nine(uint64_t checkpoint, uint64_t from, uint64_t wanted)
+{
+    struct world world;
+    struct ring_recovery found;
+    world_init(&world, 256, 64, 8, 12);
+    world_start(&world);
+    world_settle(&world);
+    for (uint32_t i = 0; i < 8; i++)
+        CU_ASSERT(world_append(&world, 1, 20));
+    world_settle(&world);
+    if (checkpoint > 0)
+        CU_ASSERT_FATAL(world_checkpoint(&world, checkpoint) == 0);
+    CU_ASSERT_FATAL(world_truncate(&world, 6, 2) && world_append(&world, 2, 20));
+    uint64_t lost = world.tail;
+    world_settle(&world);
+    for (uint64_t term = 3; world.tail < lost + 9; term++) {
+        world_hard(&world, term, 0);
+        world_settle(&world);
+    }
+    CU_ASSERT_FATAL(world_truncate(&world, from, 20));
+    world_settle(&world);
+    CU_ASSERT_FATAL(world_page_head(&world, lost)->self.first_index == 6);
+    ruin_nine(&world, lost);
+    world_look(&world, &found);
+    CU_ASSERT(found.damage != RING_INTACT && found.unnamed_pages == 1);
+    CU_ASSERT(found.doubtful_last == wanted && found.last_index == from);
+    CU_ASSERT(wanted == 0 || found.doubtful_first == checkpoint + 1);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
+static void h12_later_pages(void)
+{
+    h12_page_behind_nine(0, 7, 6); /* behind an entry that is not the one that stands here */
+    h12_page_behind_nine(0, 5, 0); /* behind one that does: the rest is superseded */
+    h12_page_behind_nine(4, 7, 6);
+    h12_page_behind_nine(4, 5, 0); /* supersedes all that the checkpoint does not cover */
+}
+
+/* --- many pages
+ * ------------------------------------------------------------------------------------------- */
+
+static void many_live_pages(void)
+{
+    enum { PAGES = 1100 }; /* more than room is made for at first */
+    struct world world;
+    struct ring_recovery found;
+    world_init(&world, 2048, 64, 4, 5);
+    world_start(&world);
+    for (uint32_t i = 0; i < PAGES; i++) {
+        CU_ASSERT_FATAL(world_append(&world, 1, 1200) && world_append(&world, 1, 1200));
+        if (i % 16 == 15)
+            world_settle(&world);
+        world_done(&world, world.last);
+    }
+    world_settle(&world);
+    world_look(&world, &found);
+    CU_ASSERT(world_same(&world, &found, world.tail) && found.map_count == PAGES);
+    ring_recovery_free(&found);
+    /* as many as a replica repairs, and one more */
+    for (uint32_t i = 0; i <= RING_HOLES_MAX; i++) {
+        world_rot(&world, 10 + 3 * i, 0);
+        world_look(&world, &found);
+        CU_ASSERT(found.hole_count == (i < RING_HOLES_MAX ? i + 1 : RING_HOLES_MAX));
+        CU_ASSERT(found.repairable == (i < RING_HOLES_MAX) && found.missing_pages == i + 1);
+        ring_recovery_free(&found);
+    }
+    world_free(&world);
+}
+
+/* --- the log and its checkpoints
+ * ------------------------------------------------------------------- */
+
+enum { BEGAN = 40, BEGAN_TERM = 5 };
+
+/* Behind a peer's checkpoint; entries with their seals. */
+static void begun_anew(struct world *world, uint32_t entries)
+{
+    world_filled(world, 10);
+    CU_ASSERT_FATAL(world_store_peers(world, BEGAN, BEGAN_TERM, 2) == 0);
+    CU_ASSERT_FATAL(world_begin(world));
+    world_settle(world);
+    for (uint32_t i = 0; i < entries; i++) {
+        CU_ASSERT_FATAL(world_append(world, BEGAN_TERM, 700));
+        world_settle(world);
+    }
+}
+
+/* What both areas say of their index, with their checksums right; INTACT also if it is unchanged.
+ */
+static enum ring_damage with_checkpoints(struct world *world, uint64_t index, uint64_t term,
+                                         uint64_t chain, enum ring_installed installed)
+{
+    struct ring_checkpoint kept[2];
+    for (unsigned area = 0; area < 2; area++) {
+        struct ring_checkpoint *head =
+            (struct ring_checkpoint *)(void *)(world->store.bytes +
+                                               ring_checkpoint_offset(&world->super, area));
+        kept[area] = *head;
+        head->index = index;
+        head->term = term;
+        head->chain = chain;
+        head->installed = installed;
+        head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
+    }
+    enum ring_damage damage = world_damage(world);
+    for (unsigned area = 0; area < 2; area++)
+        memcpy(world->store.bytes + ring_checkpoint_offset(&world->super, area), &kept[area],
+               sizeof(kept[area]));
+    return damage;
+}
+
+static void checkpoints_that_contradict_the_log(void)
+{
+    struct world world;
+    for (uint32_t entries = 0; entries < 4; entries += 3) {
+        begun_anew(&world, entries);
+        uint64_t chain = world.installed_chain, last = BEGAN + entries;
+        CU_ASSERT(with_checkpoints(&world, BEGAN, BEGAN_TERM, chain, 1) == RING_INTACT);
+        /* terms never fall, and the one before the log's first entry is told by nobody else */
+        CU_ASSERT(with_checkpoints(&world, BEGAN, BEGAN_TERM + 1, chain, 1) ==
+                  (entries > 0 ? RING_ROT_CHECKPOINT : RING_INTACT));
+        CU_ASSERT(with_checkpoints(&world, BEGAN, BEGAN_TERM - 1, chain, 1) == RING_INTACT);
+        CU_ASSERT(with_checkpoints(&world, last, BEGAN_TERM, world.log[last].chain, 0) ==
+                  RING_INTACT);
+        CU_ASSERT(with_checkpoints(&world, last + 1, BEGAN_TERM, chain, 0) == RING_ROT_TAIL);
+        CU_ASSERT(with_checkpoints(&world, BEGAN - 1, BEGAN_TERM, chain, 0) == RING_ROT_CHECKPOINT);
+        CU_ASSERT(world_damage(&world) == RING_INTACT);
+        world_free(&world);
+    }
+}
+
+/* H12 in a log that begins behind its checkpoint: all of it is in doubt, and no more. */
+static void h12_behind_a_checkpoint(void)
+{
+    struct world world;
+    struct ring_recovery found;
+    begun_anew(&world, 12);
+    CU_ASSERT_FATAL(world_page_head(&world, world.tail - 12)->self.count == 1);
+    ruin_nine(&world, world.tail - 12);
+    world_look(&world, &found);
+    CU_ASSERT(found.unnamed_pages == 1 && found.doubtful_first == BEGAN + 1);
+    CU_ASSERT(found.doubtful_last ==
+              world_page_head(&world, world.tail - 13)->self.first_index - 1);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
+/* A cluster that began with another one's state: its founder's ring was never empty; that of a
+ * member that joined later was. */
+static void seeded(void)
+{
+    for (uint32_t founder = 0; founder < 2; founder++) {
+        struct world world;
+        char problem[DISK_PROBLEM_SIZE] = "";
+        world_init(&world, 256, 64, 4, 7);
+        struct genesis genesis = world.genesis;
+        memset(genesis.founder, 0, sizeof(genesis.founder));
+        genesis.founder[WORLD_REPLICA] = world.genesis.founder[WORLD_REPLICA];
+        genesis.founder[WORLD_REPLICA].incarnation += founder == 0;
+        genesis.version = GENESIS_VERSION_SEEDED;
+        genesis.lineage = (struct genesis_lineage){.cluster_id = 9,
+                                                   .index = 20,
+                                                   .seed_index = 21,
+                                                   .seed_term = 3,
+                                                   .utc_ns = 1,
+                                                   .seed = GENESIS_SEED_RESTORED,
+                                                   .seeds = 1};
+        genesis.crc = crc32c(&genesis, offsetof(struct genesis, crc));
+        memset(world.store.bytes + RING_GENESIS_BLOCK * 4096, 0, 2 * 4096);
+        CU_ASSERT_FATAL(ring_genesis_install(world.writer, &genesis, true, problem) == 0);
+        CU_ASSERT(world_damage(&world) == (founder != 0 ? RING_ROT_CHECKPOINT : RING_INTACT));
+        world_free(&world);
+    }
+}
+
 /* Heads with sound checksums and nonsense in them: recovery and inspection stay within bounds, and
  * find every change that contradicts its neighbours. */
 static void nonsense_heads(void)
@@ -259,6 +474,11 @@ int main(void)
         {"contradictory pages", contradictions},
         {"H12 two bad neighbours hide a truncation", h12_two_bad_neighbours},
         {"H12 nine bad neighbours", h12_nine_bad_neighbours},
+        {"H12 a page behind nine that are lost", h12_later_pages},
+        {"H12 behind a checkpoint", h12_behind_a_checkpoint},
+        {"more live pages than at first, more holes than may be", many_live_pages},
+        {"checkpoints that contradict the log", checkpoints_that_contradict_the_log},
+        {"a ring that began with a state", seeded},
         {"heads full of nonsense", nonsense_heads},
         {0}};
     return unit_main("ring pages in order", tests);

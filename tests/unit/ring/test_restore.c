@@ -12,51 +12,12 @@
 
 enum { WHOLE = RING_SECTORS, LOST = RING_SECTORS + 1, WAYS = RING_SECTORS + 2 };
 
-struct copy { /* live entries of a page, as a peer sends them */
-    struct ring_stretch live;
-    uint8_t entries[RING_PAGE_ROOM];
-    uint32_t bytes;
-};
-
 static void ruin(struct world *world, uint64_t page, uint32_t way)
 {
     if (way < RING_SECTORS)
         world_rot(world, page, way);
     else
         memset(world_page_bytes(world, page), way == WHOLE ? 0xa5 : 0, RING_PAGE_SIZE);
-}
-
-/* As seq knows it from its map, and a peer from its log. */
-static void copy_live(const struct ring_recovery *found, uint64_t number, const uint8_t *good,
-                      struct copy *copy)
-{
-    *copy = (struct copy){.live = {.page = number, .first = 1}};
-    for (uint64_t i = 0; i < found->map_count; i++) {
-        if (found->map[i].page != number)
-            continue;
-        bool more = i + 1 < found->map_count;
-        copy->live.first = found->map[i].first_index;
-        copy->live.last = more ? found->map[i + 1].first_index - 1 : found->last_index;
-        copy->live.term = found->map[i].term;
-        copy->live.chain_before = found->map[i].chain;
-        copy->live.chain_after = more ? found->map[i + 1].chain : found->last_chain;
-    }
-    const uint8_t *at = good + RING_HEAD_SIZE;
-    const struct ring_page *head = (const struct ring_page *)good;
-    for (uint32_t i = 0; i < head->self.count; i++) {
-        const struct entry *entry = (const struct entry *)at;
-        if (entry->index >= copy->live.first && entry->index <= copy->live.last) {
-            memcpy(copy->entries + copy->bytes, at, entry->size);
-            copy->bytes += entry->size;
-        }
-        at += entry->size;
-    }
-}
-
-static int restore(struct world *world, const struct copy *copy, uint64_t tail, uint8_t *page)
-{
-    return ring_restore(world->reader, &world->super, world->genesis.cluster_id, &copy->live,
-                        copy->entries, copy->bytes, tail, (struct ring_page *)(void *)page);
 }
 
 static bool same_end(const struct ring_recovery *a, const struct ring_recovery *b)
@@ -88,18 +49,18 @@ static void one(struct world *world, const struct ring_recovery *before, uint64_
         CU_ASSERT(found.hole[0].page == page && found.map_count == before->map_count);
         CU_ASSERT(found.term == before->term && found.vote == before->vote &&
                   found.last_index == before->last_index);
-        struct copy copy;
-        copy_live(&found, page, good, &copy);
+        struct world_copy copy;
+        world_copy_live(&found, page, good, &copy);
         if (copy.bytes > 0) { /* in form, and not the entries that were there */
             struct entry *first = (struct entry *)(void *)copy.entries;
             first->utc_ns ^= 1;
             ring_entry_finish(first);
-            CU_ASSERT(restore(world, &copy, before->tail_page, buffer) == -EBADMSG);
-            copy_live(&found, page, good, &copy);
+            CU_ASSERT(world_restore(world, &copy, before->tail_page, buffer) == -EBADMSG);
+            world_copy_live(&found, page, good, &copy);
         }
         uint8_t ruined[RING_PAGE_SIZE];
         memcpy(ruined, bytes, sizeof(ruined));
-        CU_ASSERT_FATAL(restore(world, &copy, before->tail_page, buffer) == 0);
+        CU_ASSERT_FATAL(world_restore(world, &copy, before->tail_page, buffer) == 0);
         CU_ASSERT(memcmp(bytes, buffer, RING_PAGE_SIZE) == 0);
         struct ring_recovery after;
         world_look(world, &after);
@@ -150,9 +111,9 @@ static void several(struct world *world, const struct ring_recovery *before, uin
         memset(world_page_bytes(world, from + i), 0, RING_PAGE_SIZE);
     }
     for (uint32_t i = 0; i < SEVERAL; i++) {
-        struct copy copy;
-        copy_live(before, from + order[i], good[order[i]], &copy);
-        CU_ASSERT(restore(world, &copy, before->tail_page, buffer) == 0);
+        struct world_copy copy;
+        world_copy_live(before, from + order[i], good[order[i]], &copy);
+        CU_ASSERT(world_restore(world, &copy, before->tail_page, buffer) == 0);
     }
     struct ring_recovery after;
     world_look(world, &after);
@@ -195,9 +156,9 @@ static void a_neighbour_can_be_read_again(void)
         memset(world_page_bytes(&world, page), 0, RING_PAGE_SIZE);
         world.store.bad_from = ring_slot_offset(&world.super, page + 1);
         world.store.bad_size = 7 * RING_PAGE_SIZE; /* all but one of those that name it */
-        struct copy copy;
-        copy_live(&before, page, good, &copy);
-        CU_ASSERT(restore(&world, &copy, before.tail_page, buffer) == 0);
+        struct world_copy copy;
+        world_copy_live(&before, page, good, &copy);
+        CU_ASSERT(world_restore(&world, &copy, before.tail_page, buffer) == 0);
         world.store.bad_size = 0;
         struct ring_recovery after;
         world_look(&world, &after);
@@ -280,15 +241,15 @@ static void started_with_a_hole(void)
     CU_ASSERT(ring_holes(ring) == 1 && ring_in_hole(ring, index) && !ring_in_hole(ring, 1));
     CU_ASSERT(ring_entry(ring, index) == NULL && ring_entry(ring, index - 1) != NULL);
     CU_ASSERT(ring_hole_index(ring) == index && ring_chain(ring, index - 1) != 0);
-    struct copy copy;
-    copy_live(&found, page, good, &copy);
+    struct world_copy copy;
+    world_copy_live(&found, page, good, &copy);
     struct ring_stretch first;
     CU_ASSERT(ring_hole_next(ring, 0, &first) && memcmp(&first, &copy.live, sizeof(first)) == 0);
     uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
     ENSURE(buffer != NULL);
     CU_ASSERT_FATAL(ring_hole_pin(ring, page));
     CU_ASSERT(!ring_room_to_begin(ring)); /* nobody takes the slot meanwhile */
-    CU_ASSERT_FATAL(restore(&world, &copy, found.tail_page, buffer) == 0);
+    CU_ASSERT_FATAL(world_restore(&world, &copy, found.tail_page, buffer) == 0);
     ring_hole_closed(ring, page, (const struct ring_page *)(const void *)buffer);
     CU_ASSERT(ring_holes(ring) == 0 && ring_hole_index(ring) == 0);
     const struct entry *entry = ring_entry(ring, index);
@@ -320,8 +281,8 @@ static void a_short_page_is_no_whole_one(void)
         number++;
     uint8_t good[RING_PAGE_SIZE], *bytes = world_page_bytes(&world, number);
     memcpy(good, bytes, sizeof(good));
-    struct copy all, some;
-    copy_live(&found, number, good, &all);
+    struct world_copy all, some;
+    world_copy_live(&found, number, good, &all);
     some = all;
     some.live.last = some.live.first;
     some.bytes = ((const struct entry *)(const void *)some.entries)->size;
@@ -330,28 +291,272 @@ static void a_short_page_is_no_whole_one(void)
     uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
     ENSURE(buffer != NULL);
     world_rot(&world, number, 1);
-    CU_ASSERT_FATAL(restore(&world, &some, found.tail_page, buffer) == 0);
+    CU_ASSERT_FATAL(world_restore(&world, &some, found.tail_page, buffer) == 0);
     const struct ring_page *page = (const struct ring_page *)(const void *)buffer;
     CU_ASSERT(ring_page_present(page) == 1);
-    CU_ASSERT_FATAL(restore(&world, &all, found.tail_page, buffer) == 0);
+    CU_ASSERT_FATAL(world_restore(&world, &all, found.tail_page, buffer) == 0);
     CU_ASSERT(ring_page_present(page) == all.live.last + 1 - all.live.first);
     CU_ASSERT(memcmp(bytes, buffer, RING_PAGE_SIZE) == 0);
     /* the short one rots again: its own sums prove what it held */
     memcpy(bytes, good, sizeof(good));
     world_rot(&world, number, 1);
-    CU_ASSERT_FATAL(restore(&world, &some, found.tail_page, buffer) == 0);
+    CU_ASSERT_FATAL(world_restore(&world, &some, found.tail_page, buffer) == 0);
     world_rot(&world, number, 1);
     some.live.chain_after = 0;
-    CU_ASSERT(restore(&world, &some, found.tail_page, buffer) == 0);
+    CU_ASSERT(world_restore(&world, &some, found.tail_page, buffer) == 0);
     CU_ASSERT(memcmp(bytes, buffer, RING_PAGE_SIZE) == 0);
     ring_recovery_free(&found);
     free(buffer);
     world_free(&world);
 }
 
+/* --- refused
+ * ---------------------------------------------------------------------------------------------- */
+
+/* A page of two entries in the middle, as it was and as a peer sends it. */
+struct lost {
+    struct world world;
+    struct ring_recovery found;
+    uint64_t page;
+    uint8_t good[RING_PAGE_SIZE];
+    struct world_copy copy;
+    uint8_t *buffer;
+};
+
+static void lose(struct lost *lost)
+{
+    world_filled(&lost->world, 20);
+    world_crash(&lost->world);
+    world_look(&lost->world, &lost->found);
+    lost->page = 20;
+    while (world_page_head(&lost->world, lost->page)->self.count != 2)
+        lost->page++;
+    memcpy(lost->good, world_page_bytes(&lost->world, lost->page), RING_PAGE_SIZE);
+    world_copy_live(&lost->found, lost->page, lost->good, &lost->copy);
+    lost->buffer = aligned_alloc(4096, RING_PAGE_SIZE);
+    ENSURE(lost->buffer != NULL && lost->copy.live.last == lost->copy.live.first + 1);
+}
+
+static void lose_no_more(struct lost *lost)
+{
+    ring_recovery_free(&lost->found);
+    free(lost->buffer);
+    world_free(&lost->world);
+}
+
+static int restore_copy(struct lost *lost, const struct world_copy *copy)
+{
+    return world_restore(&lost->world, copy, lost->found.tail_page, lost->buffer);
+}
+
+/* The same, refused, and the drive as it was. */
+static bool refused(struct lost *lost, const struct world_copy *copy, int why)
+{
+    uint8_t before[RING_PAGE_SIZE], *bytes = world_page_bytes(&lost->world, lost->page);
+    memcpy(before, bytes, sizeof(before));
+    return restore_copy(lost, copy) == why && memcmp(before, bytes, sizeof(before)) == 0;
+}
+
+/* What does not fit the page's identity; with its own head intact, or told by the next page. */
+static void others_entries(void)
+{
+    struct lost lost;
+    lose(&lost);
+    const struct entry *first = (const struct entry *)(const void *)lost.copy.entries;
+    for (uint32_t sector = 0; sector < 2; sector++) {
+        memcpy(world_page_bytes(&lost.world, lost.page), lost.good, RING_PAGE_SIZE);
+        world_rot(&lost.world, lost.page, sector);
+        for (uint32_t what = 0; what < 9; what++) {
+            struct world_copy copy = lost.copy;
+            switch (what) {
+            case 0:
+                copy.live.first++;
+                break;
+            case 1:
+                copy.live.term++;
+                break;
+            case 2: /* more than there were */
+                copy.live.last++;
+                break;
+            case 3:
+                copy.bytes += 8;
+                break;
+            case 4:
+                copy.bytes -= 8;
+                break;
+            case 5: /* fewer, and as many bytes */
+                copy.live.last--;
+                break;
+            case 6:
+                copy.bytes = RING_PAGE_ROOM + 8;
+                break;
+            case 7: /* none, and bytes */
+                copy.live.last = copy.live.first - 1;
+                break;
+            default: /* an entry's content, under the sum that the chain stands for */
+                copy.entries[first->size - 9] ^= 1;
+                break;
+            }
+            CU_ASSERT(refused(&lost, &copy, -EBADMSG));
+        }
+        /* no later page states the chain: the sums in the page's own head, or nothing, prove it */
+        struct world_copy copy = lost.copy;
+        copy.live.chain_after = 0;
+        struct entry *changed = (struct entry *)(void *)copy.entries;
+        changed->utc_ns ^= 1;
+        ring_entry_finish(changed);
+        CU_ASSERT(refused(&lost, &copy, -EBADMSG));
+        changed->utc_ns ^= 1;
+        ring_entry_finish(changed);
+        CU_ASSERT(restore_copy(&lost, &copy) == (sector == 0 ? -EBADMSG : 0));
+        CU_ASSERT(restore_copy(&lost, &lost.copy) == 0);
+    }
+    lose_no_more(&lost);
+}
+
+/* The page is there, and not the one that seq has in mind. */
+static void another_page_is_there(void)
+{
+    struct lost lost;
+    lose(&lost);
+    CU_ASSERT(restore_copy(&lost, &lost.copy) == 0); /* as it is */
+    struct world_copy copy = lost.copy;
+    copy.live.first--;
+    copy.live.last--;
+    CU_ASSERT(refused(&lost, &copy, -EBADMSG));
+    copy = lost.copy;
+    copy.live.term++;
+    CU_ASSERT(refused(&lost, &copy, -EBADMSG));
+    copy = lost.copy;
+    copy.live.last++;
+    CU_ASSERT(refused(&lost, &copy, -EBADMSG));
+    copy.live.last = copy.live.first - 1; /* dead, whatever it is */
+    copy.bytes = 0;
+    CU_ASSERT(restore_copy(&lost, &copy) == 0);
+    lose_no_more(&lost);
+}
+
+/* Its own head is gone, and who would name it is gone as well, or does not know. */
+static void named_by_nobody(void)
+{
+    struct lost lost;
+    lose(&lost);
+    world_rot(&lost.world, lost.page, 0);
+    lost.world.store.bad_from = ring_slot_offset(&lost.world.super, lost.page + 1);
+    lost.world.store.bad_size = 8 * RING_PAGE_SIZE;
+    CU_ASSERT(refused(&lost, &lost.copy, -ENODATA));
+    lost.world.store.bad_size = 0;
+    CU_ASSERT(world_restore(&lost.world, &lost.copy, lost.page + 1, lost.buffer) == -ENODATA);
+    struct ring_page *next = world_page_head(&lost.world, lost.page + 1);
+    struct ring_identity named = next->before[0];
+    next->before[0] = (struct ring_identity){.first_index = 0}; /* itself written anew */
+    ring_page_finish(next);
+    CU_ASSERT(world_restore(&lost.world, &lost.copy, lost.page + 2, lost.buffer) == -ENODATA);
+    CU_ASSERT(restore_copy(&lost, &lost.copy) == 0); /* the one behind it knows */
+    next->before[0] = named;
+    ring_page_finish(next);
+    CU_ASSERT(world_damage(&lost.world) == RING_INTACT);
+    lose_no_more(&lost);
+}
+
+/* --- little is known
+ * -------------------------------------------------------------------------------------- */
+
+/* Pages page - behind .. page are lost; of their neighbours the next seven, and `unread` before
+ * them, can't be read at the moment. What the page's new head cannot know it leaves open, and it
+ * contradicts nobody once the others are there again. */
+static void with_neighbours_unread(uint64_t behind, uint64_t unread)
+{
+    struct lost lost;
+    lose(&lost);
+    struct world *world = &lost.world;
+    uint8_t kept[4][RING_PAGE_SIZE];
+    for (uint64_t i = 0; i <= behind; i++) {
+        memcpy(kept[i], world_page_bytes(world, lost.page - i), RING_PAGE_SIZE);
+        memset(world_page_bytes(world, lost.page - i), 0, RING_PAGE_SIZE);
+    }
+    struct memory_store *store = &world->store;
+    store->bad_from = ring_slot_offset(&world->super, lost.page + 1);
+    store->bad_size = 7 * RING_PAGE_SIZE;
+    if (unread > 0) { /* the lost page with them: it is written and read back all the same */
+        store->bad_from -= (1 + behind + unread) * RING_PAGE_SIZE;
+        store->bad_size += (1 + behind + unread) * RING_PAGE_SIZE;
+        store->good_from = ring_slot_offset(&world->super, lost.page);
+        store->good_size = RING_PAGE_SIZE;
+    }
+    CU_ASSERT(restore_copy(&lost, &lost.copy) == 0);
+    store->bad_size = 0;
+    const struct ring_page *page = (const struct ring_page *)(const void *)lost.buffer;
+    CU_ASSERT(page->before[0].first_index == 0 || behind == 0);
+    CU_ASSERT((page->before[7].first_index == 0) == (unread > 0));
+    struct ring_recovery after;
+    world_look(world, &after); /* the pages behind it know what it does not */
+    CU_ASSERT(after.unnamed_pages == 0 && after.hole_count == behind);
+    CU_ASSERT(behind == 0 ? after.damage == RING_INTACT : after.repairable);
+    ring_recovery_free(&after);
+    for (uint64_t i = 1; i <= behind; i++) {
+        struct world_copy copy;
+        world_copy_live(&lost.found, lost.page - i, kept[i], &copy);
+        CU_ASSERT(restore_copy(&lost, &copy) == 0);
+    }
+    world_look(world, &after);
+    CU_ASSERT(after.damage == RING_INTACT && same_end(&after, &lost.found));
+    ring_recovery_free(&after);
+    lose_no_more(&lost);
+}
+
+static void neighbours_cannot_be_read(void)
+{
+    with_neighbours_unread(0, 0);
+    with_neighbours_unread(2, 0);
+    with_neighbours_unread(0, 9);
+    with_neighbours_unread(2, 9);
+}
+
+/* --- the drive
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void a_drive_that_fails(void)
+{
+    static const int errors[] = {-EIO, -ENODEV};
+    struct lost lost;
+    lose(&lost);
+    struct memory_store *store = &lost.world.store;
+    for (uint32_t i = 0; i < 4; i++) {
+        uint64_t n = 1;
+        bool reached = true;
+        for (; reached && n < 100; n++) {
+            memcpy(world_page_bytes(&lost.world, lost.page), lost.good, RING_PAGE_SIZE);
+            world_rot(&lost.world, lost.page, i / 2 == 0 ? 0 : 1);
+            store->fail_error = errors[i % 2];
+            store->fail_at = store->operations + n;
+            int result = restore_copy(&lost, &lost.copy);
+            reached = store->operations >= store->fail_at;
+            store->fail_at = 0;
+            CU_ASSERT(result == 0 || (reached && result == errors[i % 2]));
+            CU_ASSERT(reached || result == 0);
+            CU_ASSERT(restore_copy(&lost, &lost.copy) == 0);
+        }
+        CU_ASSERT(n > 4 && n < 100);
+    }
+    /* confirmed, and not kept */
+    world_rot(&lost.world, lost.page, 0);
+    store->lose_blocking = true;
+    CU_ASSERT(restore_copy(&lost, &lost.copy) == -EIO);
+    store->lose_blocking = false;
+    CU_ASSERT(restore_copy(&lost, &lost.copy) == 0);
+    lose_no_more(&lost);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
+        {"entries that are not the page's", others_entries},
+        {"another page is there", another_page_is_there},
+        {"named by nobody", named_by_nobody},
+        {"neighbours that can't be read", neighbours_cannot_be_read},
+        {"a drive that fails", a_drive_that_fails},
         {"every page, every sector: restored, or its loss is in doubt", every_page},
         {"H12: eight neighbours are known, nine are not", neighbours},
         {"neighbours come back in any order", neighbours_in_any_order},

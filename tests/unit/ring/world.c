@@ -479,6 +479,43 @@ void world_check_entries(struct world *world)
     check_drive(world);
 }
 
+/* --- what peers hold
+ * ------------------------------------------------------------------------------------- */
+
+/* As seq knows it from its map, and a peer from its log. */
+void world_copy_live(const struct ring_recovery *found, uint64_t number, const uint8_t *good,
+                     struct world_copy *copy)
+{
+    *copy = (struct world_copy){.live = {.page = number, .first = 1}};
+    for (uint64_t i = 0; i < found->map_count; i++) {
+        if (found->map[i].page != number)
+            continue;
+        bool more = i + 1 < found->map_count;
+        copy->live.first = found->map[i].first_index;
+        copy->live.last = more ? found->map[i + 1].first_index - 1 : found->last_index;
+        copy->live.term = found->map[i].term;
+        copy->live.chain_before = found->map[i].chain;
+        copy->live.chain_after = more ? found->map[i + 1].chain : found->last_chain;
+    }
+    const uint8_t *at = good + RING_HEAD_SIZE;
+    const struct ring_page *head = (const struct ring_page *)good;
+    for (uint32_t i = 0; i < head->self.count; i++) {
+        const struct entry *entry = (const struct entry *)at;
+        if (entry->index >= copy->live.first && entry->index <= copy->live.last) {
+            memcpy(copy->entries + copy->bytes, at, entry->size);
+            copy->bytes += entry->size;
+        }
+        at += entry->size;
+    }
+}
+
+int world_restore(struct world *world, const struct world_copy *copy, uint64_t durable,
+                  uint8_t *page)
+{
+    return ring_restore(world->reader, &world->super, world->genesis.cluster_id, &copy->live,
+                        copy->entries, copy->bytes, durable, (struct ring_page *)(void *)page);
+}
+
 /* --- damage --------------------------------------------------------------------------------------
  */
 

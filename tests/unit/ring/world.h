@@ -4,6 +4,7 @@
 #define KEEL_TEST_RING_WORLD_H
 
 #include "dataplane/ring/recover_internal.h"
+#include "dataplane/ring/restore.h"
 #include "dataplane/ring/ring.h"
 #include "tests/unit/ring/disk_memory.h"
 
@@ -97,6 +98,20 @@ bool world_begin(struct world *world);
 bool world_same(const struct world *world, const struct ring_recovery *found, uint64_t tail);
 /* Compares each entry that the ring has in its window and, by its page map, on the drive. */
 void world_check_entries(struct world *world);
+
+/* --- what peers hold, and a page written anew --- */
+struct world_copy { /* live entries of a page, as a peer sends them */
+    struct ring_stretch live;
+    uint8_t entries[RING_PAGE_ROOM];
+    uint32_t bytes;
+};
+
+/* Of a page as it was (`good`), by the map that recovery found. */
+void world_copy_live(const struct ring_recovery *found, uint64_t number, const uint8_t *good,
+                     struct world_copy *copy);
+/* ring_restore(): pages below `durable` are durable; *page has RING_PAGE_SIZE bytes. */
+int world_restore(struct world *world, const struct world_copy *copy, uint64_t durable,
+                  uint8_t *page);
 
 /* --- damage --- */
 uint8_t *world_page_bytes(struct world *world, uint64_t page);
