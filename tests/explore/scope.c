@@ -110,7 +110,6 @@ static bool named_members(struct scope *s, const char *name)
         return true;
     }
     s->replicas = 4;
-    s->losses = 1;
     s->first.learners = FOUR;
     s->wanted_count = 1;
     s->wanted[0].voters = ONE | TWO | FOUR;

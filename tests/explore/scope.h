@@ -82,15 +82,14 @@ struct scope {
 
 /* The numbers of a named scope; false: there is none of that name.
  *
- * restart, terms and drive have a fixpoint, at one to two million states each, and together show
+ * restart, terms and drive have a fixpoint, near two million states each, and together show
  * every rule of figure 3.2 at work: a crash with a write in flight; a slow drive behind a longer
  * link; three terms with two entries. holes has one, too: two entries, one of which a drive loses.
  *
- * members and replace are about the rules of 4.1 to 4.3, to their fixpoints as well. members: of
- * three voters one or two leave, each leader that it may be; a joint configuration whose new half
- * is one replica, so that old and new majorities need not meet, and an even new half, in which a
- * leader from outside would make half a majority; a crash with a write in flight. replace: a
- * learner takes a voter's place; a packet is lost.
+ * members and replace are about the rules of 4.1 to 4.3, and have their fixpoints, too. members:
+ * of three voters one or two leave, whoever leads. Where one stays, old and new majorities need not
+ * meet; where two stay, a leader from outside that counted itself would need but one of them. A
+ * crash with a write in flight. replace: a learner takes the place of one of three voters.
  *
  * links and votes are for minutes, full for hours. */
 bool scope_named(struct scope *scope, const char *name);

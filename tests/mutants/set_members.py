@@ -3,12 +3,13 @@ whatever its line breaks, stands there exactly once. `breaks` quotes the sentenc
 (4.1 to 4.3), of docs/raft.md or of docs/design.md that is broken.
 
 Tools: the explorer in its scope of members, the random worlds of test_raft_random, the Raft transcripts, the core's
-unit tests: no other part of Keel has to stand for them to show."""
+unit tests: no other part of Keel has to stand for them to show. The explorer finds 17 of the 22 alone; the other five
+need another incarnation, which its scopes do not have, and are left to random worlds."""
 
 TOOLS = ("explorer", "worlds", "transcripts", "core")
 SCOPES = ("members",)
-STATES_MAX = 1500000  # of that scope's five million: what it finds lies nearer
-LEAST_BY_STRONG = 16
+STATES_MAX = 2500000  # of that scope's eight million: what it finds lies nearer
+LEAST_BY_STRONG = 20  # 17 by the explorer, two of which no trace of the simulator shows, and five by worlds
 
 CONFIG = "consensus/raft/raft_config.c"
 QUORUM = "consensus/raft/quorum.c"
