@@ -288,6 +288,8 @@ void repairing_init(struct control *c, const struct ring_recovery *found);
 uint32_t repairing_turn(struct control *c);
 /* A page of the ring cannot be read: seq is told. */
 void repairing_damaged(struct control *c, uint64_t page);
+/* Which areas hold no intact checkpoint any more, and so take the next one. */
+void repairing_look_at_checkpoints(struct control *c);
 /* A checkpoint was written into that area. */
 void repairing_written(struct control *c, unsigned area);
 

@@ -164,6 +164,7 @@ static bool begins(struct control *c, const struct link_chunk *chunk,
     if (in->state == RECEIVE_CHUNKS && in->from != 0 && !idle && !same_sender)
         return false;
     forget(c);
+    repairing_look_at_checkpoints(c); /* it takes the place of one: let the other be good */
     in->state = RECEIVE_CHUNKS;
     in->id = *id;
     c->status.transfers_begun++;

@@ -43,7 +43,7 @@ void repairing_written(struct control *c, unsigned area)
  */
 
 /* An area that lost its checkpoint takes the next one, at once, as long as the other one stands. */
-static void look_at_checkpoints(struct control *c)
+void repairing_look_at_checkpoints(struct control *c)
 {
     if (receiving_holds_area(c))
         return;
@@ -79,7 +79,7 @@ static void look_at_copies(struct control *c)
         control_unwell(c, PART_REPAIR, "superblock or genesis record: %s", why);
     else
         c->status.copies_repaired += (uint64_t)repaired;
-    look_at_checkpoints(c);
+    repairing_look_at_checkpoints(c);
 }
 
 /* --- the scrub ---------------------------------------------------------------------------------

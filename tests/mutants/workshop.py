@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 TRACED = ("simulator", "judge", "worlds") # what they find, they find in a trace
 TRACED_SEEDS = (4, 20, 100) # so many at first, and so on, until one differs
 JUDGED_SEEDS = 4
-SEEDS, WORLDS = 60, 2000 # the most that simulator and random worlds try
+SEEDS, WORLDS = 200, 2000 # the most that simulator and random worlds try: within ten minutes of a core
 BUILD_S, SIMULATE_S, TEST_S, EXPLORE_S = 900, 900, 900, 600
 
 

@@ -1,6 +1,7 @@
 /* Checkpoints from one replica to another: lapped replicas come back, cut or not, and what can't be
  * taken is refused by name. */
 #include "dataplane/crc32c.h"
+#include "dataplane/ring/recover.h"
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
 
@@ -113,6 +114,62 @@ static void a_lapped_replica_comes_back(void)
     CU_ASSERT_EQUAL(id, victim);
     CU_ASSERT_EQUAL(bench_day_end(b, id, "DAY1      ").result, CONTROL_APPLIED);
     CU_ASSERT_EQUAL(b->digests_differ, 0);
+    bench_free(b);
+}
+
+/* How many of the areas hold an intact checkpoint; *newest is the one with the higher sequence. */
+static uint32_t intact_areas(struct bench *b, uint32_t id, unsigned *newest)
+{
+    struct bench_node *node = &b->node[id];
+    const struct ring_super *super = &node->start.super;
+    uint64_t highest = 0;
+    uint32_t count = 0;
+    for (unsigned area = 0; area < 2; area++) {
+        const struct ring_checkpoint *head =
+            (const void *)(node->store.bytes + ring_checkpoint_offset(super, area));
+        if (ring_checkpoint_intact(node->control_disk, super, area) != 0)
+            continue;
+        count++;
+        if (head->sequence > highest)
+            *newest = area;
+        if (head->sequence > highest)
+            highest = head->sequence;
+    }
+    return count;
+}
+
+/* A peer's checkpoint takes the place of the older one. Where the newest has been damaged
+ * meanwhile, unnoticed, it takes that one's: the older may be all that is left. */
+static void the_newest_is_damaged_when_one_comes(void)
+{
+    struct bench *b = begin();
+    b->tweak.control.checkpoint_send_kib_s = 64; /* a chunk in 16 ms */
+    b->tweak.control.scrub_pages_s = 1;          /* it comes too late */
+    for (uint32_t i = 1; i <= 3; i++) {
+        bench_kill(b, i);
+        CU_ASSERT_EQUAL_FATAL(bench_start(b, i), STARTUP_OK);
+    }
+    uint32_t id = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(id, 0);
+    open_sessions(b, id);
+    bench_run(b, 500);
+    CU_ASSERT_EQUAL(bench_day_end(b, id, "DAY1      ").result, CONTROL_APPLIED);
+    bench_run(b, 500);
+    uint32_t victim = lap(b, id);
+    unsigned newest = 0;
+    CU_ASSERT_EQUAL_FATAL(bench_start(b, victim), STARTUP_OK);
+    CU_ASSERT_EQUAL_FATAL(intact_areas(b, victim, &newest), 2);
+    uint64_t at = ring_checkpoint_offset(&b->node[victim].start.super, newest);
+    b->node[victim].store.bytes[at + RING_PAGE_SIZE] ^= 0x10;
+    while (bench_control(b, victim).transfers_begun == 0) /* bound: it lags */
+        bench_run(b, 1);
+    bench_run(b, 2);
+    CU_ASSERT_TRUE(bench_control(b, victim).installed == 0 &&
+                   bench_control(b, victim).transfer_have > 0);
+    CU_ASSERT_EQUAL(intact_areas(b, victim, &newest), 1);
+    bench_run(b, 2000);
+    CU_ASSERT_EQUAL(intact_areas(b, victim, &newest), 2);
+    CU_ASSERT_TRUE(bench_control(b, victim).installed == 1 && caught_up(b, victim, id));
     bench_free(b);
 }
 
@@ -365,6 +422,7 @@ int main(void)
 {
     static const struct unit_test tests[] = {
         {"a lapped replica comes back", a_lapped_replica_comes_back},
+        {"the newest is damaged when one comes", the_newest_is_damaged_when_one_comes},
         {"appends go on meanwhile", appends_go_on_meanwhile},
         {"cut at every chunk", cut_at_every_chunk},
         {"the wire is cut at every chunk", cut_wire_at_every_chunk},
