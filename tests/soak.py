@@ -329,7 +329,7 @@ def what_failed(text, how, command):
         if found:
             break
     again = command
-    if found and found.lastindex == 2:
+    if found and found.re.groups == 2:
         again = ('KEEL_RAFT_SEED=%s build/tests/unit/raft/test_raft_random' if found[0].startswith('#') else
                  'build/tests/sim/keel-sim --seed %s --quiet') % found[2]
     return {'said': found[1][:200] if found else how, 'replay': again}
