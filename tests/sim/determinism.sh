@@ -20,7 +20,7 @@ sources=(consensus/*/*.c client/engine*.c client/order.c control/backup.c contro
     dataplane/loop.c dataplane/metrics.c dataplane/neighbour.c dataplane/receive.c dataplane/repair.c
     dataplane/catch_up.c dataplane/replica.c dataplane/replicate.c dataplane/send.c
     dataplane/step.c dataplane/auth/*.c
-    dataplane/ring/*.c tests/sim/!(repair_main).c tests/reach/reach{,_drive,_elect,_holes,_log,_look,_members,_table}.c)
+    dataplane/ring/*.c tests/sim/!(repair_main|planted).c tests/reach/reach{,_drive,_elect,_holes,_log,_look,_members,_table}.c)
 flags=(-std=gnu17 -w -I. -D_GNU_SOURCE -msse4.2 -fno-strict-aliasing)
 libraries=(-lcrypto -lisal -lIPSec_MB -linih)
 
