@@ -152,6 +152,15 @@ def checkpoint(replica, incarnation, cluster, index, term, chain, lsn, page, bod
     return (head + struct.pack("<I", crc32c(head))).ljust(PAGE, b"\0") + body
 
 
+def machine(voters, incarnations, config_index):
+    """The head of an encoded machine, of which the judge reads the members alone."""
+    config = struct.pack("<4I", sum(1 << i for i in voters), 0, 0, 0)
+    for i in range(8):
+        config += struct.pack("<QIHH", incarnations.get(i, 0), 0x0A000000 + i, 7000, 0)
+    head = struct.pack("<Q", 0x4843414D4C45454B).ljust(312, b"\0") + config
+    return (head + struct.pack("<Q", config_index)).ljust(504, b"\0")
+
+
 class Page:
     """What one page is to say; Ring.encode() adds chain, predecessors and checksums."""
 

@@ -72,7 +72,7 @@ class History(RingPlans, FeedPlans):
         self.incarnations = {i: r.getrandbits(62) | 1 for i in range(1, self.replicas + 1)}
         self.days = [Day("20240102")]
         self.day_open = True
-        self.record = e.genesis(self.cluster, self.incarnations, self.days[0].name, LIMITS)
+        self.record = self.genesis(self.incarnations)
         self.term, self.utc_ns, self.log_ns, self.noop_ns = 1, e.T0, 0, 0
         self.log, self.boundaries = [], []   # boundaries: (index, stale entries of the term before)
         self.events = []                     # of the feed: (index, what, day, item)
@@ -82,6 +82,9 @@ class History(RingPlans, FeedPlans):
         self.run_machine()
         self.build_rings()
         self.build_feed()
+
+    def genesis(self, incarnations):
+        return e.genesis(self.cluster, incarnations, self.days[0].name, LIMITS)
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1

@@ -31,6 +31,16 @@ class RingPlans:
                 self.tear_ring(ring)
             self.restore_page(ring)
             self.rings[replica] = ring
+        if all(ring.head > 0 for ring in self.rings.values()):
+            self.replace_member()
+
+    def replace_member(self):
+        """What the log had of it is overwritten: only checkpoints name the new incarnation."""
+        replaced = self.random.choice(self.order)
+        first = {**self.incarnations, replaced: self.random.getrandbits(62) | 1}
+        for ring in self.rings.values():
+            ring.record = self.genesis(first)
+        self.count("member replaced before the rings begin")
 
     def fill_ring(self, ring, held, holder):
         r = self.random
@@ -114,8 +124,8 @@ class RingPlans:
                 term = struct.unpack_from("<Q", self.log[index - 1], 16)[0]
                 ring.checkpoints.append(
                     e.checkpoint(ring.replica, ring.incarnation, ring.cluster, index, term,
-                                 ring.chains[index], ring.pages[head].lsn, head, r.randbytes(64),
-                                 sequence))
+                                 ring.chains[index], ring.pages[head].lsn, head,
+                                 e.machine(self.order, self.incarnations, 1), sequence))
         self.count("wrapped ring")
 
     def restore_page(self, ring):

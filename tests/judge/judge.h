@@ -197,6 +197,14 @@ struct live {             /* one live entry */
     uint64_t page;
 };
 
+/* A configuration that a checkpoint states: of the entry at index (0: of genesis), whose body it
+ * is.
+ */
+struct stated {
+    uint64_t index;
+    const uint8_t *body; /* NULL: none */
+};
+
 struct ring {
     struct file file;
     int id;
@@ -208,8 +216,9 @@ struct ring {
     uint64_t chain_before; /* at first - 1 */
     struct live *live;
     size_t count, cap;
-    uint64_t commit;     /* highest commit index that it states */
-    uint64_t checkpoint; /* highest index of an intact checkpoint; 0: none */
+    uint64_t commit;         /* highest commit index that it states */
+    uint64_t checkpoint;     /* highest index of an intact checkpoint; 0: none */
+    struct stated stated[2]; /* by area: what an intact checkpoint says of the members */
     bool usable;
 };
 

@@ -28,6 +28,9 @@ enum {
     SELF_CHAIN = 16,
     SELF_COUNT = 24,
     SELF_BYTES = 28,
+    MACHINE_HEAD = 504, /* of a checkpoint's body */
+    AT_CONFIG = 312,
+    AT_CONFIG_INDEX = 456,
     IDENTITY = 32,
     BEFORE_MAX = 8,
     FLIGHT_MAX = 64,
@@ -36,6 +39,7 @@ enum {
 
 #define PAGE_MAGIC 0x314547414c45454bull
 #define CHECKPOINT_MAGIC 0x31504b434c45454bull
+#define MACHINE_MAGIC 0x4843414d4c45454bull
 
 enum head_state { HEAD_ZERO, HEAD_BAD, HEAD_OTHER, HEAD_GOOD };
 
@@ -92,6 +96,10 @@ static void checkpoints_read(struct scan *scan)
             ring->checkpoint = le64(at + 32);
         if (le64(at + 56) > scan->durable)
             scan->durable = le64(at + 56);
+        const uint8_t *machine = at + PAGE;
+        if (size >= MACHINE_HEAD && le64(machine) == MACHINE_MAGIC)
+            ring->stated[area] =
+                (struct stated){le64(machine + AT_CONFIG_INDEX), machine + AT_CONFIG};
     }
 }
 

@@ -30,6 +30,29 @@ static bool is_config(const struct ring *ring, uint64_t index)
     return entry != NULL && entry[6] == CONFIG;
 }
 
+static void read_config(const uint8_t *body, struct voters *voters)
+{
+    *voters = (struct voters){.now = le32(body), .then = le32(body + 4)};
+    for (int id = 1; id <= REPLICAS; id++)
+        voters->incarnation[id] = le64(body + 16 + 16 * id);
+}
+
+/* In force where the log of `ring` begins: as a checkpoint has it, or since genesis. */
+static void voters_before(const struct ring *ring, struct voters *voters)
+{
+    const struct stated *best = NULL;
+    for (int area = 0; area < 2; area++) {
+        const struct stated *stated = &ring->stated[area];
+        if (stated->body != NULL && stated->index < ring->first &&
+            (best == NULL || stated->index > best->index))
+            best = stated;
+    }
+    if (best == NULL)
+        founders(ring, voters);
+    else
+        read_config(best->body, voters);
+}
+
 /* As the log of `ring` has it at index, committed or not. Lowers *from to the entry that says so.
  */
 static void voters_at(const struct ring *ring, uint64_t index, uint64_t *from,
@@ -40,14 +63,10 @@ static void voters_at(const struct ring *ring, uint64_t index, uint64_t *from,
     while (index >= ring->first && !is_config(ring, index))
         index--;
     *from = index < ring->first ? 0 : index;
-    if (index < ring->first) {
-        founders(ring, voters);
-        return;
-    }
-    const uint8_t *body = live_at(ring, index)->entry + ENTRY_HEAD;
-    *voters = (struct voters){.now = le32(body), .then = le32(body + 4)};
-    for (int id = 1; id <= REPLICAS; id++)
-        voters->incarnation[id] = le64(body + 16 + 16 * id);
+    if (index < ring->first)
+        voters_before(ring, voters);
+    else
+        read_config(live_at(ring, index)->entry + ENTRY_HEAD, voters);
 }
 
 static bool majority(uint32_t set, uint32_t mask)
@@ -87,29 +106,49 @@ static uint64_t held_by_quorum(const struct rings *rings, const struct ring *rin
     return 0;
 }
 
-/* A ring of an incarnation that neither genesis nor the log names is somebody else's. */
+static void names(const struct rings *rings, const uint8_t *body, bool named[REPLICAS + 1])
+{
+    for (int id = 1; id <= REPLICAS; id++)
+        named[id] = named[id] || rings->ring[id].incarnation == le64(body + 16 + 16 * id);
+}
+
+/* A ring of an incarnation that neither genesis nor the log names, nor the checkpoint that it
+ * begins with, is somebody else's. */
 static void known_members(const struct rings *rings, struct report *report)
 {
     bool named[REPLICAS + 1];
     const struct ring *reference = rings->reference;
     for (int id = 1; id <= REPLICAS; id++)
         named[id] = rings->ring[id].incarnation == reference->genesis.incarnation[id];
+    for (int area = 0; area < 2; area++)
+        if (reference->stated[area].body != NULL)
+            names(rings, reference->stated[area].body, named);
     for (uint64_t index = rings->first; index <= rings->held; index++)
-        for (int id = 1; id <= REPLICAS && is_config(reference, index); id++)
-            named[id] =
-                named[id] || rings->ring[id].incarnation ==
-                                 le64(live_at(reference, index)->entry + ENTRY_HEAD + 16 + 16 * id);
+        if (is_config(reference, index))
+            names(rings, live_at(reference, index)->entry + ENTRY_HEAD, named);
     for (int id = 1; id <= REPLICAS; id++)
         if (rings->ring[id].usable && !named[id])
-            fail(report, "ring %d: neither genesis nor the log names its incarnation", id);
+            fail(report, "ring %d: neither genesis nor log nor checkpoint names its incarnation",
+                 id);
+}
+
+/* Were the members ever changed, as far as this ring knows? */
+static bool reconfigured(const struct ring *ring)
+{
+    for (int area = 0; area < 2; area++)
+        if (ring->stated[area].body != NULL && ring->stated[area].index > 0)
+            return true;
+    for (size_t i = 0; i < ring->count; i++)
+        if (is_config(ring, ring->first + i))
+            return true;
+    return false;
 }
 
 static bool configured(const struct rings *rings)
 {
     for (int id = 1; id <= REPLICAS; id++)
-        for (size_t i = 0; rings->ring[id].usable && i < rings->ring[id].count; i++)
-            if (is_config(&rings->ring[id], rings->ring[id].first + i))
-                return true;
+        if (rings->ring[id].usable && reconfigured(&rings->ring[id]))
+            return true;
     return false;
 }
 
