@@ -95,8 +95,9 @@ struct raft_msg {
                             FETCH_REPLY: those of prev_term, from prev_index on */
     uint64_t term;       /* PREVOTE: the term that would be campaigned for */
     uint64_t prev_index; /* APPEND; VOTE and PREVOTE: the candidate's last index; TIMEOUT_NOW: the
-                            leader's */
-    uint64_t prev_term;  /* APPEND; VOTE, PREVOTE and TIMEOUT_NOW: the last term */
+                            leader's; VOTE_REPLY granted: up to here the logs agree, 0 unknown */
+    uint64_t prev_term;  /* APPEND; VOTE, PREVOTE and TIMEOUT_NOW: the last term; VOTE_REPLY: of
+                            that entry */
     uint64_t prev_chain; /* APPEND: log chain at prev_index (filled in by the caller), 0 unknown;
                             APPEND_REPLY with RAFT_APPEND_CHAIN: the replier's own value;
                             CHAIN_ASK, CHAIN_TELL: the sender's own value */
@@ -299,7 +300,7 @@ struct raft_flight {
 
 struct raft_peer {     /* leader's view of one other replica */
     uint64_t match;    /* durable there; never moves back within one leader term */
-    uint64_t next;     /* next index to send */
+    uint64_t next;     /* next index to send; candidate: as its vote said, 0: it has not */
     uint64_t heard_ns; /* sending time of the newest probe that it echoed; 0: none this term;
                           precandidate: of the newest pre-vote that it granted */
     uint64_t probe_echoed;

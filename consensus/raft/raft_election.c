@@ -97,6 +97,8 @@ void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out 
     raft->leader_probe = 0;
     raft->agreed = raft->commit;
     raft->hole_denied = 0;
+    for (uint32_t id = 1; id <= RAFT_ID_MAX; id++)
+        raft->peer[id].next = 0;
     raft_set_hard(raft, out, raft->term + 1, raft->id);
     raft_reset_timeout(raft, in);
     solicit(raft, out, raft_voters(raft) & ~raft_bit(raft->id), RAFT_VOTE);
@@ -235,6 +237,17 @@ void raft_recv_prevote_reply(struct raft *raft, const struct raft_in *in, struct
         raft_campaign(raft, in, out);
 }
 
+/* 3.5, log matching: who holds this log's last term, and no shorter log, holds all of this log.
+ * Else only what is committed is surely common (3.6.3). */
+static void tell_common(const struct raft *raft, const struct raft_msg *vote,
+                        struct raft_msg *reply)
+{
+    bool whole = raft_log_last_term(&raft->log) == vote->prev_term;
+    uint64_t index = whole ? raft->log.last : raft->commit;
+    if (raft_log_term(&raft->log, index, &reply->prev_term))
+        reply->prev_index = index;
+}
+
 void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
@@ -259,7 +272,21 @@ void raft_recv_vote(struct raft *raft, const struct raft_in *in, struct raft_out
         raft_reset_timeout(raft, in);
     }
     /* The vote waits until it is durable, so that a restart cannot vote again (3.8). */
-    raft_emit(raft, out, raft->hard_lsn, RAFT_VOTE_REPLY, msg->from)->status = grant;
+    struct raft_msg *reply = raft_emit(raft, out, raft->hard_lsn, RAFT_VOTE_REPLY, msg->from);
+    reply->status = grant;
+    if (grant)
+        tell_common(raft, msg, reply);
+}
+
+/* H8: an office that finds out peer by peer and term by term where the logs part is over before it
+ * commits, where round trips are long and terms have come to nothing; and leaves one more of them.
+ * So votes say it: the winner sends what their voters lack at once. */
+static void note_common(struct raft *raft, const struct raft_msg *msg)
+{
+    uint64_t term;
+    if (msg->prev_index > 0 && raft_log_term(&raft->log, msg->prev_index, &term) &&
+        term == msg->prev_term)
+        raft->peer[msg->from].next = msg->prev_index + 1;
 }
 
 /* 3.4: a majority of votes for one term wins it. With a vote of its own that is not durable the
@@ -282,10 +309,12 @@ void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct ra
     }
     if (raft->role != RAFT_CANDIDATE || msg->term != raft->term)
         return;
-    if (msg->status != 0)
+    if (msg->status != 0) {
         raft->granted |= raft_bit(msg->from);
-    else
+        note_common(raft, msg);
+    } else {
         raft->denied |= raft_bit(msg->from);
+    }
     count_votes(raft, in, out);
 }
 

@@ -69,9 +69,21 @@ void raft_peer_begin(struct raft *raft, uint8_t id)
     rewind_peer(raft, peer, raft->log.last + 1);
 }
 
-/* 3.4, 6.4: a new leader knows nothing about the others' logs (next is its own last + 1) and cannot
- * tell which of its entries are committed; an empty entry of its own term, before anything else,
- * settles both. */
+/* 3.4: a new leader takes the others' logs to end where its own does, and is told better; who voted
+ * for it has said from where on it lacks something, and is sent that at once. */
+static void peer_elected(struct raft *raft, uint8_t id)
+{
+    struct raft_peer *peer = &raft->peer[id];
+    uint64_t next = peer->next;
+    raft_peer_begin(raft, id);
+    if (next == 0)
+        return;
+    peer->next = next;
+    peer->probing = 0;
+}
+
+/* 3.4, 6.4: a new leader cannot tell which of its entries are committed; an empty entry of its own
+ * term, before anything else, settles that. */
 void raft_become_leader(struct raft *raft, struct raft_out *out)
 {
     raft->role = RAFT_LEADER;
@@ -89,7 +101,7 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
     raft->heartbeat_at_ns = raft->now_ns + raft->options.heartbeat_ns;
     raft->leaving = 0;
     for (uint8_t id = 1; id <= RAFT_ID_MAX; id++)
-        raft_peer_begin(raft, id);
+        peer_elected(raft, id);
     raft_transfer_elected(raft);
     out->elected = true;
     /* H5: a leader settles every hole, fetched or given up, before it appends its no-op or sends

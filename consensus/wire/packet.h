@@ -97,7 +97,7 @@ _Static_assert(sizeof(struct packet_append_reply) == 64, "append reply");
 
 struct packet_vote { /* 32 bytes: the four kinds of vote messages, TIMEOUT_NOW */
     uint64_t term;
-    uint64_t last_index;
+    uint64_t last_index; /* VOTE_REPLY granted: up to there the logs agree, with this term there */
     uint64_t last_term;
     uint8_t granted; /* replies only */
     uint8_t told;    /* VOTE only: 1: the term's last leader asked for this campaign */

@@ -355,13 +355,18 @@ void node_show(const struct world *world, const struct node *node)
     struct ring_stats stats;
     ring_stats(ring, &stats);
     printf("%12.6f node %u%s: role %u, term %lu, vote %u, leader %u, last %lu, commit %lu, config "
-           "%lu (%#x, %#x, learners %#x), LSN %lu of %lu, pages %lu to %lu%s\n",
+           "%lu (%#x, %#x, learners %#x), LSN %lu of %lu, pages %lu to %lu, holes %u from index "
+           "%lu, %s%s\n",
            at_s, node->id, node->paused_until_ns > world->now_ns ? " (paused)" : "", raft->role,
            (unsigned long)raft->term, raft->vote, raft->leader, (unsigned long)raft->log.last,
            (unsigned long)raft->commit, (unsigned long)raft->config.index, raft->config.voters,
            raft->config.voters_new, raft->config.learners, (unsigned long)raft->durable_lsn,
            (unsigned long)raft->hard_lsn, (unsigned long)stats.head_page,
-           (unsigned long)stats.tail_page, ring_room_to_lead(ring) ? "" : ", no room to lead");
+           (unsigned long)stats.tail_page, ring_holes(ring), (unsigned long)raft->hole,
+           raft->failed    ? "failed"
+           : raft->stopped ? "stopped"
+                           : "sound",
+           ring_room_to_lead(ring) ? "" : ", no room to lead");
 }
 
 void node_change(struct node *node, uint64_t was, const struct entry_config *config)

@@ -236,7 +236,7 @@ static void total_on_any_message(void)
     uint32_t commits = 0;
     uint32_t stops = 0;
     uint32_t wrong = 0;
-    for (uint64_t seed = 1; seed <= 400; seed++) {
+    for (uint64_t seed = 1; seed <= 600; seed++) {
         random_state = seed * UINT64_C(0x9e3779b97f4a7c15);
         start(draw(4) + 1, 0, draw(6), 1);
         if (seed % 2 == 0)
