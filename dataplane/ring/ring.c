@@ -3,49 +3,8 @@
 
 #include <string.h>
 
-/* --- window and map ------------------------------------------------------------------------------
+/* --- room for a page ----------------------------------------------------------------------------
  */
-
-uint64_t ring_map_find(const struct ring *ring, uint64_t index)
-{
-    uint64_t low = ring->map_low;
-    uint64_t high = ring->map_high; /* the answer lies in low..high - 1; halves each time */
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        if (ring_map_at(ring, middle)->first_index <= index)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* Entries from index on leave the map. */
-static void map_cut(struct ring *ring, uint64_t index)
-{
-    while (ring->map_high > ring->map_low && /* bound: live pages */
-           ring_map_at(ring, ring->map_high - 1)->first_index >= index)
-        ring->map_high--;
-    if (ring->map_window > ring->map_high)
-        ring->map_window = ring->map_high;
-    if (ring->map_reuse > ring->map_high)
-        ring->map_reuse = ring->map_high;
-}
-
-/* Moves `reusable` over pages that are durable and whose live entries are done; a dead page
- * (superseded, vote, seal) only has to be durable. */
-static void reuse_pages(struct ring *ring, uint64_t durable_page)
-{
-    while (ring->reusable < durable_page) { /* bound: window_pages */
-        uint64_t position = ring->map_reuse;
-        if (position < ring->map_high && ring_map_at(ring, position)->page == ring->reusable) {
-            if (ring_live_last(ring, position) > ring->done_index)
-                break;
-            ring->map_reuse++;
-        }
-        ring->reusable++;
-    }
-}
 
 static bool window_has_place(const struct ring *ring)
 {
@@ -81,13 +40,8 @@ static bool tail_has_slot(const struct ring *ring)
 static void open_page(struct ring *ring)
 {
     ENSURE(!ring->open && window_has_place(ring));
-    uint64_t page = ring->tail;
-    if (page >= ring->window_low + ring->window_pages) {
-        ring->window_low = page - ring->window_pages + 1;
-        while (ring->map_window < ring->map_high && /* bound: live pages that leave, one mostly */
-               ring_map_at(ring, ring->map_window)->page < ring->window_low)
-            ring->map_window++;
-    }
+    ring->open_place = ring_window_take(ring);
+    ring->place[ring->tail & (ring->window_pages - 1)] = ring->open_place;
     ring->open = true;
     ring->open_count = 0;
     ring->open_bytes = 0;
@@ -148,7 +102,7 @@ static void close_page(struct ring *ring)
     ENSURE(slot_is_zeroed(ring, ring->tail));
     if (!ring->open)
         open_page(ring);
-    struct ring_page *page = ring_window_page(ring, ring->tail);
+    struct ring_page *page = ring_at_place(ring, ring->open_place);
     uint64_t durable_page = ring_durable_page(ring);
     fill_head(ring, page, durable_page);
     memset(ring_page_entries(page) + ring->open_bytes, 0, RING_PAGE_ROOM - ring->open_bytes);
@@ -234,7 +188,7 @@ HOT struct entry *ring_reserve(struct ring *ring, uint16_t size, uint64_t term)
         open_page(ring);
     ring->open_term = term;
     ring->reserved_size = size;
-    return (struct entry *)(ring_page_entries(ring_window_page(ring, ring->tail)) +
+    return (struct entry *)(ring_page_entries(ring_at_place(ring, ring->open_place)) +
                             ring->open_bytes);
 }
 
@@ -242,7 +196,8 @@ HOT void ring_commit(struct ring *ring, uint64_t lsn, bool framed)
 {
     ENSURE(ring->open && ring->reserved_size != 0 && lsn > ring->last_lsn);
     uint32_t offset = RING_HEAD_SIZE + ring->open_bytes;
-    struct entry *entry = (struct entry *)((uint8_t *)ring_window_page(ring, ring->tail) + offset);
+    struct entry *entry =
+        (struct entry *)((uint8_t *)ring_at_place(ring, ring->open_place) + offset);
     ENSURE(entry->index == ring->last_index + 1 && entry->size == ring->reserved_size &&
            entry->term == ring->open_term);
     if (!framed)
@@ -258,7 +213,7 @@ HOT void ring_commit(struct ring *ring, uint64_t lsn, bool framed)
         ring->open_chain = ring->last_chain;
     }
     ring->last_chain = ring_chain_next(ring->last_chain, entry);
-    ring_table_set(ring, entry->index, ring->tail, offset, ring->last_chain);
+    ring_table_set(ring, entry->index, ring->open_place, offset, ring->last_chain);
     ring->last_index = entry->index;
     ring->last_lsn = lsn;
     ring->open_count++;
@@ -280,7 +235,7 @@ void ring_truncate(struct ring *ring, uint64_t index, uint64_t lsn)
         close_page(ring);
     ring->last_chain = ring_chain(ring, index - 1);
     ENSURE(ring->last_chain != 0); /* in a hole the caller has noted it */
-    map_cut(ring, index);
+    ring_window_cut(ring, index);
     ring->cut_page = ring->tail;
     ring->last_index = index - 1;
     ring->last_lsn = lsn;
@@ -309,7 +264,8 @@ __attribute__((cold, noinline)) void ring_begin(struct ring *ring, uint64_t inde
                                                 uint64_t lsn)
 {
     ENSURE(index > 0 && chain != 0 && lsn > ring->last_lsn && ring_room_to_begin(ring));
-    ring->map_low = ring->map_window = ring->map_reuse = ring->map_high;
+    ring_window_forget(ring, ring->map_high);
+    ring->map_low = ring->map_high;
     ring->last_index = index;
     ring->last_chain = chain;
     ring->last_lsn = lsn;
@@ -365,7 +321,7 @@ void ring_note_done(struct ring *ring, uint64_t index)
     if (index <= ring->done_index)
         return;
     ring->done_index = index;
-    reuse_pages(ring, ring_durable_page(ring));
+    ring_window_done(ring);
 }
 
 void ring_note_checkpoint(struct ring *ring, uint64_t index)
@@ -399,6 +355,8 @@ static void move_head(struct ring *ring)
         wanted = limit;
     if (wanted > ring->pinned)
         wanted = ring->pinned; /* it is being written anew: its slot must stay its own */
+    if (ring->map_done < ring->map_high && wanted > ring_map_at(ring, ring->map_done)->page)
+        wanted = ring_map_at(ring, ring->map_done)->page; /* the feed may hold on to it */
     if (wanted <= ring->head)
         return;
     ring->head = wanted;
@@ -407,10 +365,7 @@ static void move_head(struct ring *ring)
     while (ring->map_low < ring->map_high && /* bound: pages that the head passed */
            ring_map_at(ring, ring->map_low)->page < ring->head)
         ring->map_low++;
-    if (ring->map_window < ring->map_low)
-        ring->map_window = ring->map_low;
-    if (ring->map_reuse < ring->map_low)
-        ring->map_reuse = ring->map_low;
+    ring_window_forget(ring, ring->map_low);
 }
 
 /* --- once a turn ---------------------------------------------------------------------------------
@@ -445,7 +400,8 @@ HOT uint32_t ring_turn(struct ring *ring, uint64_t now_ns)
     uint64_t durable_page = ring_durable_page(ring);
     if (durable_page > ring->timed_page)
         timed(ring, now_ns);
-    reuse_pages(ring, durable_page);
+    if (durable_page > ring->settled)
+        ring_window_settle(ring, durable_page);
     /* acquire: pairs with the release in ring_control_checkpoint(); both checkpoints are durable */
     ring_note_checkpoint(ring, __atomic_load_n(&ring->control_checkpoint, __ATOMIC_ACQUIRE));
     /* acquire: pairs with the release in ring_control_covered() */

@@ -133,6 +133,19 @@ bool ring_hole_pin(struct ring *ring, uint64_t page)
     return true;
 }
 
+/* Log chain at `last`, an entry of the page. */
+static uint64_t chain_behind(const struct ring_page *page, uint64_t last)
+{
+    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+    uint64_t chain = page->self.chain_before;
+    for (uint64_t index = page->self.first_index; index <= last; index++) {
+        const struct entry *entry = (const struct entry *)at;
+        chain = ring_chain_next(chain, entry);
+        at += entry->size;
+    }
+    return chain;
+}
+
 void ring_hole_closed(struct ring *ring, uint64_t page, const struct ring_page *bytes)
 {
     ENSURE(ring->pinned == page);
@@ -150,12 +163,18 @@ void ring_hole_closed(struct ring *ring, uint64_t page, const struct ring_page *
     const struct ring_live *live = ring_map_at(ring, position);
     if (ring->where[live->first_index & ring->table_mask] != RING_NOWHERE)
         return; /* memory had it all the time */
-    memcpy(ring_window_page(ring, page), bytes, RING_PAGE_SIZE);
     uint64_t last = ring_live_last(ring, position);
-    bool good = ring_index_page(ring, position);
-    ENSURE(good);
     if (last == ring->last_index)
-        ring_note_chain(ring, last, ring->chain[last & ring->table_mask]);
+        ring_note_chain(ring, last, chain_behind(bytes, last));
+    bool full = ring->free_count == 0 || ring->map_high - ring->map_window >= ring->window_pages;
+    if (position < ring->map_done && full) {
+        ring_window_forget(ring, position + 1); /* younger pages have all places: it is done */
+        return;
+    }
+    uint32_t place = ring_window_take(ring);
+    memcpy(ring_at_place(ring, place), bytes, RING_PAGE_SIZE);
+    bool good = ring_index_page(ring, position, place);
+    ENSURE(good);
 }
 
 void ring_note_chain(struct ring *ring, uint64_t index, uint64_t chain)

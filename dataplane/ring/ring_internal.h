@@ -76,10 +76,12 @@ struct ring {
     struct ring_owner owner;
     struct disk *writer;
     struct disk *reader;
-    uint8_t *window;       /* page p lies at (p mod window_pages) * RING_PAGE_SIZE */
+    uint8_t *window;       /* window_pages places of RING_PAGE_SIZE */
     uint8_t *buffers;      /* RING_READS_MAX pages for each reader */
     uint64_t *chain;       /* by index & table_mask */
-    uint32_t *where;       /* by index & table_mask: window slot * 512 + offset / 8 */
+    uint32_t *where;       /* by index & table_mask: place * 512 + offset / 8 */
+    uint32_t *place;       /* by page mod window_pages, of pages that are not settled */
+    uint32_t *free;        /* places that no page has, free_count */
     struct ring_live *map; /* by position & map_mask */
     uint64_t table_mask;
     uint64_t map_mask;
@@ -111,14 +113,18 @@ struct ring {
     uint64_t last_index;
     uint64_t last_lsn;
     uint64_t last_chain;
-    uint64_t data_to;    /* pages that are no seals have numbers below this */
-    uint64_t window_low; /* lowest page number in the window */
-    uint64_t reusable;   /* pages below are durable and done: their place may be taken */
+    uint64_t data_to;  /* pages that are no seals have numbers below this */
+    uint64_t settled;  /* pages below are durable, and have kept their place or given it up */
+    uint64_t reusable; /* tail - reusable places are not to be had: of pages that are not durable,
+                          and of live ones that are not done */
     uint64_t done_index;
+    uint32_t free_count;
+    uint32_t open_place; /* of the open page */
     /* live page map: positions map_low..map_high - 1, oldest first */
     uint64_t map_low, map_high;
-    uint64_t map_window; /* position of the first live page >= window_low */
-    uint64_t map_reuse;  /* position of the first live page >= reusable */
+    uint64_t map_window;  /* position of the first live page in memory */
+    uint64_t map_done;    /* of the first that is not durable and done: those below may leave it */
+    uint64_t map_settled; /* of the first live page >= settled */
     /* facts for the heads */
     uint64_t head;
     uint64_t head_stated; /* in the last closed page */
@@ -181,9 +187,15 @@ struct ring {
     struct ring_link link[RING_READER_COUNT];
 };
 
+static inline struct ring_page *ring_at_place(const struct ring *ring, uint32_t place)
+{
+    return (struct ring_page *)(ring->window + (size_t)place * RING_PAGE_SIZE);
+}
+
+/* Of a page that is not durable yet. */
 static inline struct ring_page *ring_window_page(const struct ring *ring, uint64_t page)
 {
-    return (struct ring_page *)(ring->window + (page & (ring->window_pages - 1)) * RING_PAGE_SIZE);
+    return ring_at_place(ring, ring->place[page & (ring->window_pages - 1)]);
 }
 
 static inline struct ring_live *ring_map_at(const struct ring *ring, uint64_t position)
@@ -203,16 +215,27 @@ static inline uint64_t ring_live_last(const struct ring *ring, uint64_t position
                                          : ring->last_index;
 }
 
+/* --- ring_window.c: which pages are in memory --- */
+
 /* Position of the live page that holds index, map_low <= result < map_high; index is retained. */
 uint64_t ring_map_find(const struct ring *ring, uint64_t index);
+/* A place for page `tail`, which is below reusable + window_pages. */
+uint32_t ring_window_take(struct ring *ring);
+/* Pages below this number are durable. */
+void ring_window_settle(struct ring *ring, uint64_t durable_page);
+/* done_index has moved. */
+void ring_window_done(struct ring *ring);
+/* Live pages below the position leave memory. */
+void ring_window_forget(struct ring *ring, uint64_t position);
+/* Entries from index on leave the map. */
+void ring_window_cut(struct ring *ring, uint64_t index);
 
 /* Sets the tables for one entry of the log. */
-static inline void ring_table_set(struct ring *ring, uint64_t index, uint64_t page, uint32_t offset,
-                                  uint64_t chain)
+static inline void ring_table_set(struct ring *ring, uint64_t index, uint32_t place,
+                                  uint32_t offset, uint64_t chain)
 {
     uint64_t slot = index & ring->table_mask;
-    ring->where[slot] =
-        (uint32_t)((page & (ring->window_pages - 1)) * (RING_PAGE_SIZE / 8) + offset / 8);
+    ring->where[slot] = place * (RING_PAGE_SIZE / 8) + offset / 8;
     ring->chain[slot] = chain;
 }
 
@@ -223,9 +246,9 @@ static inline void ring_table_lose(struct ring *ring, uint64_t index)
     ring->chain[index & ring->table_mask] = 0;
 }
 
-/* Takes the live entries of a page in the window into the tables; false: the bytes there are not
- * that page. */
-bool ring_index_page(struct ring *ring, uint64_t position);
+/* Takes the live entries of a page into the tables, which lies at that place; false: the bytes
+ * there are not that page. */
+bool ring_index_page(struct ring *ring, uint64_t position, uint32_t place);
 
 /* A counter that one role writes and anybody reads: no order is wanted, only whole words. */
 static inline void ring_count(uint64_t *counter, uint64_t more)

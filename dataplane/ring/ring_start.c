@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct layout { /* offsets into the memory */
-    size_t window, buffers, chain, where, map, size;
+    size_t window, buffers, chain, where, place, free, map, size;
     uint64_t table_entries, map_entries;
 };
 
@@ -25,7 +25,9 @@ static void lay_out(const struct ring_super *super, uint32_t window_pages, struc
     layout->buffers = layout->window + (size_t)window_pages * RING_PAGE_SIZE;
     layout->chain = layout->buffers + (size_t)RING_READER_COUNT * RING_READS_MAX * RING_PAGE_SIZE;
     layout->where = layout->chain + whole_pages(layout->table_entries * sizeof(uint64_t));
-    layout->map = layout->where + whole_pages(layout->table_entries * sizeof(uint32_t));
+    layout->place = layout->where + whole_pages(layout->table_entries * sizeof(uint32_t));
+    layout->free = layout->place + window_pages * sizeof(uint32_t);
+    layout->map = layout->place + whole_pages(2 * window_pages * sizeof(uint32_t));
     layout->size = layout->map + whole_pages(layout->map_entries * sizeof(struct ring_live));
 }
 
@@ -75,17 +77,23 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     ring->buffers = memory + layout->buffers;
     ring->chain = (uint64_t *)(void *)(memory + layout->chain);
     ring->where = (uint32_t *)(void *)(memory + layout->where);
+    ring->place = (uint32_t *)(void *)(memory + layout->place);
+    ring->free = (uint32_t *)(void *)(memory + layout->free);
     ring->map = (struct ring_live *)(void *)(memory + layout->map);
     ring->table_mask = layout->table_entries - 1;
     ring->map_mask = layout->map_entries - 1;
     ring->window_pages = options->window_pages;
     ring->flight_pages = options->flight_pages;
+    while (ring->free_count < ring->window_pages) {
+        ring->free[ring->free_count] = ring->window_pages - 1 - ring->free_count;
+        ring->free_count++;
+    }
     ring->boot = options->boot;
     ring->boot_id = options->boot_id;
 
     ring->tail = ring->boot_page = ring->tail_now = found->tail_page;
     ring->closed_to = ring->submitted = ring->disk_durable = ring->durable_page = ring->tail;
-    ring->data_to = ring->tail;
+    ring->data_to = ring->settled = ring->tail;
     ring->head = ring->head_now = ring->head_stated = found->head_page;
     ring->disk_head = ring->durable_head = found->head_page;
     if (found->begins_anew)
@@ -117,10 +125,10 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     }
 }
 
-bool ring_index_page(struct ring *ring, uint64_t position)
+bool ring_index_page(struct ring *ring, uint64_t position, uint32_t place)
 {
     const struct ring_live *live = ring_map_at(ring, position);
-    struct ring_page *page = ring_window_page(ring, live->page);
+    struct ring_page *page = ring_at_place(ring, place);
     uint32_t bad;
     if (ring_page_judge(page, &ring->owner, live->page % ring->super.slots, &bad) !=
             RING_PAGE_GOOD ||
@@ -134,7 +142,7 @@ bool ring_index_page(struct ring *ring, uint64_t position)
     for (uint64_t index = live->first_index; index <= last; index++) {
         const struct entry *entry = (const struct entry *)((uint8_t *)page + offset);
         chain = ring_chain_next(chain, entry);
-        ring_table_set(ring, index, live->page, offset, chain);
+        ring_table_set(ring, index, place, offset, chain);
         offset += entry->size;
     }
     return true;
@@ -161,58 +169,59 @@ static bool is_hole(const struct ring *ring, uint64_t page)
     return false;
 }
 
-/* The younger half of the window; every page with entries that are not known to be committed: a new
- * leader may cut the log back to anywhere among those; and, if they have room, those from the first
- * hole on: what is behind it can't be applied before it is repaired. */
-static uint64_t first_page_wanted(const struct ring *ring)
+/* Position of the first live page that is wanted in memory: of as many as fill half of the window;
+ * of all with entries that are not known to be committed: a new leader may cut the log back to
+ * anywhere among those; and, if they have room, of those from the first hole on: what is behind it
+ * can't be applied before it is repaired. */
+static uint64_t first_wanted(const struct ring *ring)
 {
     uint64_t half = ring->window_pages / 2;
-    uint64_t page = ring->tail > ring->head + half ? ring->tail - half : ring->head;
-    uint64_t uncommitted = ring_page_of(ring, ring->commit + 1); /* UINT64_MAX: none */
-    if (uncommitted < page)
-        page = uncommitted;
+    uint64_t position =
+        ring->map_high - ring->map_low > half ? ring->map_high - half : ring->map_low;
+    if (ring->map_low == ring->map_high)
+        return position;
+    uint64_t first = ring_first_index(ring);
+    uint64_t uncommitted = ring->commit >= first ? ring->commit + 1 : first;
+    if (uncommitted <= ring->last_index && ring_map_find(ring, uncommitted) < position)
+        position = ring_map_find(ring, uncommitted);
     uint64_t hole = ring_hole_index(ring);
-    uint64_t lost = hole != 0 ? ring_page_of(ring, hole) : UINT64_MAX;
-    bool fits = lost < page && ring->tail - lost + RING_SPARE_PAGES <= ring->window_pages;
-    return fits ? lost : page;
+    uint64_t lost = hole >= first ? ring_map_find(ring, hole) : position;
+    bool fits = lost < position && ring->map_high - lost + RING_SPARE_PAGES <= ring->window_pages;
+    return fits ? lost : position;
 }
 
 static int read_window(struct ring *ring, char *problem)
 {
-    uint64_t page = first_page_wanted(ring);
-    if (ring->tail - page >= ring->window_pages) { /* no place for the first page of this boot */
+    uint64_t position = first_wanted(ring);
+    if (ring->map_high - position >= ring->window_pages) { /* no place for this boot's first page */
         snprintf(
             problem, DISK_PROBLEM_SIZE,
             "ring: %llu pages hold entries not known to be committed: set a window of more than "
             "that",
-            (unsigned long long)(ring->tail - page));
+            (unsigned long long)(ring->map_high - position));
         return -ENOSPC;
     }
-    ring->window_low = ring->reusable = page;
-    for (uint64_t p = page; p < ring->tail; p++) { /* bound: window_pages */
-        if (is_hole(ring, p))
-            continue;
-        int result = disk_pread(ring->reader, ring_slot_offset(&ring->super, p),
-                                ring_window_page(ring, p), RING_PAGE_SIZE);
-        if (result < 0) {
-            snprintf(problem, DISK_PROBLEM_SIZE, "ring: reading page %llu: %s",
-                     (unsigned long long)p, strerror(-result));
-            return result;
-        }
-    }
-    uint64_t position = ring->map_low;
-    while (position < ring->map_high && ring_map_at(ring, position)->page < page) /* bound: map */
-        position++;
-    ring->map_window = ring->map_reuse = position;
-    for (; position < ring->map_high; position++) {
-        if (is_hole(ring, ring_map_at(ring, position)->page)) {
+    ring->map_window = ring->map_done = position;
+    ring->map_settled = ring->map_high;
+    ring->reusable = ring->settled - (ring->map_settled - ring->map_done);
+    for (; position < ring->map_high; position++) { /* bound: window_pages */
+        uint64_t page = ring_map_at(ring, position)->page;
+        if (is_hole(ring, page)) {
             index_hole(ring, position);
             continue;
         }
-        if (!ring_index_page(ring, position)) {
+        uint32_t place = ring_window_take(ring);
+        int result = disk_pread(ring->reader, ring_slot_offset(&ring->super, page),
+                                ring_at_place(ring, place), RING_PAGE_SIZE);
+        if (result < 0) {
+            snprintf(problem, DISK_PROBLEM_SIZE, "ring: reading page %llu: %s",
+                     (unsigned long long)page, strerror(-result));
+            return result;
+        }
+        if (!ring_index_page(ring, position, place)) {
             snprintf(problem, DISK_PROBLEM_SIZE,
                      "ring: page %llu changed since recovery: is another process writing?",
-                     (unsigned long long)ring_map_at(ring, position)->page);
+                     (unsigned long long)page);
             return -EIO;
         }
     }

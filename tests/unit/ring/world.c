@@ -274,6 +274,15 @@ bool world_append(struct world *world, uint64_t term, uint32_t payload)
     return true;
 }
 
+bool world_append_noop(struct world *world, uint64_t term)
+{
+    if (ring_room_to_settle(world->ring, 1, entry_size(10)) != RING_ROOM)
+        return false;
+    world_hard(world, term, 1);
+    put_entry(world, term, 10);
+    return true;
+}
+
 void world_hard(struct world *world, uint64_t term, uint8_t vote)
 {
     ring_hard(world->ring, term, vote, ++world->lsn);

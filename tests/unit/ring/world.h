@@ -74,6 +74,8 @@ void world_crash(struct world *world);
 
 /* One entry of `term`, of about `payload` bytes; false if the ring has no room now. */
 bool world_append(struct world *world, uint64_t term, uint32_t payload);
+/* A leader's first entry in a term of its own, from the room that is kept for it. */
+bool world_append_noop(struct world *world, uint64_t term);
 void world_hard(struct world *world, uint64_t term, uint8_t vote);
 /* Cuts the log back to index - 1 and appends one entry of a higher term; false if there is no room.
  */
