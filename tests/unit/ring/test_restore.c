@@ -211,60 +211,116 @@ static void neighbours(void)
     world_free(&world);
 }
 
-/* A ring with a hole is started: what is lost is not shown, and comes back in place. */
+/* A ring that has lost the first page of entries from number 5 on, started. */
+struct holed {
+    struct world world;
+    struct ring_recovery found;
+    struct ring *ring;
+    uint64_t page, index; /* what is lost: its number and first entry */
+    struct world_copy copy;
+    uint8_t *buffer; /* RING_PAGE_SIZE */
+};
+
+static void start_holed(struct holed *h)
+{
+    world_filled(&h->world, 12);
+    world_crash(&h->world);
+    h->page = 5;
+    while (world_page_head(&h->world, h->page)->self.count == 0)
+        h->page++;
+    uint8_t good[RING_PAGE_SIZE];
+    memcpy(good, world_page_bytes(&h->world, h->page), sizeof(good));
+    h->index = world_page_head(&h->world, h->page)->self.first_index;
+    world_rot(&h->world, h->page, 0);
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(h->world.reader, true, &h->found, problem) == 0);
+    CU_ASSERT_FATAL(h->found.repairable);
+    memset(h->world.memory, 0, ring_memory_size(&h->world.super, h->world.window_pages));
+    struct ring_options options = {.writer = h->world.writer,
+                                   .reader = h->world.reader,
+                                   .memory = h->world.memory,
+                                   .window_pages = h->world.window_pages,
+                                   .flight_pages = h->world.flight_pages,
+                                   .cluster_id = h->world.genesis.cluster_id,
+                                   .boot = h->found.boot + 1,
+                                   .boot_id = 77};
+    CU_ASSERT_FATAL(ring_start(&h->ring, &options, &h->found, problem) == 0);
+    world_copy_live(&h->found, h->page, good, &h->copy);
+    h->buffer = aligned_alloc(4096, RING_PAGE_SIZE);
+    ENSURE(h->buffer != NULL);
+}
+
+static void free_holed(struct holed *h)
+{
+    ring_recovery_free(&h->found);
+    free(h->buffer);
+    h->world.ring = NULL;
+    world_free(&h->world);
+}
+
+static void close_hole(struct holed *h)
+{
+    CU_ASSERT_FATAL(world_restore(&h->world, &h->copy, h->found.tail_page, h->buffer) == 0);
+    ring_hole_closed(h->ring, h->page, (const struct ring_page *)(const void *)h->buffer);
+    CU_ASSERT(ring_holes(h->ring) == 0 && ring_hole_index(h->ring) == 0);
+}
+
+/* What is lost is not shown, and comes back in place. */
 static void started_with_a_hole(void)
 {
-    struct world world;
-    world_filled(&world, 12);
-    world_crash(&world);
-    uint8_t good[RING_PAGE_SIZE];
-    uint64_t page = 5;
-    while (world_page_head(&world, page)->self.count == 0)
-        page++;
-    memcpy(good, world_page_bytes(&world, page), sizeof(good));
-    uint64_t index = world_page_head(&world, page)->self.first_index;
-    world_rot(&world, page, 0);
-    struct ring_recovery found;
-    char problem[DISK_PROBLEM_SIZE] = "";
-    CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0 && found.repairable);
-    memset(world.memory, 0, ring_memory_size(&world.super, world.window_pages));
-    struct ring_options options = {.writer = world.writer,
-                                   .reader = world.reader,
-                                   .memory = world.memory,
-                                   .window_pages = world.window_pages,
-                                   .flight_pages = world.flight_pages,
-                                   .cluster_id = world.genesis.cluster_id,
-                                   .boot = found.boot + 1,
-                                   .boot_id = 77};
-    struct ring *ring;
-    CU_ASSERT_FATAL(ring_start(&ring, &options, &found, problem) == 0);
+    struct holed h;
+    start_holed(&h);
+    struct ring *ring = h.ring;
+    uint64_t page = h.page, index = h.index;
     CU_ASSERT(ring_holes(ring) == 1 && ring_in_hole(ring, index) && !ring_in_hole(ring, 1));
     CU_ASSERT(ring_entry(ring, index) == NULL && ring_entry(ring, index - 1) != NULL);
     CU_ASSERT(ring_hole_index(ring) == index && ring_chain(ring, index - 1) != 0);
-    struct world_copy copy;
-    world_copy_live(&found, page, good, &copy);
     struct ring_stretch first;
-    CU_ASSERT(ring_hole_next(ring, 0, &first) && memcmp(&first, &copy.live, sizeof(first)) == 0);
-    uint8_t *buffer = aligned_alloc(4096, RING_PAGE_SIZE);
-    ENSURE(buffer != NULL);
+    CU_ASSERT(ring_hole_next(ring, 0, &first) && memcmp(&first, &h.copy.live, sizeof(first)) == 0);
     CU_ASSERT_FATAL(ring_hole_pin(ring, page));
     CU_ASSERT(!ring_room_to_begin(ring)); /* nobody takes the slot meanwhile */
-    CU_ASSERT_FATAL(world_restore(&world, &copy, found.tail_page, buffer) == 0);
-    ring_hole_closed(ring, page, (const struct ring_page *)(const void *)buffer);
-    CU_ASSERT(ring_holes(ring) == 0 && ring_hole_index(ring) == 0);
+    close_hole(&h);
     const struct entry *entry = ring_entry(ring, index);
     CU_ASSERT(entry != NULL && entry->index == index && ring_entry_good(entry));
-    CU_ASSERT(ring_chain(ring, copy.live.last) == copy.live.chain_after);
+    CU_ASSERT(ring_chain(ring, h.copy.live.last) == h.copy.live.chain_after);
     /* H7: what a checkpoint covers is no hole for anybody but rereads */
-    CU_ASSERT(!ring_hole_add(ring, found.tail_page + 1));
+    CU_ASSERT(!ring_hole_add(ring, h.found.tail_page + 1));
     CU_ASSERT(ring_hole_add(ring, page) && !ring_hole_add(ring, page));
     CU_ASSERT(ring_hole_index(ring) == index);
-    ring_note_covered(ring, copy.live.last);
+    ring_note_covered(ring, h.copy.live.last);
     CU_ASSERT(ring_hole_index(ring) == 0 && ring_in_hole(ring, index));
-    ring_recovery_free(&found);
-    free(buffer);
-    world.ring = NULL;
-    world_free(&world);
+    free_holed(&h);
+}
+
+/* It was covered by a checkpoint and is restored when younger pages have taken all of the window:
+ * memory begins behind it. */
+static void hole_among_done_pages(void)
+{
+    struct holed h;
+    start_holed(&h);
+    h.world.ring = h.ring;
+    world_settle(&h.world);
+    ring_note_done(h.ring, h.world.last);
+    uint64_t first = ring_window_first(h.ring);
+    CU_ASSERT_FATAL(first < h.index);
+    while (ring_window_first(h.ring) == first) {
+        CU_ASSERT_FATAL(world_append(&h.world, h.world.term, 1000));
+        world_settle(&h.world);
+        ring_note_done(h.ring, h.world.last);
+    }
+    CU_ASSERT_FATAL(world_append(&h.world, h.world.term, 1000)); /* in place of the last seal */
+    CU_ASSERT_FATAL(ring_window_first(h.ring) <= h.index);
+    CU_ASSERT_FATAL(ring_hole_pin(h.ring, h.page));
+    close_hole(&h);
+    CU_ASSERT(ring_window_first(h.ring) == h.copy.live.last + 1);
+    CU_ASSERT(ring_chain(h.ring, h.copy.live.last) == h.copy.live.chain_after);
+    CU_ASSERT(ring_entry(h.ring, h.copy.live.last) == NULL);
+    CU_ASSERT(ring_entry(h.ring, h.copy.live.last + 1) != NULL);
+    world_settle(&h.world);
+    CU_ASSERT(world_append(&h.world, h.world.term, 1000));
+    world_settle(&h.world);
+    world_check_entries(&h.world);
+    free_holed(&h);
 }
 
 /* What was restored without superseded entries stands there intact, and the page that superseded
@@ -563,6 +619,7 @@ int main(void)
         {"a neighbour can be read again", a_neighbour_can_be_read_again},
         {"a short page is no whole one", a_short_page_is_no_whole_one},
         {"H7: a ring with a hole starts and is made whole", started_with_a_hole},
+        {"a hole among pages that are done", hole_among_done_pages},
         {0}};
     return unit_main("ring_restore", tests);
 }
