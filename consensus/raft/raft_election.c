@@ -244,6 +244,7 @@ static void tell_common(const struct raft *raft, const struct raft_msg *vote,
 {
     bool whole = raft_log_last_term(&raft->log) == vote->prev_term;
     uint64_t index = whole ? raft->log.last : raft->commit;
+    /* unreachable: a term that is not known from the commit index on */
     if (raft_log_term(&raft->log, index, &reply->prev_term))
         reply->prev_index = index;
 }

@@ -503,7 +503,7 @@ static void random_worlds(void)
         CU_ASSERT(totals.reborn > count / 20);
         CU_ASSERT(totals.hopeless < count / 10);
         CU_ASSERT(totals.installs > count / 4 && totals.kept > count / 4);
-        CU_ASSERT(totals.repaired > count && totals.settled > count / 4);
+        CU_ASSERT(totals.repaired > count && totals.settled > count / 8);
         CU_ASSERT(totals.given_up > count / 40);
         CU_ASSERT(totals.reads > count);
     }
