@@ -7,6 +7,7 @@
  * nothing else happens meanwhile: what was healed is whole for that long, and packets come through;
  * the second, where the voters stay who they are.
  */
+#include "consensus/raft/quorum.h"
 #include "tests/sim/check.h"
 
 enum {
@@ -60,6 +61,16 @@ static const struct node *leader(const struct world *world)
     return NULL;
 }
 
+/* Also of the voters that a change on its way adds: it is in force where it stands in a log, and
+ * cannot be taken back by who holds it (4.3). */
+static bool quorum_everywhere(const struct world *world, uint32_t there)
+{
+    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
+        if ((there >> id & 1) != 0 && !quorum_has(&world->node[id].replica->raft.config, there))
+            return false;
+    return check_quorum(&world->checker->config, there);
+}
+
 /* A majority is there on quick drives, each of which holds the log up to about `index`. */
 static bool majority_holds(const struct world *world, uint64_t index)
 {
@@ -72,7 +83,7 @@ static bool majority_holds(const struct world *world, uint64_t index)
             check_members_is(world, node) && check_drive_reaches(&node->view, least))
             there |= 1u << id;
     }
-    return check_quorum(&world->checker->config, there);
+    return quorum_everywhere(world, there);
 }
 
 /* Nobody is on the way to being a voter, or to being none: whose drives are quick says something
