@@ -101,6 +101,7 @@ static size_t encode_exceptions(struct control *c, size_t machine_size)
 
 static void take_checkpoint(struct control *c)
 {
+    repairing_look_at_checkpoints(c); /* it takes the place of one: let the other be good */
     size_t size = machine_encode(c->machine, c->checkpoint_bytes, c->checkpoint_cap);
     ENSURE(size > 0);
     size_t machine_size = size;

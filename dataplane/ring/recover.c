@@ -78,8 +78,8 @@ static int read_checkpoints(struct disk *disk, struct ring_recovery *found, char
 static bool kept(const struct ring_recovery *found, uint64_t slot)
 {
     uint64_t slots = found->super.slots;
-    uint64_t from_head = (slot + slots - found->head_page % slots) % slots;
-    return from_head < found->tail_page - found->head_page;
+    uint64_t first = found->zeroed_to - slots;
+    return (slot + slots - first % slots) % slots < found->tail_page - first;
 }
 
 /* Every slot that holds no kept page and is not zeros is made zeros, before the first write (H10).
@@ -127,7 +127,7 @@ static int judge_slots(struct disk *disk, bool repair, struct ring_recovery *fou
         if (evidence.boot > found->boot)
             found->boot = evidence.boot;
         found->unreadable_pages = scan.unreadable;
-        found->zeroed_to = found->head_page + found->super.slots;
+        found->zeroed_to = judgement.zero_below + found->super.slots;
     }
     if (result == 0 && !found->unknown) {
         found->torn_pages = judgement.torn_pages;

@@ -42,6 +42,7 @@ struct ring_judgement {
     uint64_t head; /* pages head..tail - 1 stay, or, where damaged, are looked at */
     uint64_t tail;
     uint64_t torn_pages;
+    uint64_t zero_below; /* no durable page states a higher head: what is not below stays (H10) */
 };
 
 /* -EPROTONOSUPPORT with *problem: a slot holds a page of another version. */

@@ -280,6 +280,27 @@ static void bound_judgement(struct ring_recovery *found, struct ring_judgement *
     judgement->head = judgement->tail > slots ? judgement->tail - slots : 0;
 }
 
+/* A head that was still in flight stands in no page that is certain to stay: should what is bad be
+ * readable at the next start, all of the end may go as torn, and an older page's head counts again.
+ * So zeros wait for the boot's page, unless that would find no place: only what is below the head
+ * of the newest page that others call durable is made zeros. */
+static uint64_t zero_below(struct ring_scan *scan, const struct ring_evidence *evidence,
+                           const struct ring_judgement *judgement)
+{
+    enum { BOOT_SLOTS = 8 };
+    uint64_t slots = scan->super.slots, head = judgement->head;
+    uint64_t first = evidence->durable_page > slots ? evidence->durable_page - slots : 0;
+    for (uint64_t page = evidence->durable_page; page-- > first;) { /* bound: slots */
+        const struct ring_page *bytes = ring_scan_head(scan, page);
+        if (bytes == NULL)
+            continue;
+        head = bytes->head < head ? bytes->head : head;
+        break;
+    }
+    bool room = judgement->tail + evidence->flight_pages + BOOT_SLOTS < head + slots;
+    return room ? head : judgement->head;
+}
+
 void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence,
                     struct ring_recovery *found, struct ring_judgement *judgement)
 {
@@ -341,4 +362,6 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
         ring_damage_note(found, RING_ROT_TAIL, "page %llu lies in slot %llu alone",
                          (ull)evidence->misplaced_page, (ull)(evidence->misplaced - 1));
     bound_judgement(found, judgement);
+    judgement->zero_below =
+        found->damage == RING_INTACT ? judgement->head : zero_below(scan, evidence, judgement);
 }

@@ -84,6 +84,9 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     ring->map_mask = layout->map_entries - 1;
     ring->window_pages = options->window_pages;
     ring->flight_pages = options->flight_pages;
+    uint64_t zeroed = found->zeroed_to - found->tail_page; /* for the first page, and behind it */
+    if (ring->flight_pages >= zeroed)
+        ring->flight_pages = zeroed > 2 ? (uint32_t)zeroed - 1 : 1;
     while (ring->free_count < ring->window_pages) {
         ring->free[ring->free_count] = ring->window_pages - 1 - ring->free_count;
         ring->free_count++;
@@ -95,7 +98,7 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     ring->closed_to = ring->submitted = ring->disk_durable = ring->durable_page = ring->tail;
     ring->data_to = ring->settled = ring->tail;
     ring->head = ring->head_now = ring->head_stated = found->head_page;
-    ring->disk_head = ring->durable_head = found->head_page;
+    ring->disk_head = ring->durable_head = found->zeroed_to - found->super.slots;
     if (found->begins_anew)
         ring->head = ring->head_now = ring->tail; /* once this boot's page states it, durably */
     ring->zeroed_to = ring->zero_from = ring->zero_to = found->zeroed_to;

@@ -173,6 +173,36 @@ static void the_newest_is_damaged_when_one_comes(void)
     bench_free(b);
 }
 
+/* So does one of its own. */
+static void the_newest_is_damaged_when_an_own_one_is_due(void)
+{
+    struct bench *b = begin();
+    uint32_t id = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(id, 0);
+    bench_kill(b, id);
+    b->tweak.control.scrub_pages_s = 1; /* it comes too late */
+    CU_ASSERT_EQUAL_FATAL(bench_start(b, id), STARTUP_OK);
+    unsigned newest = 0;
+    for (uint32_t days = 0; days < 4 && intact_areas(b, id, &newest) < 2; days++) {
+        uint32_t leader = bench_settle(b);
+        CU_ASSERT_NOT_EQUAL_FATAL(leader, 0);
+        open_sessions(b, leader);
+        bench_run(b, 500);
+    }
+    CU_ASSERT_EQUAL_FATAL(intact_areas(b, id, &newest), 2);
+    uint64_t taken = bench_control(b, id).checkpoints;
+    uint64_t at = ring_checkpoint_offset(&b->node[id].start.super, newest);
+    b->node[id].store.bytes[at + RING_PAGE_SIZE] ^= 0x10;
+    CU_ASSERT_EQUAL(intact_areas(b, id, &newest), 1);
+    uint32_t leader = bench_settle(b);
+    bench_day_end(b, leader, "DAY1      ");
+    for (uint32_t ms = 0; ms < 2000 && bench_control(b, id).checkpoints == taken; ms++)
+        bench_run(b, 1);
+    CU_ASSERT_EQUAL(bench_control(b, id).checkpoints, taken + 1);
+    CU_ASSERT_EQUAL(intact_areas(b, id, &newest), 2);
+    bench_free(b);
+}
+
 /* Appends go on all the while, and the ring laps itself again. */
 static void appends_go_on_meanwhile(void)
 {
@@ -423,6 +453,8 @@ int main(void)
     static const struct unit_test tests[] = {
         {"a lapped replica comes back", a_lapped_replica_comes_back},
         {"the newest is damaged when one comes", the_newest_is_damaged_when_one_comes},
+        {"the newest is damaged when an own one is due",
+         the_newest_is_damaged_when_an_own_one_is_due},
         {"appends go on meanwhile", appends_go_on_meanwhile},
         {"cut at every chunk", cut_at_every_chunk},
         {"the wire is cut at every chunk", cut_wire_at_every_chunk},

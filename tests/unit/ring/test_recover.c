@@ -295,6 +295,44 @@ static void new_stretch_behind_damage(void)
     world_free(&world);
 }
 
+/* H10: a crash loses the first page that states a new head and leaves the second, and the page
+ * before both cannot be read at one start and can at the next: then both go as torn, and what the
+ * older head keeps has to be there still. */
+static void h10_head_in_flight(void)
+{
+    struct world world;
+    world_filled(&world, 100);
+    CU_ASSERT_FATAL(world.tail > 192); /* with its seals: the head may move soon */
+    uint64_t first = world.tail;
+    world.store.hold = true;
+    CU_ASSERT_FATAL(world_checkpoint(&world, world.last) == 0);
+    CU_ASSERT_FATAL(world_checkpoint(&world, world.last) == 0);
+    while (world.tail < first + 2) { /* bound: each entry fills a page to a fifth */
+        CU_ASSERT_FATAL(world_append(&world, world.term, 700));
+        world_turn(&world);
+    }
+    for (uint32_t i = world.store.pending_count; i-- > 0;)
+        if (world.store.pending[i].offset == ring_slot_offset(&world.super, first + 1))
+            memory_complete(&world.store, i);
+    uint64_t before = world_page_head(&world, first - 1)->head;
+    CU_ASSERT_FATAL(world_page_head(&world, first + 1)->head > before);
+    world_crash(&world);
+    world.store.hold = false;
+    world.store.bad_from = ring_slot_offset(&world.super, first - 1);
+    world.store.bad_size = RING_PAGE_SIZE;
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0);
+    CU_ASSERT(found.damage != RING_INTACT && found.repairable && found.tail_page == first + 2);
+    CU_ASSERT(found.head_page > before && found.zeroed_to == before + world.super.slots);
+    ring_recovery_free(&found);
+    world.store.bad_size = 0;
+    world_look(&world, &found);
+    CU_ASSERT(found.damage == RING_INTACT && found.tail_page == first && found.head_page == before);
+    ring_recovery_free(&found);
+    world_free(&world);
+}
+
 /* H10: what lies behind the last intact page + the limit in flight is not judged, but zeroed again;
  * before that only an empty slot with a few stray bits is. */
 static void h10_left_overs(void)
@@ -552,6 +590,7 @@ int main(void)
         {"an end that is not zeros is no tear", end_that_is_not_zeros},
         {"the end is damaged, its last head intact", damaged_end_with_a_head},
         {"a new stretch behind damage, its first page lost", new_stretch_behind_damage},
+        {"H10 a head in flight", h10_head_in_flight},
         {"H10 left-overs are zeroed again, not judged", h10_left_overs},
         {"misplaced and stale writes", misplaced_and_stale},
         {"the whole ring is ruined", whole_ring_ruined},
