@@ -31,46 +31,63 @@ static bool before(const struct replica *r, const struct ring_page *page, uint64
     return msg->prev_term != 0 || msg->prev_index == 0;
 }
 
-/* Sends what a reread page holds for its peer: at most four packets, each within its flights. */
-static void send_from_page(struct replica *r, uint8_t peer, const struct ring_page *page,
-                           uint64_t live_last)
+/* Adds what a page holds behind the message's entries, as long as the term stays and the packet has
+ * room. True: all of it, the next page may follow. */
+static bool add_entries(const struct catch_up_page *at, struct raft_msg *msg, uint8_t *entries,
+                        uint32_t *bytes)
 {
+    const struct ring_page *page = at->read.page;
+    if (!at->here || at->read.result != 0 || page->page != at->number ||
+        page->self.entry_term != msg->entry_term)
+        return false;
     uint64_t end = page->self.first_index + ring_page_present(page) - 1;
-    if (end > live_last)
-        end = live_last;
-    struct raft_msg msg;
-    for (uint32_t n = 0; n < 4 && raft_append_next(&r->raft, peer, &msg); n++) {
-        uint64_t first = msg.prev_index + 1;
-        if (first < page->self.first_index || first > end)
-            return;
-        struct port_frame frame;
-        if (!send_begin(r, &frame))
-            return;
-        if (!before(r, page, first, &msg)) {
-            port_free(r->port, &frame, 1);
-            r->lapped |= 1u << peer; /* nothing here says whether the log follows from its */
-            return;
-        }
-        msg.entry_term = page->self.entry_term;
-        uint8_t *entries = (uint8_t *)send_body(&frame) + KEEL_APPEND_HEAD_SIZE;
-        const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-        uint32_t bytes = 0;
-        msg.count = 0;
-        for (uint64_t i = page->self.first_index; i <= end; i++) {
-            const struct entry *entry = (const struct entry *)at;
-            at += entry->size;
-            if (i < first)
-                continue;
-            if (bytes + entry->size > KEEL_ENTRY_MAX)
-                break;
-            memcpy(entries + bytes, entry, entry->size);
-            bytes += entry->size;
-            msg.count++;
-        }
-        replicate_send(r, &frame, &msg, bytes);
-        step_sent(r, peer, first + msg.count - 1, bytes);
-        r->lapped &= ~(1u << peer);
+    if (end > at->last)
+        end = at->last;
+    const uint8_t *from = (const uint8_t *)page + RING_HEAD_SIZE;
+    for (uint64_t i = page->self.first_index; i <= end; i++) {
+        const struct entry *entry = (const struct entry *)from;
+        from += entry->size;
+        if (i <= msg->prev_index + msg->count)
+            continue;
+        if (*bytes + entry->size > KEEL_ENTRY_MAX)
+            return false;
+        memcpy(entries + *bytes, entry, entry->size);
+        *bytes += entry->size;
+        msg->count++;
     }
+    return true;
+}
+
+/* One packet for a peer from the pages that are here: where messages came one by one each of them
+ * has a page of its own. False: no credit, no frame, or what is before is not to be told. */
+static bool send_from_pages(struct replica *r, uint8_t peer)
+{
+    const struct catch_up *queue = &r->catch_up[peer];
+    const struct ring_page *page = queue->page[0].read.page;
+    struct raft_msg msg;
+    if (!raft_append_next(&r->raft, peer, &msg))
+        return false;
+    uint64_t first = msg.prev_index + 1;
+    struct port_frame frame;
+    if (first < page->self.first_index || first > queue->page[0].last || !send_begin(r, &frame))
+        return false;
+    if (!before(r, page, first, &msg)) {
+        port_free(r->port, &frame, 1);
+        r->lapped |= 1u << peer; /* nothing here says whether the log follows from its */
+        return false;
+    }
+    msg.entry_term = page->self.entry_term;
+    msg.count = 0;
+    uint32_t bytes = 0;
+    uint8_t *entries = (uint8_t *)send_body(&frame) + KEEL_APPEND_HEAD_SIZE;
+    for (uint32_t i = 0; i < queue->count; i++)
+        if (!add_entries(&queue->page[i], &msg, entries, &bytes))
+            break;
+    ENSURE(msg.count > 0); /* the first lies in the first page, and fits */
+    replicate_send(r, &frame, &msg, bytes);
+    step_sent(r, peer, first + msg.count - 1, bytes);
+    r->lapped &= ~(1u << peer);
+    return true;
 }
 
 static void drop_head(struct replica *r, struct catch_up *queue)
@@ -84,6 +101,13 @@ static void drop_head(struct replica *r, struct catch_up *queue)
 static void give_up(struct replica *r, struct catch_up *queue)
 {
     while (queue->count > 0)
+        drop_head(r, queue);
+}
+
+/* Pages below the peer's next index are behind it. */
+static void drop_sent(struct replica *r, struct catch_up *queue, uint64_t next)
+{
+    while (queue->count > 0 && next > queue->page[0].last)
         drop_head(r, queue);
 }
 
@@ -153,18 +177,16 @@ uint32_t catch_up(struct replica *r, uint8_t peer, uint64_t index)
     struct catch_up *queue = &r->catch_up[peer];
     if (queue->count > 0 && index < queue->page[0].first)
         give_up(r, queue); /* the peer went back: a loss, or a restart */
-    while (queue->count > 0 && index > queue->page[0].last)
-        drop_head(r, queue);
-    while (queue->count > 0 && queue->page[0].here) {
+    drop_sent(r, queue, index);
+    while (queue->count > 0 && queue->page[0].here) { /* bound: flights */
         const struct catch_up_page *page = &queue->page[0];
         if (page->read.result != 0 || page->read.page->page != page->number) {
             give_up(r, queue);
             break;
         }
-        send_from_page(r, peer, page->read.page, page->last);
-        if (r->raft.peer[peer].next <= page->last)
-            break; /* no credit, or the next is not to be told: later */
-        drop_head(r, queue);
+        if (!send_from_pages(r, peer))
+            break; /* later */
+        drop_sent(r, queue, r->raft.peer[peer].next);
     }
     index = r->raft.peer[peer].next;
     if (index < ring_first_index(r->ring) ||
