@@ -109,6 +109,7 @@ def main():
         c.format()
         c.start_all()
         c.leader()
+        c.wait_equal()  # else a line may begin behind what others have shown
         text = '\n'.join('order %d' % i for i in range(MESSAGES)) + '\n'
         c._write('lines', text)
         capture = c.capture()
