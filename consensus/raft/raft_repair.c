@@ -11,14 +11,19 @@
 #include "consensus/raft/raft.h"
 #include "consensus/raft/raft_internal.h"
 
+/* H4: no hole hides the configuration in force, as long as none newer is stated than the one that
+ * is held. One that is hidden ahead of it changes no election, as a server goes by the latest in
+ * its log (4.1); nor who may be believed about a hole: none_can_have_held(). */
 bool raft_config_known(const struct raft *raft)
 {
-    return raft->hole == 0 || raft->hole > raft->config_stated;
+    return raft_config_stated(raft) == raft->config.index;
 }
 
 void raft_hole(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     ENSURE(in->index <= raft->log.last);
+    if (raft->hole == 0) /* until now nothing was hidden; what is lost now was read before */
+        raft->config_stated = raft->config.index;
     for (uint32_t i = 0; i < in->config_count; i++)
         raft_config_repaired(raft, &in->config[i]);
     if (raft->agreed < raft->commit)

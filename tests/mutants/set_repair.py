@@ -77,8 +77,8 @@ MUTANTS = [
         "name": "campaign with the configuration in a hole",
         "breaks": "who cannot read the configuration in force neither campaigns nor judges denials (H4)",
         "edits": [("consensus/raft/raft_repair.c",
-                   "    return raft->hole == 0 || raft->hole > raft->config_stated;",
-                   "    return raft->hole != UINT64_MAX;")],
+                   "    return raft_config_stated(raft) == raft->config.index;",
+                   "    return raft_config_stated(raft) >= raft->config.index;")],
     },
     {
         "name": "a lower hole found while settling",
