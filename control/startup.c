@@ -202,14 +202,14 @@ static enum startup_result make_ring(struct startup *s, char *problem)
     return STARTUP_OK;
 }
 
-/* What is lost comes back from another member, or not at all: the only one would win each election
- * and hold no office, term after term. Where the hole may hide who else is a member (H4), it waits
- * for them. */
+/* What is lost comes back from another member, or not at all: the only one can hold no office.
+ * Where it was lost from before the last change of the members, or may hide one (H4), it waits for
+ * those who may have it. */
 static enum startup_result agree_on_repair(const struct startup *s, char *problem)
 {
     uint64_t hole = ring_hole_index(s->ring);
-    bool config_known = hole > s->found.config_index;
-    if (hole == 0 || !config_known || members_mask(config_in_force(s)) != 1u << s->options.id)
+    bool behind = hole > s->found.config_index;
+    if (hole == 0 || !behind || members_mask(config_in_force(s)) != 1u << s->options.id)
         return STARTUP_OK;
     return refuse_start(
         problem, STARTUP_REFUSED,

@@ -348,7 +348,8 @@ struct raft {
     /* The lowest entry that the drive has lost, 0: none. Its (index, term) is known and counts as
      * present wherever logs are compared; it and all behind it are absent for every testimony. */
     uint64_t hole;
-    uint64_t config_stated; /* the newest configuration that the drive speaks of, as of the start */
+    uint64_t config_stated; /* the newest configuration that a hole may hide: the one that the drive
+                               spoke of at the start, or that was in force when nothing was lost */
     uint32_t hole_denied;   /* leader: mask: voters that deny the hole's entry in this term */
     uint32_t settling;      /* leader: 1 while it has a hole and no entry of its term (H5) */
 

@@ -39,12 +39,19 @@ static bool has_own_vote(const struct raft *raft, const struct raft_in *in)
            raft->vote_incarnation == in->incarnation;
 }
 
+/* Who alone decides wins each election, and with a hole that nobody is there to deny holds no
+ * office, term after term. */
+static bool could_settle(const struct raft *raft)
+{
+    return raft->hole == 0 || !quorum_has(&raft->config, raft_bit(raft->id));
+}
+
 /* Own entries waiting for space, an own term that is not durable yet, or a full run list: another
  * replica would lead better (H8: who is short of space does not campaign until that ends). */
 bool raft_may_campaign(const struct raft *raft)
 {
     return raft_may_vote(raft) && raft->durable_lsn >= raft->hard_lsn && raft_config_known(raft) &&
-           raft_has_room_to_lead(raft);
+           could_settle(raft) && raft_has_room_to_lead(raft);
 }
 
 HOT bool raft_has_room_to_lead(const struct raft *raft)

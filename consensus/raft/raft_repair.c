@@ -11,14 +11,19 @@
 #include "consensus/raft/raft.h"
 #include "consensus/raft/raft_internal.h"
 
+/* H4: no hole hides the configuration in force, as long as none newer is stated than the one that
+ * is held. One that is hidden ahead of it changes no election, as a server goes by the latest in
+ * its log (4.1); nor who may be believed about a hole: none_can_have_held(). */
 bool raft_config_known(const struct raft *raft)
 {
-    return raft->hole == 0 || raft->hole > raft->config_stated;
+    return raft_config_stated(raft) == raft->config.index;
 }
 
 void raft_hole(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     ENSURE(in->index <= raft->log.last);
+    if (raft->hole == 0) /* until now nothing was hidden; what is lost now was read before */
+        raft->config_stated = raft->config.index;
     for (uint32_t i = 0; i < in->config_count; i++)
         raft_config_repaired(raft, &in->config[i]);
     if (raft->agreed < raft->commit)
@@ -84,15 +89,18 @@ static bool about_hole(const struct raft *raft, const struct raft_msg *msg)
 }
 
 /* H5: an entry is given up only when so many intact voters deny it that no quorum can have held it:
- * then it was not committed, nor anything behind it. What stands before the configuration in force
- * may have been committed under the one ahead of it (4.1), whose quorums need none of the new
- * voters: the denials have to block both. */
+ * then it was not committed, nor anything behind it. The leader that committed it may have counted
+ * by the configuration in force here, by the one ahead of it, or by the one that follows it, whose
+ * quorums need nobody else. But each quorum holds a majority of the voters that the next
+ * configuration begins with: a joint one's old voters, a final one's own (4.3). So the voters that
+ * the configuration in force begins with have to deny what stands before it, be the one ahead of it
+ * hidden or not; and what stands behind a joint one, its new voters. */
 static bool none_can_have_held(const struct raft *raft)
 {
-    if (!quorum_blocked(&raft->config, raft->hole_denied))
-        return false;
-    return raft->hole > raft->config.index || raft->previous.voters == 0 ||
-           quorum_blocked(&raft->previous, raft->hole_denied);
+    const struct raft_config *config = &raft->config;
+    bool behind = raft->hole > config->index && config->voters_new != 0;
+    const struct raft_config begins = {.voters = behind ? config->voters_new : config->voters};
+    return quorum_blocked(&begins, raft->hole_denied);
 }
 
 void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)

@@ -161,10 +161,11 @@ static void save_role(struct core *core, struct replica_state *r)
     r->quorum_index = leads ? small(core, raft->quorum_index) : 0;
     /* A leader agrees with itself, and begins anew with its commit index when it is deposed. */
     r->agreed = leads ? r->commit : small(core, raft->agreed);
+    memset(r->peer, 0, sizeof(r->peer));
     if (leads)
         save_peers(core, r);
-    else
-        memset(r->peer, 0, sizeof(r->peer));
+    for (uint32_t id = 1; raft->role == RAFT_CANDIDATE && id <= core->scope->replicas; id++)
+        r->peer[id].next = small(core, raft->peer[id].next); /* as its vote said */
 }
 
 static void save_lsns(struct core *core, struct replica_state *r)

@@ -229,7 +229,10 @@ void judge_commit(struct world *world, struct world_node *node, uint64_t commit)
         violate(world, "node %u commits %lu, its log ends at %lu", id, commit, node->log.last);
         return;
     }
-    if (commit > node->commit_seen && node->raft.role == RAFT_LEADER) {
+    /* A configuration that comes back to who settles its holes is committed by the one behind it.
+     */
+    bool proven = node->raft.previous.voters != 0 && node->raft.previous.index == commit;
+    if (commit > node->commit_seen && node->raft.role == RAFT_LEADER && !proven) {
         const struct raft_config *config = world_config(world, node);
         uint32_t holders = holders_of(world, config, &node->log.entry[commit], commit);
         uint64_t hole = world_hole(node);

@@ -238,6 +238,53 @@ static void a_hidden_configuration_is_stated(void)
     CU_ASSERT_EQUAL(raft_config_stated(&raft), 7);
 }
 
+static void hole(uint64_t index)
+{
+    step((struct raft_in){.event = RAFT_EV_HOLE, .index = index});
+}
+
+static void time_comes(void)
+{
+    now_ns = raft.timeout_at_ns;
+    step((struct raft_in){.event = RAFT_EV_TICK});
+}
+
+/* H4: what was in force while nothing was lost is known, whatever the drive spoke of at the start
+ * and has cut away since, and whatever is lost now. */
+static void what_was_read_is_known(void)
+{
+    const struct raft_config configs[] = {config_at(1, 0x0e, 0, 0), config_at(2, 0x0e, 0, 0)};
+    start(9, configs, 2);
+    raft.config_stated = 7;
+    raft.hole = 5;
+    time_comes();
+    CU_ASSERT_EQUAL(raft.role, RAFT_FOLLOWER);
+    hole(4);
+    time_comes();
+    CU_ASSERT_EQUAL(raft.role, RAFT_FOLLOWER);
+    hole(0);
+    hole(5);
+    CU_ASSERT_EQUAL(raft_config_stated(&raft), 2);
+    time_comes();
+    CU_ASSERT_EQUAL(raft.role, RAFT_PRECANDIDATE);
+    hole(1); /* the configuration itself is lost, and in force all the same */
+    time_comes();
+    CU_ASSERT_EQUAL(raft.role, RAFT_PRECANDIDATE);
+}
+
+/* Who alone decides has nobody to deny what it lost: it asks, and spends no terms on offices. */
+static void alone_with_a_hole(void)
+{
+    const struct raft_config configs[] = {config_at(1, 0x0e, 0x02, 0), config_at(3, 0x02, 0, 0)};
+    start(4, configs, 2);
+    hole(2);
+    time_comes();
+    CU_ASSERT(raft.role == RAFT_FOLLOWER && raft.term == 1);
+    hole(0);
+    time_comes();
+    CU_ASSERT(raft.role == RAFT_CANDIDATE && raft.term == 2);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -248,6 +295,8 @@ int main(void)
         {"the own vote outside the configuration (4.2.2)", own_vote_outside_the_configuration},
         {"what is committed is never given up (H5)", what_is_committed_stays},
         {"a hidden configuration is stated (H4)", a_hidden_configuration_is_stated},
+        {"what was read once is known (H4)", what_was_read_is_known},
+        {"alone with a hole", alone_with_a_hole},
         {0}};
     return unit_main("raft_config", tests);
 }

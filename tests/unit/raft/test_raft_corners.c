@@ -467,10 +467,10 @@ static void h5_what_is_never_given_up(void)
     CU_ASSERT(raft.role == RAFT_LEADER && raft.hole == 5 && out.truncate_from == 0);
 
     struct raft_boot boot = boot_of(1, 0, 5, 3);
-    boot.config_stated = 4;
     raft_init(&raft, &boot);
     lead();
     hole(3, NULL);
+    raft.config_stated = 4;
     receive(denial(2, raft.term, 3, 3));
     receive(denial(3, raft.term, 3, 3));
     CU_ASSERT(raft.role == RAFT_LEADER && raft.hole_denied == 0);
