@@ -85,6 +85,8 @@ static void persist(struct replica *r, const struct raft_msg *msg, const uint8_t
         ring_begin(r->ring, out->install_index, r->taking->chain, out->install_lsn);
         members_begin(&r->members, &r->taking->machine->config, r->taking->machine->config_index);
     }
+    if (out->append_count == 0 && out->truncate_from != 0)
+        replica_note_stamps(r);
     if (out->append_count == 0)
         return;
     if (out->noop && !out->elected)

@@ -350,7 +350,9 @@ struct raft {
     uint64_t hole;
     uint64_t config_stated; /* the newest configuration that a hole may hide: the one that the drive
                                spoke of at the start, or that was in force when nothing was lost */
-    uint32_t hole_denied;   /* leader: mask: voters that deny the hole's entry in this term */
+    uint64_t hole_term;     /* in which the lowest hole was found: what it holds has not been
+                               acknowledged by this replica in a later one */
+    uint32_t hole_denied;   /* mask: voters that deny the hole's entry in this term */
     uint32_t settling;      /* leader: 1 while it has a hole and no entry of its term (H5) */
 
     uint64_t now_ns; /* of the newest step; never moves back */

@@ -199,6 +199,10 @@ void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_
                  (msg->term == raft->term && (raft->vote == 0 || has_own_vote(raft, in)));
     /* H8: one whose room runs short says so, and is ready for campaigns with care alone. */
     bool would = fresh && !sticky(raft) && up_to_date(raft, msg);
+    /* H5: who cannot win for want of what is lost here, configuration and all, lends its term: in
+     * that others may deny what is lost. */
+    if (fresh && !sticky(raft) && !would && raft_awaits_term(raft))
+        raft_become_follower(raft, in, out, msg->term);
     bool careful = would && scarce(raft, in);
     bool grant = would && (!careful || (msg->flags & RAFT_CAREFUL) != 0);
     /* A grant promises nothing and repeats the asker's term: it need not wait. A denial carries the

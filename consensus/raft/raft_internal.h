@@ -145,6 +145,8 @@ void raft_recv_fetch(struct raft *raft, const struct raft_in *in, struct raft_ou
 void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 /* H4: no hole may hide a configuration. */
 bool raft_config_known(const struct raft *raft);
+/* What it has lost can be denied in a later term than this alone. */
+bool raft_awaits_term(const struct raft *raft);
 
 /* What testimony may speak of: `index`, or what lies before the first hole. */
 static inline uint64_t raft_before_hole(const struct raft *raft, uint64_t index)

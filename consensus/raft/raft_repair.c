@@ -31,8 +31,10 @@ void raft_hole(struct raft *raft, const struct raft_in *in, struct raft_out *out
     /* H5: while a leader settles a higher hole its heartbeats reach up to that one: a lower one is
      * found later, too. */
     bool later = raft->settling != 0 && in->index != 0 && in->index < raft->hole;
-    if (in->index != raft->hole)
+    if (in->index != raft->hole) {
         raft->hole_denied = 0;
+        raft->hole_term = raft->term;
+    }
     raft->hole = in->index;
     if (raft->role != RAFT_LEADER)
         return;
@@ -103,6 +105,22 @@ static bool none_can_have_held(const struct raft *raft)
     return quorum_blocked(&begins, raft->hole_denied);
 }
 
+bool raft_awaits_term(const struct raft *raft)
+{
+    return !raft_config_known(raft) && raft->term <= raft->hole_term;
+}
+
+/* H4, H5: who has lost the configuration in force cannot lead, nor can who lacks what it may have
+ * acknowledged be elected by it. If nobody else holds it either, denials free it as they do a
+ * leader: in a term in which it has acknowledged nothing of what is lost. */
+static bool may_give_up(const struct raft *raft)
+{
+    if (raft->role == RAFT_LEADER)
+        return raft_config_known(raft);
+    return raft->role == RAFT_FOLLOWER && !raft_config_known(raft) && !raft_awaits_term(raft) &&
+           raft->hole > raft->agreed;
+}
+
 void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
@@ -112,15 +130,17 @@ void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct r
         raft_become_follower(raft, in, out, msg->term);
         return;
     }
-    /* H4: who cannot read the configuration in force cannot tell whose denials count. */
-    if (msg->term < raft->term || raft->role != RAFT_LEADER || !about_hole(raft, msg) ||
-        !raft_config_known(raft))
+    if (msg->term < raft->term || !about_hole(raft, msg) || !may_give_up(raft))
         return;
     /* H5: denials count from voters of the leader's configuration: no learner, no other
      * incarnation. */
     raft->hole_denied |= raft_bit(msg->from) & raft_voters(raft);
     if (!none_can_have_held(raft) || raft->hole <= raft->commit)
         return;
+    if (raft->role == RAFT_FOLLOWER) {
+        raft_truncate(raft, out, raft->hole);
+        return;
+    }
     /* H5: a hole found later is given up only by stepping down and winning a higher term: what was
      * acknowledged in this one may count for it. */
     if (raft->settling == 0) {

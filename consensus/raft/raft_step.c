@@ -37,6 +37,7 @@ void raft_init(struct raft *raft, const struct raft_boot *boot)
     raft->options = *options;
     ENSURE(boot->hole <= boot->log.last);
     raft->hole = boot->hole;
+    raft->hole_term = boot->term;
     raft->config_stated = boot->config_stated;
     raft_config_boot(raft, boot);
 

@@ -24,13 +24,23 @@ HOT uint64_t ring_window_first(const struct ring *ring)
                                              : ring->last_index + 1;
 }
 
+/* By page numbers, not places: what a reader holds on to the head does not pass, and where pages
+ * without entries lie between a few live ones, half of the places is most of a ring. */
 uint64_t ring_recent_first(const struct ring *ring)
 {
     uint64_t half = ring->window_pages / 2;
-    uint64_t newest = ring->map_settled + (ring->tail - ring->settled); /* if all are live */
-    uint64_t position = newest > ring->map_window + half ? newest - half : ring->map_window;
-    return position < ring->map_high ? ring_map_at(ring, position)->first_index
-                                     : ring->last_index + 1;
+    uint64_t page = ring->tail > half ? ring->tail - half : 0;
+    uint64_t low = ring->map_window;
+    uint64_t high =
+        ring->map_high; /* first live page >= page lies in low..high; halves each time */
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (ring_map_at(ring, middle)->page < page)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < ring->map_high ? ring_map_at(ring, low)->first_index : ring->last_index + 1;
 }
 
 HOT const struct entry *ring_entry(const struct ring *ring, uint64_t index)

@@ -398,6 +398,25 @@ static void full_window_can_be_started(void)
     world_free(&world);
 }
 
+/* What a reader may hold on to keeps the head in place: it is no older than half a window, however
+ * few entries there are. */
+static void recent_goes_by_pages(void)
+{
+    struct world world;
+    started(&world, 4);
+    CU_ASSERT(world_append(&world, 1, 1000));
+    world_settle(&world);
+    world_done(&world, world.last);
+    CU_ASSERT(ring_recent_first(world.ring) == 1);
+    for (uint32_t votes = 0; votes < 40; votes++) {
+        world_hard(&world, world.term + 1, 1);
+        world_settle(&world);
+    }
+    CU_ASSERT(ring_window_first(world.ring) == 1);
+    CU_ASSERT(ring_recent_first(world.ring) == world.last + 1);
+    world_free(&world);
+}
+
 /* H8's measure: without a checkpoint the head stands, and the ring says what is in the way. Votes
  * and seals still go, from the spare slots. */
 static void full_ring_says_no_slot(void)
@@ -599,6 +618,7 @@ int main(void)
         {"H11 durable is a prefix", h11_durable_is_a_prefix},
         {"the window waits for what is not done", window_waits_for_done},
         {"H8: votes fill no window, and whose is full can be started", full_window_can_be_started},
+        {"what may be held goes by pages", recent_goes_by_pages},
         {"a full ring says so, and two checkpoints free it", full_ring_says_no_slot},
         {"rereads, one link a reader", rereads},
         {"the n-th operation fails, for every n", nth_operation_fails},
