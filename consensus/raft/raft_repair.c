@@ -115,10 +115,9 @@ bool raft_awaits_term(const struct raft *raft)
  * leader: in a term in which it has acknowledged nothing of what is lost. */
 static bool may_give_up(const struct raft *raft)
 {
-    if (raft->role == RAFT_LEADER)
-        return raft_config_known(raft);
-    return raft->role == RAFT_FOLLOWER && !raft_config_known(raft) && !raft_awaits_term(raft) &&
-           raft->hole > raft->agreed;
+    if (raft_config_known(raft))
+        return raft->role == RAFT_LEADER;
+    return raft->term > raft->hole_term && raft->hole > raft->agreed;
 }
 
 void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -137,7 +136,7 @@ void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct r
     raft->hole_denied |= raft_bit(msg->from) & raft_voters(raft);
     if (!none_can_have_held(raft) || raft->hole <= raft->commit)
         return;
-    if (raft->role == RAFT_FOLLOWER) {
+    if (!raft_config_known(raft)) {
         raft_truncate(raft, out, raft->hole);
         return;
     }

@@ -1,5 +1,6 @@
 /* Branches that no transcript has an event for: messages of a liar or of long ago, a log of
  * billions of entries, replicas that have stopped, leaders without an heir. */
+#include "consensus/raft/raft_internal.h"
 #include "tests/unit/raft/lone.h"
 #include "tests/unit/unit.h"
 
@@ -483,6 +484,41 @@ static void h5_what_is_never_given_up(void)
     CU_ASSERT(raft.role == RAFT_LEADER && raft.hole_denied == 0);
 }
 
+static void start_without_config(void)
+{
+    struct raft_boot boot = boot_of(1, 0, 5, 3);
+    boot.hole = boot.config_stated = 4;
+    raft_init(&raft, &boot);
+    receive(denial(2, 3, 4, 3));
+    receive(denial(3, 3, 4, 3));
+    CU_ASSERT(raft.hole == 4 && raft.log.last == 5); /* it may have acknowledged it in this term */
+    now_ns += ELECTION_MS * MS;
+    receive((struct raft_msg){
+        .kind = RAFT_PREVOTE, .from = 2, .term = 4, .prev_index = 3, .prev_term = 3, .probe = 1});
+    CU_ASSERT(raft.role == RAFT_FOLLOWER && raft.term == 4 && out.hard);
+    CU_ASSERT(out.send_count == 1 && out.send[0].msg.status == 0 && out.send[0].msg.term == 4);
+}
+
+/* H4, H5: whose configuration is lost is freed by denials in a later term, but for what the leader
+ * of that term holds too. */
+static void h4_the_configuration_is_lost(void)
+{
+    start_without_config();
+    receive(denial(2, 4, 4, 3));
+    CU_ASSERT(raft.hole == 4 && raft.log.last == 5);
+    receive(denial(3, 4, 4, 3));
+    CU_ASSERT(out.truncate_from == 4 && raft.hole == 0 && raft.log.last == 3);
+    CU_ASSERT(raft_config_known(&raft) && raft.role == RAFT_FOLLOWER);
+
+    start_without_config();
+    receive((struct raft_msg){
+        .kind = RAFT_APPEND, .from = 3, .term = 4, .prev_index = 5, .prev_term = 3, .probe = 1});
+    CU_ASSERT_EQUAL(raft.agreed, 5);
+    receive(denial(2, 4, 4, 3));
+    receive(denial(3, 4, 4, 3));
+    CU_ASSERT(raft.hole == 4 && raft.log.last == 5);
+}
+
 /* H5: who is asked for an entry right before its log has other words for that index, and is not one
  * to deny it. */
 static void h5_no_denial_before_the_log(void)
@@ -520,6 +556,7 @@ int main(void)
         {"configurations behind a hole", configurations_behind_a_hole},
         {"H5: denials that do not count", h5_denials_that_do_not_count},
         {"H5: what is never given up", h5_what_is_never_given_up},
+        {"H4: the configuration is lost", h4_the_configuration_is_lost},
         {"H5: no denial before the log", h5_no_denial_before_the_log},
         {"refusals have words", refusals_have_words},
         {0}};
