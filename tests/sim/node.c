@@ -421,8 +421,7 @@ void node_turn(struct world *world, struct node *node)
     if (!p->ready) {
         enum startup_result result;
         p->ready = startup_ready(&p->startup, &result);
-        if (p->ready &&
-            result != STARTUP_OK) { /* the boot page's write failed: start again later */
+        if (result != STARTUP_OK) { /* the boot page's write failed: start again later */
             node_crash(world, node);
             world_event(world, world->now_ns + 100000000, EVENT_RESTART, node->id, 0);
             return;
