@@ -455,6 +455,41 @@ static void full_ring_says_no_slot(void)
     world_free(&world);
 }
 
+/* H8: entries and votes fill a ring whose head cannot move, and it is started, some of the times
+ * with a longer flight than its last slots have room for. The start's page must not be the last
+ * that finds a slot: the next one moves the head. */
+static void full_ring_can_be_started(void)
+{
+    for (uint32_t starts = 1; starts <= 10; starts++) {
+        struct world world;
+        started(&world, 4);
+        while (world_append(&world, 1, 1000)) { /* bound: slots */
+            world_settle(&world);
+            world_done(&world, world.last);
+        }
+        bool failed;
+        do { /* bound: slots */
+            world_hard(&world, world.term + 1, 1);
+            world_settle(&world);
+        } while (ring_durable_lsn(world.ring, &failed) == world.lsn);
+        world.flight_pages = starts % 2 == 0 ? 4 : 64;
+        for (uint32_t start = 0; start < starts; start++) {
+            world_crash(&world);
+            world_start(&world);
+            world_settle(&world);
+            CU_ASSERT(ring_boot_durable(world.ring));
+        }
+        world_done(&world, world.last);
+        CU_ASSERT(world_checkpoint(&world, world.last) == 0);
+        CU_ASSERT(world_checkpoint(&world, world.last) == 0);
+        world_settle(&world);
+        CU_ASSERT(world_append(&world, world.term, 1000));
+        world_settle(&world);
+        world_check_entries(&world);
+        world_free(&world);
+    }
+}
+
 /* --- rereads -------------------------------------------------------------------------------------
  */
 
@@ -620,6 +655,7 @@ int main(void)
         {"H8: votes fill no window, and whose is full can be started", full_window_can_be_started},
         {"what may be held goes by pages", recent_goes_by_pages},
         {"a full ring says so, and two checkpoints free it", full_ring_says_no_slot},
+        {"H8: a full ring is started, and its head moves", full_ring_can_be_started},
         {"rereads, one link a reader", rereads},
         {"the n-th operation fails, for every n", nth_operation_fails},
         {"bad options are refused", start_checks_options},
