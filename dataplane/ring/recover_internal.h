@@ -32,6 +32,10 @@ struct ring_evidence { /* what intact heads and checkpoints say, gathered over e
     uint64_t durable_lsn;  /* ... and LSNs up to this */
     uint64_t witness;      /* page that says so; UINT64_MAX: a checkpoint, or nobody */
     uint64_t head;         /* highest head stated by a good page */
+    uint64_t good_page; /* durable_page and durable_lsn as good pages and checkpoints state them */
+    uint64_t good_lsn;
+    uint64_t torn; /* the newest page of which the head is intact, and no more: number + 1, ... */
+    uint64_t torn_page, torn_lsn; /* ... and as it states them */
     uint64_t boot;
     uint64_t misplaced;      /* a page of this ring lies where it doesn't belong: its slot + 1 */
     uint64_t misplaced_page; /* the highest number of such */

@@ -67,6 +67,14 @@ static void witness(struct ring_evidence *evidence, uint64_t page, uint64_t dura
         evidence->durable_lsn = durable_lsn;
 }
 
+static void stays(struct ring_evidence *evidence, uint64_t durable_page, uint64_t durable_lsn)
+{
+    if (durable_page > evidence->good_page)
+        evidence->good_page = durable_page;
+    if (durable_lsn > evidence->good_lsn)
+        evidence->good_lsn = durable_lsn;
+}
+
 /* Whatever an intact head states was true when it was written, also if the page is torn or of an
  * old lap. */
 static void take_head(struct ring_evidence *evidence, const struct ring_page *page, bool good)
@@ -74,8 +82,15 @@ static void take_head(struct ring_evidence *evidence, const struct ring_page *pa
     witness(evidence, page->page, page->durable_page, page->durable_lsn);
     if (page->boot > evidence->boot)
         evidence->boot = page->boot;
-    if (!good)
+    if (!good) {
+        if (page->page >= evidence->torn) {
+            evidence->torn = page->page + 1;
+            evidence->torn_page = page->durable_page;
+            evidence->torn_lsn = page->durable_lsn;
+        }
         return;
+    }
+    stays(evidence, page->durable_page, page->durable_lsn);
     if (page->head > evidence->head)
         evidence->head = page->head;
     if (evidence->good_pages == 0 || page->page > evidence->newest) {
@@ -140,6 +155,7 @@ int ring_evidence_gather(struct ring_scan *scan, struct ring_recovery *found,
             continue;
         bool page = checkpoint->index > 0 && checkpoint->installed != RING_INSTALLED_SEED;
         witness(evidence, UINT64_MAX, page ? checkpoint->page + 1 : 0, checkpoint->lsn);
+        stays(evidence, page ? checkpoint->page + 1 : 0, checkpoint->lsn);
     }
     for (uint64_t slot = 0; slot < scan->super.slots; slot++) {
         const struct ring_page *page = ring_scan_slot(scan, slot);
@@ -267,6 +283,42 @@ static uint64_t intact_to(struct ring_scan *scan, const struct ring_evidence *ev
     return page;
 }
 
+/* A torn page may be the only one that says of a lost one that it was durable. Made zeros, it would
+ * leave the next start to take that one for torn, too, and all behind it: so it stays, as damaged.
+ * Where such pages end; 0: there is none. */
+static uint64_t witness_end(struct ring_scan *scan, const struct ring_evidence *evidence, bool rot)
+{
+    if (evidence->torn_page <= evidence->good_page && evidence->torn_lsn <= evidence->good_lsn)
+        return 0;
+    uint64_t slots = scan->super.slots, page = evidence->good_page;
+    if (page + slots < evidence->durable_page)
+        page = evidence->durable_page - slots;
+    const struct ring_page *bytes;
+    enum ring_verdict verdict;
+    uint32_t bad;
+    while (page < evidence->durable_page && !rot) /* bound: slots */
+        rot = !ring_scan_page(scan, page++, &bytes, &verdict, &bad);
+    return rot ? evidence->torn : 0;
+}
+
+/* Pages up to there are looked at, and the head is the highest that one of them states: what is
+ * written behind them must not state a lower one. */
+static void keep_end(struct ring_scan *scan, const struct ring_evidence *evidence, uint64_t to,
+                     struct ring_judgement *judgement)
+{
+    uint64_t slots = scan->super.slots, page = judgement->tail;
+    if (page + slots < to)
+        page = to - slots;
+    if (evidence->good_pages > 0 && judgement->tail <= evidence->newest)
+        judgement->head = evidence->head;
+    for (; page < to; page++) { /* bound: slots */
+        const struct ring_page *bytes = ring_scan_head(scan, page);
+        if (bytes != NULL && bytes->head > judgement->head)
+            judgement->head = bytes->head;
+    }
+    judgement->tail = to;
+}
+
 /* Numbers that contradict each other must not lead the walk astray. */
 static void bound_judgement(struct ring_recovery *found, struct ring_judgement *judgement)
 {
@@ -349,19 +401,19 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
                            "slot %llu holds an intact page of this ring that "
                            "belongs elsewhere: the drive misplaced a write",
                            (ull)(evidence->misplaced - 1));
-    if (found->damage != RING_INTACT) { /* to be looked at, not to be kept */
-        if (judgement->tail < end.newest_end) {
-            judgement->tail = end.newest_end;
-            judgement->head =
-                evidence->head; /* the newest page stays now, and says what it needs */
-        }
-        if (judgement->tail < rot_end)
-            judgement->tail = rot_end;
-    }
+    uint64_t keep = witness_end(scan, evidence, rot_end > 0);
+    bool damaged = found->damage != RING_INTACT || keep > 0;
+    if (damaged && keep < end.newest_end)
+        keep = end.newest_end;
+    if (damaged && keep < rot_end)
+        keep = rot_end;
+    if (keep > judgement->tail) /* to be looked at, not to be kept */
+        keep_end(scan, evidence, keep, judgement);
     if (evidence->misplaced > 0 && evidence->misplaced_page >= judgement->tail)
         ring_damage_note(found, RING_ROT_TAIL, "page %llu lies in slot %llu alone",
                          (ull)evidence->misplaced_page, (ull)(evidence->misplaced - 1));
     bound_judgement(found, judgement);
-    judgement->zero_below =
-        found->damage == RING_INTACT ? judgement->head : zero_below(scan, evidence, judgement);
+    judgement->zero_below = damaged || found->damage != RING_INTACT
+                                ? zero_below(scan, evidence, judgement)
+                                : judgement->head;
 }

@@ -1,4 +1,4 @@
-/* The inside of struct ring: who writes what. Included by ring*.c alone.
+/* The inside of struct ring: who writes what. Included by ring*.c and their test alone.
  *
  * Words that another role reads are accessed with __atomic builtins, each with a comment that names
  * its partner; everything else belongs to one role, on cache lines of its own.

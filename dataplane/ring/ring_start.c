@@ -85,8 +85,10 @@ static void set_up(struct ring *ring, const struct ring_options *options,
     ring->window_pages = options->window_pages;
     ring->flight_pages = options->flight_pages;
     uint64_t zeroed = found->zeroed_to - found->tail_page; /* for the first page, and behind it */
-    if (ring->flight_pages >= zeroed)
-        ring->flight_pages = zeroed > 2 ? (uint32_t)zeroed - 1 : 1;
+    if (ring->flight_pages + 1 >=
+        zeroed) /* a page that moves the head must have a slot behind it */
+        ring->flight_pages =
+            zeroed > RING_HEAD_SLOTS + 2 ? (uint32_t)zeroed - RING_HEAD_SLOTS - 1 : 1;
     while (ring->free_count < ring->window_pages) {
         ring->free[ring->free_count] = ring->window_pages - 1 - ring->free_count;
         ring->free_count++;

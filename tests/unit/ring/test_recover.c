@@ -333,6 +333,80 @@ static void h10_head_in_flight(void)
     world_free(&world);
 }
 
+/* The last page is damaged, and its own head, the only one to do so, says that the head moved: what
+ * is written behind it must not say less, or the next start finds a contradiction. */
+static void damaged_end_moved_the_head(void)
+{
+    struct world world;
+    world_filled(&world, 100);
+    CU_ASSERT_FATAL(world.tail > 192); /* with its seals: the head may move soon */
+    uint64_t last = world.tail, before = world_page_head(&world, last - 1)->head;
+    CU_ASSERT_FATAL(world_checkpoint(&world, world.last) == 0);
+    CU_ASSERT_FATAL(world_checkpoint(&world, world.last) == 0);
+    CU_ASSERT_FATAL(world_append(&world, world.term, 700));
+    world_turn(&world);
+    ring_disk_turn(world.ring);
+    CU_ASSERT_FATAL(world.tail == last + 1 && world_page_head(&world, last)->head > before);
+    world_crash(&world);
+    world_rot(&world, last, 1);
+    for (uint32_t start = 0; start < 3; start++) {
+        struct ring_recovery found;
+        world_start_over(&world, &found);
+        CU_ASSERT(found.hole_count == 1 && found.last_index == world.last);
+        CU_ASSERT(found.head_page == world_page_head(&world, last)->head);
+        ring_recovery_free(&found);
+        world_settle(&world);
+        CU_ASSERT(ring_boot_durable(world.ring));
+        world_crash(&world);
+    }
+    world_free(&world);
+}
+
+/* Three pages that were in flight together are durable: so says the head of the page behind them,
+ * and no other, and that page is torn. The drive has lost the first of the three. A start over that
+ * is cut off before its own page is durable: the next one has to find no less. */
+static void torn_page_bears_witness(void)
+{
+    struct world world;
+    world_filled(&world, 3);
+    uint64_t first = world.tail;
+    world.store.hold = true;
+    for (uint64_t pages = 3; pages <= 4; pages++) { /* three are made, then the one behind them */
+        while (world.tail < first + pages) {        /* bound: three entries fill a page */
+            CU_ASSERT_FATAL(world_append(&world, world.term, 1000));
+            ring_disk_turn(world.ring);
+        }
+        memory_complete_all(&world.store);
+        if (pages == 3)
+            ring_disk_turn(world.ring);
+    }
+    CU_ASSERT_FATAL(ring_durable_page(world.ring) == first + 3);
+    ring_disk_turn(world.ring);
+    memory_complete_all(&world.store);
+    CU_ASSERT_FATAL(world_page_head(&world, first + 2)->durable_page == first);
+    CU_ASSERT_FATAL(world_page_head(&world, first + 3)->durable_page == first + 3);
+    world_crash(&world);
+    world.store.hold = false;
+    memset(world_page_bytes(&world, first), 0, RING_PAGE_SIZE);
+    memset(world_page_bytes(&world, first + 3) + 1024, 0, RING_PAGE_SIZE - 1024);
+    struct ring_recovery found;
+    char problem[DISK_PROBLEM_SIZE] = "";
+    for (uint32_t start = 0; start < 3; start++) {
+        CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0);
+        CU_ASSERT(found.repairable && found.hole_count == 2 && found.tail_page == first + 4);
+        ring_recovery_free(&found);
+    }
+    for (uint32_t start = 0; start < 2; start++) {
+        world_start_over(&world, &found);
+        CU_ASSERT(found.hole_count == 2);
+        ring_recovery_free(&found);
+        world_settle(&world);
+        CU_ASSERT(ring_boot_durable(world.ring));
+        world_crash(&world);
+    }
+    world_free(&world);
+}
+
 /* H10: what lies behind the last intact page + the limit in flight is not judged, but zeroed again;
  * before that only an empty slot with a few stray bits is. */
 static void h10_left_overs(void)
@@ -591,6 +665,8 @@ int main(void)
         {"the end is damaged, its last head intact", damaged_end_with_a_head},
         {"a new stretch behind damage, its first page lost", new_stretch_behind_damage},
         {"H10 a head in flight", h10_head_in_flight},
+        {"the end is damaged, and its head had moved the head", damaged_end_moved_the_head},
+        {"a torn page bears witness", torn_page_bears_witness},
         {"H10 left-overs are zeroed again, not judged", h10_left_overs},
         {"misplaced and stale writes", misplaced_and_stale},
         {"the whole ring is ruined", whole_ring_ruined},

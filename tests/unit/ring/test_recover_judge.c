@@ -113,6 +113,39 @@ static void an_entry_that_lies(void)
     world_free(&world);
 }
 
+/* A torn page whose head alone says that what is lost before it was durable: by LSN, where the page
+ * numbers say no more than others do; and of a lap that cannot be. */
+static void a_torn_head_bears_witness(void)
+{
+    for (uint64_t laps = 0; laps < 4; laps += 3) {
+        struct world world;
+        world_filled(&world, 10);
+        unwitnessed(&world);
+        uint64_t last = world.tail - 1, number = world.tail + laps * world.super.slots;
+        struct ring_page *page = copy_page(&world, number, last);
+        page->page = number;
+        page->durable_page = laps == 0 ? last - 1 : number;
+        page->durable_lsn = page->last_lsn;
+        memmove(&page->before[1], &page->before[0], sizeof(page->before) - sizeof(page->self));
+        page->before[0] = page->self;
+        page->self.first_index += page->self.count;
+        page->self.chain_before = world.log[page->self.first_index - 1].chain;
+        page->last_lsn++;
+        ring_page_finish(page);
+        memset((uint8_t *)page + 512, 0, RING_PAGE_SIZE - 512);
+        memset(world_page_bytes(&world, last - 1), 0, RING_PAGE_SIZE);
+        for (uint32_t start = 0; start < 2; start++) {
+            struct ring_recovery found;
+            char problem[DISK_PROBLEM_SIZE] = "";
+            CU_ASSERT_FATAL(ring_recover(world.reader, true, &found, problem) == 0);
+            CU_ASSERT(found.damage != RING_INTACT && found.repairable == (laps == 0));
+            CU_ASSERT(laps != 0 || (found.tail_page == number + 1 && found.hole_count == 2));
+            ring_recovery_free(&found);
+        }
+        world_free(&world);
+    }
+}
+
 /* A page alone that states a head above 0 and that nothing before it was durable: what was kept
  * before it held term and vote. */
 static void a_head_and_nothing_behind_it(void)
@@ -185,6 +218,7 @@ int main(void)
         {"pages of strangers", pages_of_strangers},
         {"the lap before shows through", the_lap_before_shows_through},
         {"an entry that lies", an_entry_that_lies},
+        {"a torn head bears witness", a_torn_head_bears_witness},
         {"a head above 0, and nothing behind it", a_head_and_nothing_behind_it},
         {"no slot is free", no_slot_is_free},
         {"checkpoints that state no page", checkpoints_without_a_page},

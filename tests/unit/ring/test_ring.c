@@ -1,4 +1,5 @@
 /* The ring against a plain array: appends, votes, truncations, rereads, wrap-around, restarts. */
+#include "dataplane/ring/ring_internal.h"
 #include "tests/unit/ring/world.h"
 #include "tests/unit/unit.h"
 
@@ -14,6 +15,71 @@ static uint64_t durable_index(const struct world *world)
     uint64_t page = ring_durable_page(world->ring);
     uint64_t index = page > 0 ? world->pages[page - 1].last_index : 0;
     return index < world->last ? index : world->last;
+}
+
+/* --- places of the window
+ * ------------------------------------------------------------------------- */
+
+static void take_place(const struct ring *ring, uint64_t *taken, uint32_t place)
+{
+    CU_ASSERT_FATAL(place < ring->window_pages);
+    CU_ASSERT_FATAL((taken[place / 64] >> place % 64 & 1) == 0);
+    taken[place / 64] |= 1ull << place % 64;
+}
+
+/* Each place is free, or one page's: of a page that is not settled, or of a live one in memory. */
+static uint32_t check_places(const struct ring *ring)
+{
+    uint64_t taken[4] = {0};
+    uint32_t count = ring->free_count, lost = 0;
+    uint64_t owed = ring->map_settled - ring->map_done;
+    CU_ASSERT_FATAL(ring->window_pages <= 256);
+    CU_ASSERT_FATAL(ring->map_low <= ring->map_window && ring->map_window <= ring->map_done);
+    CU_ASSERT_FATAL(ring->map_done <= ring->map_settled && ring->map_settled <= ring->map_high);
+    CU_ASSERT_FATAL(ring->map_high - ring->map_window <= ring->window_pages);
+    CU_ASSERT_FATAL(owed <= ring->settled && ring->reusable == ring->settled - owed);
+    CU_ASSERT_FATAL(ring->tail + ring->open <= ring->reusable + ring->window_pages);
+    for (uint32_t i = 0; i < ring->free_count; i++)
+        take_place(ring, taken, ring->free[i]);
+    for (uint64_t page = ring->settled; page < ring->tail + ring->open; page++, count++)
+        take_place(ring, taken, ring->place[page & (ring->window_pages - 1)]);
+    for (uint64_t at = ring->map_window; at < ring->map_high; at++) {
+        const struct ring_live *live = ring_map_at(ring, at);
+        uint32_t where = ring->where[live->first_index & ring->table_mask];
+        if (where == RING_NOWHERE) {
+            CU_ASSERT_FATAL(at < ring->map_settled);
+            lost++;
+            continue;
+        }
+        uint32_t place = where / (RING_PAGE_SIZE / 8);
+        if (at >= ring->map_settled) {
+            CU_ASSERT_FATAL(live->page >= ring->settled);
+            CU_ASSERT_FATAL(ring->place[live->page & (ring->window_pages - 1)] == place);
+            continue;
+        }
+        CU_ASSERT_FATAL(ring_at_place(ring, place)->page == live->page);
+        take_place(ring, taken, place);
+        count++;
+    }
+    CU_ASSERT_FATAL(count == ring->window_pages);
+    return lost;
+}
+
+/* What the window holds of the log, lost pages left out. */
+static void check_window(const struct world *world)
+{
+    const struct ring *ring = world->ring;
+    CU_ASSERT_FATAL(ring_last_index(ring) == world->last);
+    for (uint64_t index = ring_window_first(ring); index <= world->last; index++) {
+        const struct entry *entry = ring_entry(ring, index);
+        uint64_t chain = ring_chain(ring, index);
+        CU_ASSERT_FATAL(entry != NULL || ring_in_hole(ring, index));
+        CU_ASSERT_FATAL(chain == world->log[index].chain || (entry == NULL && chain == 0));
+        if (entry == NULL)
+            continue;
+        CU_ASSERT_FATAL(entry->index == index && entry->crc == world->log[index].crc);
+        CU_ASSERT_FATAL(entry->term == world->log[index].term);
+    }
 }
 
 /* --- laps ----------------------------------------------------------------------------------------
@@ -88,6 +154,9 @@ static void run_laps(uint32_t flight_pages, uint64_t seed, uint32_t steps, struc
     world.store.hold = true;
     for (uint32_t step = 0; step < steps; step++) {
         random_step(&world, tally);
+        check_places(world.ring);
+        if (step % 64 == 0)
+            check_window(&world);
         if (step % 4096 == 4095) {
             world.store.hold = false;
             world_settle(&world);
@@ -122,6 +191,167 @@ static void many_laps(void)
            (ull)tally.appends, (ull)tally.truncations, (ull)tally.votes, (ull)tally.checkpoints,
            (ull)tally.restarts, (ull)(tally.pages / 256));
     CU_ASSERT(tally.truncations > 100 && tally.restarts > 50 && tally.checkpoints > 500);
+}
+
+/* --- a window with lost pages
+ * --------------------------------------------------------------------- */
+
+struct lost {
+    uint64_t page; /* UINT64_MAX: nothing is on its way */
+    uint8_t bytes[RING_PAGE_SIZE];
+    uint8_t good[256 * RING_PAGE_SIZE]; /* every slot as it was */
+    uint32_t closed, evicted, truncated, began;
+};
+
+/* What is left of the log's end is durable, and none of it done but what a checkpoint covers. */
+static void lose_pages(struct world *world, struct lost *lost)
+{
+    world->store.hold = false;
+    world_settle(world);
+    uint64_t slots = world->super.slots, page = world->tail, index = world->last;
+    memcpy(lost->good, world_page_bytes(world, 0), slots * RING_PAGE_SIZE);
+    uint64_t first = ring_first_index(world->ring), window = ring_window_first(world->ring), last;
+    uint64_t pages[6], count = 0;
+    for (uint32_t i = 0; i < 6; i++) {
+        uint64_t from = i < 4 ? window : first;
+        if (i == 0 || from > world->last)
+            from = world->last;
+        index = from + world_random(world) % (world->last + 1 - from);
+        uint64_t at;
+        pages[i] = ring_span(world->ring, index, &page, &at, &last) ? page : UINT64_MAX;
+        count += pages[i] != UINT64_MAX;
+    }
+    lost->page = UINT64_MAX;
+    world->store.hold = count == 0;
+    if (count == 0)
+        return; /* an empty log */
+    world_crash(world);
+    for (uint32_t i = 0; i < 6; i++)
+        if (pages[i] != UINT64_MAX)
+            memset(world_page_bytes(world, pages[i]) + 512, 0x5a, 512);
+    struct ring_recovery found;
+    uint64_t before = world->last, covered;
+    world_start_over(world, &found);
+    CU_ASSERT_FATAL(world->last == before && world->last == found.last_index);
+    covered = found.have_checkpoint ? found.checkpoint[0].index : 0;
+    ring_recovery_free(&found);
+    if (covered > 0 && world_random(world) % 2 == 0)
+        world_done(world, covered);
+    world->store.hold = true;
+}
+
+static void restore_step(struct world *world, struct lost *lost)
+{
+    if (lost->page == UINT64_MAX) {
+        struct ring_stretch stretch;
+        uint64_t from = world->tail - world_random(world) % 256;
+        if (ring_hole_next(world->ring, from, &stretch) && ring_hole_pin(world->ring, stretch.page))
+            lost->page = stretch.page;
+        return;
+    }
+    uint64_t page = lost->page;
+    lost->page = UINT64_MAX;
+    if (world_random(world) % 4 == 0) {
+        ring_hole_closed(world->ring, page, NULL);
+        return;
+    }
+    memcpy(lost->bytes, lost->good + page % 256 * RING_PAGE_SIZE, RING_PAGE_SIZE);
+    memcpy(world_page_bytes(world, page), lost->bytes, RING_PAGE_SIZE);
+    uint64_t window = world->ring->map_window;
+    ring_hole_closed(world->ring, page, (const struct ring_page *)(const void *)lost->bytes);
+    lost->evicted += world->ring->map_window > window;
+    lost->closed++;
+}
+
+static void hole_step(struct world *world, struct lost *lost)
+{
+    struct ring *ring = world->ring;
+    uint64_t draw = world_random(world) % 1000;
+    uint64_t hole = ring_hole_index(ring);
+    if (draw < 500) {
+        ring_note_chain(ring, world->last, world->log[world->last].chain);
+        world_append(world, world->term > 0 ? world->term : 1,
+                     1 + (uint32_t)(world_random(world) % (draw < 250 ? 1270 : 100)));
+    } else if (draw < 800) {
+        world_seq_turn(world);
+        ring_disk_turn(ring);
+        complete_some(world);
+        ring_disk_turn(ring);
+        ring_aux_turn(ring);
+    } else if (draw < 840) {
+        world_hard(world, world->term + 1, (uint8_t)(world_random(world) % 4));
+    } else if (draw < 860 && world->last > world->commit) {
+        uint64_t index = world->last - world_random(world) % (world->last - world->commit);
+        if (index >= ring_window_first(ring) && index > ring_first_index(ring)) {
+            ring_note_chain(ring, index - 1, world->log[index - 1].chain);
+            lost->truncated += world_truncate(world, index, world->term + 1);
+        }
+    } else if (draw < 900) {
+        uint64_t done = durable_index(world);
+        if (hole != 0 && done >= hole)
+            done = hole - 1;
+        if (done > world->done)
+            world_done(world, done);
+    } else if (draw < 920) {
+        uint64_t page, first, last;
+        if (world->done > 0 && ring_span(ring, world->done, &page, &first, &last) &&
+            page < ring_durable_page(ring) && !ring_in_hole(ring, world->done) &&
+            world_checkpoint(world, world->done) == 0)
+            ring_control_covered(ring, world->done);
+    } else if (draw < 950) {
+        restore_step(world, lost);
+    } else if (draw == 999 && world_random(world) % 4 == 0 && ring_room_to_begin(ring) &&
+               ring_boot_durable(ring)) {
+        uint64_t index = world->last + 1 + world_random(world) % 40;
+        CU_ASSERT_FATAL(world_store_peers(world, index, world->term, 2) == 0);
+        CU_ASSERT_FATAL(world_begin(world));
+        lost->began++;
+    }
+}
+
+static void window_with_lost_pages(void)
+{
+    struct lost *lost = calloc(1, sizeof(*lost));
+    struct world world;
+    uint64_t seen = 0;
+    CU_ASSERT_FATAL(lost != NULL);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct tally tally = {0};
+        world_init(&world, 256, seed % 2 ? 64 : 128, 1u << seed % 7, seed);
+        world_start(&world);
+        for (uint32_t round = 0; round < 3; round++) {
+            world.store.hold = true;
+            for (uint32_t step = 0; step < 3000; step++)
+                random_step(&world, &tally);
+            lose_pages(&world, lost);
+            for (uint32_t step = 0; step < 2000; step++) {
+                seen += check_places(world.ring);
+                if (step % 16 == 0)
+                    check_window(&world);
+                hole_step(&world, lost);
+            }
+            while (lost->page != UINT64_MAX || ring_holes(world.ring) > 0) {
+                uint64_t draws = world.random;
+                restore_step(&world, lost);
+                check_places(world.ring);
+                world.store.hold = false;
+                world_settle(&world);
+                struct ring_stretch stretch;
+                if (lost->page == UINT64_MAX && !ring_hole_next(world.ring, 0, &stretch))
+                    break;
+                CU_ASSERT_FATAL(draws != world.random);
+            }
+            world.store.hold = false;
+            world_settle(&world);
+            check_window(&world);
+            check_places(world.ring);
+        }
+        world_free(&world);
+    }
+    printf("# %u closed, %u of them made others go, %u truncations, %u new stretches, lost "
+           "pages in the window in %llu steps\n",
+           lost->closed, lost->evicted, lost->truncated, lost->began, (ull)seen);
+    free(lost);
 }
 
 /* --- closing pages -------------------------------------------------------------------------------
@@ -455,6 +685,41 @@ static void full_ring_says_no_slot(void)
     world_free(&world);
 }
 
+/* H8: entries and votes fill a ring whose head cannot move, and it is started, some of the times
+ * with a longer flight than its last slots have room for. The start's page must not be the last
+ * that finds a slot: the next one moves the head. */
+static void full_ring_can_be_started(void)
+{
+    for (uint32_t starts = 1; starts <= 10; starts++) {
+        struct world world;
+        started(&world, 4);
+        while (world_append(&world, 1, 1000)) { /* bound: slots */
+            world_settle(&world);
+            world_done(&world, world.last);
+        }
+        bool failed;
+        do { /* bound: slots */
+            world_hard(&world, world.term + 1, 1);
+            world_settle(&world);
+        } while (ring_durable_lsn(world.ring, &failed) == world.lsn);
+        world.flight_pages = starts % 2 == 0 ? 4 : 64;
+        for (uint32_t start = 0; start < starts; start++) {
+            world_crash(&world);
+            world_start(&world);
+            world_settle(&world);
+            CU_ASSERT(ring_boot_durable(world.ring));
+        }
+        world_done(&world, world.last);
+        CU_ASSERT(world_checkpoint(&world, world.last) == 0);
+        CU_ASSERT(world_checkpoint(&world, world.last) == 0);
+        world_settle(&world);
+        CU_ASSERT(world_append(&world, world.term, 1000));
+        world_settle(&world);
+        world_check_entries(&world);
+        world_free(&world);
+    }
+}
+
 /* --- rereads -------------------------------------------------------------------------------------
  */
 
@@ -620,9 +885,11 @@ int main(void)
         {"H8: votes fill no window, and whose is full can be started", full_window_can_be_started},
         {"what may be held goes by pages", recent_goes_by_pages},
         {"a full ring says so, and two checkpoints free it", full_ring_says_no_slot},
+        {"H8: a full ring is started, and its head moves", full_ring_can_be_started},
         {"rereads, one link a reader", rereads},
         {"the n-th operation fails, for every n", nth_operation_fails},
         {"bad options are refused", start_checks_options},
+        {"a window with lost pages", window_with_lost_pages},
         {"many laps against a plain array", many_laps},
         {0}};
     return unit_main("ring", tests);

@@ -135,14 +135,9 @@ bool world_same(const struct world *world, const struct ring_recovery *found, ui
     return same;
 }
 
-void world_start(struct world *world)
+static void start_ring(struct world *world, const struct ring_recovery *found)
 {
     char problem[DISK_PROBLEM_SIZE] = "";
-    struct ring_recovery found;
-    CU_ASSERT_FATAL(ring_recover(world->reader, true, &found, problem) == 0);
-    CU_ASSERT_FATAL(found.tail_page <= world->tail);
-    CU_ASSERT_FATAL(world_same(world, &found, found.tail_page));
-    CU_ASSERT_FATAL(found.boot <= world->boot);
     const struct ring_options options = {.writer = world->writer,
                                          .reader = world->reader,
                                          .memory = world->memory,
@@ -151,10 +146,36 @@ void world_start(struct world *world)
                                          .cluster_id = world->genesis.cluster_id,
                                          .boot = ++world->boot,
                                          .boot_id = world->boot * 1000};
-    int result = ring_start(&world->ring, &options, &found, problem);
+    int result = ring_start(&world->ring, &options, found, problem);
     if (result != 0)
         printf("# %s\n", problem);
     CU_ASSERT_FATAL(result == 0);
+}
+
+void world_start_over(struct world *world, struct ring_recovery *found)
+{
+    char problem[DISK_PROBLEM_SIZE] = "";
+    CU_ASSERT_FATAL(ring_recover(world->reader, true, found, problem) == 0);
+    CU_ASSERT_FATAL(found->repairable && !found->unknown);
+    start_ring(world, found);
+    world->tail = world->store.issued_to = found->tail_page;
+    world->lsn = found->last_lsn;
+    world->last = found->last_index;
+    world->term = found->term;
+    world->vote = found->vote;
+    world->open_first = world->last + 1;
+    world->done = 0;
+}
+
+void world_start(struct world *world)
+{
+    char problem[DISK_PROBLEM_SIZE] = "";
+    struct ring_recovery found;
+    CU_ASSERT_FATAL(ring_recover(world->reader, true, &found, problem) == 0);
+    CU_ASSERT_FATAL(found.tail_page <= world->tail);
+    CU_ASSERT_FATAL(world_same(world, &found, found.tail_page));
+    CU_ASSERT_FATAL(found.boot <= world->boot);
+    start_ring(world, &found);
     /* What the lost pages superseded counts again. */
     world->tail = world->store.issued_to = found.tail_page;
     for (uint64_t page = found.head_page; page < found.tail_page && !found.begins_anew; page++)

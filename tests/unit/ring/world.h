@@ -69,6 +69,9 @@ void world_free(struct world *world);
 /* Recovers with repair and starts; fails the test unless the ring is intact. The model's log is cut
  * back to what was found, which must be a state of the model. */
 void world_start(struct world *world);
+/* The same over damage, of pages that had all been durable: the model stays as it is. The caller
+ * frees *found. */
+void world_start_over(struct world *world, struct ring_recovery *found);
 /* Drops the ring as a crash does: nothing in flight gets through. */
 void world_crash(struct world *world);
 
