@@ -71,8 +71,18 @@ static bool quorum_everywhere(const struct world *world, uint32_t there)
     return check_quorum(&world->checker->config, there);
 }
 
-/* A majority is there on quick drives, each of which holds the log up to about `index`. */
-static bool majority_holds(const struct world *world, uint64_t index)
+/* The leader has of late. Who has just been started, or was cut off until now, it hears no sooner
+ * than they have greeted each other again. */
+static bool hears(const struct world *world, const struct node *leader, uint32_t id)
+{
+    uint64_t heard_ns = leader->replica->raft.peer[id].heard_ns;
+    return leader->id == id || (heard_ns != 0 && clock_now_ns(leader->clock) - heard_ns <
+                                                     world->genesis.election_min_ms * 1000000ull);
+}
+
+/* A majority is there on quick drives, each of which holds the log up to about `index`, and, if
+ * there is a leader to ask, is heard by it. */
+static bool majority_holds(const struct world *world, uint64_t index, const struct node *leader)
 {
     uint64_t least = index > LIVE_BEHIND ? index - LIVE_BEHIND : 0;
     uint32_t there = 0;
@@ -80,7 +90,8 @@ static bool majority_holds(const struct world *world, uint64_t index)
         const struct node *node = &world->node[id];
         bool awake = node->up && node->paused_until_ns <= world->now_ns;
         if (awake && node->media.slow_factor <= 1 && !strikes_open(world, node) &&
-            check_members_is(world, node) && check_drive_reaches(&node->view, least))
+            check_members_is(world, node) && check_drive_reaches(&node->view, least) &&
+            (leader == NULL || hears(world, leader, id)))
             there |= 1u << id;
     }
     return quorum_everywhere(world, there);
@@ -106,7 +117,7 @@ static bool goes_on(const struct node *leader)
 static bool whole(const struct world *world)
 {
     const struct knobs *k = &world->knobs;
-    return majority_holds(world, 0) && k->loss_ppm <= LIVE_LOSS_PPM &&
+    return majority_holds(world, 0, NULL) && k->loss_ppm <= LIVE_LOSS_PPM &&
            k->delay_max_ns <= LIVE_DELAY_NS && k->write_max_ns <= LIVE_WRITE_NS;
 }
 
@@ -124,7 +135,7 @@ void check_live_healed(struct world *world)
     uint64_t term = !calm && steady != NULL ? steady->replica->raft.term : 0;
     bool rule = term != 0 && !strikes_hurt_any(world) && nobody_ahead(world, term) &&
                 members_stay(world, steady) && goes_on(steady) &&
-                majority_holds(world, steady->replica->raft.log.last);
+                majority_holds(world, steady->replica->raft.log.last, steady);
     c->healed_term = rule ? term : 0;
     c->healed_config = c->config.index;
     c->healed_transfers = world->transfers_done;
