@@ -14,7 +14,7 @@ from parts import COMMON, expect, in_order, proven, wait_end, write_messages  # 
 COUNT, RATE = 40000, 2500
 SLOTS_AT = 16 + 2 * 257  # blocks of 4 KiB: the slots begin behind two checkpoints of 1 MiB
 WINDOW_PAGES = 256       # of 1 MiB
-RING = 'window_mib = 1\ncheckpoint_ms = 86400000'  # no checkpoint covers what is lost
+RING = 'window_mib = 1\ncheckpoint_ms = 86400000'  # one in a sixth of the ring, no more
 
 
 def pages(c, i):
@@ -54,12 +54,14 @@ def repaired(c, i, since, ends):
 
 
 def lose(parts, c, i, name, far):
+    """No checkpoint covers what is lost: else it would be repaired without a start."""
+    covered = c.status(i)['checkpoint_index']
     c.kill(i)
     c.leader()
     at = pages(c, i)
     last = max(at.values())
-    lost = at[40] if far else at[max(n for n, page in at.items() if page < last - WINDOW_PAGES // 4)]
-    expect(not far or last - lost > WINDOW_PAGES, 'too few pages: %d' % last)
+    lost = at[covered + 40] if far else at[max(n for n, page in at.items() if page < last - WINDOW_PAGES // 4)]
+    expect(not far or last - lost > WINDOW_PAGES, 'too few pages: %d to %d' % (lost, last))
     flip(c, i, lost)
     since = os.path.getsize(c.path('keeld-%d.log' % i))
     pid = c.start(i) or c.replica[i].pid
