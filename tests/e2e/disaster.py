@@ -20,7 +20,7 @@ from machines import Machines, for_machine, page  # noqa: E402
 from parts import (COMMON, answered, expect, in_order, records, run_parts, wait_end,  # noqa: E402
                    write_messages)
 
-RING, COUNT = '32M', 20000
+RING, COUNT = '64M', 20000  # holds all that a fast machine sends meanwhile
 RATE = 600  # messages a second while things happen: enough of them for a slow machine
 FAST = 3000
 LONG = {'genesis': COMMON['genesis'] + ('--ttl-max-ms', 600000), 'pages': 'no'}
