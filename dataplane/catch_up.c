@@ -15,14 +15,7 @@
 static bool before(const struct replica *r, const struct ring_page *page, uint64_t index,
                    struct raft_msg *msg)
 {
-    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-    uint64_t chain = page->self.chain_before;
-    for (uint64_t i = page->self.first_index; i < index; i++) {
-        const struct entry *entry = (const struct entry *)at;
-        chain = ring_chain_next(chain, entry);
-        at += entry->size;
-    }
-    msg->prev_chain = chain;
+    msg->prev_chain = ring_page_chain(page, index - 1);
     if (msg->prev_term == 0)
         msg->prev_term = ring_term(r->ring, msg->prev_index);
     for (uint32_t i = 0; msg->prev_term == 0 && i < RING_PREDECESSORS; i++)

@@ -143,7 +143,7 @@ __attribute__((cold)) void raft_hole(struct raft *raft, const struct raft_in *in
                                      struct raft_out *out);
 void raft_recv_fetch(struct raft *raft, const struct raft_in *in, struct raft_out *out);
 void raft_recv_fetch_reply(struct raft *raft, const struct raft_in *in, struct raft_out *out);
-/* H4: no hole may hide a configuration. */
+/* H4: no hole hides the configuration in force. */
 bool raft_config_known(const struct raft *raft);
 /* What it has lost can be denied in a later term than this alone. */
 bool raft_awaits_term(const struct raft *raft);

@@ -50,6 +50,20 @@ uint64_t ring_chain_next(uint64_t chain, const struct entry *entry)
     return chain != 0 ? chain : MIX_1;
 }
 
+uint64_t ring_page_chain(const struct ring_page *page, uint64_t index)
+{
+    uint64_t chain = page->self.chain_before;
+    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
+    uint32_t present = ring_page_present(page);
+    if (index + 1 > page->self.first_index + present)
+        return 0;
+    for (uint32_t i = 0; i < present && page->self.first_index + i <= index; i++) {
+        chain = ring_chain_next(chain, (const struct entry *)at);
+        at += ((const struct entry *)at)->size;
+    }
+    return chain;
+}
+
 /* --- geometry ----------------------------------------------------------------------------------
  */
 

@@ -173,6 +173,9 @@ _Static_assert(offsetof(struct ring_transfer, crc) == 508, "transfer crc");
  * content, 2^-64 for order), not against somebody who chooses bytes. Never 0: 0 means unknown. */
 uint64_t ring_chain_genesis(uint64_t cluster_id);
 uint64_t ring_chain_next(uint64_t chain, const struct entry *entry);
+/* Log chain at an index that the page holds; first_index - 1 gives chain_before. 0: a restored page
+ * does not hold it any more. */
+uint64_t ring_page_chain(const struct ring_page *page, uint64_t index);
 
 /* --- geometry ----------------------------------------------------------------------------------
  */

@@ -60,9 +60,6 @@ void ring_judge_end(struct ring_scan *scan, const struct ring_evidence *evidence
 int ring_walk(struct ring_scan *scan, const struct ring_judgement *judgement,
               struct ring_recovery *found);
 
-/* Log chain at an index that the page holds; first_index - 1 gives chain_before. */
-uint64_t ring_page_chain(const struct ring_page *page, uint64_t index);
-
 /* Notes damage unless some is noted already; why is printf-like. No replica runs on it. */
 __attribute__((format(printf, 3, 4))) void
 ring_damage_note(struct ring_recovery *found, enum ring_damage damage, const char *why, ...);

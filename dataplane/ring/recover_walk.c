@@ -32,20 +32,6 @@ struct walk {
     int error;
 };
 
-uint64_t ring_page_chain(const struct ring_page *page, uint64_t index)
-{
-    uint64_t chain = page->self.chain_before;
-    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-    uint32_t present = ring_page_present(page);
-    if (index + 1 > page->self.first_index + present)
-        return 0; /* a restored page does not hold it any more */
-    for (uint32_t i = 0; i < present && page->self.first_index + i <= index; i++) {
-        chain = ring_chain_next(chain, (const struct entry *)at);
-        at += ((const struct entry *)at)->size;
-    }
-    return chain;
-}
-
 /* Log chain at index by the live pages; 0 where they don't tell. */
 static uint64_t chain_at(struct walk *walk, uint64_t index)
 {

@@ -133,19 +133,6 @@ bool ring_hole_pin(struct ring *ring, uint64_t page)
     return true;
 }
 
-/* Log chain at `last`, an entry of the page. */
-static uint64_t chain_behind(const struct ring_page *page, uint64_t last)
-{
-    const uint8_t *at = (const uint8_t *)page + RING_HEAD_SIZE;
-    uint64_t chain = page->self.chain_before;
-    for (uint64_t index = page->self.first_index; index <= last; index++) {
-        const struct entry *entry = (const struct entry *)at;
-        chain = ring_chain_next(chain, entry);
-        at += entry->size;
-    }
-    return chain;
-}
-
 void ring_hole_closed(struct ring *ring, uint64_t page, const struct ring_page *bytes)
 {
     ENSURE(ring->pinned == page);
@@ -165,7 +152,7 @@ void ring_hole_closed(struct ring *ring, uint64_t page, const struct ring_page *
         return; /* memory had it all the time */
     uint64_t last = ring_live_last(ring, position);
     if (last == ring->last_index)
-        ring_note_chain(ring, last, chain_behind(bytes, last));
+        ring_note_chain(ring, last, ring_page_chain(bytes, last));
     bool full = ring->free_count == 0 || ring->map_high - ring->map_window >= ring->window_pages;
     if (position < ring->map_done && full) {
         ring_window_forget(ring, position + 1); /* younger pages have all places: it is done */
