@@ -364,6 +364,13 @@ void world_done(struct world *world, uint64_t index)
     ring_note_done(world->ring, index);
 }
 
+uint64_t world_durable_index(const struct world *world)
+{
+    uint64_t page = ring_durable_page(world->ring);
+    uint64_t index = page > 0 ? world->pages[page - 1].last_index : 0;
+    return index < world->last ? index : world->last;
+}
+
 int world_checkpoint(struct world *world, uint64_t index)
 {
     uint8_t *body = aligned_alloc(4096, 8192);

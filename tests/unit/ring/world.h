@@ -88,6 +88,8 @@ void world_turn(struct world *world);
 uint32_t world_seq_turn(struct world *world);
 /* Turns until nothing is left to do (the store must not hold). */
 void world_settle(struct world *world);
+/* The last entry that is durable and live. */
+uint64_t world_durable_index(const struct world *world);
 /* Everything is committed, applied and fed up to the durable index. */
 void world_done(struct world *world, uint64_t index);
 /* Writes a checkpoint at index, tells the ring about the older of two. */
