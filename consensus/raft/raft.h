@@ -371,15 +371,17 @@ struct raft {
     uint64_t noop_index; /* leader: index of this term's no-op */
     uint64_t probe_next;
     uint64_t probe_sent_ns[RAFT_PROBES_KEPT];
-    uint32_t granted; /* candidates: who granted */
-    uint32_t denied;
+    uint32_t granted;      /* precandidate: who granted */
+    uint32_t denied;       /* candidate: who has not voted for it */
     uint32_t contradicted; /* leader: voters that reported another chain (H6) */
     uint32_t waiting;      /* leader: 1 if something was refused for want of space (H8) */
     /* follower: the entry at which its chain differs from the leader's; index 0: none (H6) */
     uint64_t dispute_index, dispute_term;
     uint64_t dispute_chain;   /* the leader's value */
     uint32_t dispute_against; /* mask: voters that hold the leader's value */
-    uint32_t reserved_2;
+    /* Who has voted for it in its term, itself once that is durable: at a candidate, and at a
+     * precandidate that was one. */
+    uint32_t votes;
     struct raft_transfer transfer;
     struct raft_peer peer[RAFT_ID_MAX + 1];
 };

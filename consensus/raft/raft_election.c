@@ -100,6 +100,7 @@ void raft_campaign(struct raft *raft, const struct raft_in *in, struct raft_out 
     raft->granted = 0;
     raft->steady = 0;
     raft->denied = 0;
+    raft->votes = 0;
     raft->leader = 0;
     raft->leader_probe = 0;
     raft->agreed = raft->commit;
@@ -162,11 +163,10 @@ static void repeat(struct raft *raft, struct raft_out *out)
     uint32_t others = raft_voters(raft) & ~raft_bit(raft->id);
     /* Datagrams get lost, and a voter that heard the old leader a little later than this replica
      * refuses only for a while: who has not granted is asked again, and with care everybody. */
-    uint32_t silent = others & ~raft->granted;
     if (raft->role == RAFT_PRECANDIDATE)
-        solicit(raft, out, raft->careful != 0 ? others : silent, RAFT_PREVOTE);
+        solicit(raft, out, raft->careful != 0 ? others : others & ~raft->granted, RAFT_PREVOTE);
     else if (raft->durable_lsn >= raft->hard_lsn)
-        solicit(raft, out, silent & ~raft->denied, RAFT_VOTE);
+        solicit(raft, out, others & ~raft->votes & ~raft->denied, RAFT_VOTE);
 }
 
 void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out)
@@ -181,7 +181,9 @@ void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft
                 precampaign(raft, in, out);
             return;
         }
-        raft_become_follower(raft, in, out, raft->term);
+        /* H8: while its own drive is at the candidate's vote, it goes on standing. */
+        if (raft->role != RAFT_CANDIDATE || raft->durable_lsn >= raft->hard_lsn)
+            raft_become_follower(raft, in, out, raft->term);
         raft->leader = 0;
         raft_reset_timeout(raft, in);
         return;
@@ -194,6 +196,10 @@ void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft
 void raft_recv_prevote(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     const struct raft_msg *msg = &in->msg;
+    /* H8: while the drive owes the last vote, the next would come too late as well; and the asker
+     * may win with this one yet. It asks again. */
+    if (raft->durable_lsn < raft->hard_lsn)
+        return;
     /* 9.6: granted if the real vote would be: log up to date, and no leader heard of late. */
     bool fresh = msg->term > raft->term ||
                  (msg->term == raft->term && (raft->vote == 0 || has_own_vote(raft, in)));
@@ -305,7 +311,8 @@ static void note_common(struct raft *raft, const struct raft_msg *msg)
  * winner would send entries of a term that it may forget, so it waits for that too. */
 static void count_votes(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
-    if (raft->durable_lsn >= raft->hard_lsn && quorum_has(&raft->config, raft->granted)) {
+    bool own = (raft->votes & raft_bit(raft->id)) != 0;
+    if (own && quorum_has(&raft->config, raft->votes)) {
         raft_become_leader(raft, out);
     } else if (quorum_blocked(&raft->config, raft->denied)) {
         raft_become_follower(raft, in, out, raft->term);
@@ -319,10 +326,13 @@ void raft_recv_vote_reply(struct raft *raft, const struct raft_in *in, struct ra
         raft_become_follower(raft, in, out, msg->term);
         return;
     }
-    if (raft->role != RAFT_CANDIDATE || msg->term != raft->term)
+    /* H8: a vote that a slow drive holds up longer than an election's timeout counts as long as its
+     * term lasts, or terms would come to nothing one after the other. */
+    bool late = raft->role == RAFT_PRECANDIDATE && raft->votes != 0 && msg->status != 0;
+    if ((raft->role != RAFT_CANDIDATE && !late) || msg->term != raft->term)
         return;
     if (msg->status != 0) {
-        raft->granted |= raft_bit(msg->from);
+        raft->votes |= raft_bit(msg->from);
         note_common(raft, msg);
     } else {
         raft->denied |= raft_bit(msg->from);
@@ -334,6 +344,6 @@ void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct r
 {
     if (raft->durable_lsn < raft->hard_lsn)
         return;
-    raft->granted |= raft_bit(raft->id);
+    raft->votes |= raft_bit(raft->id);
     count_votes(raft, in, out);
 }

@@ -91,6 +91,7 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
     raft->careful = 0;
     raft->granted = 0;
     raft->denied = 0;
+    raft->votes = 0;
     raft->contradicted = 0;
     raft->waiting = 0;
     raft->no_space_ns = 0;

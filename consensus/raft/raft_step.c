@@ -169,6 +169,7 @@ void raft_become_follower(struct raft *raft, const struct raft_in *in, struct ra
     raft->steady = 0;
     raft->granted = 0;
     raft->denied = 0;
+    raft->votes = 0;
     if (term == raft->term)
         return;
     /* 3.3: a larger term is adopted at once; what was known of the old term's leader is void. The

@@ -33,8 +33,8 @@ static void check_votes(struct core *core, const struct raft_msg *msg)
 {
     const struct replica_state *r = &core->state->replica[core->id];
     uint32_t votes = UINT32_C(1) << core->id;
-    if (r->role == RAFT_CANDIDATE && r->term == core->raft.term)
-        votes |= r->granted;
+    if (r->term == core->raft.term)
+        votes |= r->votes;
     if (msg != NULL && msg->kind == RAFT_VOTE_REPLY && msg->status != 0)
         votes |= UINT32_C(1) << msg->from;
     if (!scope_quorum(in_force(core, r->last), votes))

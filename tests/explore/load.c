@@ -95,6 +95,7 @@ static void load(const struct core *core, uint8_t id, struct raft *raft)
     raft->quorum_index = r->quorum_index;
     raft->granted = r->granted;
     raft->denied = r->denied;
+    raft->votes = r->votes;
     raft->contradicted = r->contradicted;
     load_times(core, r, raft);
     load_peers(core, r, raft);
@@ -153,6 +154,7 @@ static void save_role(struct core *core, struct replica_state *r)
     bool leads = raft->role == RAFT_LEADER;
     r->granted = campaigns ? (uint8_t)raft->granted : 0;
     r->denied = campaigns ? (uint8_t)raft->denied : 0;
+    r->votes = campaigns ? (uint8_t)raft->votes : 0;
     r->contradicted = leads ? (uint8_t)raft->contradicted : 0;
     r->hole = small(core, raft->hole);
     r->settling = leads && raft->settling != 0;
@@ -164,7 +166,7 @@ static void save_role(struct core *core, struct replica_state *r)
     memset(r->peer, 0, sizeof(r->peer));
     if (leads)
         save_peers(core, r);
-    for (uint32_t id = 1; raft->role == RAFT_CANDIDATE && id <= core->scope->replicas; id++)
+    for (uint32_t id = 1; r->votes != 0 && id <= core->scope->replicas; id++)
         r->peer[id].next = small(core, raft->peer[id].next); /* as its vote said */
 }
 

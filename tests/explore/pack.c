@@ -117,7 +117,8 @@ static void walk_replica(struct walk *w, const struct scope *scope, struct repli
     if (r->role == RAFT_PRECANDIDATE || r->role == RAFT_CANDIDATE) {
         wide(w, &r->granted);
         wide(w, &r->denied);
-        for (uint32_t id = 1; r->role == RAFT_CANDIDATE && id <= scope->replicas; id++)
+        wide(w, &r->votes);
+        for (uint32_t id = 1; r->votes != 0 && id <= scope->replicas; id++)
             number(w, &r->peer[id].next);
     } else if (r->role == RAFT_LEADER) {
         wide(w, &r->contradicted);

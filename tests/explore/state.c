@@ -141,6 +141,12 @@ void state_take(struct state *s, uint32_t slot)
     s->net[s->net_count] = 0;
 }
 
+/* A vote of its term may yet make it the leader. */
+static bool may_win(const struct replica_state *r)
+{
+    return r->role == RAFT_CANDIDATE || (r->role == RAFT_PRECANDIDATE && r->votes != 0);
+}
+
 static bool reply_matters(const struct replica_state *to, message m)
 {
     struct raft_msg msg;
@@ -149,9 +155,9 @@ static bool reply_matters(const struct replica_state *to, message m)
         return true;
     if (msg.term > to->disk.term) /* a crash may bring the older term back */
         return true;
-    if (msg.term < to->disk.term || (to->role != RAFT_LEADER && to->role != RAFT_CANDIDATE))
+    if (msg.term < to->disk.term || (to->role != RAFT_LEADER && !may_win(to)))
         return false;
-    if (to->role == RAFT_CANDIDATE)
+    if (may_win(to))
         return true;
     const struct peer_view *peer = &to->peer[msg.from];
     if (msg.status != RAFT_APPEND_OK)
@@ -177,7 +183,7 @@ bool state_reduce(const struct state *s, message *m)
     case RAFT_PREVOTE_REPLY:
         return term > to->disk.term;
     case RAFT_VOTE_REPLY:
-        return term > to->disk.term || (term == to->disk.term && to->role == RAFT_CANDIDATE);
+        return term > to->disk.term || (term == to->disk.term && may_win(to));
     case RAFT_APPEND_REPLY:
         return reply_matters(to, *m);
     case RAFT_FETCH_REPLY: /* an entry is proven by itself, a denial speaks in its term */
@@ -264,6 +270,7 @@ static void permute_replica(const struct scope *scope, const struct replica_stat
     out->disk.vote = to[r->disk.vote];
     out->granted = state_permute_mask(r->granted, to);
     out->denied = state_permute_mask(r->denied, to);
+    out->votes = state_permute_mask(r->votes, to);
     out->contradicted = state_permute_mask(r->contradicted, to);
     out->hole_denied = state_permute_mask(r->hole_denied, to);
     out->leaving = state_permute_mask(r->leaving, to);

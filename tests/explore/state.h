@@ -62,7 +62,7 @@ struct durable_half {
 struct replica_state {
     uint8_t role, vote, term, commit, agreed;
     uint8_t stopped, recent; /* recent: heard a leader or started within the minimum timeout */
-    uint8_t granted, denied, contradicted; /* masks */
+    uint8_t granted, denied, votes, contradicted; /* masks */
     uint8_t noop_index, quorum_index;
     uint8_t hole, hole_denied, settling;   /* as in struct raft */
     uint8_t hard, base, base_index, floor; /* LSNs count from the durable one; 0: at or below it */

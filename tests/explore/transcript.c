@@ -34,6 +34,15 @@ static bool has_room(const struct replay *r, uint32_t from, uint32_t to)
     return in_link < r->scope->link;
 }
 
+/* Who owes its drive a vote is silent. */
+static void print_prevote(const struct replay *r, uint32_t from, uint32_t to)
+{
+    fprintf(r->out, "deliver %u %u prevote\n", from, to);
+    if (r->real.replica[to].hard == 0)
+        fprintf(r->out, "%s %u %u prevote-reply\n", has_room(r, to, from) ? "deliver" : "drop", to,
+                from);
+}
+
 static void print_timeout(const struct replay *r, const struct move *m)
 {
     const struct replica_state *mine = &r->real.replica[m->id];
@@ -51,8 +60,7 @@ static void print_timeout(const struct replay *r, const struct move *m)
     }
     for (uint32_t id = 1; id <= r->scope->replicas; id++)
         if (asked >> id & 1)
-            fprintf(r->out, "deliver %u %u prevote\n%s %u %u prevote-reply\n", m->id, id,
-                    has_room(r, id, m->id) ? "deliver" : "drop", id, m->id);
+            print_prevote(r, m->id, id);
 }
 
 static void print_list(FILE *out, const char *what, uint32_t mask)

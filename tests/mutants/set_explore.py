@@ -55,8 +55,10 @@ MUTANTS = [
     {
         "name": "pre-vote grants kept as votes",
         "breaks": "9.6: a pre-vote promises nothing",
-        "edits": [(ELECTION, "raft->role = RAFT_CANDIDATE; raft->granted = 0;",
-                   "raft->role = RAFT_CANDIDATE;")],
+        "edits": [(ELECTION, "raft->role = RAFT_CANDIDATE; raft->granted = 0; raft->steady = 0; "
+                   "raft->denied = 0; raft->votes = 0;",
+                   "raft->role = RAFT_CANDIDATE; raft->votes = raft->granted & ~raft_bit(raft->id); "
+                   "raft->granted = 0; raft->steady = 0; raft->denied = 0;")],
     },
     {
         "name": "quorum off by one",
@@ -114,8 +116,8 @@ MUTANTS = [
     {
         "name": "vote of an older term counted",
         "breaks": "3.4: votes count for the term in which they were given",
-        "edits": [(ELECTION, "if (raft->role != RAFT_CANDIDATE || msg->term != raft->term)",
-                   "if (raft->role != RAFT_CANDIDATE)")],
+        "edits": [(ELECTION, "if ((raft->role != RAFT_CANDIDATE && !late) || msg->term != raft->term)",
+                   "if (raft->role != RAFT_CANDIDATE && !late)")],
     },
     {
         "name": "commit beyond what was compared",

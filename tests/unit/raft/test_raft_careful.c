@@ -1,5 +1,6 @@
 /* H8 at elections: no term for an office that could not last, and few where room runs short. What
- * the transcripts h8_careful_campaign, h8_scarce_* and h8_slow_round_trip leave out. */
+ * the transcripts h8_careful_campaign, h8_scarce_*, h8_slow_round_trip and h8_slow_vote leave out.
+ */
 #include "tests/unit/raft/lone.h"
 #include "tests/unit/unit.h"
 
@@ -106,6 +107,45 @@ static void a_run_list_runs_short(void)
     }
 }
 
+static void vote(uint8_t from, uint64_t term, uint8_t status)
+{
+    receive(
+        (struct raft_msg){.kind = RAFT_VOTE_REPLY, .from = from, .status = status, .term = term});
+}
+
+/* What comes late counts for the term in which it was asked for, and says nothing against the next
+ * (h8_slow_vote). */
+static void late_votes(void)
+{
+    precandidate(false);
+    vote(2, 3, 1); /* it was no candidate in that term */
+    vote(3, 3, 1);
+    CU_ASSERT(raft.role == RAFT_PRECANDIDATE && raft.votes == 0);
+    grant(2, raft.probe_next - 1, 0);
+    vote(2, 4, 1); /* before its own is durable: not enough yet */
+    CU_ASSERT_EQUAL(raft.role, RAFT_CANDIDATE);
+    durable();
+    CU_ASSERT_EQUAL(raft.role, RAFT_LEADER);
+
+    precandidate(false);
+    grant(2, raft.probe_next - 1, 0);
+    now_ns = raft.timeout_at_ns;
+    step((struct raft_in){.event = RAFT_EV_TICK}); /* its own vote is on its way */
+    CU_ASSERT(raft.role == RAFT_CANDIDATE && out.send_count == 0);
+    CU_ASSERT(raft.timeout_at_ns > now_ns);
+    durable();
+    now_ns = raft.timeout_at_ns;
+    step((struct raft_in){.event = RAFT_EV_TICK});
+    CU_ASSERT(raft.role == RAFT_PRECANDIDATE && raft.term == 4);
+    vote(2, 4, 0);
+    vote(3, 4, 0);
+    CU_ASSERT_EQUAL(raft.role, RAFT_PRECANDIDATE);
+    vote(2, 3, 1);
+    CU_ASSERT_EQUAL(raft.role, RAFT_PRECANDIDATE);
+    vote(2, 4, 1);
+    CU_ASSERT(raft.role == RAFT_LEADER && raft.term == 4);
+}
+
 /* Who leads alone needs nobody's answer. */
 static void a_lone_voter_campaigns_at_once(void)
 {
@@ -123,6 +163,7 @@ int main(void)
         {"H21: which copy was granted", which_copy_was_granted},
         {"H8: one voter's shortage is enough", one_voters_shortage_is_enough},
         {"H8: slow answers are not steady", slow_answers_are_not_steady},
+        {"H8: late votes", late_votes},
         {"H8: a run list runs short", a_run_list_runs_short},
         {"H8: a lone voter campaigns at once", a_lone_voter_campaigns_at_once},
         {0}};
