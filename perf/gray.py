@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """./dev bench gray: what one slow drive or link does to everybody's latency.
 
-    gray.py --build DIR [--kind drive|link] [--factor N]... [--json FILE]
+    gray.py --build DIR [--kind drive|link] [--factor N]... [--rings DIR] [--json FILE]
 
 Three replicas (keeld-slow: keeld with drives that can be held back) over keel-wire, one gateway that
-publishes at a steady rate; a message's latency counts from when it was due. Five pairs for each kind and
-factor: a run with all healthy and a run with one slow, in turns; the slow one is the leader at its onset in
-two of them, in the other three a follower. A slow drive takes so many times as long for each write; a slow
-link so many times 50 us each way, to and from everybody, and carries a gigabit a second less so many times.
+publishes at a steady rate; a message's latency counts from when it was due. Rings lie in memory, each
+operation taking DRIVE_US at least: three rings on one drive that others use as well are slow together and
+at any time, which says nothing of one slow replica (--rings DIR measures that all the same). Replicas
+sleep where there is nothing to do: two cores are for all of them. Five pairs for each kind and factor: a
+run with all healthy and a run with one slow, in turns; the slow one is the leader at its onset in two of
+them, in the other three a follower. A slow drive takes so many times as long for each write; a slow link so
+many times 50 us each way, to and from everybody, and carries a gigabit a second less so many times.
 The slow run begins when the cluster has had SETTLE_S to react; what happened meanwhile is printed beside it
 (longest pause in acknowledgements, who leads then). Exit 0: the goal is reached everywhere; 1: missed
 somewhere, or nothing could be measured; 3: missed nowhere, but somewhere the machine was too noisy for a
@@ -20,6 +23,7 @@ import os
 import signal
 import statistics
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -31,20 +35,23 @@ FACTORS = (10, 100, 1000)
 KINDS = ("drive", "link")
 LEADS = (True, False, False, True, False)  # whether the slow one of a pair leads at the onset
 RATE = 1000  # messages a second
-RUN_S = 8
+RUN_S = 20
 SETTLE_S = 4
 SIZE = (64, 64)
 LINK_MS = 0.05
 LINK_BPS = 1e9
 RING = "1G"
+MEMORY = "/dev/shm"
+DRIVE_US = 90  # of a page on a drive as it was measured here
 RISE = 1.1  # the goal: p99.9 slow / healthy
 APART = 2   # healthy runs whose p99.9 differ by more say nothing about a tenth
 
 
 class Bench:
-    def __init__(self, build, say):
-        self.c = Cluster(build, ring=RING, framing="raw", checkpoint="4M")
+    def __init__(self, build, rings, drive_us, say):
+        self.c = Cluster(build, ring=RING, framing="raw", checkpoint="4M", idle="sleep", rings=rings)
         self.c.daemon = "keeld-slow"
+        self.c.drive_us = drive_us
         self.say = say
         self.runs = 0
 
@@ -83,12 +90,16 @@ class Bench:
         for i in self.c.ids():
             self.c.wait_caught_up(i, 120)
 
+    def term(self):
+        return max((self.c.status(i) or {}).get("term", 0) for i in self.c.ids())
+
     def pair(self, kind, factor, leads):
         c = self.c
         healthy = self.publish(RUN_S)
         leader = c.leader()
         slow = leader if leads else leader % c.size + 1
         onset = self.publish(SETTLE_S, lambda: (time.sleep(1), self.slow(kind, factor, slow)))
+        term = self.term()
         now = self.publish(RUN_S)
         told = {i: (c.status(i) or {}) for i in c.ids()}
         result = {
@@ -96,6 +107,7 @@ class Bench:
             "healthy_p999_ns": healthy["latency_ns"]["p999"], "p999_ns": now["latency_ns"]["p999"],
             "healthy_p50_ns": healthy["latency_ns"]["p50"], "p50_ns": now["latency_ns"]["p50"],
             "ratio": now["latency_ns"]["p999"] / healthy["latency_ns"]["p999"],
+            "pause_ns": now["longest_pause"]["ns"], "terms": self.term() - term,
             "onset_pause_ns": onset["longest_pause"]["ns"],
             "onset_p99_ns": onset["latency_ns"]["p99"],
             "told": {i: {k: told[i].get(k) for k in ("slow_replica", "slow", "slow_times")} for i in told},
@@ -109,13 +121,15 @@ def show_pair(kind, factor, r):
     return (f"{kind} {factor} x slower at replica {r['slow']}"
             f"{', which led' if r['led'] else ''}: p99.9 {r['healthy_p999_ns'] / 1e6:.3f} ms healthy, "
             f"{r['p999_ns'] / 1e6:.3f} slow, ratio {r['ratio']:.2f} (p50 "
-            f"{r['healthy_p50_ns'] / 1e6:.3f}, {r['p50_ns'] / 1e6:.3f}); replica {r['leads_after']} leads; "
-            f"longest pause at the onset {r['onset_pause_ns'] / 1e6:.1f} ms")
+            f"{r['healthy_p50_ns'] / 1e6:.3f}, {r['p50_ns'] / 1e6:.3f}), longest pause {r['pause_ns'] / 1e6:.1f} "
+            f"ms, {r['terms']} elections; replica {r['leads_after']} leads; longest pause at the onset "
+            f"{r['onset_pause_ns'] / 1e6:.1f} ms")
 
 
-def measure(build, kinds, factors, say):
-    bench = Bench(build, say)
-    with bench.c:
+def measure(build, kinds, factors, rings, say):
+    own = tempfile.TemporaryDirectory(prefix="keel-gray-", dir=rings or MEMORY)
+    bench = Bench(build, own.name, 0 if rings else DRIVE_US, say)
+    with own, bench.c:
         bench.begin()
         bench.publish(2)  # warm
         return {f"{kind} {factor}": [bench.pair(kind, factor, leads) for leads in LEADS]
@@ -152,15 +166,16 @@ def main():
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=KINDS, action="append", help="of slowness (both)")
     parser.add_argument("--factor", type=int, action="append", help="times slower (10, 100, 1000)")
+    parser.add_argument("--rings", metavar="DIR", help="on the drive of that folder, as fast as it is")
     parser.add_argument("--json", metavar="FILE", help="also write every figure there")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     began = time.monotonic()
     try:
         result = measure(os.path.abspath(options.build), options.kind or KINDS,
-                         options.factor or FACTORS,
+                         options.factor or FACTORS, options.rings,
                          lambda text: print(f"[{time.monotonic() - began:5.1f} s] {text}", flush=True))
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         sys.exit(f"gray: {failure}")
     except KeyboardInterrupt:
         sys.exit(130)

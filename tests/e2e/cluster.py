@@ -61,6 +61,7 @@ class Cluster:
         self.namespaces = []
         self.wire = None      # stands in the bridge's place
         self.daemon = 'keeld'  # keeld-slow: the same with drives that slow_drive() holds back
+        self.drive_us = 0      # keeld-slow: no operation of a drive takes less
         self.starts = os.path.join(self.dir, 'starts')
         self.closed = False
         self.hugepages_added = 0
@@ -227,7 +228,8 @@ class Cluster:
         self.replica[i] = subprocess.Popen(
             self.inside('r%d' % i, *before, self.program(self.daemon), '--config',
                         self.path('keeld-%d.conf' % i)),
-            env={**os.environ, 'KEEL_SLOW_DRIVE': self.path('slow-%d' % i)}, stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
+            env={**os.environ, 'KEEL_SLOW_DRIVE': self.path('slow-%d' % i), 'KEEL_SLOW_LEAST_US': str(self.drive_us)},
+            stdout=log, stderr=log, stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
             start_new_session=True)
         log.close()
         self.dpdk.append(os.path.join(DPDK_RUN, 'keel%d-%d' % (i, self.replica[i].pid)))

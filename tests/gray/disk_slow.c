@@ -4,9 +4,11 @@
  * the real drive at once; its completion is held back until `factor` times as long as the drive
  * took has passed since it was submitted. So a write is durable before it is told, as on a drive
  * that stalls, and at most `depth` are out at once, which slows what passes in a second as well.
- * The factor is a number of up to 15 digits at the start of the file that KEEL_SLOW_DRIVE names, 1
- * at least; it is read anew with every reaping, so that a test changes it while the daemon runs.
- * Without the variable nothing is held back. For tests alone: keeld itself has none of this.
+ * Where KEEL_SLOW_LEAST_US is set, no operation counts as shorter than that: a file in memory,
+ * which nobody else on the machine shares, so stands for a drive. The factor is a number of up to
+ * 15 digits at the start of the file that KEEL_SLOW_DRIVE names, 1 at least; it is read anew with
+ * every reaping, so that a test changes it while the daemon runs. Without the variable nothing is
+ * held back. For tests alone: keeld itself has none of this.
  */
 #include "consensus/ensure.h"
 #include "dataplane/disk.h"
@@ -45,6 +47,7 @@ struct handle { /* used by the thread that its disk belongs to */
 static struct handle handles[HANDLES];
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static const volatile char *factor_text;
+static uint64_t least_ns;
 
 int __real_disk_open(struct disk **disk, const struct disk_options *options, char *problem);
 int __real_disk_submit(struct disk *disk, enum disk_op op, uint64_t offset, void *buffer,
@@ -94,6 +97,14 @@ static void open_factor(void)
     close(fd);
     ENSURE(map != MAP_FAILED);
     factor_text = map;
+    const char *least = getenv("KEEL_SLOW_LEAST_US");
+    least_ns = least == NULL ? 0 : strtoull(least, NULL, 10) * 1000;
+}
+
+/* How long an operation takes that took the drive itself so long. */
+static uint64_t length_ns(uint64_t took_ns)
+{
+    return (took_ns > least_ns ? took_ns : least_ns) * factor();
 }
 
 /* NULL: no slot was free when it was opened, or it is closed; then it is as fast as it is. */
@@ -154,11 +165,11 @@ uint32_t __wrap_disk_reap(struct disk *disk, struct disk_done *done, uint32_t ma
     struct handle *handle = find(disk);
     uint64_t now = now_ns();
     note_done(handle, now);
-    uint64_t times = factor(); /* the present one: what is held back ends with the slowness */
     uint32_t told = 0, kept = 0;
     for (uint32_t i = 0; i < handle->count; i++) {
         struct waiting *w = &handle->waiting[i];
-        if (told < max && w->done && now - w->began_ns >= w->took_ns * times)
+        /* by the present factor: what is held back ends with the slowness */
+        if (told < max && w->done && now - w->began_ns >= length_ns(w->took_ns))
             done[told++] = (struct disk_done){.tag = w->tag, .result = w->result};
         else
             handle->waiting[kept++] = *w;
@@ -170,8 +181,8 @@ uint32_t __wrap_disk_reap(struct disk *disk, struct disk_done *done, uint32_t ma
 static void hold(uint64_t began_ns)
 {
     uint64_t took_ns = now_ns() - began_ns, passed_ns;
-    while ((passed_ns = now_ns() - began_ns) < took_ns * factor()) { /* bound: the factor */
-        uint64_t left_ns = took_ns * factor() - passed_ns;
+    while ((passed_ns = now_ns() - began_ns) < length_ns(took_ns)) { /* bound: the factor */
+        uint64_t left_ns = length_ns(took_ns) - passed_ns;
         struct timespec pause = {.tv_nsec = left_ns < HOLD_NS ? (long)left_ns : HOLD_NS};
         nanosleep(&pause, NULL);
     }
