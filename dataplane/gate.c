@@ -8,16 +8,10 @@ void gate_init(struct gate *gate, uint64_t durable_lsn)
     gate->durable_lsn = durable_lsn;
 }
 
-static bool outdated(const struct raft_msg *msg, uint64_t term)
-{
-    bool speaks_of_later_term = msg->kind == RAFT_PREVOTE || msg->kind == RAFT_PREVOTE_REPLY;
-    return msg->term != term && !speaks_of_later_term;
-}
-
-void gate_pass(struct gate *gate, const struct raft_send *send, uint64_t term,
+void gate_pass(struct gate *gate, const struct raft_send *send, const struct raft *raft,
                gate_release_fn *release, void *context)
 {
-    if (outdated(&send->msg, term)) {
+    if (!raft_send_stands(raft, send)) {
         gate->outdated++;
         return;
     }
@@ -48,7 +42,7 @@ static bool superseded(const struct gate *gate, uint32_t at, uint64_t durable_ls
     return false;
 }
 
-uint32_t gate_durable(struct gate *gate, uint64_t durable_lsn, uint64_t term,
+uint32_t gate_durable(struct gate *gate, uint64_t durable_lsn, const struct raft *raft,
                       gate_release_fn *release, void *context)
 {
     ENSURE(durable_lsn >= gate->durable_lsn);
@@ -60,7 +54,7 @@ uint32_t gate_durable(struct gate *gate, uint64_t durable_lsn, uint64_t term,
             if (kept != i)
                 gate->held[kept] = *send;
             kept++;
-        } else if (outdated(&send->msg, term)) {
+        } else if (!raft_send_stands(raft, send)) {
             gate->outdated++;
         } else if (!superseded(gate, i, durable_lsn)) {
             release(context, &send->msg);

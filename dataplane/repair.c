@@ -46,7 +46,7 @@ static void ask(struct replica *r, uint8_t peer)
     if (auth_peer(r->auth, peer) == NULL)
         return;
     raft_fetch(&r->raft, peer, r->repair.next, r->repair.job.live.term, &send);
-    gate_pass(&r->gate, &send, r->raft.term, send_peer, r);
+    gate_pass(&r->gate, &send, &r->raft, send_peer, r);
 }
 
 /* H4: not only the members: the configuration may be what is lost. */

@@ -121,7 +121,7 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     }
     persist(r, msg, entries);
     for (uint32_t i = 0; i < out->send_count; i++)
-        gate_pass(&r->gate, &out->send[i], r->raft.term, send_peer, r);
+        gate_pass(&r->gate, &out->send[i], &r->raft, send_peer, r);
     ring_note_commit(r->ring, out->commit);
     ring_note_config(r->ring, raft_config_stated(&r->raft));
     line_begins(r, msg);
@@ -269,7 +269,7 @@ uint32_t step_durable(struct replica *r)
         return 0;
     struct raft_in in = {.event = RAFT_EV_DURABLE, .lsn = durable_lsn};
     step(r, &in, NULL, NULL);
-    gate_durable(&r->gate, durable_lsn, r->raft.term, send_peer, r);
+    gate_durable(&r->gate, durable_lsn, &r->raft, send_peer, r);
     if (r->sample.index != 0 && r->sample.durable_ns == 0 && durable_lsn >= r->sample.lsn)
         r->sample.durable_ns = r->now_ns;
     return 1;

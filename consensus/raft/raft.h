@@ -424,11 +424,20 @@ bool raft_append_next(const struct raft *raft, uint8_t peer, struct raft_msg *ms
 void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t term,
                 struct raft_send *send);
 
+/* The same for whatever is not the usual: see there. */
+bool raft_send_stands_yet(const struct raft *raft, const struct raft_send *send);
+
 /* The gate's question when a message's lsn is durable: does it still say the truth? False when the
- * replica has another term by now, has failed or was stopped. Pre-votes promise nothing and carry a
- * term that is not the sender's own: a PREVOTE stands while its sender could still campaign for
- * that term, a PREVOTE_REPLY always. */
-bool raft_send_stands(const struct raft *raft, const struct raft_send *send);
+ * replica has another term by now, has failed or was stopped, has lost what it acknowledges,
+ * or holds what it denies.
+ * Pre-votes promise nothing and carry a term that is not the sender's own: a PREVOTE stands while
+ * its sender could still campaign for that term, a PREVOTE_REPLY always. */
+static inline bool raft_send_stands(const struct raft *raft, const struct raft_send *send)
+{
+    bool plain = send->msg.kind == RAFT_APPEND_REPLY && send->msg.term == raft->term &&
+                 raft->hole == 0 && (raft->failed | raft->stopped) == 0;
+    return plain || raft_send_stands_yet(raft, send);
+}
 
 /* What a page's head has to state as the configuration in force (H4): the newest one that the drive
  * spoke of, as long as a hole may hide it. An older one in its place would let the next start take

@@ -169,6 +169,18 @@ static void repeat(struct raft *raft, struct raft_out *out)
         solicit(raft, out, others & ~raft->votes & ~raft->denied, RAFT_VOTE);
 }
 
+/* No campaign now. H8: whoever stands goes on standing in its term, which is paid for: while its
+ * own drive is at its vote, and where the next one would find no room. */
+static void go_on_waiting(struct raft *raft, const struct raft_in *in, struct raft_out *out)
+{
+    if (raft->role == RAFT_CANDIDATE || raft->votes != 0)
+        raft->role = RAFT_CANDIDATE;
+    else
+        raft_become_follower(raft, in, out, raft->term);
+    raft->leader = 0;
+    raft_reset_timeout(raft, in);
+}
+
 void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     if (raft->steady != 0 && !quorum_answers(raft))
@@ -181,11 +193,7 @@ void raft_tick_follower(struct raft *raft, const struct raft_in *in, struct raft
                 precampaign(raft, in, out);
             return;
         }
-        /* H8: while its own drive is at the candidate's vote, it goes on standing. */
-        if (raft->role != RAFT_CANDIDATE || raft->durable_lsn >= raft->hard_lsn)
-            raft_become_follower(raft, in, out, raft->term);
-        raft->leader = 0;
-        raft_reset_timeout(raft, in);
+        go_on_waiting(raft, in, out);
         return;
     }
     if (raft->role == RAFT_FOLLOWER || raft->now_ns < raft->heartbeat_at_ns)
@@ -344,6 +352,7 @@ void raft_own_vote_durable(struct raft *raft, const struct raft_in *in, struct r
 {
     if (raft->durable_lsn < raft->hard_lsn)
         return;
+    raft_reset_timeout(raft, in); /* the others are asked now */
     raft->votes |= raft_bit(raft->id);
     count_votes(raft, in, out);
 }

@@ -89,6 +89,7 @@ void raft_become_leader(struct raft *raft, struct raft_out *out)
     raft->role = RAFT_LEADER;
     raft->leader = raft->id;
     raft->careful = 0;
+    raft->steady = 0;
     raft->granted = 0;
     raft->denied = 0;
     raft->votes = 0;

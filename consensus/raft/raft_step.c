@@ -373,15 +373,30 @@ bool raft_copy_sent_ns(const struct raft *raft, uint64_t probe, uint64_t *sent_n
     return true;
 }
 
-bool raft_send_stands(const struct raft *raft, const struct raft_send *send)
+/* H5: a denial that waited while the very entry came is testimony no more. */
+static bool denies_what_is_held(const struct raft *raft, const struct raft_msg *msg)
 {
+    uint64_t term;
+    return msg->status == 0 && raft_log_term(&raft->log, msg->prev_index, &term) &&
+           term == msg->prev_term;
+}
+
+bool raft_send_stands_yet(const struct raft *raft, const struct raft_send *send)
+{
+    const struct raft_msg *msg = &send->msg;
     if (raft->failed || raft->stopped)
         return false;
-    if (send->msg.kind == RAFT_PREVOTE_REPLY)
+    if (msg->kind == RAFT_PREVOTE_REPLY)
         return true;
-    if (send->msg.kind == RAFT_PREVOTE)
-        return send->msg.term == raft->term + 1;
-    return send->msg.term == raft->term;
+    if (msg->kind == RAFT_PREVOTE)
+        return msg->term == raft->term + 1;
+    /* H5: what was found lost meanwhile is absent for every testimony. */
+    if (raft->hole != 0 && msg->kind == RAFT_APPEND_REPLY && msg->status == RAFT_APPEND_OK &&
+        msg->match >= raft->hole)
+        return false;
+    if (msg->kind == RAFT_FETCH_REPLY && denies_what_is_held(raft, msg))
+        return false;
+    return msg->term == raft->term;
 }
 
 uint64_t raft_durable_index(const struct raft *raft)

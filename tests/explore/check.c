@@ -27,24 +27,26 @@ static bool votes_in(const struct raft_config *config, uint8_t id)
     return ((config->voters | config->voters_new) >> id & 1) != 0;
 }
 
-/* 4.3: by the votes of both majorities. The own vote must be durable, the others' had to be to
- * leave. */
-static void check_votes(struct core *core, const struct raft_msg *msg)
+/* 3.4, 4.3: by the votes of a quorum, of both majorities while they are joint. A vote was on its
+ * voter's drive before it left, and is there until that enters a later term. */
+static void check_votes(struct core *core)
 {
-    const struct replica_state *r = &core->state->replica[core->id];
-    uint32_t votes = UINT32_C(1) << core->id;
-    if (r->term == core->raft.term)
-        votes |= r->votes;
-    if (msg != NULL && msg->kind == RAFT_VOTE_REPLY && msg->status != 0)
-        votes |= UINT32_C(1) << msg->from;
-    if (!scope_quorum(in_force(core, r->last), votes))
+    const struct replica_state *r = core->state->replica;
+    uint32_t votes = 0;
+    for (uint32_t id = 1; id <= core->scope->replicas; id++) {
+        const struct durable_half *disk = &r[id].disk;
+        bool voted = disk->term == core->raft.term && disk->vote == core->id;
+        if (voted || disk->term > core->raft.term)
+            votes |= UINT32_C(1) << id;
+    }
+    if (!scope_quorum(in_force(core, r[core->id].last), votes))
         core_violate(core, "node %u leads term %lu, elected by no quorum of its configuration",
                      core->id, core->raft.term);
 }
 
-void check_elected(struct core *core, const struct raft_msg *msg)
+void check_elected(struct core *core)
 {
-    check_votes(core, msg);
+    check_votes(core);
     struct state *s = core->state;
     const struct raft *raft = &core->raft;
     const struct durable_half *disk = &s->replica[core->id].disk;

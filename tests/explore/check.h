@@ -12,8 +12,8 @@ void check_release(struct core *core, const struct raft_msg *msg);
 /* Term and vote on a drive: never back, and one vote a term, over all lives. */
 void check_hard(struct core *core, const struct durable_half *disk, const struct record *hard);
 
-/* Election safety, leader completeness. `msg`: the answer that won it, or NULL. */
-void check_elected(struct core *core, const struct raft_msg *msg);
+/* By the votes of a quorum; election safety, leader completeness. */
+void check_elected(struct core *core);
 /* `held`: before the step it led, and had begun its office. */
 void check_office(struct core *core, bool held);
 

@@ -144,13 +144,13 @@ static void absorb(struct core *core, const struct raft_msg *msg, uint8_t role, 
         fprintf(core->trace, "%u becomes %s in term %lu\n", core->id, names[raft->role],
                 raft->term);
     if (out->elected)
-        check_elected(core, msg);
+        check_elected(core);
     persist(core, msg);
     if (out->config && !core->outside)
         check_change(core);
     for (uint32_t i = 0; i < out->send_count; i++) {
         bool waits = out->send[i].lsn > core->gate.durable_lsn;
-        gate_pass(&core->gate, &out->send[i], raft->term, release, core);
+        gate_pass(&core->gate, &out->send[i], raft, release, core);
         if (waits && core->trace != NULL) {
             trace_msg(core, &out->send[i].msg, "");
             fprintf(core->trace, ": waits for lsn %lu\n", real_lsn(core, out->send[i].lsn));
@@ -302,7 +302,7 @@ void core_durable(struct core *core, uint32_t records)
     struct raft_in in = {.event = RAFT_EV_DURABLE, .now_ns = CORE_NOW_NS, .lsn = lsn};
     step(core, &in, NULL);
     uint32_t to = core->out.append_to;
-    gate_durable(&core->gate, lsn, core->raft.term, release, core);
+    gate_durable(&core->gate, lsn, &core->raft, release, core);
     core->out.append_to = to;
     replicate(core, CORE_NOW_NS);
 }

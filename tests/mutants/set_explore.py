@@ -135,7 +135,7 @@ MUTANTS = [
     {
         "name": "testimony outlives its term",
         "breaks": "the gate drops what a later term has overtaken",
-        "edits": [("dataplane/gate.c", "} else if (outdated(&send->msg, term)) {",
-                   "} else if (outdated(&send->msg, term) && send->msg.kind == RAFT_PREVOTE) {")],
+        "edits": [("dataplane/gate.c", "} else if (!raft_send_stands(raft, send)) {",
+                   "} else if (!raft_send_stands(raft, send) && send->msg.kind == RAFT_PREVOTE) {")],
     },
 ]

@@ -15,6 +15,13 @@ struct out {
 
 static struct gate *gate;
 static struct out *out;
+static struct raft raft; /* the replica of which is spoken */
+
+static const struct raft *in_term(uint64_t term)
+{
+    raft.term = term;
+    return &raft;
+}
 
 static void keep(void *context, const struct raft_msg *msg)
 {
@@ -36,7 +43,7 @@ static void begin(uint64_t durable_lsn)
 static void pass(uint64_t lsn, struct raft_msg msg, uint64_t term)
 {
     struct raft_send send = {.lsn = lsn, .msg = msg};
-    gate_pass(gate, &send, term, keep, out);
+    gate_pass(gate, &send, in_term(term), keep, out);
 }
 
 static struct raft_msg vote(uint8_t to)
@@ -57,10 +64,10 @@ static void holds_until_durable(void)
     CU_ASSERT_EQUAL(out->count, 1);
     pass(11, vote(3), TERM);
     CU_ASSERT_EQUAL(out->count, 1);
-    CU_ASSERT_EQUAL(gate_durable(gate, 10, TERM, keep, out), 0);
-    CU_ASSERT_EQUAL(gate_durable(gate, 11, TERM, keep, out), 1);
+    CU_ASSERT_EQUAL(gate_durable(gate, 10, in_term(TERM), keep, out), 0);
+    CU_ASSERT_EQUAL(gate_durable(gate, 11, in_term(TERM), keep, out), 1);
     CU_ASSERT_EQUAL(out->msg[1].to, 3);
-    CU_ASSERT_EQUAL(gate_durable(gate, 12, TERM, keep, out), 0); /* once only */
+    CU_ASSERT_EQUAL(gate_durable(gate, 12, in_term(TERM), keep, out), 0); /* once only */
     CU_ASSERT_EQUAL(gate->released, 2);
 }
 
@@ -71,11 +78,11 @@ static void h11_releases_in_the_order_of_passing(void)
     pass(3, ack(2, 3), TERM);
     pass(1, ack(3, 1), TERM);
     pass(2, vote(4), TERM);
-    CU_ASSERT_EQUAL(gate_durable(gate, 2, TERM, keep, out), 2);
+    CU_ASSERT_EQUAL(gate_durable(gate, 2, in_term(TERM), keep, out), 2);
     CU_ASSERT_EQUAL(out->msg[0].to, 3);
     CU_ASSERT_EQUAL(out->msg[1].to, 4);
     CU_ASSERT_EQUAL(gate->count, 1);
-    CU_ASSERT_EQUAL(gate_durable(gate, 3, TERM, keep, out), 1);
+    CU_ASSERT_EQUAL(gate_durable(gate, 3, in_term(TERM), keep, out), 1);
     CU_ASSERT_EQUAL(out->msg[2].match, 3);
 }
 
@@ -86,10 +93,10 @@ static void only_the_newest_acknowledgement_of_a_peer_leaves(void)
         pass(i, ack(2, i), TERM);
         pass(i, ack(3, 10 + i), TERM);
     }
-    CU_ASSERT_EQUAL(gate_durable(gate, 4, TERM, keep, out), 2);
+    CU_ASSERT_EQUAL(gate_durable(gate, 4, in_term(TERM), keep, out), 2);
     for (uint32_t i = 0; i < 2; i++)
         CU_ASSERT_EQUAL(out->msg[i].match, out->msg[i].to == 2 ? 4 : 14);
-    CU_ASSERT_EQUAL(gate_durable(gate, 5, TERM, keep, out), 2);
+    CU_ASSERT_EQUAL(gate_durable(gate, 5, in_term(TERM), keep, out), 2);
     CU_ASSERT_EQUAL(out->msg[2].match, 5);
 }
 
@@ -101,7 +108,7 @@ static void a_later_acknowledgement_of_less_supersedes_nothing(void)
     pass(1, ack(2, 9), TERM);
     pass(2, ack(2, 4), TERM); /* a doubled, older packet */
     pass(3, refusal, TERM);
-    CU_ASSERT_EQUAL(gate_durable(gate, 3, TERM, keep, out), 3);
+    CU_ASSERT_EQUAL(gate_durable(gate, 3, in_term(TERM), keep, out), 3);
     CU_ASSERT_EQUAL(out->msg[0].match, 9);
 }
 
@@ -110,7 +117,7 @@ static void one_that_must_still_wait_supersedes_nothing(void)
     begin(0);
     pass(1, ack(2, 1), TERM);
     pass(2, ack(2, 2), TERM);
-    CU_ASSERT_EQUAL(gate_durable(gate, 1, TERM, keep, out), 1);
+    CU_ASSERT_EQUAL(gate_durable(gate, 1, in_term(TERM), keep, out), 1);
     CU_ASSERT_EQUAL(out->msg[0].match, 1);
 }
 
@@ -119,12 +126,26 @@ static void testimony_of_a_term_that_is_over_is_dropped(void)
     begin(0);
     pass(1, ack(2, 1), TERM);
     pass(2, vote(3), TERM);
-    CU_ASSERT_EQUAL(gate_durable(gate, 1, TERM + 1, keep, out), 0);
+    CU_ASSERT_EQUAL(gate_durable(gate, 1, in_term(TERM + 1), keep, out), 0);
     pass(0, vote(3), TERM + 1); /* not even at once */
-    CU_ASSERT_EQUAL(gate_durable(gate, 2, TERM + 1, keep, out), 0);
+    CU_ASSERT_EQUAL(gate_durable(gate, 2, in_term(TERM + 1), keep, out), 0);
     CU_ASSERT_EQUAL(out->count, 0);
     CU_ASSERT_EQUAL(gate->outdated, 3);
     CU_ASSERT_EQUAL(gate->count, 0);
+}
+
+/* H5: what an acknowledgement speaks of was found lost before it left. */
+static void what_was_lost_meanwhile_is_not_acknowledged(void)
+{
+    begin(0);
+    pass(1, ack(2, 4), TERM);
+    pass(1, ack(3, 5), TERM);
+    pass(1, ack(4, 6), TERM);
+    pass(1, vote(5), TERM);
+    raft.hole = 5;
+    CU_ASSERT_EQUAL(gate_durable(gate, 1, in_term(TERM), keep, out), 2);
+    CU_ASSERT(out->msg[0].to == 2 && out->msg[1].to == 5);
+    raft.hole = 0;
 }
 
 static void prevotes_speak_of_another_term(void)
@@ -136,7 +157,7 @@ static void prevotes_speak_of_another_term(void)
     pass(0, grant, TERM);
     CU_ASSERT_EQUAL(out->count, 2);
     pass(6, ask, TERM); /* also one that waits */
-    CU_ASSERT_EQUAL(gate_durable(gate, 6, TERM, keep, out), 1);
+    CU_ASSERT_EQUAL(gate_durable(gate, 6, in_term(TERM), keep, out), 1);
     CU_ASSERT_EQUAL(gate->outdated, 0);
 }
 
@@ -149,7 +170,7 @@ static void overflow_is_a_counted_loss(void)
     CU_ASSERT_EQUAL(gate->count, GATE_HELD_MAX);
     pass(0, vote(3), TERM); /* what waits for nothing needs no place */
     CU_ASSERT_EQUAL(out->count, 1);
-    CU_ASSERT_EQUAL(gate_durable(gate, GATE_HELD_MAX + 3, TERM, keep, out), GATE_HELD_MAX);
+    CU_ASSERT_EQUAL(gate_durable(gate, GATE_HELD_MAX + 3, in_term(TERM), keep, out), GATE_HELD_MAX);
     CU_ASSERT_EQUAL(gate->count, 0);
 }
 
@@ -169,7 +190,7 @@ static void the_durable_position_never_goes_back(void)
         pass(lsn, msg, TERM);
         passed++;
         durable += (random >> 50) % 8;
-        gate_durable(gate, durable, TERM, keep, out);
+        gate_durable(gate, durable, in_term(TERM), keep, out);
         for (uint32_t k = 0; k < out->count; k++)
             CU_ASSERT_FATAL(sent[out->msg[k].probe] <= durable);
         passed -= out->count;
@@ -191,6 +212,8 @@ int main(void)
          one_that_must_still_wait_supersedes_nothing},
         {"testimony of a term that is over is dropped",
          testimony_of_a_term_that_is_over_is_dropped},
+        {"H5: what was lost meanwhile is not acknowledged",
+         what_was_lost_meanwhile_is_not_acknowledged},
         {"pre-votes speak of another term", prevotes_speak_of_another_term},
         {"overflow is a counted loss", overflow_is_a_counted_loss},
         {"random passing: nothing early, nothing lost", the_durable_position_never_goes_back},

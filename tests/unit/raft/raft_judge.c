@@ -73,6 +73,16 @@ static void judge_leases(struct world *world, const struct world_node *winner)
     }
 }
 
+/* 3.4, 4.3: by the votes of a quorum of its configuration, each of which has left its voter. */
+static void judge_votes(struct world *world, const struct world_node *node)
+{
+    uint32_t own = UINT32_C(1) << node->raft.id;
+    uint32_t votes = own | world->votes[node->raft.id][node->raft.term];
+    if (!quorum_has(world_config(world, node), votes))
+        violate(world, "node %u leads term %lu, elected by no quorum of its configuration",
+                node->raft.id, node->raft.term);
+}
+
 /* Election safety: one leader a term. Leader completeness: it holds whatever was committed. */
 void judge_elected(struct world *world, const struct world_node *node)
 {
@@ -84,6 +94,7 @@ void judge_elected(struct world *world, const struct world_node *node)
         violate(world, "election safety: %u and %u lead term %lu", world->leader_of[term], id,
                 term);
     world->leader_of[term] = (uint8_t)id;
+    judge_votes(world, node);
     judge_leases(world, node);
     /* A leader of before may come late, its votes delayed: it harms nobody, and need not know. */
     uint64_t last = world->committed.last;
@@ -105,6 +116,7 @@ static void judge_vote(struct world *world, const struct world_node *node, uint6
         violate(world, "node %u votes for %u and %u in term %lu", node->raft.id, *voted, candidate,
                 term);
     *voted = candidate;
+    world->votes[candidate][term] |= UINT32_C(1) << node->raft.id;
 }
 
 /* Pitfall 4: a voter's one vote of a term goes to one incarnation of a candidate. 3.6.1: that holds

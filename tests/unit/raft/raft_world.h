@@ -133,6 +133,8 @@ struct world {
     uint64_t committed_in[WORLD_LOG_MAX]; /* the term in which it was committed first */
     uint8_t leader_of[WORLD_TERMS_MAX];
     uint8_t voted[RAFT_ID_MAX + 1][WORLD_TERMS_MAX];
+    /* Masks of who has voted for a candidate in a term, whatever became of its drive since. */
+    uint32_t votes[RAFT_ID_MAX + 1][WORLD_TERMS_MAX];
     uint64_t voted_incarnation[RAFT_ID_MAX + 1][WORLD_TERMS_MAX]; /* of the candidate */
     uint32_t known_count;
     struct world_known known[WORLD_TABLE_SIZE];

@@ -423,6 +423,25 @@ static void what_stands_at_the_gate(void)
     CU_ASSERT_FALSE(raft_send_stands(&raft, &send));
     send.msg = (struct raft_msg){.kind = RAFT_PREVOTE_REPLY, .term = 7, .status = 1};
     CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
+    raft.hole = 5; /* H5 */
+    send.msg = (struct raft_msg){.kind = RAFT_APPEND_REPLY, .term = 3, .match = 4};
+    CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
+    send.msg.match = 5;
+    CU_ASSERT_FALSE(raft_send_stands(&raft, &send));
+    send.msg.status = RAFT_APPEND_MISSING;
+    CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
+    send.msg = (struct raft_msg){.kind = RAFT_VOTE_REPLY, .term = 3, .match = 5};
+    CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
+    send.msg = (struct raft_msg){
+        .kind = RAFT_FETCH_REPLY, .term = 3, .prev_index = raft.log.last, .prev_term = 3};
+    CU_ASSERT_FALSE(raft_send_stands(&raft, &send));
+    send.msg.status = 1;
+    CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
+    send.msg.status = 0;
+    send.msg.prev_term = 2;
+    CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
+    send.msg.prev_index++;
+    CU_ASSERT_TRUE(raft_send_stands(&raft, &send));
 }
 
 /* A conflict at or below what is committed, or was found equal in this term, is damage: it is
