@@ -74,6 +74,7 @@ make_network() {
 }
 
 start_echo() { # device, idle strategy
+    : >"$scratch/echo.out" # now: the new one's shell may come to it late, and the last one was ready, too
     ip netns exec "$ns_port" "$echo_program" "$1" 10.99.0.1/24 7000 "$2" 90 \
         >"$scratch/echo.out" 2>"$scratch/echo.err" &
     echo_pid=$!
