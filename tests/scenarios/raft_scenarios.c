@@ -1,7 +1,7 @@
 /* Runs the Raft transcripts of tests/scenarios/raft/ over real cores
  * (tests/unit/raft/raft_world.h).
  *
- *     raft_scenarios [--rewrite | --reach] FILE...
+ *     raft_scenarios [--rewrite | --reach] FILE|FOLDER...
  *
  * A transcript is blocks of commands, a line `----`, and the output expected up to an empty line;
  * lines that begin with # are comments. All blocks of a file act on one world. --rewrite puts the
@@ -12,8 +12,10 @@
 #include "consensus/ensure.h"
 #include "tests/scenarios/raft_command.h"
 
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BLOCK_MAX_BYTES = 1 << 16 };
 
@@ -133,6 +135,24 @@ static bool run_file(struct world *world, const char *path, bool rewrite, struct
     return good;
 }
 
+/* The named files, and of a folder all of its transcripts, so that none is forgotten. */
+static bool find_files(char *const *argument, int count, glob_t *files)
+{
+    enum { PATTERN_MAX = 4096 };
+    char pattern[PATTERN_MAX];
+    struct stat found;
+    for (int i = 0; i < count; i++) {
+        bool folder = stat(argument[i], &found) == 0 && S_ISDIR(found.st_mode);
+        int size = snprintf(pattern, sizeof(pattern), "%s%s", argument[i], folder ? "/*.txt" : "");
+        int flags = (i > 0 ? GLOB_APPEND : 0) | (folder ? 0 : GLOB_NOCHECK);
+        if (size >= PATTERN_MAX || glob(pattern, flags, NULL, files) != 0) {
+            fprintf(stderr, "raft_scenarios: %s: no transcript there\n", argument[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     bool rewrite = argc > 1 && strcmp(argv[1], "--rewrite") == 0;
@@ -140,25 +160,29 @@ int main(int argc, char **argv)
     static struct reach reach;
     int first = rewrite || reaches ? 2 : 1;
     if (first >= argc) {
-        fputs("usage: raft_scenarios [--rewrite | --reach] FILE...\n", stderr);
+        fputs("usage: raft_scenarios [--rewrite | --reach] FILE|FOLDER...\n", stderr);
         return 2;
     }
+    glob_t files = {0};
+    if (!find_files(argv + first, argc - first, &files))
+        return 2;
     struct world *world = malloc(sizeof(*world));
     if (world == NULL)
         return 99;
     int failed = 0;
     if (reaches)
         reach_list(stdout);
-    printf("1..%d\n", argc - first);
-    for (int i = first; i < argc; i++) {
-        const char *slash = strrchr(argv[i], '/');
+    printf("1..%zu\n", files.gl_pathc);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        const char *path = files.gl_pathv[i], *slash = strrchr(path, '/');
+        const char *name = slash != NULL ? slash + 1 : path;
         reach_init(&reach);
-        bool good = run_file(world, argv[i], rewrite, reaches ? &reach : NULL);
+        bool good = run_file(world, path, rewrite, reaches ? &reach : NULL);
         failed += !good;
-        printf("%s %d - %s\n", good ? "ok" : "not ok", i - first + 1,
-               slash != NULL ? slash + 1 : argv[i]);
-        reach_print(reach.count, reach.first_ns, stdout, slash != NULL ? slash + 1 : argv[i]);
+        printf("%s %zu - %s\n", good ? "ok" : "not ok", i + 1, name);
+        reach_print(reach.count, reach.first_ns, stdout, name);
     }
     free(world);
+    globfree(&files);
     return failed == 0 ? 0 : 1;
 }
