@@ -112,7 +112,7 @@ static uint64_t new_config(struct world *world, const struct raft_config *config
     return world->config_count++;
 }
 
-static void take_committed(struct world *world, struct world_log *log, uint64_t last)
+void world_take_committed(struct world *world, struct world_log *log, uint64_t last)
 {
     ENSURE(last <= world->committed.last);
     memcpy(log->entry, world->committed.entry, (last + 1) * sizeof(log->entry[0]));
@@ -125,7 +125,7 @@ static void give_up_log(struct world *world, struct world_node *node, const stru
     record(world, node,
            &(struct world_record){
                .lsn = out->install_lsn, .kind = WORLD_INSTALL, .index = out->install_index});
-    take_committed(world, &node->log, out->install_index);
+    world_take_committed(world, &node->log, out->install_index);
     world_forget_rot(node->hidden, 0);
     if (world->trace != NULL)
         fprintf(world->trace, "%u gives up its log for a checkpoint of %lu/%lu (lsn %lu)\n",
@@ -238,8 +238,8 @@ static void absorb(struct world *world, struct world_node *node, const struct ra
     judge_books(world, node);
 }
 
-static void watched(struct world *world, enum world_moment moment, const struct world_node *node,
-                    const struct world_packet *packet, uint64_t index)
+void world_watched(struct world *world, enum world_moment moment, const struct world_node *node,
+                   const struct world_packet *packet, uint64_t index)
 {
     if (world->watch != NULL)
         world->watch(world, moment, node->raft.id, packet, index);
@@ -256,7 +256,7 @@ static void step(struct world *world, struct world_node *node, struct raft_in *i
     if (in->event == RAFT_EV_TRANSFER)
         world->refused = out->refused;
     absorb(world, node, out, packet, role, term);
-    watched(world, WORLD_STEPPED, node, NULL, 0);
+    world_watched(world, WORLD_STEPPED, node, NULL, 0);
 }
 
 /* Packs one AppendEntries for a peer; reports what went. Returns the step's append_to. */
@@ -286,7 +286,7 @@ static uint32_t send_entries(struct world *world, struct world_node *node, uint8
         packet.entry[msg->count] = node->log.entry[first + msg->count];
     }
     if (first < node->window)
-        watched(world, WORLD_REREAD, node, &packet, first);
+        world_watched(world, WORLD_REREAD, node, &packet, first);
     judge_message(world, node, msg);
     msg->prev_chain = world_chain(node, msg->prev_index);
     if (world->trace != NULL) {
@@ -383,33 +383,6 @@ void world_fail(struct world *world, uint8_t id)
     run(world, id, &(struct raft_in){.event = RAFT_EV_FAILED}, NULL);
 }
 
-static bool replaced(const struct world_node *node)
-{
-    return node->checkpoint > node->disk.last ||
-           node->disk.entry[node->checkpoint].term != node->checkpoint_term;
-}
-
-uint64_t world_found_last(const struct world_node *node)
-{
-    return replaced(node) ? node->checkpoint : node->disk.last;
-}
-
-uint64_t world_found_chain(const struct world *world, const struct world_node *node, uint64_t index)
-{
-    const struct world_log *log = index <= node->checkpoint ? &world->committed : &node->disk;
-    return log->entry[index].chain;
-}
-
-/* The last configuration of a log at or below index, with its own index. */
-static void config_at(const struct world *world, const struct world_log *log, uint64_t index,
-                      struct raft_config *config)
-{
-    while (index > 0 && log->entry[index].config == 0)
-        index--;
-    *config = world->config[log->entry[index].config];
-    config->index = index;
-}
-
 void world_compact(struct world *world, uint8_t id, uint64_t first)
 {
     struct world_node *node = &world->node[id];
@@ -435,9 +408,9 @@ void world_install(struct world *world, uint8_t id, uint64_t index)
         node->checkpoint_term = term;
     }
     uint64_t commit = node->raft.commit;
-    watched(world, WORLD_CHECKPOINT, node, NULL, index);
+    world_watched(world, WORLD_CHECKPOINT, node, NULL, index);
     struct raft_config config;
-    config_at(world, &world->committed, index, &config);
+    world_config_at(world, &world->committed, index, &config);
     struct raft_in in = {.event = RAFT_EV_INSTALL,
                          .index = index,
                          .prev_term = term,
@@ -450,42 +423,12 @@ void world_install(struct world *world, uint8_t id, uint64_t index)
     world->installs_kept += world->installs == installs && node->raft.commit > commit;
 }
 
-static void write_records(struct world *world, struct world_node *node, uint64_t lsn)
-{
-    uint32_t done = 0;
-    for (; done < node->record_count && node->record[done].lsn <= lsn; done++) {
-        const struct world_record *r = &node->record[done];
-        switch (r->kind) {
-        case WORLD_HARD:
-            node->disk_term = r->term;
-            node->disk_vote = r->vote;
-            break;
-        case WORLD_TRUNCATE:
-            node->disk.last = r->index - 1;
-            world_forget_rot(node->rotten, r->index);
-            break;
-        case WORLD_INSTALL:
-            take_committed(world, &node->disk, r->index);
-            node->disk_base = r->index;
-            world_forget_rot(node->rotten, 0);
-            break;
-        case WORLD_ENTRY:
-            world_set_entry(&node->disk, r->index, r->entry.term, r->entry.value, r->entry.config);
-            node->rotten[r->index] = false;
-            break;
-        }
-        node->disk_lsn = r->lsn;
-    }
-    node->record_count -= done;
-    memmove(&node->record[0], &node->record[done], node->record_count * sizeof(node->record[0]));
-}
-
 void world_durable(struct world *world, uint8_t id, uint64_t lsn)
 {
     struct world_node *node = &world->node[id];
     if (!node->up || lsn <= node->raft.durable_lsn || node->raft.failed)
         return;
-    write_records(world, node, lsn);
+    world_write_records(world, node, lsn);
     run(world, id, &(struct raft_in){.event = RAFT_EV_DURABLE, .lsn = lsn}, NULL);
     open_gate(world, node);
     if (!node->slow && node->record_count > 0) /* a vote that became durable may have won */
@@ -516,7 +459,7 @@ void world_deliver(struct world *world, uint32_t slot)
     struct world_node *node = &world->node[msg->to];
     if (!node->up || world->cut[msg->from][msg->to])
         return;
-    watched(world, WORLD_ARRIVES, node, &packet, 0);
+    world_watched(world, WORLD_ARRIVES, node, &packet, 0);
     judge_arrival(node, msg);
     struct raft_in in = {.event = RAFT_EV_RECV,
                          .msg = *msg,
@@ -543,103 +486,6 @@ void world_deliver(struct world *world, uint32_t slot)
         world_restore(world, node, &packet);
     if (led && node->raft.role != RAFT_LEADER && msg->kind == RAFT_APPEND_REPLY)
         judge_deposed(world, node, msg->from, packet.incarnation);
-}
-
-void world_crash(struct world *world, uint8_t id, uint64_t lsn)
-{
-    struct world_node *node = &world->node[id];
-    ENSURE(node->up);
-    write_records(world, node, lsn);
-    node->record_count = 0;
-    node->gate_count = 0;
-    node->grant_term = 0;
-    node->up = false;
-    world->crashes++;
-    watched(world, WORLD_CRASHED, node, NULL, 0);
-}
-
-/* The last two configurations of the log: the last proves that the other is committed. */
-static void boot_configs(const struct world *world, const struct world_node *node,
-                         struct raft_boot *boot)
-{
-    uint64_t from = node->disk_base;
-    config_at(world, &node->disk, from, &boot->config[boot->config_count++]);
-    for (uint64_t i = from + 1; i <= node->disk.last; i++) {
-        if (node->disk.entry[i].config == 0)
-            continue;
-        boot->config_stated = i; /* the heads of pages tell */
-        if (node->hidden[i])
-            continue;
-        boot->config[0] = boot->config[boot->config_count - 1];
-        boot->config[1] = world->config[node->disk.entry[i].config];
-        boot->config[1].index = i;
-        boot->config_count = 2;
-    }
-}
-
-void world_wipe(struct world *world, uint8_t id)
-{
-    struct world_node *node = &world->node[id];
-    if (node->up)
-        world_crash(world, id, node->raft.durable_lsn);
-    node->dead_incarnation = node->incarnation;
-    node->dead = node->disk;
-    node->incarnation += RAFT_ID_MAX + 1;
-    world->wipes++;
-    node->disk.last = 0;
-    node->disk_base = 0;
-    world_forget_rot(node->rotten, 0);
-    node->checkpoint = node->checkpoint_term = 0;
-    node->disk_term = 0;
-    node->disk_vote = 0;
-    node->disk_lsn = 0;
-    node->commit_seen = 0;
-    memset(world->voted[id], 0, sizeof(world->voted[id])); /* it is another voter, if one at all */
-    memset(world->voted_incarnation[id], 0, sizeof(world->voted_incarnation[id]));
-    world_restart(world, id);
-}
-
-void world_restart(struct world *world, uint8_t id)
-{
-    struct world_node *node = &world->node[id];
-    ENSURE(!node->up);
-    bool anew = replaced(node);
-    if (anew) { /* the start carries the installation out */
-        take_committed(world, &node->disk, node->checkpoint);
-        node->disk_base = node->checkpoint;
-        world_forget_rot(node->rotten, 0);
-        if (node->checkpoint_term > node->disk_term) {
-            node->disk_term = node->checkpoint_term;
-            node->disk_vote = 0;
-        }
-    }
-    node->log = node->disk;
-    for (uint64_t i = 1; i < WORLD_LOG_MAX; i++) /* the checkpoint's own configuration is known */
-        node->hidden[i] = i > node->checkpoint && i <= node->log.last && node->rotten[i] &&
-                          node->log.entry[i].config != 0;
-    node->record_count = 0;
-    node->gate_count = 0;
-    struct raft_boot boot = {.id = id,
-                             .vote = node->disk_vote,
-                             .term = node->disk_term,
-                             .durable_lsn = node->disk_lsn,
-                             .now_ns = world->now_ns,
-                             .random = world->random != 0 ? world_random(world) : id * 10 * MS,
-                             .incarnation = node->incarnation,
-                             .options = world->options};
-    raft_log_init(&boot.log, node->disk_base + 1, node->disk.entry[node->disk_base].term);
-    for (uint64_t i = node->disk_base + 1; i <= node->disk.last; i++)
-        raft_log_append(&boot.log, node->disk.entry[i].term, 1);
-    boot.commit = boot.log.first - 1;
-    if (node->checkpoint > boot.commit)
-        boot.commit = node->checkpoint;
-    boot_configs(world, node, &boot);
-    boot.hole = world_hole(node);
-    raft_init(&node->raft, &boot);
-    node->commit_seen = boot.commit;
-    node->up = true;
-    judge_books(world, node);
-    watched(world, anew ? WORLD_STARTED_ANEW : WORLD_STARTED, node, NULL, 0);
 }
 
 void world_init(struct world *world, uint32_t count, uint32_t voters, uint32_t learners,

@@ -200,9 +200,18 @@ void world_restore(struct world *world, struct world_node *node, const struct wo
 /* What stood from `index` on in log or disk is gone. */
 void world_forget_rot(bool *what, uint64_t index);
 
-/* --- for raft_rot.c --- */
+/* --- between raft_world.c, raft_rot.c and raft_life.c --- */
 void world_run(struct world *world, uint8_t id, struct raft_in *in);
 void world_leave(struct world *world, struct world_node *node, const struct world_packet *packet);
+void world_watched(struct world *world, enum world_moment moment, const struct world_node *node,
+                   const struct world_packet *packet, uint64_t index);
+/* All records up to lsn are on the drive. */
+void world_write_records(struct world *world, struct world_node *node, uint64_t lsn);
+/* The log becomes what is committed, up to `last`. */
+void world_take_committed(struct world *world, struct world_log *log, uint64_t last);
+/* The last configuration of a log at or below index, with its own index. */
+void world_config_at(const struct world *world, const struct world_log *log, uint64_t index,
+                     struct raft_config *config);
 
 /* What a start would find: up to which index, and which chain there. */
 uint64_t world_found_last(const struct world_node *node);
