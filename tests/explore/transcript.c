@@ -49,7 +49,7 @@ static void print_timeout(const struct replay *r, const struct move *m)
     const struct raft_config *config = members_of(r->scope, mine->config, mine->last);
     uint32_t voters = (config->voters | config->voters_new) & ~(UINT32_C(1) << m->id);
     uint32_t asked = 0;
-    fprintf(r->out, "pass 200\ncampaign %u\n", m->id);
+    fprintf(r->out, "pass 200 young\ncampaign %u\n", m->id);
     if (r->scope->prevote)
         return;
     for (uint32_t id = 1; id <= r->scope->replicas; id++) {
@@ -90,7 +90,7 @@ static void print_move(struct replay *r, const struct move *m)
     if (m->delay)
         fprintf(out, "disk %u slow\n", m->packet != 0 ? message_to(m->packet) : m->id);
     if ((kind == RAFT_VOTE || kind == RAFT_PREVOTE) && !m->at_once && m->kind != MOVE_LOSE)
-        fputs("pass 100\n", out);
+        fputs("pass 100 young\n", out);
     switch ((enum move_kind)m->kind) {
     case MOVE_TIMEOUT:
         print_timeout(r, m);
