@@ -48,8 +48,8 @@ APART = 2   # healthy runs whose p99.9 differ by more say nothing about a tenth
 
 
 class Bench:
-    def __init__(self, build, rings, drive_us, say):
-        self.c = Cluster(build, ring=RING, framing="raw", checkpoint="4M", idle="sleep", rings=rings)
+    def __init__(self, build, folder, drive_us, say):
+        self.c = Cluster(build, ring=RING, framing="raw", checkpoint="4M", idle="sleep", directory=folder)
         self.c.daemon = "keeld-slow"
         self.c.drive_us = drive_us
         self.say = say
