@@ -33,6 +33,8 @@ const char *drop_name(enum drop drop)
         return "number-gap";
     case DROP_IN_FLIGHT:
         return "in-flight";
+    case DROP_UNSEEN:
+        return "session-unseen";
     case DROP_LEASE_OVER:
         return "lease-over";
     case DROP_ANSWERS_FULL:

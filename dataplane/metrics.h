@@ -42,6 +42,7 @@ enum drop {
     DROP_BUSY,           /* no room: told so */
     DROP_GAP,            /* submit that skips numbers: an earlier packet is missing */
     DROP_IN_FLIGHT,      /* submit of numbers that are appended and not yet decided */
+    DROP_UNSEEN,         /* of a session, or a life of it, that began behind what is applied here */
     DROP_LEASE_OVER,     /* outgoing: a keepalive's answer when the lease behind it is over (H19) */
     DROP_ANSWERS_FULL,   /* more sessions to answer in a turn than there are places */
     DROP_COUNT

@@ -295,10 +295,36 @@ static void h17_only_the_owner_has_a_say(void)
 static void an_unknown_session_is_said_to_be_unknown(void)
 {
     struct gateway *g = opened(1);
-    g->session += 1000;
+    g->session--; /* an index at which no session began */
     gateway_submit(g, 1, 2, 0, 0);
     gateway_run(g, 5);
     CU_ASSERT_EQUAL(status_of(g, 2), MACHINE_UNKNOWN);
+    gateway_free(g);
+}
+
+/* Pitfall 9: a leader that was cut off is asked of a session, and of a session's life, that began
+ * under its successor. It does not say that they are none. */
+static void what_began_elsewhere_is_not_judged(void)
+{
+    struct gateway *g = opened(1);
+    const uint64_t session = g->session, epoch = g->epoch;
+    const uint64_t ahead = g->leader->machine->applied + 1;
+    g->session = ahead;
+    gateway_submit(g, 1, 2, 0, 0);
+    struct packet_session_end end = {.session = ahead, .epoch = ahead, .request = 900};
+    gateway_say(g, PACKET_END, &end, sizeof(end));
+    g->session = session;
+    g->epoch = ahead;
+    gateway_submit(g, 1, 2, 0, 0);
+    gateway_run(g, 5);
+    CU_ASSERT_PTR_NULL(gateway_result(g, 1));
+    CU_ASSERT_PTR_NULL(gateway_session(g, 900));
+    CU_ASSERT_EQUAL(g->leader->metrics.drop[DROP_UNSEEN], 3);
+    g->epoch = epoch - 1; /* one that was, or never was, is over */
+    gateway_submit(g, 1, 2, 0, 0);
+    gateway_run(g, 5);
+    CU_ASSERT_EQUAL(status_of(g, 1), MACHINE_EPOCH);
+    CU_ASSERT_EQUAL(g->leader->machine->feed_next, 1);
     gateway_free(g);
 }
 
@@ -568,6 +594,7 @@ int main(void)
         {"a resume tells every result of the window", a_resume_tells_every_result_of_the_window},
         {"H17: only the owner has a say", h17_only_the_owner_has_a_say},
         {"an unknown session is said to be unknown", an_unknown_session_is_said_to_be_unknown},
+        {"what began elsewhere is not judged", what_began_elsewhere_is_not_judged},
         {"an ended session takes nothing and tells what it knows",
          an_ended_session_takes_nothing_and_tells_what_it_knows},
         {"followers name the leader", followers_name_the_leader},
