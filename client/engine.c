@@ -37,6 +37,8 @@ struct engine *engine_init(void *memory, const struct engine_options *options, u
     e->cluster = options->cluster;
     e->now_ns = now_ns;
     e->jitter = options->process | 1;
+    /* H16: an answer to another process of this name is none to this one. */
+    e->request = options->process >> 2;
     e->auth = auth_table_init(auth, associations, options->principal, options->cluster);
     if (e->auth == NULL)
         return NULL;

@@ -333,6 +333,8 @@ static void on_keepalive_answer(struct engine *e, const struct packet_session *a
 
 static void on_end_answer(struct engine *e, const struct packet_session *answer)
 {
+    if (answer->session != 0 && answer->session != e->session)
+        return; /* another of this principal */
     if (answer->status == MACHINE_EPOCH)
         engine_fail(e, KEEL_SHUT_OUT,
                     "session '%s' was not ended: another process has taken it over",

@@ -28,7 +28,8 @@ void gate_pass(struct gate *gate, const struct raft_send *send, const struct raf
 }
 
 /* A later acknowledgement to the same peer, true at the same time, says all that this one says. */
-static bool superseded(const struct gate *gate, uint32_t at, uint64_t durable_lsn)
+static bool superseded(const struct gate *gate, uint32_t at, uint64_t durable_lsn,
+                       const struct raft *raft)
 {
     const struct raft_msg *msg = &gate->held[at].msg;
     if (msg->kind != RAFT_APPEND_REPLY || msg->status != RAFT_APPEND_OK)
@@ -36,7 +37,8 @@ static bool superseded(const struct gate *gate, uint32_t at, uint64_t durable_ls
     for (uint32_t i = at + 1; i < gate->count && gate->held[i].lsn <= durable_lsn; i++) {
         const struct raft_msg *later = &gate->held[i].msg;
         if (later->kind == RAFT_APPEND_REPLY && later->status == RAFT_APPEND_OK &&
-            later->to == msg->to && later->term == msg->term && later->match >= msg->match)
+            later->to == msg->to && later->term == msg->term && later->match >= msg->match &&
+            raft_send_stands(raft, &gate->held[i]))
             return true;
     }
     return false;
@@ -56,7 +58,7 @@ uint32_t gate_durable(struct gate *gate, uint64_t durable_lsn, const struct raft
             kept++;
         } else if (!raft_send_stands(raft, send)) {
             gate->outdated++;
-        } else if (!superseded(gate, i, durable_lsn)) {
+        } else if (!superseded(gate, i, durable_lsn, raft)) {
             release(context, &send->msg);
             released++;
         }

@@ -80,13 +80,14 @@ static void answer_duplicates(struct replica *r, const struct machine_session *s
 {
     struct packet_result_run runs[KEEL_SESSION_WINDOW_MAX];
     const uint8_t *at = (const uint8_t *)(messages + 1);
+    uint8_t different = messages->epoch == session->epoch ? MACHINE_DIFFERENT : MACHINE_EPOCH;
     for (uint64_t number = messages->number; number <= last; number++) {
         uint16_t length;
         memcpy(&length, at, sizeof(length));
         const struct machine_kept *kept = machine_kept(session, number);
         if (kept != NULL && kept->hash != machine_message_hash(at + sizeof(length), length)) {
-            struct packet_result_run run = {
-                .number = number, .count = 1, .status = MACHINE_DIFFERENT};
+            /* What another life meant by the number is no word about this one's. */
+            struct packet_result_run run = {.number = number, .count = 1, .status = different};
             answer_runs(r, session, &run, 1);
         } else {
             uint32_t count = machine_runs(session, number, number, runs, 1);
@@ -274,7 +275,9 @@ static void end_session(struct replica *r, uint32_t principal, const struct pack
                        status == MACHINE_NOT_OWNER ? NULL : session, 0);
         return;
     }
-    struct entry_session_open key = {.process = end->session ^ end->epoch};
+    struct entry_session_open key = {.process =
+                                         end->session}; /* an OPEN's is a process, and named */
+    memcpy(key.name, &end->epoch, sizeof(end->epoch));
     struct intake_pending *pending = pending_find(r, principal, PACKET_END, &key);
     if (pending != NULL) {
         pending->request = end->request;
@@ -290,6 +293,7 @@ static void end_session(struct replica *r, uint32_t principal, const struct pack
     step_append(r, entry);
     pending->index = entry->index;
     pending->process = key.process;
+    memcpy(pending->name, key.name, sizeof(pending->name));
 }
 
 static void keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body)

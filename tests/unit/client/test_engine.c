@@ -385,6 +385,48 @@ static void first_word_counts(void)
     world_free(w);
 }
 
+static void answer(struct world *w, struct packet_session said)
+{
+    uint8_t packet[KEEL_DATAGRAM_MAX];
+    memcpy(packet + KEEL_PACKET_HEAD_SIZE, &said, sizeof(said));
+    seal_and_give(w, PACKET_SESSION, packet, sizeof(said));
+}
+
+/* H16: answers go to a principal's newest association, whichever process asked. Requests of another
+ * process have other numbers; and the end of another session of this principal ends none here. */
+static void answers_to_others(void)
+{
+    struct world *w = world_new(36);
+    world_start(w, 0, "others", 16, 0, 0);
+    w->fake.deaf = true;
+    world_run(w, SECOND, NULL);
+    struct engine *e = w->client[0].engine;
+    CU_ASSERT_EQUAL_FATAL(e->phase, ENGINE_OPEN);
+    for (uint64_t request = 1; request < 100; request++)
+        answer(w, (struct packet_session){.request = request,
+                                          .answers = PACKET_OPEN,
+                                          .session = 5,
+                                          .epoch = 5,
+                                          .window = 16,
+                                          .leader = 1});
+    CU_ASSERT_EQUAL(e->phase, ENGINE_OPEN);
+    w->fake.deaf = false;
+    world_run(w, 5 * SECOND, world_ready);
+    CU_ASSERT_EQUAL_FATAL(e->phase, ENGINE_READY);
+    w->fake.deaf = true;
+    engine_end(e, w->now_ns);
+    world_run(w, SECOND / 10, NULL);
+    CU_ASSERT_EQUAL_FATAL(e->phase, ENGINE_END);
+    struct packet_session end = {
+        .request = e->request, .answers = PACKET_END, .session = e->session + 1, .leader = 1};
+    answer(w, end);
+    CU_ASSERT_EQUAL(e->phase, ENGINE_END);
+    end.session = e->session;
+    answer(w, end);
+    CU_ASSERT_EQUAL(e->phase, ENGINE_CLOSED);
+    world_free(w);
+}
+
 /* A member that is authentic and wrong: whatever it says, the client stays within its bounds. */
 static void authentic_nonsense(void)
 {
@@ -444,6 +486,7 @@ int main(void)
         {"believes no forged answer", forged_answers_change_nothing},
         {"counts garbage", garbage_is_counted},
         {"believes the first word on a number", first_word_counts},
+        {"H16: answers to others", answers_to_others},
         {"stays within its bounds whatever a member says, 60 seeds", authentic_nonsense},
         {"runs alike from the same seed", same_seed_same_run},
         {0},

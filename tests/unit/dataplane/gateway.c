@@ -223,3 +223,22 @@ const struct packet_redirect *gateway_redirect(const struct gateway *g)
             return &g->answer[i - 1].u.redirect;
     return NULL;
 }
+
+uint8_t gateway_status(const struct gateway *g, uint64_t number)
+{
+    const struct packet_result_run *run = gateway_result(g, number);
+    return run == NULL ? UINT8_MAX : run->status;
+}
+
+uint64_t gateway_feed(const struct gateway *g, uint64_t number)
+{
+    const struct packet_result_run *run = gateway_result(g, number);
+    return run == NULL || run->feed == 0 ? 0 : run->feed + (number - run->number);
+}
+
+struct gateway *gateway_opened(uint32_t nodes)
+{
+    struct gateway *g = gateway_new(nodes);
+    gateway_open(g, "gateway", 77);
+    return g;
+}

@@ -57,8 +57,14 @@ uint64_t gateway_ask(struct gateway *g, uint8_t kind, const char *name, uint64_t
 /* Opens a session and keeps its id and epoch; fails the test if it is refused. */
 void gateway_open(struct gateway *g, const char *name, uint64_t process);
 
-/* The newest word on a number among the answers: its run, NULL if none names it. */
+/* One with a session open. */
+struct gateway *gateway_opened(uint32_t nodes);
+
+/* The newest word on a number among the answers: its run, NULL if none names it; its status,
+ * UINT8_MAX if none does; its feed number, 0 if none has one. */
 const struct packet_result_run *gateway_result(const struct gateway *g, uint64_t number);
+uint8_t gateway_status(const struct gateway *g, uint64_t number);
+uint64_t gateway_feed(const struct gateway *g, uint64_t number);
 /* The answer to a request, or NULL. */
 const struct packet_session *gateway_session(const struct gateway *g, uint64_t request);
 /* The kept result of a number in a session answer, as a run of one; status UNKNOWN: it is not told.

@@ -146,6 +146,13 @@ static void what_was_lost_meanwhile_is_not_acknowledged(void)
     CU_ASSERT_EQUAL(gate_durable(gate, 1, in_term(TERM), keep, out), 2);
     CU_ASSERT(out->msg[0].to == 2 && out->msg[1].to == 5);
     raft.hole = 0;
+    begin(0); /* what goes does not take with it what is true */
+    pass(1, ack(2, 4), TERM);
+    pass(2, ack(2, 9), TERM);
+    raft.hole = 8;
+    CU_ASSERT_EQUAL(gate_durable(gate, 2, in_term(TERM), keep, out), 1);
+    CU_ASSERT_EQUAL(out->msg[0].match, 4);
+    raft.hole = 0;
 }
 
 static void prevotes_speak_of_another_term(void)
