@@ -165,8 +165,10 @@ static bool assemble(struct world *world, struct node *node, struct sim_process 
         check_drive_recovered(world, node, &process->startup.found);
         return true;
     }
-    if (result == STARTUP_FAILED && start_was_to_fail(world, node))
+    if (result == STARTUP_FAILED && start_was_to_fail(world, node)) {
+        say(world, node, problem);
         return false;
+    }
     if (node->struck) {
         snprintf(node->stop_why, sizeof(node->stop_why), "%s", problem);
         return false;
@@ -195,7 +197,6 @@ static void drop(struct node *node)
 
 void node_start(struct world *world, struct node *node)
 {
-    say(world, node, "starts");
     world->plan.armed = world->plan.armed || world->plan.node == node->id;
     if (world->plan.node == node->id && world->plan.stopped)
         world->plan.went_on = check_committed(world) - world->plan.committed;
@@ -211,6 +212,7 @@ void node_start(struct world *world, struct node *node)
         drop(node);
         return;
     }
+    say(world, node, "starts"); /* one that fails has said why */
     node->replica = process->startup.replica;
     node->up = true;
     node->starts++;
