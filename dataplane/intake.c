@@ -187,57 +187,47 @@ static void submit(struct replica *r, uint32_t principal, const struct entry_mes
 /* --- session requests
  * ------------------------------------------------------------------------------ */
 
-static struct intake_pending *pending_find(struct replica *r, uint32_t principal, uint8_t kind,
-                                           const struct entry_session_open *open)
+/* A copy of a request that is under way: the newest one is answered. */
+static bool under_way(struct replica *r, const struct intake_key *key, uint64_t request)
 {
     for (uint32_t i = 0; i < r->intake->pending_count; i++) {
         struct intake_pending *p = &r->intake->pending[i];
-        if (p->principal == principal && p->kind == kind && p->process == open->process &&
-            memcmp(p->name, open->name, sizeof(p->name)) == 0)
-            return p;
+        if (memcmp(&p->key, key, sizeof(*key)) != 0)
+            continue;
+        p->request = request;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
-static struct intake_pending *pending_add(struct replica *r, uint32_t principal, uint8_t kind,
-                                          uint64_t request)
+/* Appends a session request's entry, unless there is no room or no place to remember it: its index,
+ * or 0. */
+static uint64_t append_request(struct replica *r, const struct intake_key *key, uint64_t request,
+                               uint8_t entry_kind, const void *body, size_t body_size)
 {
     struct intake *intake = r->intake;
-    if (intake->pending_count == INTAKE_PENDING_MAX)
-        return NULL;
-    struct intake_pending *p = &intake->pending[intake->pending_count++];
-    memset(p, 0, sizeof(*p));
-    p->principal = principal;
-    p->kind = kind;
-    p->request = request;
-    return p;
-}
-
-/* Appends a session request's entry unless there is no room or no place to remember it. */
-static struct entry *request_entry(struct replica *r, uint32_t principal, uint8_t packet_kind,
-                                   uint8_t entry_kind, uint64_t request, size_t body_size,
-                                   struct intake_pending **pending)
-{
-    *pending = NULL;
-    if (room(r, (uint32_t)(sizeof(struct entry) + body_size + 8)))
-        *pending = pending_add(r, principal, packet_kind, request);
-    if (*pending == NULL) {
+    if (!room(r, (uint32_t)(sizeof(struct entry) + body_size + 8)) ||
+        intake->pending_count == INTAKE_PENDING_MAX) {
         metric_add(&r->metrics.drop[DROP_BUSY], 1);
-        answer_redirect(r, principal, request, packet_kind, PACKET_BUSY);
-        return NULL;
+        answer_redirect(r, key->principal, request, key->kind, PACKET_BUSY);
+        return 0;
     }
-    return frame_entry(r, entry_kind, principal, body_size);
+    struct entry *entry = frame_entry(r, entry_kind, key->principal, body_size);
+    memcpy(entry + 1, body, body_size);
+    step_append(r, entry);
+    intake->pending[intake->pending_count++] =
+        (struct intake_pending){.index = entry->index, .request = request, .key = *key};
+    return entry->index;
 }
 
 static void open_or_resume(struct replica *r, uint32_t principal, uint8_t kind,
                            const struct packet_session_request *request)
 {
     const struct entry_session_open *open = &request->open;
-    struct intake_pending *pending = pending_find(r, principal, kind, open);
-    if (pending != NULL) { /* a repeated request: it is under way, answer its newest copy */
-        pending->request = request->request;
+    struct intake_key key = {.process = open->process, .principal = principal, .kind = kind};
+    memcpy(key.name, open->name, sizeof(key.name));
+    if (under_way(r, &key, request->request))
         return;
-    }
     const struct machine_session *session =
         machine_session_named(r->machine, principal, open->name);
     if (session != NULL && session->ended_log_ns == 0 && session->process == open->process) {
@@ -246,19 +236,13 @@ static void open_or_resume(struct replica *r, uint32_t principal, uint8_t kind,
         return;
     }
     uint8_t entry_kind = kind == PACKET_OPEN ? ENTRY_SESSION_OPEN : ENTRY_SESSION_RESUME;
-    struct entry *entry =
-        request_entry(r, principal, kind, entry_kind, request->request, sizeof(*open), &pending);
-    if (entry == NULL)
+    uint64_t index = append_request(r, &key, request->request, entry_kind, open, sizeof(*open));
+    if (index == 0)
         return;
-    memcpy(entry + 1, open, sizeof(*open));
-    step_append(r, entry);
-    pending->index = entry->index;
-    pending->process = open->process;
-    memcpy(pending->name, open->name, sizeof(pending->name));
     if (kind == PACKET_RESUME && session != NULL && session->ended_log_ns == 0) {
         struct intake_slot *slot = overlay(r, session);
         if (slot->epoch == open->replaces)
-            slot->epoch = entry->index; /* H15: the older life ends here, for intake */
+            slot->epoch = index; /* H15: the older life ends here, for intake */
     }
 }
 
@@ -275,25 +259,12 @@ static void end_session(struct replica *r, uint32_t principal, const struct pack
                        status == MACHINE_NOT_OWNER ? NULL : session, 0);
         return;
     }
-    struct entry_session_open key = {.process =
-                                         end->session}; /* an OPEN's is a process, and named */
-    memcpy(key.name, &end->epoch, sizeof(end->epoch));
-    struct intake_pending *pending = pending_find(r, principal, PACKET_END, &key);
-    if (pending != NULL) {
-        pending->request = end->request;
-        return;
-    }
-    struct entry *entry = request_entry(r, principal, PACKET_END, ENTRY_SESSION_END, end->request,
-                                        sizeof(struct entry_session_end), &pending);
-    if (entry == NULL)
-        return;
-    struct entry_session_end body = {
+    const struct intake_key key = {
+        .session = end->session, .epoch = end->epoch, .principal = principal, .kind = PACKET_END};
+    const struct entry_session_end body = {
         .session = end->session, .epoch = end->epoch, .reason = SESSION_END_CLEAN};
-    memcpy(entry + 1, &body, sizeof(body));
-    step_append(r, entry);
-    pending->index = entry->index;
-    pending->process = key.process;
-    memcpy(pending->name, key.name, sizeof(pending->name));
+    if (!under_way(r, &key, end->request))
+        append_request(r, &key, end->request, ENTRY_SESSION_END, &body, sizeof(body));
 }
 
 static void keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body)
@@ -383,7 +354,7 @@ void intake_applied(struct replica *r, const struct entry *entry,
         if (p->index != entry->index)
             continue;
         if (mine)
-            answer_session(r, p->principal, p->request, p->kind, outcome->status, session,
+            answer_session(r, p->key.principal, p->request, p->key.kind, outcome->status, session,
                            entry->index);
         *p = intake->pending[--intake->pending_count];
         break;

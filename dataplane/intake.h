@@ -24,14 +24,22 @@ struct intake_slot {
     uint64_t acked;    /* highest acknowledged number heard of */
 };
 
-struct intake_pending {
-    uint64_t index; /* log index of the appended request; 0: free */
-    uint64_t request;
-    uint64_t process;
+/* What makes two copies of a session request the same request. */
+struct intake_key {
+    uint64_t process; /* OPEN, RESUME */
+    uint64_t session; /* END, with its epoch */
+    uint64_t epoch;
     uint32_t principal;
     uint8_t kind; /* enum packet_kind */
     uint8_t reserved[3];
-    char name[KEEL_NAME_MAX + 1];
+    char name[KEEL_NAME_MAX + 1]; /* OPEN, RESUME */
+};
+_Static_assert(sizeof(struct intake_key) == 32 + KEEL_NAME_MAX + 1, "compared byte by byte");
+
+struct intake_pending {
+    uint64_t index;   /* log index of the appended request; 0: free */
+    uint64_t request; /* of the newest copy */
+    struct intake_key key;
 };
 
 struct intake {

@@ -372,7 +372,7 @@ struct raft {
     uint64_t probe_next;
     uint64_t probe_sent_ns[RAFT_PROBES_KEPT];
     uint32_t granted;      /* precandidate: who granted */
-    uint32_t denied;       /* candidate: who has not voted for it */
+    uint32_t denied;       /* candidate: who has denied it its vote */
     uint32_t contradicted; /* leader: voters that reported another chain (H6) */
     uint32_t waiting;      /* leader: 1 if something was refused for want of space (H8) */
     /* follower: the entry at which its chain differs from the leader's; index 0: none (H6) */
@@ -424,14 +424,13 @@ bool raft_append_next(const struct raft *raft, uint8_t peer, struct raft_msg *ms
 void raft_fetch(const struct raft *raft, uint8_t peer, uint64_t index, uint64_t term,
                 struct raft_send *send);
 
-/* The same for whatever is not the usual: see there. */
+/* raft_send_stands() where more has to be looked at than an acknowledgement usually asks for. */
 bool raft_send_stands_yet(const struct raft *raft, const struct raft_send *send);
 
 /* The gate's question when a message's lsn is durable: does it still say the truth? False when the
- * replica has another term by now, has failed or was stopped, has lost what it acknowledges,
- * or holds what it denies.
- * Pre-votes promise nothing and carry a term that is not the sender's own: a PREVOTE stands while
- * its sender could still campaign for that term, a PREVOTE_REPLY always. */
+ * replica has another term by now, has failed or was stopped, has lost what it acknowledges, or
+ * holds what it denies. Pre-votes promise nothing and carry a term that is not the sender's own: a
+ * PREVOTE stands while its sender could still campaign for that term, a PREVOTE_REPLY always. */
 static inline bool raft_send_stands(const struct raft *raft, const struct raft_send *send)
 {
     bool plain = send->msg.kind == RAFT_APPEND_REPLY && send->msg.term == raft->term &&
