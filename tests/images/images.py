@@ -18,7 +18,7 @@ CRASH = ('every-subset', 'durable-prefix', 'legal-tail', 'torn', 'whole', 'run-o
 FLIPS = ('in-page', 'ahead-of-tail', 'in-copy', 'in-checkpoint', 'unused', 'verdict:damaged page',
          'verdict:damaged or lost end')
 DISK = ('write-stopped', 'pread-went-on')
-DISK_ALL = ('zero-stopped', 'pread-start-refused', 'pwrite-went-on')
+DISK_ALL = ('zero-stopped', 'write-start-refused', 'flush-start-refused', 'pread-in-start', 'pwrite-went-on')
 
 
 def commit_seed():

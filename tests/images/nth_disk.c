@@ -1,8 +1,9 @@
 /* keel-nth-disk: the n-th operation of one replica's drive fails, for every n, in simulated
  * clusters of three under load. A failed write or zeroing of the ring stops that replica within a
- * turn; the other two go on; a start whose drive fails is refused and succeeds later; a read or a
- * checkpoint that fails stops nobody. All of the simulator's checks hold throughout, and in the end
- * every replica stands and every message is answered. */
+ * turn; the other two go on; a start whose flush or first page fails is refused and succeeds later;
+ * a read or a checkpoint that fails stops nobody, nor a start: there are two copies, and peers. All
+ * of the simulator's checks hold throughout, and in the end every replica stands and every message
+ * is answered. */
 #include "tests/sim/world.h"
 
 #include <signal.h>
@@ -30,6 +31,7 @@ static struct { /* for the handler alone */
 } now;
 
 static uint64_t seen[OPS][OUTCOMES];
+static uint64_t read_in_start; /* of the preads that failed */
 
 static const char usage[] = "keel-nth-disk [--seed S] [--every K] [--from F] [--one NODE N]\n"
                             "\n"
@@ -81,15 +83,21 @@ static bool judge(const struct world *world)
 {
     const struct disk_plan *plan = &world->plan;
     bool ring = plan->failed == PLAN_WRITE || plan->failed == PLAN_ZERO;
-    enum outcome outcome = plan->stopped ? STOPPED : plan->in_start ? REFUSED : WENT_ON;
+    bool flush = plan->failed == PLAN_FLUSH; /* pitfall 2 */
+    enum outcome outcome = plan->stopped ? STOPPED : plan->refused ? REFUSED : WENT_ON;
     const char *what = NULL;
     if (world->failure[0] != 0)
         what = world->failure;
     else if (ring && outcome == WENT_ON)
         what = "the ring lost a write, and its replica went on";
+    else if (flush && outcome == WENT_ON)
+        what = "a flush failed, and its replica went on";
+    else if (!ring && !flush && outcome != WENT_ON)
+        what = "it is no reason to stop";
     else if (outcome == STOPPED && plan->went_on < GOES_ON)
         what = "the others did not go on without it";
     seen[plan->failed][outcome]++;
+    read_in_start += plan->failed == PLAN_PREAD && plan->in_start;
     if (what == NULL)
         return true;
     printf("FAILED: %s (%s, %s, %lu messages meanwhile)\n"
@@ -127,10 +135,12 @@ static int summary(uint64_t runs, uint64_t failed, bool all)
             if (seen[op][outcome] > 0)
                 printf(" %s-%s %lu", op_name[op], outcome_name[outcome],
                        (unsigned long)seen[op][outcome]);
-    putchar('\n');
+    printf(" pread-in-start %lu\n", (unsigned long)read_in_start);
     never += seen[PLAN_WRITE][STOPPED] == 0;
+    never += seen[PLAN_WRITE][REFUSED] == 0;
     never += seen[PLAN_ZERO][STOPPED] == 0;
-    never += seen[PLAN_PREAD][REFUSED] == 0;
+    never += seen[PLAN_FLUSH][REFUSED] == 0;
+    never += read_in_start == 0;
     never += seen[PLAN_PWRITE][WENT_ON] == 0;
     if (all && never > 0)
         printf("FAILED: %lu classes of outcome never came\n", (unsigned long)never);

@@ -188,11 +188,12 @@ void check_drive_block(struct world *world, struct node *node, const void *bytes
     }
     view->newest_installed = false;
     world->checkpoints++;
-    if (head->sequence > view->sequence) { /* else a copy is made anew */
+    if (head->sequence > view->sequence) {
         view->covered[1] = view->covered[0];
-        view->covered[0] = head->index;
         view->sequence = head->sequence;
     }
+    if (head->sequence == view->sequence) /* also one more in place of one that was not kept */
+        view->covered[0] = head->index;
     if (head->index > view->last || head->page >= view->next_page ||
         view->chain[head->index] != head->chain)
         world_fail(world, "node %u: a checkpoint of index %lu, the drive holds %lu", node->id,

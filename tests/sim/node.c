@@ -133,7 +133,7 @@ static bool start_was_to_fail(struct world *world, struct node *node)
     struct disk_plan *plan = &world->plan;
     if (plan->node != node->id || plan->failed == PLAN_NONE || !plan->in_start || plan->told)
         return false;
-    plan->told = true;
+    plan->told = plan->refused = true;
     world_event(world, world->now_ns + NODE_RETRY_NS, EVENT_RESTART, node->id, 0);
     return true;
 }
@@ -425,7 +425,8 @@ void node_turn(struct world *world, struct node *node)
         p->ready = startup_ready(&p->startup, &result);
         if (result != STARTUP_OK) { /* the boot page's write failed: start again later */
             node_crash(world, node);
-            world_event(world, world->now_ns + 100000000, EVENT_RESTART, node->id, 0);
+            world->plan.refused = world->plan.refused || world->plan.node == node->id;
+            world_event(world, world->now_ns + NODE_RETRY_NS, EVENT_RESTART, node->id, 0);
             return;
         }
         if (!p->ready) {
@@ -445,12 +446,13 @@ void node_turn(struct world *world, struct node *node)
         timeline_text(world, TIMELINE_NOTE, node->id, node->replica->why);
         node_crash(world, node);
         bool meant = world->plan.node == node->id;
+        uint64_t back_ns = world->now_ns + (meant ? NODE_AWAY_NS : 500000000);
         world->plan.stopped = meant;
+        world->plan.back_ns = back_ns;
         world->plan.committed = check_committed(world);
         if (node->stop_why[0] != '\0')
             return; /* for good */
-        world_event(world, world->now_ns + (meant ? NODE_AWAY_NS : 500000000), EVENT_RESTART,
-                    node->id, 0);
+        world_event(world, back_ns, EVENT_RESTART, node->id, 0);
         return;
     }
     note_role(world, node, role);

@@ -192,10 +192,13 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_SCRIPT:
         script_turn(world);
         break;
-    case EVENT_RESTART:
-        if (!world->node[event->target].up)
+    case EVENT_RESTART: {
+        const struct disk_plan *plan = &world->plan;
+        bool away = plan->node == event->target && world->now_ns < plan->back_ns;
+        if (!world->node[event->target].up && !away)
             node_start(world, &world->node[event->target]);
         break;
+    }
     case EVENT_CRASH: {
         struct node *node = &world->node[event->target];
         if (node->up && node->starts == event->argument &&

@@ -135,8 +135,10 @@ struct disk_plan {
     uint64_t count;
     enum plan_op failed; /* what it was */
     bool in_start;       /* before that start had a replica */
+    bool refused;        /* the start */
     bool told;           /* the ring knows: its completion was reaped */
     bool stopped;        /* the replica did */
+    uint64_t back_ns;    /* ... and is not started again before this */
     uint64_t committed;  /* messages on the order when it did ... */
     uint64_t went_on;    /* ... and how many more there were when it was started again */
 };
