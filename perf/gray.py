@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev bench gray: what one slow drive or link does to everybody's latency.
 
-    gray.py --build DIR [--kind drive|link] [--factor N]... [--rings DIR] [--json FILE]
+    gray.py --build DIR [--kind drive|link] [--factor N]... [--seconds N] [--rings DIR] [--json FILE]
 
 Three replicas (keeld-slow: keeld with drives that can be held back) over keel-wire, one gateway that
 publishes at a steady rate; a message's latency counts from when it was due. Rings lie in memory, each
@@ -48,16 +48,17 @@ APART = 2   # healthy runs whose p99.9 differ by more say nothing about a tenth
 
 
 class Bench:
-    def __init__(self, build, folder, drive_us, say):
+    def __init__(self, build, folder, drive_us, run_s, say):
         self.c = Cluster(build, ring=RING, framing="raw", checkpoint="4M", idle="sleep", directory=folder)
         self.c.daemon = "keeld-slow"
         self.c.drive_us = drive_us
+        self.run_s = run_s
         self.say = say
         self.runs = 0
 
     def begin(self):
         c = self.c
-        write_messages(c.path("input"), "G", RATE * (RUN_S + SETTLE_S), SIZE, 1)
+        write_messages(c.path("input"), "G", RATE * (self.run_s + SETTLE_S), SIZE, 1)
         c.network(1)
         c.format()
         for i in c.ids():
@@ -95,12 +96,12 @@ class Bench:
 
     def pair(self, kind, factor, leads):
         c = self.c
-        healthy = self.publish(RUN_S)
+        healthy = self.publish(self.run_s)
         leader = c.leader()
         slow = leader if leads else leader % c.size + 1
         onset = self.publish(SETTLE_S, lambda: (time.sleep(1), self.slow(kind, factor, slow)))
         term = self.term()
-        now = self.publish(RUN_S)
+        now = self.publish(self.run_s)
         told = {i: (c.status(i) or {}) for i in c.ids()}
         result = {
             "slow": slow, "led": leads, "leads_after": c.leader(),
@@ -126,9 +127,9 @@ def show_pair(kind, factor, r):
             f"{r['onset_pause_ns'] / 1e6:.1f} ms")
 
 
-def measure(build, kinds, factors, rings, say):
+def measure(build, kinds, factors, run_s, rings, say):
     own = tempfile.TemporaryDirectory(prefix="keel-gray-", dir=rings or MEMORY)
-    bench = Bench(build, own.name, 0 if rings else DRIVE_US, say)
+    bench = Bench(build, own.name, 0 if rings else DRIVE_US, run_s, say)
     with own, bench.c:
         bench.begin()
         bench.publish(2)  # warm
@@ -166,6 +167,7 @@ def main():
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=KINDS, action="append", help="of slowness (both)")
     parser.add_argument("--factor", type=int, action="append", help="times slower (10, 100, 1000)")
+    parser.add_argument("--seconds", type=int, default=RUN_S, help=f"of messages in a run ({RUN_S})")
     parser.add_argument("--rings", metavar="DIR", help="on the drive of that folder, as fast as it is")
     parser.add_argument("--json", metavar="FILE", help="also write every figure there")
     options = parser.parse_args()
@@ -173,7 +175,7 @@ def main():
     began = time.monotonic()
     try:
         result = measure(os.path.abspath(options.build), options.kind or KINDS,
-                         options.factor or FACTORS, options.rings,
+                         options.factor or FACTORS, options.seconds, options.rings,
                          lambda text: print(f"[{time.monotonic() - began:5.1f} s] {text}", flush=True))
     except (Failure, OSError) as failure:
         sys.exit(f"gray: {failure}")
