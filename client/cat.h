@@ -39,6 +39,7 @@ struct cat_options {
     char request[CAT_TEXT_MAX];
     char day[CAT_TEXT_MAX];
     char bind[CAT_TEXT_MAX];
+    char sequencer[CAT_TEXT_MAX]; /* file */
     uint64_t cluster;
     uint64_t principal, window, ttl_ms;
     uint64_t rate;  /* messages a second, 0: as fast as possible */

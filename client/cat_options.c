@@ -42,6 +42,7 @@ static const struct setting settings[] = {
     {"count", NULL, NUMBER, FOR_ALL, FIELD(count), 1, UINT64_MAX - 1},
     {"from", NULL, FROM, FOR_FOLLOW, FIELD(from), 0, 0},
     {"log", NULL, TEXT, FOR_PUBLISH, FIELD(log), 0, 0},
+    {"sequencer", NULL, TEXT, FOR_PUBLISH, FIELD(sequencer), 0, 0},
     {"stats", NULL, TEXT, FOR_ALL, FIELD(stats), 0, 0},
     {"gaps", NULL, NUMBER, FOR_PUBLISH, FIELD(gaps_ms), 0, 3600000},
     {"open-wait", NULL, NUMBER, FOR_PUBLISH, FIELD(open_wait_s), 1, 86400},

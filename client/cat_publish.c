@@ -2,9 +2,11 @@
 #include "client/cat.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@
 #define SHOW_EVERY_NS (NS_PER_S / 2)
 #define DRAIN_NS (5 * NS_PER_S) /* after a signal, for what was submitted */
 #define WAIT_MOST_NS (NS_PER_S / 10)
+#define LOOK_NS (NS_PER_S / 100) /* for a sequencer that is not there yet */
 
 struct publish {
     const struct cat_options *options;
@@ -19,12 +22,16 @@ struct publish {
     struct keel_info info; /* at opening */
     int signals;
     bool input_ended;
-    bool stopping;     /* a signal came */
-    bool input_dry;    /* a message is not there in full */
-    uint64_t skip;     /* messages of the input that earlier lives had answered */
-    uint64_t first_ns; /* with --rate: when the first one was due */
-    uint64_t due;      /* messages due so far */
-    uint64_t heard_ns; /* last acknowledgement, or begin */
+    bool stopping;           /* a signal came */
+    bool input_dry;          /* a message is not there in full */
+    uint64_t skip;           /* messages of the input that earlier lives had answered */
+    uint64_t first_ns;       /* with --rate: when the first one was due */
+    uint64_t due;            /* messages due so far */
+    uint64_t heard_ns;       /* last acknowledgement, or begin */
+    bool active;             /* with --sequencer: the file held one when it was read last ... */
+    struct timespec read_at; /* ... as it was written at this time */
+    ino_t read_inode;
+    struct keel_sequencer sequencer;
     uint64_t shown_ns;
     int code;
     char problem[CAT_PROBLEM_SIZE];
@@ -208,6 +215,36 @@ static bool next_message(struct publish *p, const uint8_t **payload, size_t *siz
     }
 }
 
+/* With --sequencer: whether the file holds one, which is then shown with every message; a file that
+ * is not there, or empty, means that this gateway is not to act. Read again when it changed. */
+static bool acts(struct publish *p)
+{
+    const char *path = p->options->sequencer;
+    char text[KEEL_SEQUENCER_TEXT_SIZE] = {0};
+    struct stat st;
+    if (path[0] == 0)
+        return true;
+    if (stat(path, &st) != 0 || st.st_size == 0)
+        return p->active = false;
+    if (p->active && st.st_ino == p->read_inode && st.st_mtim.tv_sec == p->read_at.tv_sec &&
+        st.st_mtim.tv_nsec == p->read_at.tv_nsec)
+        return true;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? strcspn(text, " \n") : 0] = 0;
+    p->active = n > 0 && keel_sequencer_parse(&p->sequencer, text);
+    if (p->active) {
+        p->read_at = st.st_mtim;
+        p->read_inode = st.st_ino;
+        /* what was due while it was not to act is not owed now */
+        p->first_ns = figures_now_ns();
+        p->due = 0;
+    }
+    return p->active;
+}
+
 static bool window_open(const struct publish *p)
 {
     struct keel_info info;
@@ -219,7 +256,8 @@ static bool window_open(const struct publish *p)
 /* Submits what is due and fits the window; its log is written before any of it can be sent. */
 static bool submit_all(struct publish *p)
 {
-    while (!finished_reading(p) && !p->input_dry && window_open(p)) { /* at most a window */
+    while (!finished_reading(p) && !p->input_dry && window_open(p) &&
+           acts(p)) { /* at most a window */
         const uint8_t *payload;
         size_t size;
         uint64_t number, now_ns = figures_now_ns(), due_ns = now_ns;
@@ -230,7 +268,9 @@ static bool submit_all(struct publish *p)
         }
         if (!next_message(p, &payload, &size))
             break;
-        int result = keel_submit(p->keel, payload, size, &number);
+        int result = p->options->sequencer[0] == 0
+                         ? keel_submit(p->keel, payload, size, &number)
+                         : keel_submit_fenced(p->keel, payload, size, &p->sequencer, &number);
         if (result != KEEL_OK || number != p->input.messages) {
             snprintf(p->problem, sizeof(p->problem), "message %llu: %s",
                      (unsigned long long)p->input.messages,
@@ -253,6 +293,8 @@ static int64_t wait_ns(const struct publish *p)
     int64_t wait = keel_wait_ns(p->keel);
     if (wait > (int64_t)WAIT_MOST_NS)
         wait = (int64_t)WAIT_MOST_NS;
+    if (p->options->sequencer[0] != 0 && !p->active)
+        return wait < (int64_t)LOOK_NS ? wait : (int64_t)LOOK_NS;
     if (p->options->rate == 0 || finished_reading(p) || p->input_dry || !window_open(p))
         return wait;
     uint64_t now_ns = figures_now_ns(), due_ns = due_at(p, p->due);

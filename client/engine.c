@@ -8,6 +8,7 @@
 #include <string.h>
 
 _Static_assert((int)KEEL_PAYLOAD_MAX == (int)KEEL_MSG_MAX, "largest message");
+_Static_assert((int)KEEL_FENCED_PAYLOAD_MAX == (int)KEEL_FENCED_MAX, "largest fenced message");
 _Static_assert((int)KEEL_PAYLOAD_MIN == (int)KEEL_MSG_MIN, "smallest message");
 _Static_assert((int)KEEL_WINDOW_MAX == (int)KEEL_SESSION_WINDOW_MAX, "window");
 _Static_assert((int)KEEL_SESSION_MAX == (int)KEEL_NAME_MAX, "session name");
@@ -51,6 +52,7 @@ struct engine *engine_init(void *memory, const struct engine_options *options, u
     e->handshake = handshake_init(auth + round_up(auth_table_size(associations)), &shake);
     e->phase = ENGINE_CONNECT;
     e->busy_ns = ENGINE_BUSY_MIN;
+    lease_init(&e->lease, options->grace_ms * ENGINE_MS);
     e->oldest = e->unsent = e->next = 1;
     for (uint32_t i = 0; i < options->member_count; i++) {
         e->member[i].at = options->member[i];
@@ -72,16 +74,13 @@ void engine_fail(struct engine *e, int error, const char *format, ...)
     e->timer_ns = e->hold_ns = 0;
 }
 
-int engine_submit(struct engine *e, const void *payload, size_t size, uint64_t *number)
+/* Takes the next number; *taken is what it will carry, NULL as it was if there is none now. */
+static int take_number(struct engine *e, struct engine_slot **taken, uint64_t *number)
 {
     if (e->phase == ENGINE_FAILED)
         return e->error;
     if (e->end_wanted || e->phase == ENGINE_CLOSED)
         return KEEL_ENDED;
-    if (size < KEEL_PAYLOAD_MIN)
-        return KEEL_EMPTY;
-    if (size > KEEL_PAYLOAD_MAX)
-        return KEEL_TOO_LARGE;
     /* Results not yet collected keep their places, so the window counts from `given`. */
     if (e->phase != ENGINE_READY || e->next - e->given > e->window)
         return KEEL_AGAIN;
@@ -90,12 +89,59 @@ int engine_submit(struct engine *e, const void *payload, size_t size, uint64_t *
     slot->state = ENGINE_SLOT_PENDING;
     slot->sends = 0;
     slot->first_ns = slot->last_ns = 0;
-    slot->size = (uint16_t)size;
-    memcpy(slot->payload, payload, size);
+    slot->kind = PACKET_SUBMIT;
+    slot->fenced = false;
     if (number != NULL)
         *number = e->next;
     e->next++;
     e->stats.submitted++;
+    *taken = slot;
+    return KEEL_OK;
+}
+
+static int submit(struct engine *e, const void *payload, size_t size, size_t most,
+                  struct engine_slot **taken, uint64_t *number)
+{
+    if (size < KEEL_PAYLOAD_MIN || size > most)
+        return size < KEEL_PAYLOAD_MIN ? KEEL_EMPTY : KEEL_TOO_LARGE;
+    int result = take_number(e, taken, number);
+    if (*taken == NULL)
+        return result;
+    (*taken)->size = (uint16_t)size;
+    memcpy((*taken)->payload, payload, size);
+    return KEEL_OK;
+}
+
+int engine_submit(struct engine *e, const void *payload, size_t size, uint64_t *number)
+{
+    struct engine_slot *slot = NULL;
+    return submit(e, payload, size, KEEL_PAYLOAD_MAX, &slot, number);
+}
+
+int engine_submit_fenced(struct engine *e, const void *payload, size_t size,
+                         const struct entry_sequencer *sequencer, uint64_t *number)
+{
+    struct engine_slot *slot = NULL;
+    int result = submit(e, payload, size, KEEL_FENCED_PAYLOAD_MAX, &slot, number);
+    if (slot == NULL)
+        return result;
+    slot->fenced = true;
+    slot->sequencer = *sequencer;
+    return KEEL_OK;
+}
+
+int engine_operate(struct engine *e, const struct entry_node *op, const char *path,
+                   const void *content, uint64_t *number)
+{
+    struct engine_slot *slot = NULL;
+    int result = take_number(e, &slot, number);
+    if (slot == NULL)
+        return result;
+    slot->kind = PACKET_NODE;
+    slot->size = (uint16_t)(sizeof(*op) + op->path_size + op->content_size);
+    memcpy(slot->payload, op, sizeof(*op));
+    memcpy(slot->payload + sizeof(*op), path, op->path_size);
+    memcpy(slot->payload + sizeof(*op) + op->path_size, content, op->content_size);
     return KEEL_OK;
 }
 
@@ -231,7 +277,7 @@ static bool connected(const struct engine *e)
 /* The next keep-alive is due after a third of the time to live since something was answered. */
 static uint64_t keepalive_due(const struct engine *e)
 {
-    if (e->phase != ENGINE_READY || e->keepalive || e->oldest < e->unsent)
+    if (e->phase != ENGINE_READY || e->keepalive || e->oldest < e->unsent || e->options.leases)
         return UINT64_MAX;
     return e->alive_ns + e->ttl_ms * ENGINE_MS / 3;
 }
@@ -270,6 +316,8 @@ void engine_tick(struct engine *e, uint64_t now_ns)
         on_silence(e);
     if (now_ns >= keepalive_due(e))
         engine_keepalive(e);
+    engine_lease_tick(e);
+    engine_query_tick(e);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -283,7 +331,7 @@ uint64_t engine_deadline(const struct engine *e)
         return UINT64_MAX;
     if (engine_may_flush(e))
         return e->now_ns;
-    uint64_t at = keepalive_due(e);
+    uint64_t at = least(least(keepalive_due(e), engine_lease_due(e)), engine_query_due(e));
     if (e->hold_ns != 0)
         at = least(at, e->hold_ns);
     else if (e->timer_ns != 0)

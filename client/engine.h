@@ -13,6 +13,7 @@
 #define KEEL_CLIENT_ENGINE_H
 
 #include "client/keel.h"
+#include "client/lease.h"
 #include "consensus/wire/packet.h"
 #include "dataplane/auth/auth.h"
 #include "dataplane/auth/handshake.h"
@@ -27,7 +28,8 @@ enum {
     ENGINE_SLOTS = KEEL_WINDOW_MAX,
     ENGINE_SILENT_TRIES = 3,   /* unanswered tries before others are asked */
     ENGINE_RESUME_ROUNDS = 16, /* opens and resumes that another process may spoil */
-    ENGINE_COPIES = 8,         /* copies of requests whose sending is remembered (H21) */
+    ENGINE_COPIES = 16,        /* copies of requests whose sending is remembered (H21) */
+    ENGINE_EVENTS = 64,        /* events that wait to be collected */
     ENGINE_ASSOC_PER_MEMBER = AUTH_PENDING_MAX + 1
 };
 
@@ -61,6 +63,9 @@ enum engine_slot_state { ENGINE_SLOT_FREE = 0, ENGINE_SLOT_PENDING, ENGINE_SLOT_
 
 struct engine_slot {
     uint32_t state; /* enum engine_slot_state */
+    uint8_t kind;   /* enum packet_kind: SUBMIT or NODE */
+    bool fenced;
+    struct entry_sequencer sequencer; /* fenced */
     uint32_t sends;
     uint64_t first_ns; /* first and last sending; 0: not sent yet */
     uint64_t last_ns;
@@ -96,6 +101,8 @@ struct engine_options {
     char session[KEEL_SESSION_MAX + 1];
     uint16_t window;
     uint32_t ttl_ms;
+    bool leases;       /* a keepalive is always on its way, and events come with its answers */
+    uint32_t grace_ms; /* how long jeopardy may last */
     void (*random)(void *context, void *bytes, size_t size);
     void (*send)(void *context, uint32_t ip, uint16_t port, const void *packet, size_t size);
     void *context;
@@ -155,6 +162,25 @@ struct engine {
         uint64_t request, sent_ns;
     } copy[ENGINE_COPIES];
 
+    /* leases: engine_lease.c */
+    struct lease lease;
+    uint64_t lease_next_ns; /* the next copy is sent */
+    uint32_t lease_silent;  /* copies since the last answer */
+    uint32_t lease_target;  /* member + 1 that the last copy went to */
+    enum lease_state told;  /* what the last event said of the lease */
+    struct packet_event_place seen;
+    uint32_t event_count; /* waiting to be collected, from event_first on */
+    uint32_t event_first;
+    struct keel_event event[ENGINE_EVENTS];
+
+    /* a question about nodes: one at a time */
+    uint64_t query_request; /* of the copy that is awaited; 0: none */
+    uint64_t query_next_ns; /* asked again then */
+    uint32_t query_size;
+    uint32_t answer_size; /* 0: none yet */
+    uint8_t query[sizeof(struct packet_query) + KEEL_PATH_MAX];
+    uint8_t answer[KEEL_BODY_MAX];
+
     bool end_wanted;
     struct keel_stats stats;
     uint8_t packet[KEEL_DATAGRAM_MAX];
@@ -168,6 +194,18 @@ struct engine *engine_init(void *memory, const struct engine_options *options, u
 
 /* As keel_submit(). */
 int engine_submit(struct engine *e, const void *payload, size_t size, uint64_t *number);
+/* A message that is sequenced only while that lock is held. */
+int engine_submit_fenced(struct engine *e, const void *payload, size_t size,
+                         const struct entry_sequencer *sequencer, uint64_t *number);
+/* A node operation, in form: it takes a number like a message. */
+int engine_operate(struct engine *e, const struct entry_node *op, const char *path,
+                   const void *content, uint64_t *number);
+/* Asks; the answer of an earlier question is gone. */
+int engine_ask(struct engine *e, const struct packet_query *query, const char *path);
+/* The answer, once it is there: packet_answer and its bytes; NULL: not yet. */
+const uint8_t *engine_answer(const struct engine *e, size_t *size);
+/* The next event, once. */
+bool engine_event(struct engine *e, struct keel_event *event);
 /* Is there anything that engine_flush() would send? Not while busy or searching for the leader. */
 bool engine_may_flush(const struct engine *e);
 /* Sends what was submitted and may go now. */
@@ -209,6 +247,25 @@ void engine_arm(struct engine *e);
 bool engine_awaiting(const struct engine *e);
 void engine_enter(struct engine *e, enum engine_phase phase);
 void engine_keepalive(struct engine *e);
+void engine_send_keepalive(struct engine *e);
+/* The next request number, and that its copy is sent now (H21). */
+uint64_t engine_next_request(struct engine *e);
+/* When exactly this copy was sent; 0: no longer known. */
+uint64_t engine_copy_sent(const struct engine *e, uint64_t request);
+
+/* engine_lease.c: a keepalive is always on its way. */
+void engine_lease_tick(struct engine *e);
+uint64_t engine_lease_due(const struct engine *e);
+/* The session is open: its lease begins with the first answered keepalive. */
+void engine_lease_begin(struct engine *e);
+void engine_lease_answer(struct engine *e, const struct packet_lease *answer,
+                         const uint8_t *events);
+void engine_lease_redirected(struct engine *e);
+
+/* engine_nodes.c: questions. */
+void engine_query_tick(struct engine *e);
+uint64_t engine_query_due(const struct engine *e);
+void engine_query_answer(struct engine *e, const uint8_t *body, size_t size);
 void engine_back_off(struct engine *e, uint64_t least_ns);
 void engine_round_trip(struct engine *e, uint64_t sample_ns);
 uint64_t engine_retry_ns(const struct engine *e);

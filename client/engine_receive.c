@@ -7,6 +7,20 @@
 
 _Static_assert((int)KEEL_SEQUENCED == (int)MACHINE_SEQUENCED, "status");
 _Static_assert((int)KEEL_DAY_CLOSED == (int)MACHINE_DAY_CLOSED, "status");
+_Static_assert((int)KEEL_DONE == (int)MACHINE_DONE, "status");
+_Static_assert((int)KEEL_QUEUED == (int)MACHINE_QUEUED, "status");
+_Static_assert((int)KEEL_NO_NODE == (int)MACHINE_NO_NODE, "status");
+_Static_assert((int)KEEL_NODE_EXISTS == (int)MACHINE_NODE_EXISTS, "status");
+_Static_assert((int)KEEL_NOT_ALLOWED == (int)MACHINE_NOT_ALLOWED, "status");
+_Static_assert((int)KEEL_CHANGED == (int)MACHINE_CHANGED, "status");
+_Static_assert((int)KEEL_NOT_EMPTY == (int)MACHINE_NOT_EMPTY, "status");
+_Static_assert((int)KEEL_LOCK_BUSY == (int)MACHINE_LOCK_BUSY, "status");
+_Static_assert((int)KEEL_NOT_HELD == (int)MACHINE_NOT_HELD, "status");
+_Static_assert((int)KEEL_NODE_TABLE == (int)MACHINE_NODE_TABLE, "status");
+_Static_assert((int)KEEL_HANDLE_LIMIT == (int)MACHINE_HANDLE_LIMIT, "status");
+_Static_assert((int)KEEL_WAITER_LIMIT == (int)MACHINE_WAITER_LIMIT, "status");
+_Static_assert((int)KEEL_STALE_SEQUENCER == (int)MACHINE_STALE_SEQUENCER, "status");
+_Static_assert((int)KEEL_NOT_OPEN == (int)MACHINE_NOT_OPEN, "status");
 _Static_assert((int)KEEL_DIFFERENT == (int)MACHINE_DIFFERENT, "status");
 _Static_assert((int)KEEL_UNKNOWN == (int)MACHINE_UNKNOWN, "status");
 
@@ -63,7 +77,7 @@ static void fill_result(struct keel_result *result, const struct packet_result_r
 {
     *result = (struct keel_result){
         .number = run->number + k,
-        .feed = run->status == MACHINE_SEQUENCED ? run->feed + k : 0,
+        .feed = run->feed == 0 ? 0 : run->feed + k,
         .utc_ns = run->utc_ns,
         .utc_error_ns = run->utc_error_ns,
         .status = run->status,
@@ -72,8 +86,7 @@ static void fill_result(struct keel_result *result, const struct packet_result_r
 
 static bool settles(uint8_t status)
 {
-    return status == MACHINE_SEQUENCED || status == MACHINE_DAY_CLOSED ||
-           status == MACHINE_DIFFERENT || status == MACHINE_UNKNOWN;
+    return status <= MACHINE_NOT_OPEN || status == MACHINE_DIFFERENT || status == MACHINE_UNKNOWN;
 }
 
 /* A definite word on some numbers. True if any of them was waited for. */
@@ -101,6 +114,8 @@ static bool settle_run(struct engine *e, const struct packet_result_run *run, co
         e->stats.answered++;
         if (run->status == MACHINE_SEQUENCED)
             e->stats.sequenced++;
+        else if (run->status == MACHINE_DONE || run->status == MACHINE_QUEUED)
+            e->stats.operated++;
         else
             e->stats.refused++;
         news = true;
@@ -230,9 +245,9 @@ static void keep_runs(struct engine *e, const uint8_t *at, uint32_t count, uint6
  * remembered proves nothing. */
 static void note_alive(struct engine *e, uint64_t request)
 {
-    for (uint32_t i = 0; i < ENGINE_COPIES; i++)
-        if (e->copy[i].request == request && e->copy[i].sent_ns > e->alive_ns)
-            e->alive_ns = e->copy[i].sent_ns;
+    uint64_t sent_ns = engine_copy_sent(e, request);
+    if (sent_ns > e->alive_ns)
+        e->alive_ns = sent_ns;
 }
 
 static void on_opened(struct engine *e, const struct packet_session *answer, const uint8_t *runs)
@@ -256,6 +271,7 @@ static void on_opened(struct engine *e, const struct packet_session *answer, con
     note_alive(e, answer->request);
     e->open_status = 0;
     engine_enter(e, ENGINE_READY);
+    engine_lease_begin(e);
 }
 
 static void refuse_open(struct engine *e, uint8_t status)
@@ -311,24 +327,38 @@ static void on_open_answer(struct engine *e, const struct packet_session *answer
     }
 }
 
-static void on_keepalive_answer(struct engine *e, const struct packet_session *answer,
-                                const uint8_t *runs)
+static void on_lease(struct engine *e, uint32_t member, const uint8_t *body, size_t size)
 {
-    if (answer->status == MACHINE_SEQUENCED) {
-        note_alive(e, answer->request);
-        e->keepalive = false;
-        if (answer->session == e->session)
-            settle_runs(e, runs, answer->run_count, answer->last, NULL);
+    struct packet_lease answer;
+    if (size < sizeof(answer)) {
+        e->stats.rejected++;
         return;
     }
-    const struct packet_result_run run = {.status = answer->status};
-    if (answer->status == MACHINE_UNKNOWN)
+    memcpy(&answer, body, sizeof(answer));
+    if (answer.event_count > PACKET_EVENTS_MAX ||
+        size != sizeof(answer) + answer.event_count * sizeof(struct packet_event)) {
+        e->stats.rejected++;
+        return;
+    }
+    if (e->phase != ENGINE_READY || answer.session != e->session ||
+        answer.request < e->request_first || answer.request > e->request)
+        return; /* to an earlier phase */
+    on_answer(e, member, answer.leader);
+    if (answer.status == MACHINE_SEQUENCED) {
+        note_alive(e, answer.request);
+        e->keepalive = false;
+        engine_lease_answer(e, &answer, body + sizeof(answer));
+    } else if (answer.status == MACHINE_UNKNOWN) {
         engine_fail(e, KEEL_ENDED,
                     "session '%s' (%llu): the cluster no longer knows it: open it anew; its "
                     "numbers then begin at 1",
                     e->options.session, (unsigned long long)e->session);
-    else
-        refused_run(e, &run, answer->epoch);
+    } else {
+        const struct packet_result_run run = {.status = answer.status};
+        refused_run(e, &run, answer.epoch);
+    }
+    if (e->hold_ns == 0)
+        engine_arm(e);
 }
 
 static void on_end_answer(struct engine *e, const struct packet_session *answer)
@@ -375,20 +405,15 @@ static void on_session(struct engine *e, uint32_t member, const uint8_t *body, s
     }
     if (answer.request < e->request_first || answer.request > e->request)
         return; /* to an earlier phase */
-    static const uint8_t expected[] = {[ENGINE_OPEN] = PACKET_OPEN,
-                                       [ENGINE_RESUME] = PACKET_RESUME,
-                                       [ENGINE_READY] = PACKET_KEEPALIVE,
-                                       [ENGINE_END] = PACKET_END,
-                                       [ENGINE_CLOSED] = 0,
-                                       [ENGINE_FAILED] = 0};
+    static const uint8_t expected[] = {[ENGINE_OPEN] = PACKET_OPEN, [ENGINE_RESUME] = PACKET_RESUME,
+                                       [ENGINE_READY] = 0,          [ENGINE_END] = PACKET_END,
+                                       [ENGINE_CLOSED] = 0,         [ENGINE_FAILED] = 0};
     if (answer.answers != expected[e->phase] || answer.answers == 0)
         return;
     struct packet_result_run runs[PACKET_KEPT_RUNS_MAX];
     long_runs(&answer, body + sizeof(answer), runs);
     on_answer(e, member, answer.leader);
-    if (e->phase == ENGINE_READY)
-        on_keepalive_answer(e, &answer, (const uint8_t *)runs);
-    else if (e->phase == ENGINE_END)
+    if (e->phase == ENGINE_END)
         on_end_answer(e, &answer);
     else
         on_open_answer(e, &answer, (const uint8_t *)runs);
@@ -430,6 +455,23 @@ static void on_not_leader(struct engine *e, uint32_t member, const struct packet
     }
 }
 
+/* No message waits, but a keepalive or a question may: they are sent again when due, to whom this
+ * says. */
+static void on_idle_redirect(struct engine *e, uint32_t member,
+                             const struct packet_redirect *redirect)
+{
+    uint32_t named = member_of(e, redirect->leader);
+    if (redirect->reason != PACKET_NOT_LEADER || redirect->term < e->term || member != e->target)
+        return;
+    e->term = redirect->term;
+    e->stats.redirects++;
+    if (named != NO_MEMBER && named != member && worth_asking(e, named))
+        e->target = named;
+    else
+        engine_next_member(e);
+    engine_lease_redirected(e);
+}
+
 static void on_redirect(struct engine *e, uint32_t member, const uint8_t *body, size_t size)
 {
     struct packet_redirect redirect;
@@ -438,8 +480,10 @@ static void on_redirect(struct engine *e, uint32_t member, const uint8_t *body, 
         return;
     }
     memcpy(&redirect, body, sizeof(redirect));
-    if (!engine_awaiting(e))
+    if (!engine_awaiting(e)) {
+        on_idle_redirect(e, member, &redirect);
         return;
+    }
     if (redirect.reason == PACKET_NOT_LEADER) {
         on_not_leader(e, member, &redirect);
     } else if (redirect.reason == PACKET_BUSY) {
@@ -502,6 +546,10 @@ void engine_receive(struct engine *e, uint32_t ip, uint16_t port, const void *pa
         on_result(e, member, body, body_size);
     else if (kind == PACKET_SESSION)
         on_session(e, member, body, body_size);
+    else if (kind == PACKET_LEASE)
+        on_lease(e, member, body, body_size);
+    else if (kind == PACKET_ANSWER)
+        engine_query_answer(e, body, body_size);
     else if (kind == PACKET_REDIRECT)
         on_redirect(e, member, body, body_size);
 }

@@ -129,13 +129,18 @@ void engine_next_member(struct engine *e)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-/* H21: each copy has a number of its own, and its own time of sending. */
-static uint64_t next_request(struct engine *e)
+uint64_t engine_next_request(struct engine *e)
 {
     e->request++;
     e->copy[e->request % ENGINE_COPIES].request = e->request;
     e->copy[e->request % ENGINE_COPIES].sent_ns = e->now_ns;
     return e->request;
+}
+
+uint64_t engine_copy_sent(const struct engine *e, uint64_t request)
+{
+    uint32_t place = (uint32_t)(request % ENGINE_COPIES);
+    return e->copy[place].request == request ? e->copy[place].sent_ns : 0;
 }
 
 static void send_open(struct engine *e, uint8_t kind)
@@ -145,35 +150,40 @@ static void send_open(struct engine *e, uint8_t kind)
                  .replaces = kind == PACKET_RESUME ? e->replaces : 0,
                  .ttl_ms = e->options.ttl_ms,
                  .window = e->options.window},
-        .request = next_request(e),
+        .request = engine_next_request(e),
     };
     memcpy(request.open.name, e->options.session, sizeof(request.open.name));
     memcpy(e->packet + KEEL_PACKET_HEAD_SIZE, &request, sizeof(request));
     engine_send(e, e->target, kind, sizeof(request));
 }
 
-static void send_end(struct engine *e, uint8_t kind)
+static void send_end(struct engine *e)
 {
     const struct packet_session_end end = {
         .session = e->session,
         .epoch = e->epoch,
-        .request = next_request(e),
+        .request = engine_next_request(e),
         .acked = e->oldest - 1,
     };
     memcpy(e->packet + KEEL_PACKET_HEAD_SIZE, &end, sizeof(end));
-    engine_send(e, e->target, kind, sizeof(end));
+    engine_send(e, e->target, PACKET_END, sizeof(end));
 }
 
-static void send_keepalive(struct engine *e)
+void engine_send_keepalive(struct engine *e)
 {
-    send_end(e, PACKET_KEEPALIVE);
+    const struct packet_keepalive body = {.session = e->session,
+                                          .epoch = e->epoch,
+                                          .request = engine_next_request(e),
+                                          .seen = e->seen};
+    memcpy(e->packet + KEEL_PACKET_HEAD_SIZE, &body, sizeof(body));
+    engine_send(e, e->target, PACKET_KEEPALIVE, sizeof(body));
     e->stats.keepalives_sent++;
 }
 
 void engine_keepalive(struct engine *e)
 {
     e->keepalive = true;
-    send_keepalive(e);
+    engine_send_keepalive(e);
     engine_arm(e);
 }
 
@@ -189,20 +199,32 @@ static void note_sent(struct engine *e, struct engine_slot *slot)
     e->stats.messages_sent++;
 }
 
+/* Whether this number may go into one packet behind `first`: messages that show the same sequencer,
+ * or none. A node operation has a packet of its own. */
+static bool goes_along(const struct engine_slot *first, const struct engine_slot *slot)
+{
+    return slot->kind == PACKET_SUBMIT && first->kind == PACKET_SUBMIT &&
+           slot->fenced == first->fenced &&
+           (!slot->fenced ||
+            memcmp(&slot->sequencer, &first->sequencer, sizeof(slot->sequencer)) == 0);
+}
+
 /* Sends one packet with consecutive unanswered messages from `first` on, below `end`, as many as
  * fit. Returns the number behind the last. */
 static uint64_t send_messages(struct engine *e, uint64_t first, uint64_t end)
 {
+    const struct engine_slot *begin = engine_slot(e, first);
     uint8_t *body = e->packet + KEEL_PACKET_HEAD_SIZE;
     struct entry_messages head = {
         .session = e->session, .epoch = e->epoch, .number = first, .acked = e->oldest - 1};
     uint8_t *at = body + sizeof(head);
-    size_t bytes = 0;
+    size_t bytes = 0, tail = begin->fenced ? sizeof(begin->sequencer) : 0;
     uint64_t number = first;
     for (; number < end && number - first < KEEL_WINDOW_MAX; number++) {
         struct engine_slot *slot = engine_slot(e, number);
         size_t block = sizeof(uint16_t) + slot->size;
-        if (slot->state != ENGINE_SLOT_PENDING || bytes + block > KEEL_BLOCKS_MAX)
+        if (slot->state != ENGINE_SLOT_PENDING || bytes + block + tail > KEEL_BLOCKS_MAX ||
+            (number > first && !goes_along(begin, slot)))
             break;
         memcpy(at + bytes, &slot->size, sizeof(uint16_t));
         memcpy(at + bytes + sizeof(uint16_t), slot->payload, slot->size);
@@ -212,8 +234,10 @@ static uint64_t send_messages(struct engine *e, uint64_t first, uint64_t end)
     ENSURE(number > first);
     head.count = (uint16_t)(number - first);
     head.bytes = (uint16_t)bytes;
+    head.flags = begin->fenced ? ENTRY_FENCED : 0;
     memcpy(body, &head, sizeof(head));
-    engine_send(e, e->target, PACKET_SUBMIT, sizeof(head) + bytes);
+    memcpy(at + bytes, &begin->sequencer, tail);
+    engine_send(e, e->target, begin->kind, sizeof(head) + bytes + tail);
     return number;
 }
 
@@ -261,10 +285,10 @@ void engine_push(struct engine *e)
         if (e->oldest < e->unsent)
             send_messages(e, e->oldest, e->unsent);
         else if (e->keepalive)
-            send_keepalive(e);
+            engine_send_keepalive(e);
         break;
     case ENGINE_END:
-        send_end(e, PACKET_END);
+        send_end(e);
         break;
     case ENGINE_CONNECT:
     case ENGINE_CLOSED:

@@ -2,8 +2,7 @@
 #include "client/keel.h"
 
 #include "client/address.h"
-#include "client/engine.h"
-#include "client/net.h"
+#include "client/keel_internal.h"
 #include "consensus/ensure.h"
 #include "consensus/wire/entry.h"
 
@@ -15,14 +14,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { TTL_DEFAULT_MS = 10000, OPEN_WAIT_DEFAULT_MS = 10000, RECEIVE_ROUNDS = 16 };
-
-struct keel {
-    struct keel_options options;
-    struct engine *engine;
-    size_t engine_bytes;
-    struct keyring keys;
-    struct net net;
+enum {
+    TTL_DEFAULT_MS = 10000,
+    GRACE_DEFAULT_MS = 45000,
+    OPEN_WAIT_DEFAULT_MS = 10000,
+    RECEIVE_ROUNDS = 16
 };
 
 static int problem_set(char *problem, int error, const char *format, ...)
@@ -119,6 +115,8 @@ static int take_options(struct keel *keel, struct engine_options *to, char *prob
         return result;
     to->window = options->window == 0 ? KEEL_WINDOW_MAX : (uint16_t)options->window;
     to->ttl_ms = options->ttl_ms == 0 ? TTL_DEFAULT_MS : options->ttl_ms;
+    to->leases = options->leases;
+    to->grace_ms = options->grace_ms == 0 ? GRACE_DEFAULT_MS : options->grace_ms;
     to->cluster = options->cluster;
     to->keys = &keel->keys;
     to->random = net_random;
@@ -298,6 +296,9 @@ static int deliver(struct keel *keel, uint64_t before)
 {
     struct engine *e = keel->engine;
     int count = 0;
+    struct keel_event event;
+    while (keel->options.event != NULL && engine_event(e, &event)) /* at most ENGINE_EVENTS */
+        keel->options.event(keel->options.context, &event);
     if (keel->options.result == NULL)
         return e->oldest - before < KEEL_WINDOW_MAX ? (int)(e->oldest - before) : KEEL_WINDOW_MAX;
     struct keel_result result;
@@ -320,7 +321,8 @@ int keel_poll(struct keel *keel, int64_t timeout_ns)
         if (packets > 0)
             keel_flush(keel);
         results = deliver(keel, before);
-        if (results > 0 || keel->engine->phase != phase || timeout_ns == 0)
+        if (results > 0 || keel->engine->phase != phase || keel->engine->event_count > 0 ||
+            timeout_ns == 0)
             break;
         uint64_t now_ns = net_now_ns();
         if (timeout_ns > 0 && now_ns >= end_ns)

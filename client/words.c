@@ -26,6 +26,8 @@ static const struct word errors[] = {
     {KEEL_EMPTY, "KEEL_EMPTY", "a message has at least one byte"},
     {KEEL_CONFLICT, "KEEL_CONFLICT", "two feed lines carry different bytes for one number"},
     {KEEL_FRAMING, "KEEL_FRAMING", "the feed does not carry the framing asked for"},
+    {KEEL_EXPIRED, "KEEL_EXPIRED", "no leader answered within lease and grace"},
+    {KEEL_REFUSED_NODE, "KEEL_REFUSED_NODE", "a node operation was refused"},
 };
 
 static const struct word *error_find(int error)

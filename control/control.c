@@ -173,7 +173,10 @@ static uint32_t take_notices(struct control *c)
             peers_datagram(c, notice);
             break;
         case NOTICE_KEEPALIVE:
-            sessions_keepalive(c, notice);
+            keepalive_arrived(c, notice);
+            break;
+        case NOTICE_QUERY:
+            queries_arrived(c, notice);
             break;
         case NOTICE_SPANS_ARE:
             cursor_spans(c, notice);
@@ -232,6 +235,8 @@ static void publish(struct control *c)
     for (uint32_t part = 1; part < PART_COUNT && problem[0] == '\0'; part++)
         problem = c->problem[part];
     memcpy(s->problem, problem, sizeof(s->problem));
+    s->keepalives_held = c->held;
+    s->queries_waiting = c->query_count;
     const uint64_t *rejects = handshake_rejects(c->handshake);
     memcpy(s->handshake_reject, rejects, sizeof(s->handshake_reject));
     uint64_t version = c->status_version + 1;
@@ -257,7 +262,10 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += checkpoint_turn(c);
     work += backup_turn(c);
     work += sending_turn(c);
+    work += queries_turn(c);
+    work += keepalive_turn(c);
     work += sessions_turn(c);
+    work += due_turn(c);
     work += boots_turn(c);
     work += digests_turn(c);
     work += members_turn(c);

@@ -45,7 +45,9 @@ enum {
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
-    CONTROL_BODY_MAX = 144,         /* bytes of a proposed entry's body */
+    CONTROL_BODY_MAX = 512,         /* bytes of a proposed entry's body */
+    CONTROL_QUERIES = 256,          /* questions about nodes that wait for their index */
+    CONTROL_QUERY_MS = 1000,        /* and no longer: the client asks again */
     CONTROL_PROBLEM_SIZE = 200
 };
 
@@ -82,10 +84,10 @@ struct control_request {
     uint64_t tag; /* the asker's, comes back in the reply */
     uint64_t was; /* ENTRY_CONFIG: index of the configuration that it is to replace */
     uint8_t entry_kind;
-    uint8_t size;
     uint8_t kind; /* enum control_request_kind */
     uint8_t to;   /* TRANSFER: replica id, 0: the most caught-up */
-    uint8_t reserved[4];
+    uint8_t reserved[3];
+    uint16_t size;
     uint8_t body[CONTROL_BODY_MAX];
 };
 
@@ -107,6 +109,7 @@ enum control_result {
 struct control_reply {
     uint64_t tag;
     uint64_t index, term;
+    uint64_t value; /* APPLIED: of a node operation */
     uint32_t leader;
     uint8_t result; /* enum control_result */
     uint8_t status; /* enum machine_status, or as the result says */
@@ -136,7 +139,9 @@ struct control_status {
     uint64_t handshakes_begun, handshakes_done; /* associations installed, both roles */
     uint64_t handshake_reject[HANDSHAKE_REJECT_COUNT];
     uint64_t keepalives, keepalives_answered, expiries_proposed, boots_proposed;
-    uint64_t pages_read, read_errors; /* of the log cursor */
+    uint64_t events_told, queries, queries_answered, dues_proposed;
+    uint32_t keepalives_held, queries_waiting; /* now */
+    uint64_t pages_read, read_errors;          /* of the log cursor */
     /* the scrub: pages judged and found bad, passes over the ring; copies of superblock, genesis
      * and checkpoint that were bad and are good again; tries to write a page anew that failed */
     uint64_t scrubbed, scrub_bad, scrub_passes, copies_repaired, restore_failures;

@@ -14,7 +14,7 @@ enum {
     CONTROL_TAG_SHIFT = 56        /* a proposal's tag: what asked in the top byte */
 };
 
-enum proposer { PROPOSER_BOOT = 1, PROPOSER_EXPIRY = 2, PROPOSER_REQUEST = 3 };
+enum proposer { PROPOSER_BOOT = 1, PROPOSER_EXPIRY = 2, PROPOSER_REQUEST = 3, PROPOSER_DUE = 4 };
 
 struct control_peer {       /* another replica */
     uint64_t next_begin_ns; /* no new handshake before this */
@@ -26,6 +26,20 @@ struct control_session { /* beside each slot of the machine */
     uint64_t epoch;
     uint64_t alive_ns;    /* no expiry is counted from before this: first seen, or answered last */
     uint64_t proposed_ns; /* an expiry is under way since; 0: none */
+    /* A keepalive that is held until there is something to tell, the newest copy; keepalive.c. */
+    uint64_t held_request; /* 0: none */
+    uint64_t held_until_ns;
+    uint64_t told_term; /* of the last answer; another one: the next is answered at once */
+    uint64_t told_ns;
+    struct packet_event_place seen;
+};
+
+struct control_query { /* waits until control's machine knows `commit` */
+    uint64_t commit;
+    uint64_t since_ns;
+    uint32_t principal;
+    uint32_t size;
+    uint8_t bytes[NOTICE_QUERY_MAX];
 };
 
 enum part {
@@ -53,6 +67,7 @@ struct control_ask {
     uint64_t tag;    /* the asker's */
     uint64_t serial; /* low bits of the proposal's tag: an old notice finds another one here */
     uint64_t index, term;
+    uint64_t value;
     uint64_t deadline_ns;
     uint64_t read_ns;
 };
@@ -187,6 +202,16 @@ struct control {
     uint64_t leading_ns;   /* ... at this time; 0: not leading */
     uint32_t scan_slot;
 
+    /* keepalives, questions, lock-delays */
+    bool nodes_touched; /* since keepalives were last looked at */
+    uint32_t held;      /* keepalives that are held */
+    uint64_t held_scan_ns;
+    uint32_t query_first, query_count;
+    struct control_query query[CONTROL_QUERIES];
+    uint64_t due_proposed_ns;
+    uint64_t due_applied; /* the log time that machine->log_ns had ... */
+    uint64_t due_at_ns;   /* ... when this clock stood here */
+
     /* boots */
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
 
@@ -293,11 +318,27 @@ void repairing_look_at_checkpoints(struct control *c);
 /* A checkpoint was written into that area. */
 void repairing_written(struct control *c, unsigned area);
 
-/* sessions.c: keepalives and expiry. */
+/* sessions.c: expiry. */
 uint32_t sessions_turn(struct control *c);
-void sessions_keepalive(struct control *c, const struct notice *notice);
 /* An entry was applied: an opened or resumed session lives from now on. */
 void sessions_applied(struct control *c, const struct entry *entry);
+/* What is noted of the session in that slot, begun anew when another session or life stands there.
+ */
+struct control_session *sessions_notes(struct control *c, uint32_t slot,
+                                       const struct machine_session *session);
+
+/* keepalive.c: leases, and the events that their answers carry. */
+uint32_t keepalive_turn(struct control *c);
+void keepalive_arrived(struct control *c, const struct notice *notice);
+
+/* queries.c: questions about nodes. */
+uint32_t queries_turn(struct control *c);
+void queries_arrived(struct control *c, const struct notice *notice);
+
+/* due.c: lock-delays and waits that are over. */
+uint32_t due_turn(struct control *c);
+/* An entry was applied: log time stands where it says. */
+void due_applied(struct control *c);
 
 /* boots.c: the leader logs each replica's boot. */
 uint32_t boots_turn(struct control *c);

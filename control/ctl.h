@@ -21,8 +21,8 @@ enum ctl_exit {
 };
 
 enum {
-    CTL_OPTIONS_MAX = 8, /* of one command */
-    CTL_WORDS_MAX = 64,  /* positional words of one command */
+    CTL_OPTIONS_MAX = 12, /* of one command */
+    CTL_WORDS_MAX = 64,   /* positional words of one command */
     CTL_ANSWER_MAX = 2 << 20,
     CTL_TIMEOUT_MS = 10000,
     CTL_TIMEOUT_MAX_S = 3600
@@ -128,6 +128,15 @@ int ctl_genesis_create(struct ctl *ctl);
 int ctl_genesis_install(struct ctl *ctl);
 int ctl_genesis_show(struct ctl *ctl);
 int ctl_key_new(struct ctl *ctl);
+int ctl_node_get(struct ctl *ctl);
+int ctl_node_list(struct ctl *ctl);
+int ctl_node_create(struct ctl *ctl);
+int ctl_node_set(struct ctl *ctl);
+int ctl_node_delete(struct ctl *ctl);
+int ctl_node_acl(struct ctl *ctl);
+int ctl_lock_check(struct ctl *ctl);
+int ctl_lock_run(struct ctl *ctl);
+int ctl_lease_watch(struct ctl *ctl);
 bool ctl_genesis_option(struct ctl *ctl, const char *name, const char *value);
 
 #endif

@@ -168,9 +168,11 @@ static int read_backup(const char *name, const char *path, struct backup *b)
         return ctl_fail(CTL_FAILED, "%s: %s: %s", name, path, strerror(error));
     }
     uint64_t size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0, done = 0;
-    /* no backup is larger than the largest table of sessions makes it; what is, is none */
+    /* no backup is larger than the largest tables make it; what is, is none */
     static const struct genesis largest = {.sessions_max = GENESIS_SESSIONS_MAX,
-                                           .window_max = KEEL_SESSION_WINDOW_MAX};
+                                           .window_max = KEEL_SESSION_WINDOW_MAX,
+                                           .nodes_max = GENESIS_NODES_MAX,
+                                           .handles_max = GENESIS_HANDLES_MAX};
     if (size > backup_size_max(&largest))
         size = BACKUP_HEAD_SIZE;
     uint8_t *bytes = malloc(size + 1);

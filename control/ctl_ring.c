@@ -42,6 +42,10 @@ static const char *kind_name(uint8_t kind)
         return "boot";
     case ENTRY_CONFIG:
         return "config";
+    case ENTRY_NODE:
+        return "node";
+    case ENTRY_DUE:
+        return "due";
     }
     return "unknown";
 }

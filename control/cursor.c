@@ -52,6 +52,7 @@ static bool feed_page(struct control *c, const struct log_span *span, const uint
         feed_exceptions_applied(c->exceptions, c->machine, entry, &c->outcome);
         digests_applied(c);
         sessions_applied(c, entry);
+        due_applied(c);
         requests_applied(c, entry);
     }
     return c->machine->applied >= span->last;

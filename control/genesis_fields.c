@@ -21,6 +21,11 @@ const struct genesis_field genesis_fields[GENESIS_FIELDS] = {
     FIELD(window_max, "messages of a session under way"),
     FIELD(flights, "AppendEntries packets in flight to a peer"),
     FIELD(flight_bytes, "bytes of them"),
+    FIELD(nodes_max, "nodes in the tree of names, the root among them; 0: none"),
+    FIELD(handles_max, "handles on nodes, of all sessions"),
+    FIELD(handles_per_session, "of them of one session"),
+    FIELD(waiters_max, "requests in the queue of one lock"),
+    FIELD(lock_delay_max_ms, "longest lock-delay that a client may choose"),
 };
 
 static bool same(const char *a, const char *b)

@@ -12,7 +12,7 @@ struct genesis_field {
     uint32_t offset; /* in struct genesis, of a uint32_t */
 };
 
-enum { GENESIS_FIELDS = 13 };
+enum { GENESIS_FIELDS = 18 };
 extern const struct genesis_field genesis_fields[GENESIS_FIELDS];
 
 /* By name, '-' and '_' alike; -1: none. */

@@ -43,6 +43,7 @@ void requests_finish(struct control *c, struct control_ask *ask, enum control_re
     *reply = (struct control_reply){.tag = ask->tag,
                                     .index = ask->index,
                                     .term = ask->term,
+                                    .value = ask->value,
                                     .leader = c->seen.leader,
                                     .result = (uint8_t)result,
                                     .status = status};
@@ -113,6 +114,7 @@ void requests_applied(struct control *c, const struct entry *entry)
         struct control_ask *ask = &c->ask[i];
         if (ask->state != ASK_APPENDED || ask->index != entry->index)
             continue;
+        ask->value = c->outcome.value;
         if (ask->term == entry->term)
             requests_finish(c, ask, CONTROL_APPLIED, c->outcome.status);
         else

@@ -1,7 +1,6 @@
-/* Keepalives and expiry, at the leader alone.
+/* Expiry, at the leader alone.
  *
- * A keepalive is answered at once, with the number of exactly that copy (H21), and only while this
- * leader was in contact with a quorum. A session whose owner was silent for TTL x (1 + rho) after
+ * A session whose owner was silent for TTL x (1 + rho) after
  * it was last heard or answered is proposed for expiry; from then on its keepalives wait for the
  * outcome. After its own no-op a leader gives every session TTL_max x (1 + rho). apply decides all
  * of this again by log time. Source: design, section 9.
@@ -15,14 +14,15 @@ static uint64_t with_rho_ns(const struct control *c, uint64_t ms)
     return ms * (1000000ull + c->options.genesis->rho_ppm);
 }
 
-/* This slot's notes, begun anew when another session or life stands in it. */
-static struct control_session *notes(struct control *c, uint32_t slot,
-                                     const struct machine_session *session)
+struct control_session *sessions_notes(struct control *c, uint32_t slot,
+                                       const struct machine_session *session)
 {
     struct control_session *n = &c->session[slot];
-    if (n->session != session->id || n->epoch != session->epoch)
+    if (n->session != session->id || n->epoch != session->epoch) {
+        c->held -= n->held_request != 0;
         *n = (struct control_session){
             .session = session->id, .epoch = session->epoch, .alive_ns = c->now_ns};
+    }
     return n;
 }
 
@@ -33,72 +33,7 @@ void sessions_applied(struct control *c, const struct entry *entry)
     const struct machine_session *session =
         c->outcome.slot == UINT32_MAX ? NULL : machine_session_at(c->machine, c->outcome.slot);
     if (session != NULL)
-        notes(c, c->outcome.slot, session);
-}
-
-static void reply(struct control *c, const struct notice *notice,
-                  const struct machine_session *session, uint8_t status)
-{
-    struct command *command = control_command(c, COMMAND_ANSWER);
-    if (command == NULL)
-        return;
-    const struct packet_session_end *asked = &notice->u.keepalive.body;
-    struct packet_session body = {.request = asked->request,
-                                  .session = asked->session,
-                                  .epoch = asked->epoch,
-                                  .status = status,
-                                  .answers = PACKET_KEEPALIVE,
-                                  .leader = c->replica->id};
-    if (session != NULL) {
-        body.epoch = session->epoch;
-        body.last = session->last;
-        body.index = session->epoch;
-        body.utc_ns = c->machine->utc_ns;
-        body.ttl_ms = session->ttl_ms;
-        body.window = session->window;
-        memcpy(body.name, session->name, sizeof(body.name));
-    }
-    command->principal = notice->u.keepalive.principal;
-    command->tag = c->seen.term; /* seq lets it go only while that term's lease holds (H19) */
-    command->packet_kind = PACKET_SESSION;
-    command->size = sizeof(body);
-    memcpy(command->u.bytes, &body, sizeof(body));
-    control_command_send(c);
-    c->status.keepalives_answered++;
-}
-
-void sessions_keepalive(struct control *c, const struct notice *notice)
-{
-    const struct packet_session_end *asked = &notice->u.keepalive.body;
-    c->status.keepalives++;
-    if (!control_leads(c))
-        return;
-    const struct machine_session *session = machine_session(c->machine, asked->session);
-    if (session == NULL) {
-        /* it may stand in entries that this side has not read yet: the client asks again */
-        if (asked->session <= c->machine->applied && c->machine->applied >= c->seen.noop_index)
-            reply(c, notice, NULL, MACHINE_UNKNOWN);
-        return;
-    }
-    if (session->principal != notice->u.keepalive.principal) { /* H17 */
-        reply(c, notice, NULL, MACHINE_NOT_OWNER);
-        return;
-    }
-    if (session->ended_log_ns != 0) {
-        reply(c, notice, session, MACHINE_SESSION_ENDED);
-        return;
-    }
-    if (asked->epoch > session->epoch)
-        return; /* a resume that is not read yet */
-    if (asked->epoch < session->epoch) {
-        reply(c, notice, session, MACHINE_EPOCH);
-        return;
-    }
-    struct control_session *n = notes(c, machine_slot(c->machine, session), session);
-    if (n->proposed_ns != 0)
-        return; /* an expiry is under way: its outcome answers */
-    n->alive_ns = c->now_ns;
-    reply(c, notice, session, MACHINE_SEQUENCED);
+        sessions_notes(c, c->outcome.slot, session);
 }
 
 /* When seq last took a packet of the session's owner, on this replica's clock. */
@@ -116,7 +51,7 @@ static uint32_t consider(struct control *c, uint32_t slot)
     const struct machine_session *session = machine_session_at(c->machine, slot);
     if (session == NULL || session->ended_log_ns != 0)
         return 0;
-    struct control_session *n = notes(c, slot, session);
+    struct control_session *n = sessions_notes(c, slot, session);
     if (n->proposed_ns != 0 && c->now_ns < n->proposed_ns + CONTROL_PROPOSE_RETRY_MS * 1000000ull)
         return 0;
     n->proposed_ns = 0;

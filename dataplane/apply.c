@@ -110,6 +110,7 @@ static void apply_entry(struct replica *r, const struct entry *entry)
     feed_outcome(r, entry);
     switch ((enum entry_kind)entry->kind) {
     case ENTRY_MESSAGES:
+    case ENTRY_NODE:
         if (r->raft.role == RAFT_LEADER)
             answer_messages(r, entry);
         break;
@@ -124,6 +125,7 @@ static void apply_entry(struct replica *r, const struct entry *entry)
     case ENTRY_DAY_END:
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
+    case ENTRY_DUE:
         break;
     }
     if (entry->index == r->sample.index)

@@ -35,13 +35,27 @@ bool notice_datagram(struct replica *r, const struct frame_datagram *datagram)
     return true;
 }
 
-bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body)
+bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_keepalive *body)
 {
     struct notice *notice = notice_begin(r, NOTICE_KEEPALIVE);
     if (notice == NULL)
         return false;
     notice->u.keepalive.principal = principal;
     notice->u.keepalive.body = *body;
+    spsc_push(&r->notices);
+    return true;
+}
+
+bool notice_query(struct replica *r, uint32_t principal, const void *body, size_t size)
+{
+    struct notice *notice = notice_begin(r, NOTICE_QUERY);
+    if (notice == NULL)
+        return false;
+    ENSURE(size <= NOTICE_QUERY_MAX);
+    notice->size = (uint32_t)size;
+    notice->u.query.commit = r->raft.commit;
+    notice->u.query.principal = principal;
+    memcpy(notice->u.query.bytes, body, size);
     spsc_push(&r->notices);
     return true;
 }
@@ -131,6 +145,10 @@ static void answer(struct replica *r, const struct command *command)
 {
     struct port_frame frame;
     if (command->tag != 0 && !leadership_lease(r, command->tag)) {
+        metric_add(&r->metrics.drop[DROP_LEASE_OVER], 1);
+        return;
+    }
+    if (command->packet_kind == PACKET_LEASE && !intake_lives(r, (const void *)command->u.bytes)) {
         metric_add(&r->metrics.drop[DROP_LEASE_OVER], 1);
         return;
     }

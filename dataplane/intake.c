@@ -76,8 +76,15 @@ static void refuse(struct replica *r, uint32_t principal, const struct entry_mes
 
 /* Numbers that the machine has decided already: the kept results, or that the content differs. */
 static void answer_duplicates(struct replica *r, const struct machine_session *session,
-                              const struct entry_messages *messages, uint64_t last)
+                              uint8_t entry_kind, const struct entry_messages *messages,
+                              uint64_t last)
 {
+    struct entry_sequencer sequencer;
+    const struct entry_sequencer *shown = NULL;
+    if ((messages->flags & ENTRY_FENCED) != 0) {
+        sequencer = entry_messages_sequencer(messages);
+        shown = &sequencer;
+    }
     struct packet_result_run runs[KEEL_SESSION_WINDOW_MAX];
     const uint8_t *at = (const uint8_t *)(messages + 1);
     uint8_t different = messages->epoch == session->epoch ? MACHINE_DIFFERENT : MACHINE_EPOCH;
@@ -85,7 +92,8 @@ static void answer_duplicates(struct replica *r, const struct machine_session *s
         uint16_t length;
         memcpy(&length, at, sizeof(length));
         const struct machine_kept *kept = machine_kept(session, number);
-        if (kept != NULL && kept->hash != machine_message_hash(at + sizeof(length), length)) {
+        if (kept != NULL &&
+            kept->hash != machine_message_hash(entry_kind, at + sizeof(length), length, shown)) {
             /* What another life meant by the number is no word about this one's. */
             struct packet_result_run run = {.number = number, .count = 1, .status = different};
             answer_runs(r, session, &run, 1);
@@ -100,8 +108,10 @@ static void answer_duplicates(struct replica *r, const struct machine_session *s
 
 /* Takes the messages from number `first` on (those before are in the log already). */
 static void append_messages(struct replica *r, uint32_t principal, struct intake_slot *slot,
-                            const struct entry_messages *messages, uint64_t first)
+                            uint8_t entry_kind, const struct entry_messages *messages,
+                            uint64_t first)
 {
+    bool fenced = (messages->flags & ENTRY_FENCED) != 0;
     const uint8_t *at = (const uint8_t *)(messages + 1);
     uint16_t bytes = messages->bytes;
     for (uint64_t number = messages->number; number < first; number++) {
@@ -111,19 +121,20 @@ static void append_messages(struct replica *r, uint32_t principal, struct intake
         bytes = (uint16_t)(bytes - sizeof(length) - length);
     }
     uint16_t count = (uint16_t)(messages->number + messages->count - first);
-    size_t body_size = sizeof(struct entry_messages) + bytes;
+    size_t body_size = sizeof(struct entry_messages) + bytes + (fenced ? KEEL_SEQUENCER_SIZE : 0);
     if (!room(r, (uint32_t)(sizeof(struct entry) + body_size + 8))) {
         metric_add(&r->metrics.drop[DROP_BUSY], 1);
-        answer_redirect(r, principal, first, PACKET_SUBMIT, PACKET_BUSY);
+        answer_redirect(r, principal, first, entry_kind == ENTRY_NODE ? PACKET_NODE : PACKET_SUBMIT,
+                        PACKET_BUSY);
         return;
     }
-    struct entry *entry = frame_entry(r, ENTRY_MESSAGES, principal, body_size);
+    struct entry *entry = frame_entry(r, entry_kind, principal, body_size);
     struct entry_messages *body = (struct entry_messages *)(entry + 1);
     *body = *messages;
     body->number = first;
     body->count = count;
     body->bytes = bytes;
-    memcpy(body + 1, at, bytes);
+    memcpy(body + 1, at, body_size - sizeof(*body)); /* the sequencer follows the blocks */
     step_append(r, entry);
     slot->appended = first + count - 1;
     metric_add(&r->metrics.appended_messages, count);
@@ -140,7 +151,9 @@ static bool unseen(struct replica *r, uint64_t index)
     return true;
 }
 
-static void submit(struct replica *r, uint32_t principal, const struct entry_messages *messages)
+/* Messages, or one node operation: what takes numbers of a session. */
+static void submit(struct replica *r, uint32_t principal, uint8_t entry_kind,
+                   const struct entry_messages *messages)
 {
     metric_add(&r->metrics.submits, 1);
     metric_add(&r->metrics.submit_messages, messages->count);
@@ -157,7 +170,8 @@ static void submit(struct replica *r, uint32_t principal, const struct entry_mes
         metric_set(&slot->heard_ns, r->now_ns);
     uint64_t first = messages->number, last = first + messages->count - 1;
     if (first <= session->last) /* also for the older epoch: what was decided stays decided */
-        answer_duplicates(r, session, messages, last < session->last ? last : session->last);
+        answer_duplicates(r, session, entry_kind, messages,
+                          last < session->last ? last : session->last);
     if (last <= session->last)
         return;
     if (slot->epoch != messages->epoch && unseen(r, messages->epoch))
@@ -181,7 +195,7 @@ static void submit(struct replica *r, uint32_t principal, const struct entry_mes
         refuse(r, principal, messages, session, MACHINE_WINDOW);
         return;
     }
-    append_messages(r, principal, slot, messages, slot->appended + 1);
+    append_messages(r, principal, slot, entry_kind, messages, slot->appended + 1);
 }
 
 /* --- session requests
@@ -267,7 +281,7 @@ static void end_session(struct replica *r, uint32_t principal, const struct pack
         append_request(r, &key, end->request, ENTRY_SESSION_END, &body, sizeof(body));
 }
 
-static void keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body)
+static void keepalive(struct replica *r, uint32_t principal, const struct packet_keepalive *body)
 {
     const struct machine_session *session = machine_session(r->machine, body->session);
     if (session != NULL && session->principal == principal && session->epoch == body->epoch)
@@ -275,24 +289,38 @@ static void keepalive(struct replica *r, uint32_t principal, const struct packet
     notice_keepalive(r, principal, body);
 }
 
+/* Whether the body is in form for its kind; *request: what a refusal echoes. */
+static bool well_formed(uint8_t kind, const void *body, size_t size, uint64_t *request)
+{
+    bool good = false;
+    if (kind == PACKET_SUBMIT || kind == PACKET_NODE) {
+        good = kind == PACKET_SUBMIT ? packet_submit_check(body, size)
+                                     : entry_node_body_check(body, size);
+        *request = good ? ((const struct entry_messages *)body)->number : 0;
+    } else if (kind == PACKET_OPEN || kind == PACKET_RESUME) {
+        good = packet_session_request_check(body, size);
+        *request = good ? ((const struct packet_session_request *)body)->request : 0;
+    } else if (kind == PACKET_QUERY) {
+        good = packet_query_check(body, size);
+        *request = good ? ((const struct packet_query *)body)->request : 0;
+    } else if (kind == PACKET_KEEPALIVE) {
+        good = size == sizeof(struct packet_keepalive);
+        *request = good ? ((const struct packet_keepalive *)body)->request : 0;
+    } else {
+        good = size == sizeof(struct packet_session_end);
+        *request = good ? ((const struct packet_session_end *)body)->request : 0;
+    }
+    return good;
+}
+
 void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const void *body,
                    size_t size)
 {
-    bool well_formed = kind == PACKET_SUBMIT ? packet_submit_check(body, size)
-                       : kind == PACKET_OPEN || kind == PACKET_RESUME
-                           ? packet_session_request_check(body, size)
-                           : size == sizeof(struct packet_session_end);
-    if (!well_formed) {
+    uint64_t request;
+    if (!well_formed(kind, body, size, &request)) {
         metric_add(&r->metrics.drop[DROP_BODY], 1);
         return;
     }
-    uint64_t request = 0; /* what a refusal echoes */
-    if (kind == PACKET_SUBMIT)
-        request = ((const struct entry_messages *)body)->number;
-    else if (kind == PACKET_OPEN || kind == PACKET_RESUME)
-        request = ((const struct packet_session_request *)body)->request;
-    else
-        request = ((const struct packet_session_end *)body)->request;
     if (r->raft.role != RAFT_LEADER) {
         metric_add(&r->metrics.drop[DROP_NOT_LEADER], 1);
         answer_redirect(r, principal, request, kind, PACKET_NOT_LEADER);
@@ -305,7 +333,13 @@ void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const vo
     }
     switch (kind) {
     case PACKET_SUBMIT:
-        submit(r, principal, body);
+        submit(r, principal, ENTRY_MESSAGES, body);
+        break;
+    case PACKET_NODE:
+        submit(r, principal, ENTRY_NODE, body);
+        break;
+    case PACKET_QUERY:
+        notice_query(r, principal, body, size);
         break;
     case PACKET_OPEN:
     case PACKET_RESUME:
@@ -322,6 +356,17 @@ void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const vo
     }
 }
 
+/* A life that an operator ends is over for intake when that is appended. */
+static void note_kill(struct replica *r, uint64_t index, const struct entry_session_end *end)
+{
+    const struct machine_session *session = machine_session(r->machine, end->session);
+    if (session == NULL || session->ended_log_ns != 0)
+        return;
+    struct intake_slot *slot = overlay(r, session);
+    if (end->epoch == 0 || end->epoch == slot->epoch)
+        slot->epoch = index;
+}
+
 uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uint16_t body_size)
 {
     if (!intake_open(r) || !room(r, (uint32_t)sizeof(struct entry) + body_size + 8u))
@@ -333,7 +378,17 @@ uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uin
         return 0; /* the next reservation takes its place */
     }
     step_append(r, entry);
+    if (entry_kind == ENTRY_SESSION_END)
+        note_kill(r, entry->index, body);
     return entry->index;
+}
+
+bool intake_lives(struct replica *r, const struct packet_lease *lease)
+{
+    const struct machine_session *session = machine_session(r->machine, lease->session);
+    if (lease->status != MACHINE_SEQUENCED || session == NULL)
+        return lease->status != MACHINE_SEQUENCED;
+    return session->ended_log_ns == 0 && overlay(r, session)->epoch == lease->epoch;
 }
 
 void intake_applied(struct replica *r, const struct entry *entry,

@@ -18,7 +18,7 @@ enum { INTAKE_PENDING_MAX = 256 }; /* session requests appended and not yet appl
 struct intake_slot {
     uint64_t session;  /* that the overlay speaks of; 0: none */
     uint64_t term;     /* of the leader that made it */
-    uint64_t epoch;    /* changes when a resume is *appended* (H15) */
+    uint64_t epoch;    /* changes when a resume or a kill is *appended* (H15) */
     uint64_t appended; /* last number in the log */
     uint64_t heard_ns; /* last packet of the owner; read by control with a relaxed load */
     uint64_t acked;    /* highest acknowledged number heard of */
@@ -60,6 +60,11 @@ HOT void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, cons
 /* An entry of the leader's own (control's proposal): kind and body. Returns its index, 0 when
  * malformed, not leader or without room. */
 uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uint16_t body_size);
+
+/* Whether a lease may still be told to that session's life: no entry that ends it, or puts another
+ * in its place, has been appended by this leader (H16: the lock-delay that such an entry brings
+ * counts from its log time, so no later keepalive may be answered). */
+bool intake_lives(struct replica *r, const struct packet_lease *lease);
 
 /* A session entry was applied: forgets the pending request and answers it; brings the overlay in
  * line with what the machine decided. */

@@ -17,13 +17,16 @@ enum {
                                     the way of a handshake */
     LINK_FEED_ITEMS = 16384,     /* seq -> feed */
     LINK_FEED_REQUESTS = 256,    /* seq -> feed */
-    NOTICE_SPANS = 32            /* control applies as many pages a round trip to seq */
+    NOTICE_SPANS = 32,           /* control applies as many pages a round trip to seq */
+    NOTICE_QUERY_MAX = sizeof(struct packet_query) + KEEL_PATH_MAX,
+    COMMAND_BYTES_MAX = KEEL_BODY_MAX /* an answer is a whole packet's body */
 };
 
 /* --- seq -> control --- */
 enum notice_kind {
     NOTICE_DATAGRAM,  /* a handshake packet */
     NOTICE_KEEPALIVE, /* an authenticated KEEPALIVE; only the leader passes it on */
+    NOTICE_QUERY,     /* an authenticated QUERY; likewise */
     NOTICE_SPANS_ARE, /* answer to COMMAND_SPANS */
     NOTICE_DIGESTS,   /* what another replica tells of its state */
     NOTICE_MEMBERS,   /* the members as another replica knows them */
@@ -70,8 +73,13 @@ struct notice {
         } read;
         struct {
             uint32_t principal;
-            struct packet_session_end body;
+            struct packet_keepalive body;
         } keepalive;
+        struct {
+            uint64_t commit; /* of a leader, when it was asked: what the answer must know */
+            uint32_t principal;
+            uint8_t bytes[NOTICE_QUERY_MAX]; /* in form; notice.size of them */
+        } query;
         struct {
             uint32_t from; /* replica id */
             struct packet_digests body;
@@ -107,7 +115,7 @@ struct command {
     uint8_t packet_kind;     /* ANSWER */
     struct frame_address to; /* SEND */
     union {
-        uint8_t bytes[HANDSHAKE_PACKET_MAX];
+        uint8_t bytes[COMMAND_BYTES_MAX];
         struct auth_install install;
     } u;
 };

@@ -187,6 +187,8 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_RESUME:
     case PACKET_END:
     case PACKET_KEEPALIVE:
+    case PACKET_NODE:
+    case PACKET_QUERY:
         intake_packet(r, from->principal, kind, body, size);
         return;
     case PACKET_HELLO:
@@ -196,6 +198,8 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_RESULT:
     case PACKET_SESSION:
     case PACKET_REDIRECT:
+    case PACKET_LEASE:
+    case PACKET_ANSWER:
         break;
     }
     metric_add(&r->metrics.drop[DROP_KIND], 1);

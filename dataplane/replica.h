@@ -384,7 +384,8 @@ uint32_t chunks_turn(struct replica *r);
 struct notice *notice_begin(struct replica *r, enum notice_kind kind);
 /* A handshake or keepalive goes to control; false (counted) when the link is full. */
 bool notice_datagram(struct replica *r, const struct frame_datagram *datagram);
-bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_session_end *body);
+bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_keepalive *body);
+bool notice_query(struct replica *r, uint32_t principal, const void *body, size_t size);
 /* body: a struct packet_digests of replica `from`. */
 bool notice_digests(struct replica *r, uint32_t from, const void *body);
 /* body: a struct packet_members in form. */

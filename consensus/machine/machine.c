@@ -1,6 +1,7 @@
 #include "consensus/machine/machine.h"
 
 #include "consensus/machine/machine_internal.h"
+#include "consensus/machine/machine_table.h"
 
 #include <string.h>
 
@@ -13,6 +14,34 @@ const char *machine_status_name(enum machine_status status)
         return "sequenced";
     case MACHINE_DAY_CLOSED:
         return "day-closed";
+    case MACHINE_DONE:
+        return "done";
+    case MACHINE_QUEUED:
+        return "queued";
+    case MACHINE_NO_NODE:
+        return "no-node";
+    case MACHINE_NODE_EXISTS:
+        return "node-exists";
+    case MACHINE_NOT_ALLOWED:
+        return "not-allowed";
+    case MACHINE_CHANGED:
+        return "generation-changed";
+    case MACHINE_NOT_EMPTY:
+        return "node-not-empty";
+    case MACHINE_LOCK_BUSY:
+        return "lock-busy";
+    case MACHINE_NOT_HELD:
+        return "lock-not-held";
+    case MACHINE_NODE_TABLE:
+        return "node-table-full";
+    case MACHINE_HANDLE_LIMIT:
+        return "handle-limit";
+    case MACHINE_WAITER_LIMIT:
+        return "waiter-limit";
+    case MACHINE_STALE_SEQUENCER:
+        return "stale-sequencer";
+    case MACHINE_NOT_OPEN:
+        return "not-open";
     case MACHINE_DUPLICATE:
         return "duplicate";
     case MACHINE_DIFFERENT:
@@ -52,25 +81,20 @@ static size_t round_up(size_t size, size_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-/* At most half full, so that probes stay short. */
-static uint32_t table_size(uint32_t sessions_max)
-{
-    uint32_t size = 8;
-    while (size < 2 * sessions_max)
-        size *= 2;
-    return size;
-}
-
 static size_t sessions_offset(uint32_t sessions_max)
 {
-    size_t words = 2 * (size_t)table_size(sessions_max) + sessions_max;
+    size_t words = 2 * (size_t)machine_table_cells(sessions_max) + sessions_max;
     return round_up(round_up(sizeof(struct machine), 64) + words * sizeof(uint32_t), 64);
+}
+
+static size_t sessions_end(uint32_t sessions_max)
+{
+    return sessions_offset(sessions_max) + sessions_max * sizeof(struct machine_session);
 }
 
 size_t machine_size(const struct genesis *genesis)
 {
-    return sessions_offset(genesis->sessions_max) +
-           genesis->sessions_max * sizeof(struct machine_session);
+    return machine_nodes_layout(NULL, genesis, sessions_end(genesis->sessions_max));
 }
 
 void machine_founders(struct machine *machine, const struct genesis *genesis)
@@ -105,61 +129,35 @@ void machine_init(struct machine *machine, const struct genesis *genesis)
     machine->ttl_max_ms = genesis->ttl_max_ms;
     machine->session_retain_ms = genesis->session_retain_ms;
     machine->rho_ppm = genesis->rho_ppm;
-    machine->table_mask = table_size(genesis->sessions_max) - 1;
+    machine->table_mask = machine_table_cells(genesis->sessions_max) - 1;
     machine->table_offset = (uint32_t)round_up(sizeof(struct machine), 64);
     machine->sessions_offset = (uint32_t)sessions_offset(genesis->sessions_max);
+    machine_nodes_layout(machine, genesis, sessions_end(genesis->sessions_max));
+    machine_nodes_init(machine);
 }
 
-/* --- the two indexes: open addressing, linear probes, no tombstones ----------------------------
+/* --- the two indexes ---------------------------------------------------------------------------
  */
 
-static uint32_t home_of_id(const struct machine *machine, uint64_t id)
+static uint32_t hash_of_id(uint64_t id)
 {
-    return (uint32_t)hash_mix(id ^ HASH_K1, HASH_K2) & machine->table_mask;
+    return (uint32_t)hash_mix(id ^ HASH_K1, HASH_K2);
 }
 
-static uint32_t home_of_name(const struct machine *machine, uint32_t principal, const char *name)
+static uint32_t hash_of_name(uint32_t principal, const char *name)
 {
-    return (uint32_t)hash_bytes(name, KEEL_NAME_MAX + 1, principal) & machine->table_mask;
+    return (uint32_t)hash_bytes(name, KEEL_NAME_MAX + 1, principal);
 }
 
-static uint32_t home_of_slot(const struct machine *machine, uint32_t slot, bool by_name)
+static uint32_t home_of_id(const struct machine *machine, uint32_t slot)
+{
+    return hash_of_id(machine_sessions_const(machine)[slot].id);
+}
+
+static uint32_t home_of_name(const struct machine *machine, uint32_t slot)
 {
     const struct machine_session *s = &machine_sessions_const(machine)[slot];
-    return by_name ? home_of_name(machine, s->principal, s->name) : home_of_id(machine, s->id);
-}
-
-static void table_insert(struct machine *machine, uint32_t *table, uint32_t slot, bool by_name)
-{
-    uint32_t at = home_of_slot(machine, slot, by_name);
-    /* unreachable: a table without a free cell */
-    for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++)
-        at = (at + 1) & machine->table_mask;
-    ENSURE(table[at] == 0);
-    table[at] = slot + 1;
-}
-
-/* Closes the hole by moving back what may stand there, so that what is found never depends on what
- * was once removed. */
-static void table_remove(struct machine *machine, uint32_t *table, uint32_t slot, bool by_name)
-{
-    uint32_t mask = machine->table_mask;
-    uint32_t hole = home_of_slot(machine, slot, by_name);
-    /* unreachable: a slot that is not in the table */
-    for (uint32_t probe = 0; probe <= mask && table[hole] != slot + 1; probe++)
-        hole = (hole + 1) & mask;
-    ENSURE(table[hole] == slot + 1);
-    uint32_t at = (hole + 1) & mask;
-    /* unreachable: a table without a free cell */
-    for (uint32_t probe = 0; probe <= mask && table[at] != 0; probe++) {
-        uint32_t home = home_of_slot(machine, table[at] - 1, by_name);
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            table[hole] = table[at];
-            hole = at;
-        }
-        at = (at + 1) & mask;
-    }
-    table[hole] = 0;
+    return hash_of_name(s->principal, s->name);
 }
 
 void machine_enter(struct machine *machine, uint32_t slot)
@@ -167,15 +165,18 @@ void machine_enter(struct machine *machine, uint32_t slot)
     const struct machine_session *s = &machine_sessions(machine)[slot];
     ENSURE(machine_owner(machine)[slot] == 0 && s->principal != 0 && s->id != 0);
     machine_owner(machine)[slot] = s->principal;
-    table_insert(machine, machine_by_id(machine), slot, false);
-    table_insert(machine, machine_by_name(machine), slot, true);
+    machine_table_insert(machine, machine_by_id(machine), machine->table_mask, slot, home_of_id);
+    machine_table_insert(machine, machine_by_name(machine), machine->table_mask, slot,
+                         home_of_name);
     machine->session_count++;
 }
 
 void machine_remove(struct machine *machine, uint32_t slot)
 {
-    table_remove(machine, machine_by_id(machine), slot, false);
-    table_remove(machine, machine_by_name(machine), slot, true);
+    ENSURE(machine_sessions(machine)[slot].handle_count == 0);
+    machine_table_remove(machine, machine_by_id(machine), machine->table_mask, slot, home_of_id);
+    machine_table_remove(machine, machine_by_name(machine), machine->table_mask, slot,
+                         home_of_name);
     machine_owner(machine)[slot] = 0;
     memset(&machine_sessions(machine)[slot], 0, sizeof(struct machine_session));
     machine->session_count--;
@@ -199,7 +200,7 @@ const struct machine_session *machine_session(const struct machine *machine, uin
 {
     const uint32_t *table = machine_by_id_const(machine);
     const struct machine_session *sessions = machine_sessions_const(machine);
-    uint32_t at = home_of_id(machine, id);
+    uint32_t at = hash_of_id(id) & machine->table_mask;
     /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++) {
         if (sessions[table[at] - 1].id == id)
@@ -218,7 +219,7 @@ const struct machine_session *machine_session_named(const struct machine *machin
     const uint32_t *table = machine_by_id_const(machine) + machine->table_mask + 1;
     const struct machine_session *sessions = machine_sessions_const(machine);
     const struct machine_session *best = NULL;
-    uint32_t at = home_of_name(machine, principal, padded);
+    uint32_t at = hash_of_name(principal, padded) & machine->table_mask;
     /* Several of one name: at most one alive; of ended ones the later opened also ended later. */
     /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++) {
@@ -250,7 +251,7 @@ const struct machine_kept *machine_kept(const struct machine_session *session, u
     return &session->kept[number % KEEL_SESSION_WINDOW_MAX];
 }
 
-/* Whether a kept result continues the run. Of one status all have a feed number, or none. */
+/* Whether a kept result continues the run. Of one status all have a number in `feed`, or none. */
 static bool run_goes_on(const struct packet_result_run *run, const struct machine_kept *kept)
 {
     return run->status == kept->status && run->utc_ns == kept->utc_ns &&
@@ -299,9 +300,13 @@ uint32_t machine_runs(const struct machine_session *session, uint64_t first, uin
     return count;
 }
 
-uint64_t machine_message_hash(const void *payload, size_t size)
+uint64_t machine_message_hash(uint8_t kind, const void *payload, size_t size,
+                              const struct entry_sequencer *sequencer)
 {
-    return hash_bytes(payload, size, ENTRY_MESSAGES);
+    uint64_t seed = kind;
+    if (sequencer != NULL)
+        seed = hash_bytes(sequencer, sizeof(*sequencer), seed);
+    return hash_bytes(payload, size, seed);
 }
 
 void machine_session_end_fill(const struct machine_session *session,

@@ -1,4 +1,5 @@
-/* The replicated state machine: sessions, the trading day, boots, feed numbers, digest.
+/* The replicated state machine: sessions, nodes and locks, the trading day, boots, feed numbers,
+ * digest.
  *
  * machine_apply() decides: a message is sequenced (takes the next feed number) or refused when its
  * committed entry is applied, by this code, alike on every replica. Pure: no clock, no allocation;
@@ -19,8 +20,22 @@
 
 enum machine_status {
     MACHINE_SEQUENCED = 0, /* message: has a feed number; session request: done */
-    /* refusals of a message that consume its number */
-    MACHINE_DAY_CLOSED = 1, /* no trading day is open */
+    /* outcomes of a message or a node operation that consume its number */
+    MACHINE_DAY_CLOSED = 1,       /* message: no trading day is open */
+    MACHINE_DONE = 2,             /* node operation: done; its value stands in `feed` */
+    MACHINE_QUEUED = 3,           /* acquire: waits; an event tells the grant */
+    MACHINE_NO_NODE = 4,          /* no node of that path, parent or instance */
+    MACHINE_NODE_EXISTS = 5,      /* open that is to create it */
+    MACHINE_NOT_ALLOWED = 6,      /* the node's access list does not give that right */
+    MACHINE_CHANGED = 7,          /* compared with another generation than the one in force */
+    MACHINE_NOT_EMPTY = 8,        /* delete: it has children */
+    MACHINE_LOCK_BUSY = 9,        /* held by another session, or its lock-delay is not over */
+    MACHINE_NOT_HELD = 10,        /* release: neither held nor waited for */
+    MACHINE_NODE_TABLE = 11,      /* busy: no room for another node */
+    MACHINE_HANDLE_LIMIT = 12,    /* busy: no handle left, of the session or of all */
+    MACHINE_WAITER_LIMIT = 13,    /* busy: the lock's queue is full */
+    MACHINE_STALE_SEQUENCER = 14, /* message: the lock is no longer held that way */
+    MACHINE_NOT_OPEN = 15,        /* acquire, release, close: the session has no handle on it */
     /* refusals that change nothing */
     MACHINE_DUPLICATE = 16,      /* already decided; its kept result says how */
     MACHINE_DIFFERENT = 17,      /* the same number with another content: a definite error */
@@ -43,12 +58,20 @@ enum machine_status {
 const char *machine_status_name(enum machine_status status);
 
 struct machine_kept { /* result of one number, kept for the last W */
-    uint64_t feed;    /* 0 unless sequenced */
+    uint64_t feed;    /* feed number, 0 unless sequenced; of a node operation its value */
     uint64_t utc_ns;
-    uint64_t hash; /* of kind and payload */
+    uint64_t hash; /* of kind, payload and sequencer */
     uint32_t utc_error_ns;
     uint16_t status; /* enum machine_status */
     uint16_t day;    /* low bits of day_count when it was decided */
+};
+
+/* Doubly linked lists over slots; 0 is none, else slot + 1. */
+struct machine_list {
+    uint32_t first, last;
+};
+struct machine_link {
+    uint32_t prev, next;
 };
 
 struct machine_session {
@@ -65,12 +88,95 @@ struct machine_session {
     uint16_t end_reason; /* enum session_end_reason, 0: alive */
     uint32_t ended_next; /* slot + 1 of the session that ended next after this one; 0: none */
     char name[KEEL_NAME_MAX + 1];
-    uint64_t reserved[3];
+    struct machine_list handles; /* by `asked` */
+    uint32_t handle_count;
+    uint32_t reserved[3];
     struct machine_kept kept[KEEL_SESSION_WINDOW_MAX]; /* number n at n % WINDOW_MAX */
 };
 _Static_assert(sizeof(struct machine_kept) == 32, "two results share a cache line");
 _Static_assert(offsetof(struct machine_session, kept) == 128, "kept results start a cache line");
 _Static_assert(sizeof(struct machine_session) % 64 == 0, "sessions start a cache line");
+
+enum machine_node_list { /* a node's links; NODES_* name the lists' heads in other structs */
+                         NODE_IN_ALL = 0,      /* struct machine.nodes, by rising instance */
+                         NODE_IN_SIBLINGS = 1, /* the parent's children, by rising instance */
+                         NODE_IN_DUE = 2,      /* struct machine.due */
+                         NODE_LISTS = 3
+};
+
+struct machine_node {
+    uint64_t id;                 /* instance: log index of its creation; NODE_ROOT; 0: unused */
+    uint64_t content_generation; /* writes, the first content is the first */
+    uint64_t acl_generation;
+    uint64_t lock_generation; /* log index at which the lock last went from free to held */
+    uint64_t delay_log_ns;    /* lock-delay: nobody gets the lock before; 0: none */
+    uint64_t content_index;   /* log index of the last such change, 0: none yet */
+    uint64_t added_index;
+    uint64_t removed_index;
+    uint64_t conflict_index; /* of the last request in the way of a holder */
+    uint64_t added;          /* children, since it was created */
+    uint64_t removed;
+    uint64_t conflicts;
+    uint32_t parent; /* slot; the root: its own */
+    uint32_t child_count;
+    uint32_t handle_count;
+    uint32_t holders;
+    uint32_t waiters;
+    uint16_t content_size;
+    uint8_t path_size;
+    uint8_t acl_count;
+    uint8_t lock_mode; /* enum lock_mode */
+    uint8_t ephemeral;
+    uint8_t due; /* stands in struct machine.due */
+    uint8_t reserved[5];
+    struct machine_link link[NODE_LISTS];
+    struct machine_list children;
+    struct machine_list handles; /* by `asked` */
+    struct machine_list queue;   /* waiting handles, by `asked` */
+    char path[KEEL_PATH_MAX + 1];
+    uint8_t content[KEEL_CONTENT_MAX];
+    struct node_right acl[KEEL_ACL_MAX];
+    uint8_t pad[16];
+};
+_Static_assert(sizeof(struct machine_node) == 640, "ten cache lines");
+
+enum handle_state { HANDLE_OPEN = 0, HANDLE_WAITS = 1, HANDLE_HOLDS = 2 };
+
+enum handle_end { /* why a wait or a hold ended without the session's doing */
+                  HANDLE_TIMED_OUT = 1,
+                  HANDLE_BROKEN = 2 /* released by an operator */
+};
+
+enum machine_handle_list {
+    HANDLE_IN_ALL = 0, /* struct machine.handles; all four by rising `asked` */
+    HANDLE_IN_SESSION = 1,
+    HANDLE_IN_NODE = 2,
+    HANDLE_IN_QUEUE = 3,
+    HANDLE_LISTS = 4
+};
+
+/* A session's handle on a node: at most one for each pair. */
+struct machine_handle {
+    uint64_t session; /* id; 0: slot unused */
+    uint64_t node;    /* instance; stays when the node is gone */
+    uint64_t opened;  /* log index */
+    uint64_t asked;   /* log index of the open, or of the acquire that had to wait: no two alike */
+    uint64_t generation;      /* held: the lock's */
+    uint64_t deadline_log_ns; /* waiting: until then; UINT64_MAX: without end */
+    uint64_t granted_index;   /* log index at which a wait was granted, last; 0: never */
+    uint64_t ended_index;     /* ... at which a wait or a hold ended for end_reason */
+    uint64_t invalid_index;   /* ... at which the node was deleted; 0: it is there */
+    uint32_t session_slot;
+    uint32_t node_slot; /* while invalid_index is 0 */
+    uint32_t delay_ms;
+    uint8_t state;      /* enum handle_state */
+    uint8_t mode;       /* waiting, held: enum lock_mode */
+    uint8_t events;     /* wanted */
+    uint8_t end_reason; /* enum handle_end */
+    struct machine_link link[HANDLE_LISTS];
+    uint8_t pad[8];
+};
+_Static_assert(sizeof(struct machine_handle) == 128, "two cache lines");
 
 struct machine {
     uint64_t size; /* of the whole block */
@@ -111,9 +217,30 @@ struct machine {
      * then on are log indexes above it, and no earlier cluster of this line ever gave one out that
      * high: see machine_seed(). */
     uint64_t seed_index;
+    /* nodes and locks; from genesis */
+    uint32_t nodes_max;
+    uint32_t handles_max;
+    uint32_t handles_per_session;
+    uint32_t waiters_max;
+    uint32_t lock_delay_max_ms;
+    uint32_t node_count;
+    uint32_t handle_count;
+    uint32_t node_mask; /* of the two hash indexes of nodes */
+    uint32_t handle_mask;
+    uint32_t node_tables_offset;
+    uint32_t handle_tables_offset;
+    uint32_t nodes_offset;
+    uint32_t handles_offset;
+    uint32_t reserved1;
+    struct machine_list nodes;
+    struct machine_list handles;
+    struct machine_list due; /* nodes with a lock-delay or a queue, in any order */
     /* tables follow, at table_offset: uint32_t by_id[table_mask + 1] and by_name[table_mask + 1]
      * (slot + 1, 0: empty), uint32_t owner[sessions_max] (principal, 0: slot unused); at
-     * sessions_offset: struct machine_session[sessions_max] */
+     * sessions_offset: struct machine_session[sessions_max]; at node_tables_offset: uint32_t
+     * by_id[node_mask + 1], by_path[node_mask + 1], then a bit for each slot in use; at
+     * handle_tables_offset: by_pair[handle_mask + 1] and bits; at nodes_offset and handles_offset
+     * the structs themselves */
 };
 
 /* What apply decided, in a form that intake, feed and answers use. Valid until the next apply. */
@@ -124,9 +251,11 @@ struct machine_outcome {
     uint16_t run_count;
     uint32_t slot;        /* session that the sender may know of, UINT32_MAX: none. Set also when a
                              request of its owner is refused, never with NOT_OWNER */
+    uint64_t value;       /* of an operator's node operation */
     uint64_t feed_before; /* feed_next before this entry */
     uint64_t feed_after;
     bool day_ended, day_began;
+    bool nodes_touched; /* something that handles may have events of has changed */
     bool session_ended; /* this entry ended a session; the end took feed number feed_before. An
                            end while no day is open takes no number and leaves this false */
     /* messages: runs of consecutive numbers with one status; the k-th block of the entry belongs to
@@ -148,6 +277,10 @@ void machine_init(struct machine *machine, const struct genesis *genesis);
  * current one, its number is last + 1 and <= the number acknowledged in this entry + W, and a day
  * is open; the first of these that fails names the status. Whatever the order of statuses, only a
  * number that passes all but the last of them is consumed (H15).
+ *
+ * A node operation passes the same checks but the day's, takes its number, and is then done or
+ * refused. A message with a sequencer is refused unless at its own place in the order that lock is
+ * held in that mode at that generation; whatever clocks did meanwhile.
  *
  * An entry other than messages first forgets the ended sessions whose retention is over. END by the
  * owner and KILL by a replica's principal end a session, also once more (done, changes nothing).
@@ -173,8 +306,49 @@ HOT const struct machine_kept *machine_kept(const struct machine_session *sessio
 HOT uint32_t machine_runs(const struct machine_session *session, uint64_t first, uint64_t last,
                           struct packet_result_run *runs, uint32_t max);
 
-/* Hash of one message's content, as kept: 64 bits, against accidents only. */
-HOT uint64_t machine_message_hash(const void *payload, size_t size);
+/* Hash of one message's content, as kept: 64 bits, against accidents only. `kind` is the entry's;
+ * `sequencer` is NULL but for a fenced message. */
+HOT uint64_t machine_message_hash(uint8_t kind, const void *payload, size_t size,
+                                  const struct entry_sequencer *sequencer);
+
+/* --- nodes and locks ----------------------------------------------------------------------------
+ * Node by instance or by path, alive; NULL: none. O(1). */
+HOT const struct machine_node *machine_node(const struct machine *machine, uint64_t id);
+const struct machine_node *machine_node_at_path(const struct machine *machine, const char *path,
+                                                size_t size);
+/* The node's parent; the root's is itself. The first child with an instance above `after`. */
+const struct machine_node *machine_node_parent(const struct machine *machine,
+                                               const struct machine_node *node);
+const struct machine_node *machine_node_child(const struct machine *machine,
+                                              const struct machine_node *node, uint64_t after);
+/* What this principal may do with the node: enum node_rights; a replica's everything. */
+uint32_t machine_node_rights(const struct machine_node *node, uint32_t principal);
+
+/* The session's handle on a node's instance; NULL: none. O(1). */
+const struct machine_handle *machine_handle(const struct machine *machine, uint64_t session,
+                                            uint64_t node);
+/* The handle of the session, or of the node, behind `handle` (NULL: the first); NULL: no more. */
+const struct machine_handle *machine_handle_of_session(const struct machine *machine,
+                                                       const struct machine_session *session,
+                                                       const struct machine_handle *handle);
+const struct machine_handle *machine_handle_of_node(const struct machine *machine,
+                                                    const struct machine_node *node,
+                                                    const struct machine_handle *handle);
+
+/* Whether the lock is held in exactly that mode at exactly that generation. */
+HOT bool machine_sequencer_holds(const struct machine *machine,
+                                 const struct entry_sequencer *sequencer);
+
+/* The log time from which on an ENTRY_DUE would change something; UINT64_MAX: none would. */
+uint64_t machine_due_log_ns(const struct machine *machine);
+
+/* What happened on the session's handles behind `after` (all zero: from the beginning), in order
+ * (packet_event_before()), at most `max`; returns how many. Each kind of event of a node is told
+ * once, by its last occurrence, with a value that says how many there were; so nothing is lost by
+ * being late, and nothing has to be kept for it. */
+uint32_t machine_events(const struct machine *machine, const struct machine_session *session,
+                        const struct packet_event_place *after, struct packet_event *events,
+                        uint32_t max);
 
 /* Hash over the whole canonical state, the running digest included: equal on every replica at the
  * same index. Reads every session: for checkpoints and checks, not for the loop. */
@@ -186,7 +360,7 @@ uint64_t machine_fingerprint(const struct machine *machine);
  * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then
  * the machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded
  * one and decides alike from there on. */
-enum { MACHINE_ENCODING_VERSION = 3 }; /* 1: members had no addresses; 2: no seed */
+enum { MACHINE_ENCODING_VERSION = 4 }; /* 1: members had no addresses; 2: no seed; 3: no nodes */
 size_t machine_encoded_max(const struct genesis *genesis);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,
@@ -201,7 +375,8 @@ uint32_t machine_encoded_version(const void *bytes, size_t size);
  * - the trading day ends, and the record's begins: numbers from 1, under a name that is another;
  * - the only member is the founder, and no boot of anybody is known;
  * - every alive session gets a new epoch, the seed's index: what an older life sends is refused
- *   (H15, H16). Last numbers and kept results stay.
+ *   (H15, H16), and its handles and locks are given up as by a resume. Last numbers and kept
+ *   results stay, and nodes.
  *
  * NULL, or why it cannot be, in a few words; then nothing was changed. */
 const char *machine_seed(struct machine *machine, const struct genesis *genesis);

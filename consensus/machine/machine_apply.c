@@ -22,22 +22,46 @@ static void add_number(struct machine_outcome *outcome, uint64_t number, enum ma
         add_run(outcome, number, 1, status);
 }
 
+/* A fenced entry's sequencer, of which a message's hash is made; NULL: it has none. */
+HOT static const struct entry_sequencer *fence(const struct entry_messages *messages,
+                                               struct entry_sequencer *sequencer)
+{
+    if ((messages->flags & ENTRY_FENCED) == 0)
+        return NULL;
+    *sequencer = entry_messages_sequencer(messages);
+    return sequencer;
+}
+
 /* Blocks whose numbers were consumed before: whether they carry what was then decided. Changes
  * nothing. Advances *offset over them. */
 HOT static void check_decided(const struct machine_session *s, const struct entry *entry,
                               uint64_t number, uint32_t count, uint32_t *offset,
                               struct machine_outcome *outcome)
 {
+    struct entry_sequencer sequencer;
+    const struct entry_sequencer *shown = fence(entry_body(entry), &sequencer);
     for (uint32_t i = 0; i < count; i++) {
         uint16_t length;
         const uint8_t *payload = entry_block_next(entry, offset, &length);
         const struct machine_kept *kept = machine_kept(s, number + i);
         enum machine_status status = MACHINE_UNKNOWN;
         if (kept != NULL)
-            status = kept->hash == machine_message_hash(payload, length) ? MACHINE_DUPLICATE
-                                                                         : MACHINE_DIFFERENT;
+            status = kept->hash == machine_message_hash(entry->kind, payload, length, shown)
+                         ? MACHINE_DUPLICATE
+                         : MACHINE_DIFFERENT;
         add_number(outcome, number + i, status);
     }
+}
+
+/* What becomes of the messages of this entry that are next. */
+HOT static enum machine_status verdict(const struct machine *machine,
+                                       const struct entry_sequencer *shown)
+{
+    if (!machine->day_open)
+        return MACHINE_DAY_CLOSED;
+    if (shown != NULL && !machine_sequencer_holds(machine, shown))
+        return MACHINE_STALE_SEQUENCER;
+    return MACHINE_SEQUENCED;
 }
 
 /* Consumes `count` numbers from last + 1 on: one run, sequenced or refused alike. */
@@ -45,9 +69,12 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
                         const struct entry *entry, uint32_t count, uint32_t offset,
                         struct machine_outcome *outcome)
 {
-    enum machine_status status = machine->day_open ? MACHINE_SEQUENCED : MACHINE_DAY_CLOSED;
+    struct entry_sequencer sequencer;
+    const struct entry_sequencer *shown = fence(entry_body(entry), &sequencer);
+    enum machine_status status = verdict(machine, shown);
     struct packet_result_run *run = add_run(outcome, s->last + 1, count, status);
-    run->feed = machine->day_open ? machine->feed_next : 0;
+    uint64_t feed_step = status == MACHINE_SEQUENCED ? 1 : 0;
+    run->feed = machine->feed_next * feed_step;
     run->utc_ns = machine->utc_ns;
     run->utc_error_ns = entry->utc_error_ns;
     struct machine_kept result = {
@@ -57,13 +84,12 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
         .status = (uint16_t)status,
         .day = (uint16_t)machine->day_count,
     };
-    uint64_t feed_step = machine->day_open ? 1 : 0;
     uint64_t number = run->number;
     uint64_t contents = number;
     for (uint32_t i = 0; i < count; i++) {
         uint16_t length;
         const uint8_t *payload = entry_block_next(entry, &offset, &length);
-        result.hash = machine_message_hash(payload, length);
+        result.hash = machine_message_hash(entry->kind, payload, length, shown);
         s->kept[(number + i) % KEEL_SESSION_WINDOW_MAX] = result;
         contents = (contents ^ result.hash) * HASH_K0;
         result.feed += feed_step;
@@ -71,6 +97,32 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
     s->last += count;
     machine->feed_next += feed_step * count;
     machine_digest(machine, s->id, contents);
+}
+
+/* Consumes the number last + 1 with the operation of an ENTRY_NODE. */
+static void operate(struct machine *machine, struct machine_session *s, const struct entry *entry,
+                    struct machine_outcome *outcome)
+{
+    uint32_t offset = 0;
+    uint16_t length;
+    const uint8_t *block = entry_block_next(entry, &offset, &length);
+    uint64_t value;
+    enum machine_status status = machine_node_operate(machine, s, s->principal, block, &value);
+    struct packet_result_run *run = add_run(outcome, s->last + 1, 1, status);
+    run->feed = machine_kept_value(status) ? value : 0;
+    run->utc_ns = machine->utc_ns;
+    run->utc_error_ns = entry->utc_error_ns;
+    s->last++;
+    s->kept[s->last % KEEL_SESSION_WINDOW_MAX] = (struct machine_kept){
+        .feed = run->feed,
+        .utc_ns = run->utc_ns,
+        .hash = machine_message_hash(entry->kind, block, length, NULL),
+        .utc_error_ns = run->utc_error_ns,
+        .status = (uint16_t)status,
+        .day = (uint16_t)machine->day_count,
+    };
+    outcome->nodes_touched = true;
+    machine_digest(machine, s->id, s->kept[s->last % KEEL_SESSION_WINDOW_MAX].hash);
 }
 
 /* Why no message of this entry has a place in its session at all; MACHINE_SEQUENCED: it may have.
@@ -116,7 +168,10 @@ HOT static void apply_messages(struct machine *machine, const struct entry *entr
         uint64_t limit = m->acked > UINT64_MAX - s->window ? UINT64_MAX : m->acked + s->window;
         uint64_t stop = limit >= end - 1 ? end : limit < number ? number : limit + 1;
         if (stop > number) {
-            consume(machine, s, entry, (uint32_t)(stop - number), offset, outcome);
+            if (entry->kind == ENTRY_NODE)
+                operate(machine, s, entry, outcome);
+            else
+                consume(machine, s, entry, (uint32_t)(stop - number), offset, outcome);
             uint64_t acked = m->acked < s->last ? m->acked : s->last;
             s->acked = acked > s->acked ? acked : s->acked;
         }
@@ -128,6 +183,22 @@ HOT static void apply_messages(struct machine *machine, const struct entry *entr
     }
     if (number < end)
         add_run(outcome, number, (uint32_t)(end - number), MACHINE_GAP);
+}
+
+/* An operator's operation, which the leader's own control proposes: it belongs to no session and
+ * takes no number. */
+static void apply_operator(struct machine *machine, const struct entry *entry,
+                           struct machine_outcome *outcome)
+{
+    uint32_t offset = 0;
+    uint16_t length;
+    const uint8_t *block = entry_block_next(entry, &offset, &length);
+    uint64_t value;
+    enum machine_status status =
+        machine_node_operate(machine, NULL, entry->principal, block, &value);
+    outcome->status = (uint8_t)status;
+    outcome->value = value;
+    outcome->nodes_touched = true;
 }
 
 static enum machine_status apply_day_end(struct machine *machine, const struct entry_day *day)
@@ -200,13 +271,14 @@ static void apply_other(struct machine *machine, const struct entry *entry,
                         struct machine_outcome *outcome)
 {
     machine_sweep(machine);
-    /* unreachable: ENTRY_MESSAGES, see machine_apply() */
+    /* unreachable: ENTRY_MESSAGES and ENTRY_NODE, see machine_apply() */
     switch ((enum entry_kind)entry->kind) {
     case ENTRY_NOOP:
         machine->noop_term = entry->term;
         machine->noop_log_ns = machine->log_ns;
         return;
     case ENTRY_MESSAGES:
+    case ENTRY_NODE:
         break;
     case ENTRY_SESSION_OPEN:
         machine_apply_open(machine, entry, outcome);
@@ -219,6 +291,9 @@ static void apply_other(struct machine *machine, const struct entry *entry,
         return;
     case ENTRY_SESSION_EXPIRE:
         machine_apply_expire(machine, entry, outcome);
+        return;
+    case ENTRY_DUE:
+        machine_apply_due(machine, entry, outcome);
         return;
     case ENTRY_DAY_END:
     case ENTRY_DAY_BEGIN:
@@ -249,7 +324,10 @@ void machine_apply(struct machine *machine, const struct entry *entry,
     outcome->day_ended = false;
     outcome->day_began = false;
     outcome->session_ended = false;
-    if (entry->kind == ENTRY_MESSAGES) {
+    outcome->nodes_touched = false;
+    if (entry->kind == ENTRY_NODE && entry->principal < KEEL_CLIENT_MIN) {
+        apply_operator(machine, entry, outcome);
+    } else if (entry->kind == ENTRY_MESSAGES || entry->kind == ENTRY_NODE) {
         apply_messages(machine, entry, outcome);
         outcome->status = outcome->run[0].status;
     } else {

@@ -1,11 +1,13 @@
 /* The canonical encoding: a head of fixed size, then the alive sessions by rising slot, then the
  * ended ones in the order in which they ended, each followed by its kept results from the oldest
- * on. Slots are part of the state, because outcomes name them. Little-endian; the structs below are
- * the format.
+ * on; then nodes and handles (machine_encode_nodes.c). Slots of sessions are part of the state,
+ * because outcomes name them. Little-endian; the structs below are the format.
  */
-#include "consensus/machine/machine_internal.h"
+#include "consensus/machine/machine_encode.h"
 
 #include <string.h>
+
+enum { MACHINE_LIMITS = 12 };
 
 #define MACHINE_MAGIC 0x4843414d4c45454bull /* "KEELMACH" as bytes */
 
@@ -32,11 +34,14 @@ struct machine_head {
     uint64_t boot_incarnation[KEEL_REPLICA_MAX + 1];
     struct entry_config config;
     uint64_t config_index;
-    uint32_t limit[7]; /* the genesis numbers that apply reads, in struct machine's order */
+    uint32_t limit[MACHINE_LIMITS]; /* the genesis numbers that apply reads */
     uint32_t seeds;
+    uint32_t nodes;
+    uint32_t handles;
+    uint32_t reserved1;
     uint64_t seed_index;
 };
-_Static_assert(sizeof(struct machine_head) == 504, "encoded head");
+_Static_assert(sizeof(struct machine_head) == 536, "encoded head");
 
 struct machine_record { /* then kept_count results of numbers last - kept_count + 1 .. last */
     uint32_t slot;
@@ -55,32 +60,7 @@ struct machine_record { /* then kept_count results of numbers last - kept_count 
 };
 _Static_assert(sizeof(struct machine_record) == 104, "encoded session");
 
-/* Takes the encoding piece by piece: into bytes, or, without bytes, into a hash alone. */
-struct sink {
-    uint8_t *at; /* NULL: hash only */
-    size_t left;
-    size_t size; /* written; 0 after an overflow */
-    bool full;
-    uint64_t hash;
-};
-
-static void put(struct sink *sink, const void *bytes, size_t size)
-{
-    if (sink->at == NULL) {
-        sink->hash = hash_bytes(bytes, size, sink->hash);
-        return;
-    }
-    if (sink->full || size > sink->left) {
-        sink->full = true;
-        return;
-    }
-    memcpy(sink->at, bytes, size);
-    sink->at += size;
-    sink->left -= size;
-    sink->size += size;
-}
-
-static void copy_limits(uint32_t limit[7], const struct machine *machine)
+static void copy_limits(uint32_t limit[MACHINE_LIMITS], const struct machine *machine)
 {
     limit[0] = machine->sessions_max;
     limit[1] = machine->sessions_per_principal;
@@ -89,6 +69,11 @@ static void copy_limits(uint32_t limit[7], const struct machine *machine)
     limit[4] = machine->ttl_max_ms;
     limit[5] = machine->session_retain_ms;
     limit[6] = machine->rho_ppm;
+    limit[7] = machine->nodes_max;
+    limit[8] = machine->handles_max;
+    limit[9] = machine->handles_per_session;
+    limit[10] = machine->waiters_max;
+    limit[11] = machine->lock_delay_max_ms;
 }
 
 static uint32_t kept_count(uint64_t last, uint32_t window)
@@ -114,10 +99,10 @@ static void put_session(struct sink *sink, const struct machine *machine, uint32
         .end_reason = s->end_reason,
     };
     memcpy(record.name, s->name, sizeof(record.name));
-    put(sink, &record, sizeof(record));
+    machine_put(sink, &record, sizeof(record));
     uint32_t count = kept_count(s->last, s->window);
     for (uint32_t i = 0; i < count; i++)
-        put(sink, machine_kept(s, s->last - count + 1 + i), sizeof(struct machine_kept));
+        machine_put(sink, machine_kept(s, s->last - count + 1 + i), sizeof(struct machine_kept));
 }
 
 static void put_machine(struct sink *sink, const struct machine *machine)
@@ -145,6 +130,8 @@ static void put_machine(struct sink *sink, const struct machine *machine)
         .config = machine->config,
         .config_index = machine->config_index,
         .seeds = machine->seeds,
+        .nodes = machine->node_count,
+        .handles = machine->handle_count,
         .seed_index = machine->seed_index,
     };
     memcpy(head.day, machine->day, sizeof(head.day));
@@ -152,7 +139,7 @@ static void put_machine(struct sink *sink, const struct machine *machine)
     memcpy(head.boot_id, machine->boot_id, sizeof(head.boot_id));
     memcpy(head.boot_incarnation, machine->boot_incarnation, sizeof(head.boot_incarnation));
     copy_limits(head.limit, machine);
-    put(sink, &head, sizeof(head));
+    machine_put(sink, &head, sizeof(head));
     for (uint32_t slot = 0; slot < machine->sessions_max; slot++)
         if (sessions[slot].id != 0 && machine_alive(&sessions[slot]))
             put_session(sink, machine, slot);
@@ -163,6 +150,7 @@ static void put_machine(struct sink *sink, const struct machine *machine)
         next = sessions[next - 1].ended_next;
     }
     ENSURE(next == 0);
+    machine_put_nodes(sink, machine);
 }
 
 uint64_t machine_fingerprint(const struct machine *machine)
@@ -174,7 +162,7 @@ uint64_t machine_fingerprint(const struct machine *machine)
 
 size_t machine_encoded_max(const struct genesis *genesis)
 {
-    return sizeof(struct machine_head) +
+    return sizeof(struct machine_head) + machine_nodes_encoded_max(genesis) +
            genesis->sessions_max *
                (sizeof(struct machine_record) + genesis->window_max * sizeof(struct machine_kept));
 }
@@ -191,7 +179,7 @@ size_t machine_encode(const struct machine *machine, void *bytes, size_t cap)
 
 static const char *limits_problem(const struct machine *machine, const struct machine_head *head)
 {
-    uint32_t limit[7];
+    uint32_t limit[MACHINE_LIMITS];
     copy_limits(limit, machine);
     if (head->cluster_id != machine->cluster_id)
         return "another cluster's state";
@@ -218,12 +206,15 @@ static const char *head_problem(const struct machine *machine, const struct mach
     const char *problem = limits_problem(machine, head);
     if (problem != NULL)
         return problem;
-    if (memcmp(head->reserved, zeros, sizeof(zeros)) != 0)
+    if (memcmp(head->reserved, zeros, sizeof(zeros)) != 0 || head->reserved1 != 0)
         return "reserved bytes are not zero";
     if (head->seed_index > head->applied || (head->seeds == 0) != (head->seed_index == 0))
         return "no sane seed";
     if (head->alive > machine->sessions_max || head->ended > machine->sessions_max - head->alive)
         return "more sessions than the table holds";
+    if (head->nodes > machine->nodes_max || head->handles > machine->handles_max ||
+        (head->nodes == 0) != (machine->nodes_max == 0))
+        return "more nodes or handles than the tables hold";
     if (head->day_open > 1 || head->day_count == 0 || head->feed_next == 0 ||
         !entry_day_name_ok(head->day))
         return "no sane trading day";
@@ -269,23 +260,7 @@ static const char *session_problem(struct machine *machine, const struct machine
 static bool kept_ok(const struct machine *machine, const struct machine_kept *kept)
 {
     return machine_kept_status(kept->status) &&
-           (kept->feed != 0) == (kept->status == MACHINE_SEQUENCED) &&
-           kept->utc_ns <= machine->utc_ns;
-}
-
-struct source {
-    const uint8_t *at;
-    size_t left;
-};
-
-static bool take(struct source *source, void *to, size_t size)
-{
-    if (size > source->left)
-        return false;
-    memcpy(to, source->at, size);
-    source->at += size;
-    source->left -= size;
-    return true;
+           (kept->feed != 0) == machine_kept_value(kept->status) && kept->utc_ns <= machine->utc_ns;
 }
 
 static const char *take_session(struct machine *machine, const struct machine_record *r, bool alive,
@@ -311,7 +286,7 @@ static const char *take_session(struct machine *machine, const struct machine_re
     for (uint32_t i = 0; i < count; i++) {
         uint64_t number = r->last - count + 1 + i;
         struct machine_kept *kept = &s->kept[number % KEEL_SESSION_WINDOW_MAX];
-        if (!take(source, kept, sizeof(*kept)))
+        if (!machine_take(source, kept, sizeof(*kept)))
             return "cut off";
         if (!kept_ok(machine, kept))
             return "a kept result that no entry could leave";
@@ -350,7 +325,7 @@ static const char *take_sessions(struct machine *machine, const struct machine_h
     uint64_t slot_min = 0;
     for (uint32_t i = 0; i < head->alive + head->ended; i++) {
         struct machine_record r;
-        if (!take(source, &r, sizeof(r)))
+        if (!machine_take(source, &r, sizeof(r)))
             return "cut off";
         bool alive = i < head->alive;
         if (alive && r.slot < slot_min)
@@ -365,7 +340,7 @@ static const char *take_sessions(struct machine *machine, const struct machine_h
         if (!alive)
             machine_ended_append(machine, r.slot);
     }
-    return source->left == 0 ? NULL : "bytes behind the last session";
+    return NULL;
 }
 
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,
@@ -374,13 +349,17 @@ const char *machine_decode(struct machine *machine, const struct genesis *genesi
     struct source source = {.at = bytes, .left = size};
     struct machine_head head;
     machine_init(machine, genesis);
-    if (!take(&source, &head, sizeof(head)))
+    if (!machine_take(&source, &head, sizeof(head)))
         return "cut off";
     const char *problem = head_problem(machine, &head);
     if (problem != NULL)
         return problem;
     take_head(machine, &head);
     problem = take_sessions(machine, &head, &source);
+    if (problem == NULL)
+        problem = machine_take_nodes(machine, head.nodes, head.handles, &source);
+    if (problem == NULL && source.left != 0)
+        problem = "bytes behind the last handle";
     if (problem != NULL)
         machine_init(machine, genesis);
     return problem;

@@ -41,6 +41,47 @@ static inline const struct machine_session *machine_sessions_const(const struct 
                                                           machine->sessions_offset);
 }
 
+static inline void *machine_part(struct machine *machine, uint32_t offset)
+{
+    return (uint8_t *)machine + offset;
+}
+
+static inline const void *machine_part_const(const struct machine *machine, uint32_t offset)
+{
+    return (const uint8_t *)machine + offset;
+}
+
+static inline struct machine_node *machine_nodes(struct machine *machine)
+{
+    return machine_part(machine, machine->nodes_offset);
+}
+
+static inline const struct machine_node *machine_nodes_const(const struct machine *machine)
+{
+    return machine_part_const(machine, machine->nodes_offset);
+}
+
+static inline struct machine_handle *machine_handles(struct machine *machine)
+{
+    return machine_part(machine, machine->handles_offset);
+}
+
+static inline const struct machine_handle *machine_handles_const(const struct machine *machine)
+{
+    return machine_part_const(machine, machine->handles_offset);
+}
+
+static inline uint32_t node_slot(const struct machine *machine, const struct machine_node *node)
+{
+    return (uint32_t)(node - machine_nodes_const(machine));
+}
+
+static inline uint32_t handle_slot(const struct machine *machine,
+                                   const struct machine_handle *handle)
+{
+    return (uint32_t)(handle - machine_handles_const(machine));
+}
+
 static inline bool machine_alive(const struct machine_session *session)
 {
     return session->end_reason == 0;
@@ -65,14 +106,58 @@ void machine_remove(struct machine *machine, uint32_t slot);
 /* Appends an ended session to the list of those kept. */
 void machine_ended_append(struct machine *machine, uint32_t slot);
 
-/* Whether a result was kept that way by apply. */
+/* Whether a result was kept that way by apply: what consumes a number. */
 static inline bool machine_kept_status(uint32_t status)
 {
-    return status == MACHINE_SEQUENCED || status == MACHINE_DAY_CLOSED;
+    return status <= MACHINE_NOT_OPEN;
+}
+
+/* Whether such a result carries a number, in `feed`. */
+static inline bool machine_kept_value(uint32_t status)
+{
+    return status == MACHINE_SEQUENCED || status == MACHINE_DONE || status == MACHINE_QUEUED;
 }
 
 /* Forgets the ended sessions whose retention is over at the machine's log time. */
 void machine_sweep(struct machine *machine);
+
+/* --- nodes: machine_nodes.c --- */
+
+/* Lays out nodes and handles behind `offset`; returns the end. Only what genesis says is read. */
+size_t machine_nodes_layout(struct machine *machine, const struct genesis *genesis, size_t offset);
+/* An empty tree: the root alone. Everything is zero. */
+void machine_nodes_init(struct machine *machine);
+/* Does an ENTRY_NODE's operation of a session's current life; session NULL: an operator's. The
+ * status consumes the number; *value belongs to it. */
+enum machine_status machine_node_operate(struct machine *machine, struct machine_session *session,
+                                         uint32_t principal, const uint8_t *block, uint64_t *value);
+/* Enters a node whose id, path and parent are set into the tables and lists. */
+void machine_node_enter(struct machine *machine, uint32_t slot);
+/* Enters a handle whose session, node and slots are set; a waiting one also into the queue. */
+void machine_handle_enter(struct machine *machine, uint32_t slot);
+/* The lowest unused slot; MACHINE_NO_SLOT: none. */
+uint32_t machine_node_room(const struct machine *machine);
+uint32_t machine_handle_room(const struct machine *machine);
+/* The handle is no more. What it held or waited for is the caller's. */
+void machine_handle_remove(struct machine *machine, struct machine_handle *handle);
+/* Removes an ephemeral node that nothing keeps any more, and its parents that only it kept. */
+void machine_node_wither(struct machine *machine, struct machine_node *node);
+
+/* --- locks: machine_locks.c --- */
+
+enum machine_status machine_lock_acquire(struct machine *machine, struct machine_handle *handle,
+                                         const struct entry_node *op, uint64_t *value);
+/* Ends a hold (with so much lock-delay) or a wait, then grants what can be granted. The node may be
+ * gone afterwards. */
+void machine_lock_leave(struct machine *machine, struct machine_handle *handle, uint64_t delay_ms);
+/* Grants in order of asking, as far as that goes. The node may be gone afterwards. */
+void machine_lock_settle(struct machine *machine, struct machine_node *node);
+/* Ends all holds and waits of a session and gives its handles back. Unclean: the lock-delay that
+ * each acquire chose, at least floor_ms, is in force. */
+void machine_locks_end(struct machine *machine, struct machine_session *session, bool clean,
+                       uint32_t floor_ms);
+void machine_apply_due(struct machine *machine, const struct entry *entry,
+                       struct machine_outcome *outcome);
 
 /* The session entries; each sets outcome->status and ->slot. */
 void machine_apply_open(struct machine *machine, const struct entry *entry,

@@ -23,13 +23,17 @@ const char *machine_seed(struct machine *machine, const struct genesis *genesis)
     const char *problem = seed_problem(machine, genesis);
     if (problem != NULL)
         return problem;
-    uint32_t limits_other = (machine->sessions_max ^ genesis->sessions_max) |
-                            (machine->sessions_per_principal ^ genesis->sessions_per_principal) |
-                            (machine->window_max ^ genesis->window_max) |
-                            (machine->ttl_min_ms ^ genesis->ttl_min_ms) |
-                            (machine->ttl_max_ms ^ genesis->ttl_max_ms) |
-                            (machine->session_retain_ms ^ genesis->session_retain_ms) |
-                            (machine->rho_ppm ^ genesis->rho_ppm);
+    uint32_t limits_other =
+        (machine->sessions_max ^ genesis->sessions_max) |
+        (machine->sessions_per_principal ^ genesis->sessions_per_principal) |
+        (machine->window_max ^ genesis->window_max) | (machine->ttl_min_ms ^ genesis->ttl_min_ms) |
+        (machine->ttl_max_ms ^ genesis->ttl_max_ms) |
+        (machine->session_retain_ms ^ genesis->session_retain_ms) |
+        (machine->rho_ppm ^ genesis->rho_ppm) | (machine->nodes_max ^ genesis->nodes_max) |
+        (machine->handles_max ^ genesis->handles_max) |
+        (machine->handles_per_session ^ genesis->handles_per_session) |
+        (machine->waiters_max ^ genesis->waiters_max) |
+        (machine->lock_delay_max_ms ^ genesis->lock_delay_max_ms);
     if (limits_other != 0)
         return "other limits than those of the state";
     const struct genesis_lineage *l = &genesis->lineage;
@@ -49,8 +53,10 @@ const char *machine_seed(struct machine *machine, const struct genesis *genesis)
     machine->config_index = l->seed_index;
     struct machine_session *sessions = machine_sessions(machine);
     for (uint32_t slot = 0; slot < machine->sessions_max; slot++)
-        if (sessions[slot].id != 0 && machine_alive(&sessions[slot]))
+        if (sessions[slot].id != 0 && machine_alive(&sessions[slot])) {
+            machine_locks_end(machine, &sessions[slot], false, sessions[slot].ttl_ms);
             sessions[slot].epoch = l->seed_index;
+        }
     machine_digest(machine, genesis->cluster_id, l->seed_index);
     return NULL;
 }

@@ -112,6 +112,11 @@ void machine_apply_resume(struct machine *machine, const struct entry *entry,
         outcome->status = MACHINE_EPOCH; /* H16: another life came between */
         return;
     }
+    /* H16: "its locks are freed as by an unclean end". Who held them may believe in them for a time
+     * to live from the last keepalive that was answered, and that was sent before this was
+     * appended. */
+    outcome->nodes_touched = s->handle_count > 0;
+    machine_locks_end(machine, s, false, s->ttl_ms);
     s->epoch = entry->index;
     s->process = open->process;
     s->began_log_ns = machine->log_ns;
@@ -123,6 +128,11 @@ void machine_apply_resume(struct machine *machine, const struct entry *entry,
 static void end_session(struct machine *machine, struct machine_session *s, uint32_t reason,
                         struct machine_outcome *outcome)
 {
+    outcome->nodes_touched = s->handle_count > 0;
+    /* Killed: the client may believe in its locks as long as after a resume. Expired: it no longer
+     * does; the delay is the one that it chose. */
+    machine_locks_end(machine, s, reason == SESSION_END_CLEAN,
+                      reason == SESSION_END_KILLED ? s->ttl_ms : 0);
     s->end_reason = (uint16_t)reason;
     s->ended_log_ns = machine->log_ns == 0 ? 1 : machine->log_ns;
     machine_ended_append(machine, machine_slot(machine, s));

@@ -36,15 +36,27 @@ bool entry_day_name_ok(const char *name)
     return length == KEEL_DAY_NAME_SIZE;
 }
 
+static bool sequencer_ok(const uint8_t *bytes)
+{
+    struct entry_sequencer sequencer;
+    memcpy(&sequencer, bytes, sizeof(sequencer));
+    return sequencer.node != 0 && sequencer.generation != 0 &&
+           (sequencer.mode == LOCK_EXCLUSIVE || sequencer.mode == LOCK_SHARED) &&
+           all_zero(sequencer.reserved, sizeof(sequencer.reserved));
+}
+
 bool entry_messages_check(const void *body, size_t size)
 {
     struct entry_messages head;
     if (size < sizeof(head))
         return false;
     memcpy(&head, body, sizeof(head));
-    if (head.bytes != size - sizeof(head) || head.bytes > KEEL_BLOCKS_MAX || head.reserved != 0 ||
-        head.count == 0 || head.count > KEEL_SESSION_WINDOW_MAX || head.number == 0 ||
-        head.number > ENTRY_NUMBER_MAX)
+    size_t tail = (head.flags & ENTRY_FENCED) != 0 ? KEEL_SEQUENCER_SIZE : 0;
+    if (head.bytes + tail != size - sizeof(head) || head.bytes + tail > KEEL_BLOCKS_MAX ||
+        (head.flags & ~ENTRY_FENCED) != 0 || head.reserved != 0 || head.count == 0 ||
+        head.count > KEEL_SESSION_WINDOW_MAX || head.number == 0 || head.number > ENTRY_NUMBER_MAX)
+        return false;
+    if (tail != 0 && !sequencer_ok((const uint8_t *)body + size - tail))
         return false;
     const uint8_t *blocks = (const uint8_t *)body + sizeof(head);
     uint32_t offset = 0;
@@ -58,6 +70,103 @@ bool entry_messages_check(const void *body, size_t size)
         offset += length;
     }
     return offset == head.bytes;
+}
+
+struct entry_sequencer entry_messages_sequencer(const struct entry_messages *messages)
+{
+    struct entry_sequencer sequencer;
+    memcpy(&sequencer, (const uint8_t *)(messages + 1) + messages->bytes, sizeof(sequencer));
+    return sequencer;
+}
+
+bool entry_path_ok(const char *path, size_t size)
+{
+    if (size == 0 || size > KEEL_PATH_MAX || path[0] != '/')
+        return false;
+    uint32_t depth = 0;
+    for (size_t i = 0; i < size; i++) {
+        bool last = i + 1 == size;
+        if (path[i] == '/' && size > 1 && (last || path[i + 1] == '/'))
+            return false;
+        depth += path[i] == '/';
+        if (!graphic(path[i]))
+            return false;
+    }
+    return depth <= KEEL_PATH_DEPTH_MAX;
+}
+
+static bool acl_ok(const uint8_t *content, size_t size)
+{
+    if (size % sizeof(struct node_right) != 0 || size > KEEL_ACL_MAX * sizeof(struct node_right))
+        return false;
+    for (size_t at = 0; at < size; at += sizeof(struct node_right)) {
+        struct node_right right;
+        memcpy(&right, content + at, sizeof(right));
+        if ((right.principal != 0 && right.principal < KEEL_CLIENT_MIN) || right.rights == 0 ||
+            right.rights > (NODE_READ | NODE_WRITE | NODE_CHANGE))
+            return false;
+    }
+    return true;
+}
+
+/* What may not be zero for this operation is not looked at, what must be is. */
+static bool node_fields_ok(const struct entry_node *op)
+{
+    bool opens = op->operation == NODE_OPEN;
+    bool acquires = op->operation == NODE_ACQUIRE;
+    uint32_t flags = 0;
+    switch ((enum node_operation)op->operation) {
+    case NODE_OPEN:
+        flags = NODE_CREATE;
+        if ((op->flags & NODE_CREATE) != 0)
+            flags |= NODE_EXCLUSIVE | NODE_EPHEMERAL;
+        break;
+    case NODE_SET:
+    case NODE_DELETE:
+    case NODE_ACL:
+        flags = NODE_COMPARE;
+        break;
+    case NODE_ACQUIRE:
+        flags = NODE_TRY;
+        break;
+    case NODE_CLOSE:
+    case NODE_RELEASE:
+        break;
+    }
+    bool content = (opens && (op->flags & NODE_CREATE) != 0) || op->operation == NODE_SET ||
+                   op->operation == NODE_ACL;
+    return (op->flags & ~flags) == 0 && (op->node == 0) == opens && (op->path_size != 0) == opens &&
+           (content || op->content_size == 0) &&
+           (opens ? (op->events & ~NODE_EVENTS_ALL) == 0 : op->events == 0) &&
+           ((op->flags & NODE_COMPARE) != 0 || op->compare == 0) &&
+           (acquires ? op->mode == LOCK_EXCLUSIVE || op->mode == LOCK_SHARED
+                     : op->mode == 0 && op->delay_ms == 0 && op->wait_ms == 0);
+}
+
+static bool node_ok(const uint8_t *block, size_t size)
+{
+    struct entry_node op;
+    if (size < sizeof(op))
+        return false;
+    memcpy(&op, block, sizeof(op));
+    const uint8_t *content = block + sizeof(op) + op.path_size;
+    if (op.operation < NODE_OPEN || op.operation > NODE_RELEASE ||
+        size != sizeof(op) + op.path_size + op.content_size || !node_fields_ok(&op))
+        return false;
+    if (op.operation == NODE_OPEN && !entry_path_ok((const char *)block + sizeof(op), op.path_size))
+        return false;
+    return op.operation == NODE_ACL ? acl_ok(content, op.content_size)
+                                    : op.content_size <= KEEL_CONTENT_MAX;
+}
+
+bool entry_node_body_check(const void *body, size_t size)
+{
+    struct entry_messages head;
+    if (!entry_messages_check(body, size))
+        return false;
+    memcpy(&head, body, sizeof(head));
+    const uint8_t *block = (const uint8_t *)body + sizeof(head) + 2;
+    return head.count == 1 && head.flags == 0 && node_ok(block, head.bytes - 2u);
 }
 
 bool entry_session_open_ok(const struct entry_session_open *open)
@@ -142,13 +251,17 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
         size = sizeof(struct entry_noop);
         ok = size <= room && noop_ok(body);
         break;
-    case ENTRY_MESSAGES: {
+    case ENTRY_MESSAGES:
+    case ENTRY_NODE: {
         struct entry_messages head;
         if (room < sizeof(head))
             return 0;
         memcpy(&head, body, sizeof(head));
         size = sizeof(head) + head.bytes;
-        ok = size <= room && entry_messages_check(body, size);
+        if ((head.flags & ENTRY_FENCED) != 0)
+            size += KEEL_SEQUENCER_SIZE;
+        ok = size <= room && (kind == ENTRY_NODE ? entry_node_body_check(body, size)
+                                                 : entry_messages_check(body, size));
         break;
     }
     case ENTRY_SESSION_OPEN:
@@ -173,6 +286,10 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
     case ENTRY_CONFIG:
         size = sizeof(struct entry_config);
         ok = size <= room && config_ok(body);
+        break;
+    case ENTRY_DUE:
+        size = sizeof(struct entry_due);
+        ok = size <= room;
         break;
     }
     return ok ? size : 0;

@@ -3,7 +3,8 @@
  *
  * An entry of kind ENTRY_MESSAGES is what one client packet brought: `count` messages of one
  * session with consecutive numbers. It is one unit for log, ring and replication; apply decides
- * message by message.
+ * message by message. ENTRY_NODE has the same body with one block, the operation: it takes a number
+ * of the session like a message, and is done exactly once like one.
  *
  * Layout: struct entry (48 bytes), body, zero padding to a multiple of 8. `size` counts all three.
  * crc is CRC32C over bytes [4, size). entry_check() judges form only, never the crc (consensus
@@ -29,7 +30,9 @@ enum entry_kind {
     ENTRY_DAY_END = 7,        /* ends the trading day: end of session on every line */
     ENTRY_DAY_BEGIN = 8,      /* begins a day: new name, feed numbers from 1 */
     ENTRY_BOOT = 9,           /* a replica's boot counter and boot id */
-    ENTRY_CONFIG = 10         /* cluster configuration: voters old and new, learners */
+    ENTRY_CONFIG = 10,        /* cluster configuration: voters old and new, learners */
+    ENTRY_NODE = 11,          /* one operation on a node or its lock */
+    ENTRY_DUE = 12            /* proposed by the leader's control: lock delays and waits are over */
 };
 
 enum { ENTRY_VERSION = 1 };
@@ -69,9 +72,83 @@ struct entry_messages {
     uint64_t acked;   /* all results up to this number have reached the client */
     uint16_t count;   /* 1..KEEL_SESSION_WINDOW_MAX */
     uint16_t bytes;   /* of the blocks, without padding; <= KEEL_BLOCKS_MAX */
-    uint32_t reserved;
+    uint16_t flags;   /* ENTRY_FENCED: a struct entry_sequencer stands behind the blocks */
+    uint16_t reserved;
 };
 _Static_assert(sizeof(struct entry_messages) == KEEL_MESSAGES_HEAD_SIZE, "messages head");
+
+enum { ENTRY_FENCED = 1 };
+
+enum lock_mode { LOCK_FREE = 0, LOCK_EXCLUSIVE = 1, LOCK_SHARED = 2 };
+
+/* What a lock's holder shows to prove that it holds it (Chubby, 2.4: a sequencer). Valid exactly
+ * while that lock is held in that mode at that generation. */
+struct entry_sequencer {
+    uint64_t node;       /* instance */
+    uint64_t generation; /* log index at which the lock went from free to held, so never reused */
+    uint8_t mode;        /* EXCLUSIVE or SHARED */
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct entry_sequencer) == KEEL_SEQUENCER_SIZE, "sequencer");
+
+enum node_operation {
+    NODE_OPEN = 1,    /* a handle on the node of that path; creates the node where asked to */
+    NODE_CLOSE = 2,   /* gives the handle back, and with it the lock or the place in its queue */
+    NODE_SET = 3,     /* writes the content, whole */
+    NODE_DELETE = 4,  /* of a node without children */
+    NODE_ACL = 5,     /* replaces who may do what */
+    NODE_ACQUIRE = 6, /* the lock, or a place in its queue */
+    NODE_RELEASE = 7  /* the lock, or the place in its queue */
+};
+
+enum node_flags {
+    NODE_CREATE = 1,    /* OPEN: if there is none */
+    NODE_EXCLUSIVE = 2, /* OPEN with CREATE: refused if there is one */
+    NODE_EPHEMERAL = 4, /* OPEN with CREATE: it goes with its last handle */
+    NODE_TRY = 8,       /* ACQUIRE: now or not at all */
+    NODE_COMPARE = 16   /* SET, DELETE, ACL: only at the generation `compare` */
+};
+
+enum node_rights { NODE_READ = 1, NODE_WRITE = 2, NODE_CHANGE = 4 };
+
+struct node_right {     /* ACL: up to KEEL_ACL_MAX of them are the content */
+    uint32_t principal; /* a client; 0: every client */
+    uint32_t rights;    /* NODE_READ | NODE_WRITE | NODE_CHANGE; not 0 */
+};
+_Static_assert(sizeof(struct node_right) == 8, "right");
+
+enum node_event { /* bits of `events`; the others of packet_event_kind need no asking */
+                  NODE_EVENT_CONTENT = 1,
+                  NODE_EVENT_ADDED = 2,
+                  NODE_EVENT_REMOVED = 4,
+                  NODE_EVENT_LOCKED = 8,
+                  NODE_EVENT_CONFLICT = 16,
+                  NODE_EVENTS_ALL = 31
+};
+
+/* The block of an ENTRY_NODE: then path_size bytes of path, then content_size bytes. A path is "/"
+ * (the root, always there) or components of graphic ASCII, each behind a '/'. */
+struct entry_node {
+    uint8_t operation;
+    uint8_t mode;          /* ACQUIRE: enum lock_mode */
+    uint8_t events;        /* OPEN: those wanted */
+    uint8_t flags;         /* enum node_flags */
+    uint16_t path_size;    /* OPEN: 1..KEEL_PATH_MAX */
+    uint16_t content_size; /* OPEN with CREATE, SET: 0..KEEL_CONTENT_MAX; ACL */
+    uint64_t node;         /* all but OPEN: its instance */
+    uint64_t compare;      /* with COMPARE: the generation that must be in force */
+    uint32_t delay_ms;     /* ACQUIRE: nobody gets the lock so long after an unclean end */
+    uint32_t wait_ms;      /* ACQUIRE: at most so long in the queue; NODE_WAIT_ENDLESS */
+};
+_Static_assert(sizeof(struct entry_node) == 32, "node operation");
+#define NODE_WAIT_ENDLESS UINT32_MAX
+
+enum { NODE_ROOT = 1 }; /* instance of "/": no entry that creates a node has that index */
+
+struct entry_due {
+    uint64_t term; /* the proposer's; it must be that of the latest no-op */
+};
+_Static_assert(sizeof(struct entry_due) == 8, "due entry");
 
 struct entry_session_open {
     char name[KEEL_NAME_MAX + 1]; /* zero-terminated, zero-padded, printable ASCII without space */
@@ -145,9 +222,18 @@ static inline const void *entry_body(const struct entry *e)
  */
 HOT bool entry_check(const void *bytes, size_t available);
 
-/* True if `size` bytes are exactly a struct entry_messages and its blocks, in form. No alignment.
- */
+/* True if `size` bytes are exactly a struct entry_messages, its blocks and, with ENTRY_FENCED, a
+ * sequencer, in form. No alignment. */
 HOT bool entry_messages_check(const void *body, size_t size);
+
+/* The same for an ENTRY_NODE: one block, no sequencer, an operation in form. */
+bool entry_node_body_check(const void *body, size_t size);
+
+/* True if the bytes are a path that a node can have. */
+bool entry_path_ok(const char *path, size_t size);
+
+/* The sequencer behind the blocks of an ENTRY_MESSAGES with ENTRY_FENCED that passed the check. */
+HOT struct entry_sequencer entry_messages_sequencer(const struct entry_messages *messages);
 
 /* True if name, process, window and reserved are in range; a resume's too. */
 bool entry_session_open_ok(const struct entry_session_open *open);

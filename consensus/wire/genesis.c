@@ -24,6 +24,11 @@ void genesis_defaults(struct genesis *genesis)
     genesis->window_max = KEEL_SESSION_WINDOW_MAX;
     genesis->flights = 32;
     genesis->flight_bytes = 256 * 1024;
+    genesis->nodes_max = 2048;
+    genesis->handles_max = 4096;
+    genesis->handles_per_session = 64;
+    genesis->waiters_max = 512;
+    genesis->lock_delay_max_ms = 60000;
 }
 
 static const char *founders_problem(const struct genesis *genesis)
@@ -86,6 +91,23 @@ static const char *sessions_problem(const struct genesis *genesis)
     return NULL;
 }
 
+static const char *nodes_problem(const struct genesis *genesis)
+{
+    if (genesis->nodes_max > GENESIS_NODES_MAX)
+        return "nodes_max out of range";
+    if ((genesis->nodes_max == 0) != (genesis->handles_max == 0) ||
+        genesis->handles_max > GENESIS_HANDLES_MAX)
+        return "handles_max out of range";
+    if ((genesis->handles_max == 0) != (genesis->handles_per_session == 0) ||
+        genesis->handles_per_session > genesis->handles_max)
+        return "handles_per_session is not within 1..handles_max";
+    if (genesis->waiters_max > genesis->handles_max)
+        return "waiters_max is above handles_max";
+    if (genesis->lock_delay_max_ms > GENESIS_LOCK_DELAY_MAX_MS)
+        return "lock_delay_max_ms out of range";
+    return NULL;
+}
+
 static const char *lineage_problem(const struct genesis *genesis)
 {
     static const struct genesis_lineage none;
@@ -125,7 +147,9 @@ const char *genesis_problem(const struct genesis *genesis)
         problem = founders_problem(genesis);
     if (problem == NULL)
         problem = timing_problem(genesis);
-    return problem != NULL ? problem : sessions_problem(genesis);
+    if (problem == NULL)
+        problem = sessions_problem(genesis);
+    return problem != NULL ? problem : nodes_problem(genesis);
 }
 
 uint32_t genesis_voters(const struct genesis *genesis)

@@ -27,7 +27,10 @@ enum genesis_seed { /* how a cluster came by the state that it begins with */
 enum { /* ranges that genesis_problem() holds the record to */
        GENESIS_ELECTION_MAX_MS = 600000,
        GENESIS_RHO_MAX_PPM = 100000,
-       GENESIS_SESSIONS_MAX = 65536 /* one session takes a little over 2 KiB */
+       GENESIS_SESSIONS_MAX = 65536, /* one session takes a little over 2 KiB */
+       GENESIS_NODES_MAX = 65536,    /* one node takes 640 bytes */
+       GENESIS_HANDLES_MAX = 262144, /* one handle takes 128 bytes */
+       GENESIS_LOCK_DELAY_MAX_MS = 600000
 };
 
 #define GENESIS_MAGIC 0x3153454e454c454bull /* "KELENES1" as bytes on disk */
@@ -78,7 +81,13 @@ struct genesis {
     uint32_t flight_bytes;
     uint32_t reserved1;
     struct genesis_lineage lineage;
-    uint8_t reserved[GENESIS_SIZE - 24 - 128 - 16 - 14 * 4 - 48 - 4];
+    /* nodes and locks; all 0: none */
+    uint32_t nodes_max;           /* the root among them */
+    uint32_t handles_max;         /* of all sessions */
+    uint32_t handles_per_session; /* at most as many */
+    uint32_t waiters_max;         /* in the queue of one lock */
+    uint32_t lock_delay_max_ms;
+    uint8_t reserved[GENESIS_SIZE - 24 - 128 - 16 - 14 * 4 - 48 - 5 * 4 - 4];
     uint32_t crc; /* CRC32C of all bytes before it */
 };
 _Static_assert(sizeof(struct genesis) == GENESIS_SIZE, "genesis record");

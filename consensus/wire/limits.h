@@ -14,6 +14,13 @@ enum {
     KEEL_SESSION_WINDOW_MAX = 64 /* largest W: submitted and not yet acknowledged messages */
 };
 
+enum {                           /* of a node */
+       KEEL_PATH_MAX = 127,      /* bytes of "/a/b/c", without the final zero */
+       KEEL_PATH_DEPTH_MAX = 16, /* components of a path */
+       KEEL_CONTENT_MAX = 256,   /* bytes that it holds */
+       KEEL_ACL_MAX = 8          /* rights that stand on it */
+};
+
 enum {
     KEEL_MTU = 1500,
     KEEL_DATAGRAM_MAX = KEEL_MTU - 20 - 8, /* UDP payload: IPv4 without options, UDP */
@@ -29,7 +36,9 @@ enum {
     KEEL_BLOCKS_MAX = KEEL_ENTRY_MAX - KEEL_ENTRY_HEAD_SIZE - KEEL_MESSAGES_HEAD_SIZE, /* 1272 */
     KEEL_MSG_MIN =
         1, /* an empty block on the raw feed is a session's end, so no message is empty */
-    KEEL_MSG_MAX = KEEL_BLOCKS_MAX - 2 /* 1270: the largest message, bytes */
+    KEEL_MSG_MAX = KEEL_BLOCKS_MAX - 2, /* 1270: the largest message, bytes */
+    KEEL_SEQUENCER_SIZE = 24,           /* takes its room from the blocks of a fenced packet */
+    KEEL_FENCED_MAX = KEEL_MSG_MAX - KEEL_SEQUENCER_SIZE /* 1246 */
 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "wire structs are little-endian");

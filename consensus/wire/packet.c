@@ -276,6 +276,27 @@ bool packet_submit_check(const void *body, size_t size)
     return entry_messages_check(body, size);
 }
 
+bool packet_query_check(const void *body, size_t size)
+{
+    static const struct entry_sequencer none;
+    struct packet_query q;
+    if (size < sizeof(q))
+        return false;
+    memcpy(&q, body, sizeof(q));
+    bool check = q.kind == PACKET_QUERY_CHECK;
+    if (q.kind < PACKET_QUERY_NODE || q.kind > PACKET_QUERY_CHECK || q.reserved0 != 0 ||
+        q.reserved != 0 || size != sizeof(q) + q.path_size)
+        return false;
+    if (check)
+        return q.path_size == 0 && q.node == 0 && q.after == 0;
+    if (memcmp(&q.sequencer, &none, sizeof(none)) != 0 ||
+        (q.kind == PACKET_QUERY_NODE && q.after != 0))
+        return false;
+    if (q.node != 0)
+        return q.path_size == 0;
+    return entry_path_ok((const char *)body + sizeof(q), q.path_size);
+}
+
 bool packet_session_request_check(const void *body, size_t size)
 {
     struct packet_session_request request;

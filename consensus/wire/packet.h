@@ -46,10 +46,14 @@ enum packet_kind {
     PACKET_RESUME = 34,
     PACKET_END = 35,
     PACKET_KEEPALIVE = 36,
+    PACKET_NODE = 37,  /* an operation on a node or its lock, to be ordered */
+    PACKET_QUERY = 38, /* a question about nodes, locks or a sequencer */
     /* replica to client */
     PACKET_RESULT = 48,
-    PACKET_SESSION = 49, /* answer to OPEN, RESUME, END, KEEPALIVE */
-    PACKET_REDIRECT = 50 /* not the leader, or busy */
+    PACKET_SESSION = 49,  /* answer to OPEN, RESUME, END */
+    PACKET_REDIRECT = 50, /* not the leader, or busy */
+    PACKET_LEASE = 51,    /* answer to KEEPALIVE */
+    PACKET_ANSWER = 52    /* answer to QUERY */
 };
 
 struct packet { /* 32 bytes */
@@ -258,13 +262,78 @@ struct packet_session_request { /* OPEN, RESUME */
 };
 _Static_assert(sizeof(struct packet_session_request) == 64, "session request");
 
-struct packet_session_end { /* END, KEEPALIVE */
+struct packet_session_end { /* END */
     uint64_t session;
     uint64_t epoch;
-    uint64_t request; /* echoed; a KEEPALIVE's is new for each copy sent (H21) */
+    uint64_t request; /* echoed */
     uint64_t acked;   /* all results up to this number have arrived */
 };
 _Static_assert(sizeof(struct packet_session_end) == 32, "session end");
+
+/* PACKET_NODE's body is what the ENTRY_NODE will carry. */
+
+enum packet_event_kind {
+    PACKET_EVENT_CONTENT = 1,  /* value: content generation */
+    PACKET_EVENT_ADDED = 2,    /* a child; value: how many since the node's creation */
+    PACKET_EVENT_REMOVED = 3,  /* the same */
+    PACKET_EVENT_LOCKED = 4,   /* went from free to held; value: lock generation */
+    PACKET_EVENT_CONFLICT = 5, /* somebody else asks for it; value: how often, since creation */
+    PACKET_EVENT_GRANTED = 6,  /* to this session, which waited; value: lock generation */
+    PACKET_EVENT_ENDED = 7,    /* this session's wait or hold; value: enum handle_end */
+    PACKET_EVENT_INVALID = 8   /* the node was deleted; value: its instance */
+};
+
+/* The place of an event in a session's order of events: no two are at one place. */
+struct packet_event_place {
+    uint64_t index; /* of the entry at which it happened */
+    uint64_t node;
+    uint8_t kind; /* enum packet_event_kind */
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct packet_event_place) == 24, "event place");
+
+static inline bool packet_event_before(const struct packet_event_place *a,
+                                       const struct packet_event_place *b)
+{
+    if (a->index != b->index)
+        return a->index < b->index;
+    return a->node != b->node ? a->node < b->node : a->kind < b->kind;
+}
+
+struct packet_event {
+    struct packet_event_place at;
+    uint64_t value;
+};
+_Static_assert(sizeof(struct packet_event) == 32, "event");
+
+struct packet_keepalive { /* 48 bytes */
+    uint64_t session;
+    uint64_t epoch;
+    uint64_t request;               /* echoed; new for each copy sent (H21) */
+    struct packet_event_place seen; /* the last event that arrived; all zero: none yet */
+};
+_Static_assert(sizeof(struct packet_keepalive) == 48, "keepalive");
+
+enum packet_query_kind {
+    PACKET_QUERY_NODE = 1,     /* by instance or by path: struct packet_node, path, content, ACL */
+    PACKET_QUERY_CHILDREN = 2, /* those with an instance above `after`: struct packet_child each */
+    PACKET_QUERY_CHECK = 3     /* whether a sequencer holds; needs no right */
+};
+
+struct packet_query { /* 56 bytes, then path_size bytes of path */
+    uint64_t request; /* echoed */
+    uint64_t node;    /* instance; 0: by path */
+    uint64_t after;   /* CHILDREN */
+    uint8_t kind;     /* enum packet_query_kind */
+    uint8_t reserved0;
+    uint16_t path_size;
+    uint32_t reserved;
+    struct entry_sequencer sequencer; /* CHECK; else all zero */
+};
+_Static_assert(sizeof(struct packet_query) == 56, "query");
+
+/* Form only: kind, sizes, path, reserved bytes zero. No alignment. */
+bool packet_query_check(const void *body, size_t size);
 
 /* Form only: name zero-terminated, printable, zero-padded; process not 0; window in range; reserved
  * zero; size exact. */
@@ -319,6 +388,68 @@ struct packet_session { /* 96 bytes, then run_count kept runs: the results kept 
     uint32_t leader;
 };
 _Static_assert(sizeof(struct packet_session) == 96, "session answer");
+
+struct packet_lease { /* 48 bytes, then event_count events in order */
+    uint64_t request; /* of the copy that is answered: the lease counts from its sending */
+    uint64_t session;
+    uint64_t epoch;   /* in force */
+    uint64_t term;    /* of the leader that answers: another one than before is a fail-over */
+    uint32_t ttl_ms;  /* in force */
+    uint32_t rho_ppm; /* a client's lease is ttl x (1 - rho) of its own clock */
+    uint32_t leader;
+    uint16_t event_count;
+    uint8_t status; /* enum machine_status: SEQUENCED, or why there is no lease */
+    uint8_t more;   /* 1: further events wait */
+};
+_Static_assert(sizeof(struct packet_lease) == 48, "lease");
+enum { PACKET_EVENTS_MAX = 43 };
+_Static_assert(sizeof(struct packet_lease) + PACKET_EVENTS_MAX * sizeof(struct packet_event) <=
+                   KEEL_BODY_MAX,
+               "a full lease answer fits one packet");
+
+struct packet_answer { /* 32 bytes, then `size` bytes as the query's kind says */
+    uint64_t request;
+    uint64_t index; /* true of the state at this index, which was committed when it was asked */
+    uint32_t leader;
+    uint16_t size;
+    uint8_t kind;
+    uint8_t status; /* enum machine_status: DONE, NO_NODE, NOT_ALLOWED, STALE_SEQUENCER */
+    uint8_t more;   /* CHILDREN: 1: there are further ones */
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct packet_answer) == 32, "answer");
+
+struct packet_node { /* 104 bytes, then path, content, acl_count struct node_right */
+    uint64_t node;
+    uint64_t content_generation;
+    uint64_t acl_generation;
+    uint64_t lock_generation;
+    uint64_t holder; /* a session that holds the lock; 0: free */
+    uint64_t added;
+    uint64_t removed;
+    uint64_t conflicts;
+    uint64_t delay_ms; /* what is left of the lock-delay, in log time */
+    uint32_t child_count;
+    uint32_t handle_count;
+    uint32_t holders;
+    uint32_t waiters;
+    uint16_t content_size;
+    uint16_t path_size;
+    uint16_t acl_count;
+    uint8_t lock_mode;
+    uint8_t ephemeral;
+    uint64_t reserved;
+};
+_Static_assert(sizeof(struct packet_node) == 104, "node");
+
+struct packet_child { /* 16 bytes, then path_size bytes of path; packed one behind the other */
+    uint64_t node;
+    uint16_t path_size;
+    uint8_t lock_mode;
+    uint8_t ephemeral;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct packet_child) == 16, "child");
 
 /* A run of kept results, so short that a window of them fits one packet even when each number is a
  * run of its own: a client that lost its memory learns every result that is kept. */

@@ -56,8 +56,8 @@ const char *auth_reject_name(enum auth_reject reject);
 /* Rights: which packet kinds a principal may send. */
 enum {
     AUTH_RIGHT_PEER = 1,   /* PREVOTE .. TIMEOUT_NOW */
-    AUTH_RIGHT_SUBMIT = 2, /* SUBMIT, OPEN, RESUME, END, KEEPALIVE */
-    AUTH_RIGHT_ANSWER = 4  /* RESULT, SESSION, REDIRECT (what a replica may send to a client) */
+    AUTH_RIGHT_SUBMIT = 2, /* SUBMIT .. QUERY */
+    AUTH_RIGHT_ANSWER = 4  /* RESULT .. ANSWER (what a replica may send to a client) */
 };
 
 /* A finished handshake: everything a table needs. */

@@ -217,8 +217,15 @@ static void client_end(struct host *h, struct fuzz_input *in)
                                    .epoch = (s != NULL ? s->epoch : 1) + slip(in),
                                    .request = fuzz_u8(in),
                                    .acked = (s != NULL ? s->last : 0) + slip(in)};
-    host_seal(h, HOST_PEERS + fuzz_below(in, HOST_CLIENTS),
-              fuzz_u8(in) < 64 ? PACKET_END : PACKET_KEEPALIVE, &e, sizeof(e));
+    struct packet_keepalive k = {.session = e.session,
+                                 .epoch = e.epoch,
+                                 .request = e.request + 1,
+                                 .seen = {.index = fuzz_u8(in), .node = fuzz_u8(in)}};
+    uint32_t from = HOST_PEERS + fuzz_below(in, HOST_CLIENTS);
+    if (fuzz_u8(in) < 64)
+        host_seal(h, from, PACKET_END, &e, sizeof(e));
+    else
+        host_seal(h, from, PACKET_KEEPALIVE, &k, sizeof(k));
 }
 
 static void client_submit(struct host *h, struct fuzz_input *in)

@@ -108,7 +108,7 @@ void check_submit(struct world *world, uint64_t session, uint64_t number, const 
 {
     struct message *m = message(world->checker, session, number);
     m->submitted = true;
-    m->hash = machine_message_hash(payload, size);
+    m->hash = machine_message_hash(ENTRY_MESSAGES, payload, size, NULL);
 }
 
 /* --- the order
@@ -174,7 +174,7 @@ static void order_messages(struct world *world, const struct entry *entry)
             const uint8_t *payload = entry_block_next(entry, &offset, &length);
             if (k >= skip)
                 order_add(world, run->feed + k - skip, messages->session, messages->number + k,
-                          machine_message_hash(payload, length), false);
+                          machine_message_hash(ENTRY_MESSAGES, payload, length, NULL), false);
         }
     }
 }
@@ -408,8 +408,8 @@ static void line_blocks(struct world *world, struct node *node, const struct day
         const struct placed *p = &c->order[day->base + feed - 1];
         bool is_end = stamp.kind == FEED_SESSION_END;
         uint64_t hash = is_end ? 0
-                               : machine_message_hash(at + FEED_ENVELOPE_SIZE,
-                                                      (size_t)length - FEED_ENVELOPE_SIZE);
+                               : machine_message_hash(ENTRY_MESSAGES, at + FEED_ENVELOPE_SIZE,
+                                                      (size_t)length - FEED_ENVELOPE_SIZE, NULL);
         if (p->session != stamp.session || p->number != stamp.number || p->hash != hash ||
             p->is_end != is_end)
             world_fail(world, "node %u shows another message at feed number %lu", node->id,

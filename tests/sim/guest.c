@@ -169,7 +169,7 @@ static void results(struct guest *guest)
         world_trace(guest->world, result.number, result.feed);
         if (result.status == MACHINE_SEQUENCED)
             check_ack(guest->world, guest->index, guest->engine->session, result.number,
-                      result.feed, machine_message_hash(payload, size));
+                      result.feed, machine_message_hash(ENTRY_MESSAGES, payload, size, NULL));
         else if (!allowed(guest, result.status))
             world_fail(guest->world, "guest %u: message %lu ends as %u", guest->index,
                        (unsigned long)result.number, (unsigned)result.status);

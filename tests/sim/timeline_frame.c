@@ -66,6 +66,15 @@ static const struct {
     {PACKET_END, false, "{\"n\":\"END\",\"g\":\"client\",\"f\":[\"session\",\"epoch\"]}"},
     {PACKET_KEEPALIVE, true,
      "{\"n\":\"KEEPALIVE\",\"g\":\"client\",\"f\":[\"session\",\"epoch\"]}"},
+    {PACKET_NODE, true,
+     "{\"n\":\"NODE\",\"g\":\"client\",\"f\":[\"session\",\"epoch\",\"number\",\"messages\","
+     "\"results seen to\"]}"},
+    {PACKET_QUERY, true, "{\"n\":\"QUERY\",\"g\":\"client\",\"f\":[\"node\"]}"},
+    {PACKET_LEASE, true,
+     "{\"n\":\"LEASE\",\"g\":\"client\",\"f\":[\"session\",\"epoch\",\"term\",\"status:status\","
+     "\"events\"]}"},
+    {PACKET_ANSWER, true,
+     "{\"n\":\"ANSWER\",\"g\":\"client\",\"f\":[\"index\",\"status:status\"]}"},
     {PACKET_RESULT, true,
      "{\"n\":\"RESULT\",\"g\":\"client\",\"f\":[\"session\",\"session's last\",\"runs\","
      "\"first number\",\"messages in first run\",\"status:status\"]}"},
@@ -177,7 +186,11 @@ static bool holds(uint8_t kind, uint32_t size)
         [PACKET_OPEN] = sizeof(struct packet_session_request),
         [PACKET_RESUME] = sizeof(struct packet_session_request),
         [PACKET_END] = sizeof(struct packet_session_end),
-        [PACKET_KEEPALIVE] = sizeof(struct packet_session_end),
+        [PACKET_KEEPALIVE] = sizeof(struct packet_keepalive),
+        [PACKET_NODE] = sizeof(struct entry_messages),
+        [PACKET_QUERY] = sizeof(struct packet_query),
+        [PACKET_LEASE] = sizeof(struct packet_lease),
+        [PACKET_ANSWER] = sizeof(struct packet_answer),
         [PACKET_RESULT] = sizeof(struct packet_result),
         [PACKET_SESSION] = sizeof(struct packet_session),
         [PACKET_REDIRECT] = sizeof(struct packet_redirect)};
@@ -236,7 +249,7 @@ static void read_client(const void *body, uint32_t size, struct timeline_record 
     const struct entry_messages *submit = body;
     const struct packet_session_request *open = body;
     const struct packet_session_end *end = body;
-    if (r->kind == PACKET_SUBMIT)
+    if (r->kind == PACKET_SUBMIT || r->kind == PACKET_NODE)
         put(r, submit->session, submit->epoch, submit->number, submit->count, submit->acked, 0);
     else if (r->kind == PACKET_OPEN || r->kind == PACKET_RESUME)
         put(r, open->open.ttl_ms, open->open.window, open->open.replaces, 0, 0, 0);
@@ -248,6 +261,14 @@ static void read_client(const void *body, uint32_t size, struct timeline_record 
         bool one = result->run_count > 0 && size >= sizeof(*result) + sizeof(*run);
         put(r, result->session, result->last, result->run_count, one ? run->number : 0,
             one ? run->count : 0, one ? run->status : 0);
+    } else if (r->kind == PACKET_QUERY) {
+        put(r, ((const struct packet_query *)body)->node, 0, 0, 0, 0, 0);
+    } else if (r->kind == PACKET_LEASE) {
+        const struct packet_lease *l = body;
+        put(r, l->session, l->epoch, l->term, l->status, l->event_count, 0);
+    } else if (r->kind == PACKET_ANSWER) {
+        const struct packet_answer *a = body;
+        put(r, a->index, a->status, 0, 0, 0, 0);
     } else if (r->kind == PACKET_SESSION) {
         const struct packet_session *s = body;
         put(r, s->session, s->epoch, s->last, s->status, s->answers, 0);

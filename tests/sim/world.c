@@ -158,6 +158,10 @@ static void make_genesis(struct world *world)
     g->ttl_max_ms = world->knobs.ttl_ms;
     g->session_retain_ms = 3000; /* ended sessions are forgotten within a seed */
     g->sessions_max = 32;
+    g->nodes_max = 16;
+    g->handles_max = 64;
+    g->handles_per_session = 8;
+    g->waiters_max = 16;
     g->sessions_per_principal = 16;
     for (uint32_t id = 1; id <= world->knobs.founders; id++) {
         g->founder[id].incarnation = random_next(&world->rng_start) | 1;

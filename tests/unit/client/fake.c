@@ -104,6 +104,7 @@ void fake_free(struct fake *fake)
 void fake_lead(struct fake *fake, uint32_t member)
 {
     fake->term++;
+    fake->held.request = 0; /* the next leader knows nothing of it */
     fake->leader = fake->named = member;
     const struct entry_noop noop = {.leader = member + 1};
     fake_entry(fake, ENTRY_NOOP, member + 1, &noop, sizeof(noop));
@@ -125,11 +126,11 @@ static void note_taken(struct fake *fake, const struct entry *entry)
                 number >= run->number + run->count)
                 continue;
             CU_ASSERT_FATAL(fake->taken_count < FAKE_TAKEN_MAX);
-            fake->taken[fake->taken_count++] =
-                (struct fake_taken){.session = m->session,
-                                    .number = number,
-                                    .feed = run->feed + number - run->number,
-                                    .hash = machine_message_hash(payload, length)};
+            fake->taken[fake->taken_count++] = (struct fake_taken){
+                .session = m->session,
+                .number = number,
+                .feed = run->feed + number - run->number,
+                .hash = machine_message_hash(ENTRY_MESSAGES, payload, length, NULL)};
             if (fake->taken_hook != NULL)
                 fake->taken_hook(fake->context, fake->taken[fake->taken_count - 1].feed, payload,
                                  length);
@@ -261,7 +262,7 @@ static void answer_session(struct fake *fake, uint32_t member, uint32_t principa
 /* --- requests, as a leader's intake treats them ----------------------------------------------- */
 
 static void on_duplicates(struct fake *fake, uint32_t member, uint32_t principal,
-                          const struct machine_session *session,
+                          const struct machine_session *session, uint8_t kind,
                           const struct entry_messages *messages)
 {
     const uint8_t *at = (const uint8_t *)(messages + 1);
@@ -273,7 +274,8 @@ static void on_duplicates(struct fake *fake, uint32_t member, uint32_t principal
         const struct machine_kept *kept =
             number <= session->last ? machine_kept(session, number) : NULL;
         if (number <= session->last &&
-            (kept == NULL || kept->hash == machine_message_hash(at + sizeof(length), length)))
+            (kept == NULL ||
+             kept->hash == machine_message_hash(kind, at + sizeof(length), length, NULL)))
             CU_ASSERT_EQUAL(machine_runs(session, number, number, &run, 1), 1);
         if (number <= session->last)
             answer_runs(fake, member, principal, messages, session, &run, 1);
@@ -281,8 +283,8 @@ static void on_duplicates(struct fake *fake, uint32_t member, uint32_t principal
     }
 }
 
-static void on_submit(struct fake *fake, uint32_t member, uint32_t principal, const void *body,
-                      size_t size)
+static void on_submit(struct fake *fake, uint32_t member, uint32_t principal, uint8_t kind,
+                      const void *body, size_t size)
 {
     _Alignas(8) uint8_t bytes[KEEL_BODY_MAX];
     memcpy(bytes, body, size);
@@ -294,13 +296,13 @@ static void on_submit(struct fake *fake, uint32_t member, uint32_t principal, co
     CU_ASSERT(messages->acked < messages->number);
     CU_ASSERT(session == NULL || messages->acked <= session->last);
     if (session != NULL && session->principal == principal && messages->number <= session->last)
-        on_duplicates(fake, member, principal, session, messages);
+        on_duplicates(fake, member, principal, session, kind, messages);
     if (session != NULL && last <= session->last)
         return;
     if (session != NULL && session->ended_log_ns == 0 && session->epoch == messages->epoch &&
         messages->number > session->last + 1)
         return; /* a gap: dropped */
-    fake_entry(fake, ENTRY_MESSAGES, principal, bytes, size);
+    fake_entry(fake, kind, principal, bytes, size);
     struct packet_result_run runs[KEEL_SESSION_WINDOW_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < fake->outcome.run_count; i++)
@@ -322,24 +324,67 @@ static void on_open(struct fake *fake, uint32_t member, uint32_t principal, uint
                    machine_session_at(fake->machine, fake->outcome.slot));
 }
 
-static void on_end(struct fake *fake, uint32_t member, uint32_t principal, uint8_t kind,
-                   const void *body)
+static uint8_t life_of(const struct machine_session *session, uint64_t epoch)
+{
+    return session == NULL              ? MACHINE_UNKNOWN
+           : session->ended_log_ns != 0 ? MACHINE_SESSION_ENDED
+           : session->epoch != epoch    ? MACHINE_EPOCH
+                                        : MACHINE_SEQUENCED;
+}
+
+static void on_end(struct fake *fake, uint32_t member, uint32_t principal, const void *body)
 {
     struct packet_session_end request;
     memcpy(&request, body, sizeof(request));
     const struct machine_session *session = machine_session(fake->machine, request.session);
-    uint8_t status = session == NULL                   ? MACHINE_UNKNOWN
-                     : session->ended_log_ns != 0      ? MACHINE_SESSION_ENDED
-                     : session->epoch != request.epoch ? MACHINE_EPOCH
-                                                       : MACHINE_SEQUENCED;
-    if (kind == PACKET_KEEPALIVE) {
-        fake->keepalives++;
-    } else if (status == MACHINE_SEQUENCED) {
+    uint8_t status = life_of(session, request.epoch);
+    if (status == MACHINE_SEQUENCED) {
         const struct entry_session_end end = {
             .session = request.session, .epoch = request.epoch, .reason = SESSION_END_CLEAN};
         status = fake_entry(fake, ENTRY_SESSION_END, principal, &end, sizeof(end));
     }
-    answer_session(fake, member, principal, kind, request.request, status, session);
+    answer_session(fake, member, principal, PACKET_END, request.request, status, session);
+}
+
+static void look_at_held(struct fake *fake)
+{
+    struct {
+        struct packet_lease head;
+        struct packet_event event[PACKET_EVENTS_MAX];
+    } lease = {0};
+    const struct packet_keepalive request = fake->held;
+    const struct machine_session *session = machine_session(fake->machine, request.session);
+    uint8_t status = life_of(session, request.epoch);
+    if (request.request == 0 || fake->leader == FAKE_NOBODY)
+        return;
+    lease.head = (struct packet_lease){.request = request.request,
+                                       .session = request.session,
+                                       .epoch = session == NULL ? request.epoch : session->epoch,
+                                       .term = fake->term,
+                                       .rho_ppm = fake->genesis.rho_ppm,
+                                       .leader = fake->leader + 1,
+                                       .status = status};
+    if (status == MACHINE_SEQUENCED) {
+        lease.head.ttl_ms = session->ttl_ms;
+        lease.head.event_count = (uint16_t)machine_events(fake->machine, session, &request.seen,
+                                                          lease.event, PACKET_EVENTS_MAX);
+        if (lease.head.event_count == 0 && fake->told_term == fake->term &&
+            fake->now_ns < fake->told_ns + session->ttl_ms * FAKE_MS / 3)
+            return;
+    }
+    fake->held.request = 0;
+    fake->told_ns = fake->now_ns;
+    fake->told_term = fake->term;
+    answer(fake, fake->leader, fake->held_principal, PACKET_LEASE, &lease,
+           sizeof(lease.head) + lease.head.event_count * sizeof(lease.event[0]));
+}
+
+static void on_keepalive(struct fake *fake, uint32_t principal, const void *body)
+{
+    fake->keepalives++;
+    memcpy(&fake->held, body, sizeof(fake->held));
+    fake->held_principal = principal;
+    look_at_held(fake);
 }
 
 static bool well_formed(uint8_t kind, const void *body, size_t size)
@@ -348,14 +393,17 @@ static bool well_formed(uint8_t kind, const void *body, size_t size)
         return packet_submit_check(body, size);
     if (kind == PACKET_OPEN || kind == PACKET_RESUME)
         return packet_session_request_check(body, size);
-    return (kind == PACKET_END || kind == PACKET_KEEPALIVE) &&
-           size == sizeof(struct packet_session_end);
+    if (kind == PACKET_NODE)
+        return entry_node_body_check(body, size);
+    return size == (kind == PACKET_KEEPALIVE ? sizeof(struct packet_keepalive)
+                                             : sizeof(struct packet_session_end));
 }
 
 static uint64_t request_of(uint8_t kind, const void *body)
 {
     uint64_t request;
-    size_t at = kind == PACKET_SUBMIT ? offsetof(struct entry_messages, number)
+    size_t at = kind == PACKET_SUBMIT || kind == PACKET_NODE
+                    ? offsetof(struct entry_messages, number)
                 : kind == PACKET_OPEN || kind == PACKET_RESUME
                     ? offsetof(struct packet_session_request, request)
                     : offsetof(struct packet_session_end, request);
@@ -376,11 +424,15 @@ static void on_client(struct fake *fake, uint32_t member, uint32_t principal, ui
         fake->busy_said++;
         redirect(fake, member, principal, request_of(kind, body), kind, PACKET_BUSY);
     } else if (kind == PACKET_SUBMIT) {
-        on_submit(fake, member, principal, body, size);
+        on_submit(fake, member, principal, ENTRY_MESSAGES, body, size);
+    } else if (kind == PACKET_NODE) {
+        on_submit(fake, member, principal, ENTRY_NODE, body, size);
+    } else if (kind == PACKET_KEEPALIVE) {
+        on_keepalive(fake, principal, body);
     } else if (kind == PACKET_OPEN || kind == PACKET_RESUME) {
         on_open(fake, member, principal, kind, body);
     } else {
-        on_end(fake, member, principal, kind, body);
+        on_end(fake, member, principal, body);
     }
 }
 
@@ -395,6 +447,8 @@ void fake_receive(struct fake *fake, uint32_t member, uint32_t ip, uint16_t port
     fake->now_ns = now_ns;
     if (!m->up)
         return;
+    if (member == fake->leader && !fake->deaf)
+        look_at_held(fake);
     if (handshake_is_packet(packet, size)) {
         enum handshake_event event = handshake_receive(m->handshake, packet, size, &from,
                                                        now_ns / FAKE_MS, out, &out_size, &install);

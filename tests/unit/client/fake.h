@@ -52,7 +52,12 @@ struct fake {
     bool busy;          /* the leader takes nothing and says so ... */
     uint32_t successor; /* ... and names: index + 1, 0: itself */
     bool deaf;          /* the leader takes nothing and says nothing */
-    bool mute;          /* the leader takes everything and says nothing */
+    /* Of one client: a keepalive that is held until there is an event to tell, a third of the time
+     * to live at most, as control does; looked at whenever a packet comes. */
+    struct packet_keepalive held; /* request 0: none */
+    uint32_t held_principal;
+    uint64_t told_ns, told_term;
+    bool mute; /* the leader takes everything and says nothing */
     uint32_t busy_said, redirected, packets, submits, opens, keepalives;
     struct genesis genesis;
     struct machine *machine;

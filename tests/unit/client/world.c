@@ -121,6 +121,8 @@ void world_start(struct world *w, uint32_t client, const char *session, uint16_t
         .process = rng_next(&w->rng) | 1,
         .window = window == 0 ? KEEL_WINDOW_MAX : window,
         .ttl_ms = 6000,
+        .leases = w->leases,
+        .grace_ms = w->grace_ms == 0 ? 10000 : w->grace_ms,
         .random = client_random,
         .send = client_sends,
         .context = c,
@@ -263,7 +265,8 @@ bool world_results_ok(const struct world *w, uint32_t client, uint64_t first, ui
         size_t size = world_payload(r->number, payload);
         const struct fake_taken *t = fake_find(&w->fake, c->engine->session, r->number);
         if (r->number != first + i || r->status != KEEL_SEQUENCED || t == NULL ||
-            t->feed != r->feed || t->hash != machine_message_hash(payload, size))
+            t->feed != r->feed ||
+            t->hash != machine_message_hash(ENTRY_MESSAGES, payload, size, NULL))
             return false;
     }
     return true;

@@ -49,6 +49,8 @@ struct world {
     uint32_t queue_end;
     uint32_t corrupted; /* with `flip`: packets to clients with one bit changed */
     bool flip;
+    bool leases;       /* of processes that are started from now on */
+    uint32_t grace_ms; /* 0: 10 s */
     uint64_t packets_to_members;
 };
 

@@ -212,6 +212,10 @@ struct bench *bench_new(uint32_t count)
     memcpy(b->outside.mac, (uint8_t[]){2, 0, 0, 0, 1, 0}, 6);
     b->genesis.cluster_id = 0xc1;
     b->genesis.sessions_max = 64;
+    b->genesis.nodes_max = 64;
+    b->genesis.handles_max = 128;
+    b->genesis.handles_per_session = 16;
+    b->genesis.waiters_max = 64;
     memcpy(b->genesis.day, "DAY1      ", KEEL_DAY_NAME_SIZE);
     for (uint32_t id = 1; id <= count; id++) {
         b->node[id].incarnation = 0x1000 + id;

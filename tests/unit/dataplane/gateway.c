@@ -201,6 +201,14 @@ const struct packet_session *gateway_session(const struct gateway *g, uint64_t r
     return NULL;
 }
 
+const struct packet_lease *gateway_lease(const struct gateway *g, uint64_t request)
+{
+    for (uint32_t i = g->count; i > 0; i--)
+        if (g->answer[i - 1].kind == PACKET_LEASE && g->answer[i - 1].u.lease.request == request)
+            return &g->answer[i - 1].u.lease;
+    return NULL;
+}
+
 struct packet_result_run gateway_kept(const struct packet_session *answer, uint64_t number)
 {
     const struct packet_kept_run *kept = (const void *)(answer + 1);

@@ -15,6 +15,7 @@ struct gateway_answer {
         uint8_t bytes[KEEL_BODY_MAX];
         struct packet_result result; /* runs follow */
         struct packet_session session;
+        struct packet_lease lease;
         struct packet_redirect redirect;
     } u;
 };
@@ -67,6 +68,8 @@ uint8_t gateway_status(const struct gateway *g, uint64_t number);
 uint64_t gateway_feed(const struct gateway *g, uint64_t number);
 /* The answer to a request, or NULL. */
 const struct packet_session *gateway_session(const struct gateway *g, uint64_t request);
+/* The answer to a keepalive, or NULL. */
+const struct packet_lease *gateway_lease(const struct gateway *g, uint64_t request);
 /* The kept result of a number in a session answer, as a run of one; status UNKNOWN: it is not told.
  */
 struct packet_result_run gateway_kept(const struct packet_session *answer, uint64_t number);

@@ -302,11 +302,11 @@ static void a_flood_of_handshakes_leaves_room_for_keepalives(void)
         taken++;
     CU_ASSERT_TRUE(taken > 0 && taken <= LINK_CONTROL_NOTICES / 2);
     CU_ASSERT_EQUAL(r->metrics.drop[DROP_CONTROL_FULL], 1);
-    struct packet_session_end alive = {.session = g->session, .epoch = g->epoch, .request = 900};
+    struct packet_keepalive alive = {.session = g->session, .epoch = g->epoch, .request = 900};
     gateway_say(g, PACKET_KEEPALIVE, &alive, sizeof(alive));
     CU_ASSERT_EQUAL(r->metrics.drop[DROP_CONTROL_FULL], 1);
     gateway_run(g, 50);
-    const struct packet_session *answer = gateway_session(g, 900);
+    const struct packet_lease *answer = gateway_lease(g, 900);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_EQUAL(answer->status, MACHINE_SEQUENCED);
     gateway_free(g);
@@ -339,7 +339,8 @@ static void nonsense_is_dropped(void)
     uint32_t wrong = 0;
     for (uint32_t k = 0; k < sizeof(kinds); k++)
         for (uint32_t size = 0; size < sizeof(body); size += 1 + size / 3)
-            if (size != sizeof(struct packet_session_end)) {
+            if (size != (kinds[k] == PACKET_KEEPALIVE ? sizeof(struct packet_keepalive)
+                                                      : sizeof(struct packet_session_end))) {
                 gateway_say(g, kinds[k], body, size);
                 wrong++;
             }

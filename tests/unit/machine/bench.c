@@ -181,6 +181,68 @@ const struct machine_outcome *bench_send(struct bench *bench, uint32_t principal
     return bench_apply(bench);
 }
 
+enum machine_status bench_node(struct bench *bench, uint64_t session, const struct entry_node *op,
+                               const char *path, const void *content, uint64_t *value)
+{
+    struct entry_node head = *op;
+    head.path_size = (uint16_t)strlen(path);
+    uint8_t body[KEEL_ENTRY_MAX];
+    const struct machine_session *s = machine_session(bench->machine, session);
+    uint16_t length = (uint16_t)(sizeof(head) + head.path_size + head.content_size);
+    const struct entry_messages messages = {.session = session,
+                                            .epoch = s != NULL ? s->epoch : 0,
+                                            .number = s != NULL ? s->last + 1 : 1,
+                                            .acked = s != NULL ? s->last : 0,
+                                            .count = 1,
+                                            .bytes = (uint16_t)(length + 2)};
+    uint8_t *at = body + sizeof(messages);
+    memcpy(body, &messages, sizeof(messages));
+    memcpy(at, &length, sizeof(length));
+    memcpy(at + 2, &head, sizeof(head));
+    memcpy(at + 2 + sizeof(head), path, head.path_size);
+    memcpy(at + 2 + sizeof(head) + head.path_size, content, head.content_size);
+    bench_build(bench, ENTRY_NODE, s != NULL ? s->principal : BENCH_REPLICA, body,
+                sizeof(messages) + messages.bytes);
+    const struct machine_outcome *outcome = bench_apply(bench);
+    uint64_t told = session == 0 ? outcome->value : outcome->run[0].feed;
+    if (value != NULL)
+        *value = told;
+    return (enum machine_status)outcome->status;
+}
+
+uint64_t bench_node_open(struct bench *bench, uint64_t session, const char *path, uint8_t flags,
+                         uint8_t events)
+{
+    const struct entry_node op = {.operation = NODE_OPEN, .flags = flags, .events = events};
+    uint64_t node;
+    return bench_node(bench, session, &op, path, "", &node) == MACHINE_DONE ? node : 0;
+}
+
+enum machine_status bench_acquire(struct bench *bench, uint64_t session, uint64_t node,
+                                  enum lock_mode mode, uint32_t delay_ms, uint64_t *generation)
+{
+    const struct entry_node op = {.operation = NODE_ACQUIRE,
+                                  .mode = (uint8_t)mode,
+                                  .node = node,
+                                  .delay_ms = delay_ms,
+                                  .wait_ms = NODE_WAIT_ENDLESS};
+    return bench_node(bench, session, &op, "", "", generation);
+}
+
+enum machine_status bench_on_node(struct bench *bench, uint64_t session, uint64_t node,
+                                  enum node_operation operation)
+{
+    const struct entry_node op = {.operation = (uint8_t)operation, .node = node};
+    return bench_node(bench, session, &op, "", "", NULL);
+}
+
+const struct machine_outcome *bench_due(struct bench *bench, uint64_t term)
+{
+    const struct entry_due due = {.term = term};
+    bench_build(bench, ENTRY_DUE, BENCH_REPLICA, &due, sizeof(due));
+    return bench_apply(bench);
+}
+
 const struct machine_session *bench_session(const struct bench *bench)
 {
     const struct machine_session *s = machine_session_at(bench->machine, bench->outcome.slot);

@@ -63,6 +63,20 @@ const struct machine_outcome *bench_send(struct bench *bench, uint32_t principal
                                          uint64_t epoch, uint64_t number, uint64_t acked,
                                          uint32_t count);
 
+/* The session's next node operation: its number and epoch are those in force. Returns what became
+ * of it; *value (may be NULL) is what the result carries. principal is the session's owner; session
+ * 0: an operator's. */
+enum machine_status bench_node(struct bench *bench, uint64_t session, const struct entry_node *op,
+                               const char *path, const void *content, uint64_t *value);
+/* The usual ones. Open returns the instance, 0 unless DONE. */
+uint64_t bench_node_open(struct bench *bench, uint64_t session, const char *path, uint8_t flags,
+                         uint8_t events);
+enum machine_status bench_acquire(struct bench *bench, uint64_t session, uint64_t node,
+                                  enum lock_mode mode, uint32_t delay_ms, uint64_t *generation);
+enum machine_status bench_on_node(struct bench *bench, uint64_t session, uint64_t node,
+                                  enum node_operation operation);
+const struct machine_outcome *bench_due(struct bench *bench, uint64_t term);
+
 /* Session of an outcome's slot; fails the test if it names none. */
 const struct machine_session *bench_session(const struct bench *bench);
 

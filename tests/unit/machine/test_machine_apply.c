@@ -70,7 +70,7 @@ static void sequences_in_order(void)
     CU_ASSERT_EQUAL(kept->status, MACHINE_SEQUENCED);
     char text[24];
     size_t length = bench_text(text, 0, 2);
-    CU_ASSERT_EQUAL(kept->hash, machine_message_hash(text, length));
+    CU_ASSERT_EQUAL(kept->hash, machine_message_hash(ENTRY_MESSAGES, text, length, NULL));
     bench_free(&b);
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_SIZE = 504, RECORD_SIZE = 104, KEPT_SIZE = 32 };
+enum { HEAD_SIZE = 536, RECORD_SIZE = 104, KEPT_SIZE = 32, ROOT_SIZE = 112 + 1 + 8 };
 
 static struct bench b;
 static uint8_t *encoding;
@@ -17,6 +17,10 @@ static void start(void)
     struct genesis genesis = bench_genesis();
     genesis.sessions_max = 6;
     genesis.sessions_per_principal = 5;
+    genesis.nodes_max = 8;
+    genesis.handles_max = 16;
+    genesis.handles_per_session = 4;
+    genesis.waiters_max = 4;
     bench_init(&b, &genesis);
     b.log_ns = 100;
     bench_noop(&b, 3);
@@ -60,7 +64,7 @@ static void stop(void)
 static void round_trip(void)
 {
     start();
-    CU_ASSERT_EQUAL(encoding_size, HEAD_SIZE + 4 * RECORD_SIZE + (6 + 2) * KEPT_SIZE);
+    CU_ASSERT_EQUAL(encoding_size, HEAD_SIZE + 4 * RECORD_SIZE + (6 + 2) * KEPT_SIZE + ROOT_SIZE);
     CU_ASSERT_PTR_NULL(machine_decode(decoded, &b.genesis, encoding, encoding_size));
     CU_ASSERT_EQUAL(machine_fingerprint(decoded), machine_fingerprint(b.machine));
     uint8_t *again = malloc(encoding_size);
@@ -167,12 +171,13 @@ enum {
     R0 = HEAD_SIZE,
     R1 = R0 + RECORD_SIZE + 6 * KEPT_SIZE,
     R2 = R1 + RECORD_SIZE,
-    R3 = R2 + RECORD_SIZE + 2 * KEPT_SIZE
+    R3 = R2 + RECORD_SIZE + 2 * KEPT_SIZE,
+    ROOT = R3 + RECORD_SIZE
 };
 
 static const uint64_t zero64 = 0, big64 = 1ull << 40, first_id = 3, all64 = UINT64_MAX;
 static const uint64_t second_id = 2;
-static const uint32_t all32 = UINT32_MAX, zero32 = 0, seven = 7, slot0 = 0;
+static const uint32_t all32 = UINT32_MAX, zero32 = 0, seven = 7, slot0 = 0, twenty = 20;
 static const uint16_t none16 = 0, wide = 65;
 
 /* What no machine ever wrote, field by field, and why it is refused. */
@@ -201,9 +206,22 @@ static const struct {
     {"no voters", 312, &zero32, 4, "no sane configuration"},
     {"configuration ahead", 456, &big64, 8, "no sane configuration"},
     {"other limits", 464, &seven, 4, "other limits than the genesis record's"},
-    {"a seed without an index", 492, &seven, 4, "no sane seed"},
-    {"an index without a seed", 496, &first_id, 8, "no sane seed"},
-    {"seed ahead", 496, &big64, 8, "no sane seed"},
+    {"a seed without an index", 512, &seven, 4, "no sane seed"},
+    {"an index without a seed", 528, &first_id, 8, "no sane seed"},
+    {"seed ahead", 528, &big64, 8, "no sane seed"},
+    {"more nodes than room", 516, &wide, 2, "more nodes or handles than the tables hold"},
+    {"no root", 516, &zero32, 4, "more nodes or handles than the tables hold"},
+    {"more handles than room", 520, &wide, 2, "more nodes or handles than the tables hold"},
+    {"fewer bytes than handles", 520, &seven, 4, "cut off"},
+    {"reserved behind them", 524, "x", 1, "reserved bytes are not zero"},
+    {"another root", ROOT, &second_id, 8, "nodes out of order, or no root"},
+    {"a root under another", ROOT + 8, &second_id, 8, "a node without a parent"},
+    {"a root held by nobody", ROOT + 108, "\1", 1,
+     "a lock that nobody holds, or held without a mode"},
+    {"an ephemeral root", ROOT + 109, "\1", 1, "a node's numbers out of range"},
+    {"a node changed ahead", ROOT + 48, &big64, 8, "a node from the future"},
+    {"a root of another name", ROOT + 112, "x", 1, "a node without a sane path"},
+    {"rights of nobody", ROOT + 117, &zero32, 4, "a node without a sane access list"},
     {"slot out of range", R0, &seven, 4, "a slot out of range or used twice"},
     {"slot used twice", R1, &slot0, 4, "sessions out of order"},
     {"slot of an alive one", R2, &slot0, 4, "a slot out of range or used twice"},
@@ -231,7 +249,7 @@ static const struct {
      "a kept result that no entry could leave"},
     {"result from the future", R0 + RECORD_SIZE + 8, &big64, 8,
      "a kept result that no entry could leave"},
-    {"result of no status", R0 + RECORD_SIZE + 28, &seven, 4,
+    {"result of no status", R0 + RECORD_SIZE + 28, &twenty, 4,
      "a kept result that no entry could leave"},
     {"opened before one that ended", R1 + 8, &second_id, 8,
      "sessions of one name in the wrong order"},
@@ -241,7 +259,7 @@ static const struct {
 static void insane_states_are_refused(void)
 {
     start();
-    CU_ASSERT_EQUAL_FATAL(encoding_size, R3 + RECORD_SIZE);
+    CU_ASSERT_EQUAL_FATAL(encoding_size, R3 + RECORD_SIZE + ROOT_SIZE);
     for (size_t i = 0; i < sizeof(insane) / sizeof(insane[0]); i++) {
         uint8_t before[16];
         memcpy(before, encoding + insane[i].offset, insane[i].size);
@@ -321,6 +339,7 @@ static void the_order_of_records_is_fixed(void)
     memcpy(swapped, encoding, R2);
     memcpy(swapped + R2, encoding + R3, RECORD_SIZE);
     memcpy(swapped + R2 + RECORD_SIZE, encoding + R2, R3 - R2);
+    memcpy(swapped + R3 + RECORD_SIZE, encoding + R3 + RECORD_SIZE, ROOT_SIZE);
     problem = machine_decode(decoded, &b.genesis, swapped, encoding_size);
     CU_ASSERT(problem != NULL && strcmp(problem, "ended sessions out of order") == 0);
     free(swapped);
@@ -332,9 +351,17 @@ static void h3_other_limits_are_refused(void)
 {
     start();
     struct genesis other = b.genesis;
-    uint32_t *limits[] = {
-        &other.sessions_per_principal, &other.window_max, &other.ttl_min_ms, &other.ttl_max_ms,
-        &other.session_retain_ms,      &other.rho_ppm};
+    uint32_t *limits[] = {&other.sessions_per_principal,
+                          &other.window_max,
+                          &other.ttl_min_ms,
+                          &other.ttl_max_ms,
+                          &other.session_retain_ms,
+                          &other.rho_ppm,
+                          &other.nodes_max,
+                          &other.handles_max,
+                          &other.handles_per_session,
+                          &other.waiters_max,
+                          &other.lock_delay_max_ms};
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         *limits[i] -= 1;
         CU_ASSERT_PTR_NOT_NULL(machine_decode(decoded, &other, encoding, encoding_size));

@@ -453,6 +453,8 @@ static void every_status_was_reached(void)
 {
     for (int status = 0; status < MACHINE_BAD_ENTRY; status++) {
         bool known = strcmp(machine_status_name((enum machine_status)status), "invalid") != 0;
+        if (status >= MACHINE_DONE && status <= MACHINE_NOT_OPEN)
+            continue; /* of nodes and locks: test_machine_nodes_random.c */
         if (known && status != MACHINE_BOOT_OLD && model.reached[status] < 100)
             printf("# %s: reached %u times\n", machine_status_name((enum machine_status)status),
                    model.reached[status]);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 10 };
+enum { KINDS = 12 };
 
 static uint64_t state = 1;
 
@@ -63,6 +63,25 @@ static size_t put_messages(uint8_t bytes[KEEL_ENTRY_MAX], uint32_t count, uint32
     return put_entry(bytes, ENTRY_MESSAGES, body, at);
 }
 
+static size_t put_node(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_node *op, const char *path,
+                       const char *content)
+{
+    uint8_t body[KEEL_ENTRY_MAX];
+    struct entry_node node = *op;
+    node.path_size = (uint16_t)strlen(path);
+    node.content_size = (uint16_t)strlen(content);
+    uint16_t length = (uint16_t)(sizeof(node) + node.path_size + node.content_size);
+    const struct entry_messages head = {
+        .session = 5, .epoch = 6, .number = 7, .count = 1, .bytes = (uint16_t)(length + 2)};
+    uint8_t *at = body + sizeof(head);
+    memcpy(body, &head, sizeof(head));
+    memcpy(at, &length, sizeof(length));
+    memcpy(at + 2, &node, sizeof(node));
+    memcpy(at + 2 + sizeof(node), path, node.path_size);
+    memcpy(at + 2 + sizeof(node) + node.path_size, content, node.content_size);
+    return put_entry(bytes, ENTRY_NODE, body, sizeof(head) + head.bytes);
+}
+
 /* A sane entry of each kind. */
 static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
 {
@@ -98,6 +117,10 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
         return put_entry(bytes, kind, &boot, sizeof(boot));
     case ENTRY_CONFIG:
         return put_entry(bytes, kind, &config, sizeof(config));
+    case ENTRY_NODE:
+        return put_node(bytes, &(struct entry_node){.operation = NODE_OPEN}, "/a/b", "");
+    case ENTRY_DUE:
+        return put_entry(bytes, kind, &(struct entry_due){.term = 3}, sizeof(struct entry_due));
     }
     return 0;
 }
@@ -191,6 +214,111 @@ static void message_limits(void)
     CU_ASSERT_TRUE(entry_check(bytes, size));
     bytes[sizeof(struct entry) + sizeof(*m)]++; /* the first block reaches into the second */
     CU_ASSERT_FALSE(entry_check(bytes, size));
+}
+
+/* A sequencer stands behind the blocks, and only where the flag says so. */
+static void fenced_messages(void)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX], body[sizeof(struct entry_messages) + 3 + KEEL_SEQUENCER_SIZE];
+    struct entry_messages head = {
+        .session = 5, .epoch = 6, .number = 7, .count = 1, .bytes = 3, .flags = ENTRY_FENCED};
+    struct entry_sequencer sequencer = {.node = 9, .generation = 10, .mode = LOCK_EXCLUSIVE};
+    memcpy(body, &head, sizeof(head));
+    memcpy(body + sizeof(head), "\1\0x", 3);
+    memcpy(body + sizeof(head) + 3, &sequencer, sizeof(sequencer));
+    CU_ASSERT_TRUE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body) - 9)));
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_NODE, body, sizeof(body))));
+    head.flags = 0;
+    memcpy(body, &head, sizeof(head));
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    head.flags = 2;
+    memcpy(body, &head, sizeof(head));
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    head.flags = ENTRY_FENCED;
+    memcpy(body, &head, sizeof(head));
+    uint8_t *tail = body + sizeof(head) + 3;
+    static const uint8_t zero_ok[KEEL_SEQUENCER_SIZE] = {0};
+    memcpy(tail, zero_ok, 8); /* no node */
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    memcpy(tail, &sequencer, sizeof(sequencer));
+    tail[16] = 3; /* no such mode */
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    tail[16] = LOCK_SHARED;
+    tail[23] = 1; /* reserved */
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    tail[23] = 0;
+    CU_ASSERT_TRUE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+}
+
+static void paths(void)
+{
+    static const char *const good[] = {"/", "/a", "/a/b", "/a-b.c:d/~"};
+    static const char *const bad[] = {"", "a", "//", "/a/", "/a//b", "/a b", "/\xc3\xa9"};
+    char deep[2 * KEEL_PATH_DEPTH_MAX + 3];
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        CU_ASSERT_TRUE(entry_path_ok(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CU_ASSERT_FALSE(entry_path_ok(bad[i], strlen(bad[i])));
+    for (size_t i = 0; i <= KEEL_PATH_DEPTH_MAX; i++)
+        memcpy(deep + 2 * i, "/x", 2);
+    CU_ASSERT_TRUE(entry_path_ok(deep, 2 * KEEL_PATH_DEPTH_MAX));
+    CU_ASSERT_FALSE(entry_path_ok(deep, 2 * KEEL_PATH_DEPTH_MAX + 2));
+    char longest[KEEL_PATH_MAX + 1];
+    memset(longest, 'x', sizeof(longest));
+    longest[0] = '/';
+    CU_ASSERT_TRUE(entry_path_ok(longest, KEEL_PATH_MAX));
+    CU_ASSERT_FALSE(entry_path_ok(longest, KEEL_PATH_MAX + 1));
+}
+
+static bool node_taken(const struct entry_node *op, const char *path, const char *content)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    return check_exact(bytes, put_node(bytes, op, path, content));
+}
+
+#define TAKEN(path, content, ...)                                                                  \
+    CU_ASSERT_TRUE(node_taken(&(struct entry_node){__VA_ARGS__}, path, content))
+#define REFUSED(path, content, ...)                                                                \
+    CU_ASSERT_FALSE(node_taken(&(struct entry_node){__VA_ARGS__}, path, content))
+
+/* What an operation does not use must be zero: two that mean the same are the same bytes. */
+static void node_operations(void)
+{
+    char much[KEEL_CONTENT_MAX + 2];
+    memset(much, 'c', sizeof(much) - 1);
+    much[sizeof(much) - 1] = 0;
+    TAKEN("/a", "", .operation = NODE_OPEN, .events = NODE_EVENTS_ALL);
+    REFUSED("/a", "", .operation = NODE_OPEN, .events = NODE_EVENTS_ALL + 1);
+    REFUSED("/a", "text", .operation = NODE_OPEN);
+    TAKEN("/a", "text", .operation = NODE_OPEN, .flags = NODE_CREATE);
+    TAKEN("/a", "", .operation = NODE_OPEN, .flags = NODE_CREATE | NODE_EXCLUSIVE | NODE_EPHEMERAL);
+    REFUSED("/a", "", .operation = NODE_OPEN, .flags = NODE_EPHEMERAL);
+    REFUSED("/a", "", .operation = NODE_OPEN, .flags = NODE_COMPARE);
+    REFUSED("/a", "", .operation = NODE_OPEN, .node = 4);
+    REFUSED("", "", .operation = NODE_OPEN);
+    REFUSED("/a/", "", .operation = NODE_OPEN);
+    TAKEN("", "", .operation = NODE_SET, .node = 4);
+    TAKEN("", much + 1, .operation = NODE_SET, .node = 4);
+    REFUSED("", much, .operation = NODE_SET, .node = 4);
+    TAKEN("", "x", .operation = NODE_SET, .node = 4, .flags = NODE_COMPARE, .compare = 7);
+    REFUSED("", "x", .operation = NODE_SET, .node = 4, .compare = 7);
+    REFUSED("", "x", .operation = NODE_SET);
+    REFUSED("/a", "x", .operation = NODE_SET, .node = 4);
+    TAKEN("", "", .operation = NODE_DELETE, .node = 4);
+    REFUSED("", "x", .operation = NODE_DELETE, .node = 4);
+    TAKEN("", "", .operation = NODE_CLOSE, .node = 4);
+    REFUSED("", "", .operation = NODE_CLOSE, .node = 4, .flags = NODE_COMPARE);
+    TAKEN("", "", .operation = NODE_RELEASE, .node = 4);
+    REFUSED("", "", .operation = NODE_RELEASE, .node = 4, .delay_ms = 1);
+    TAKEN("", "", .operation = NODE_ACQUIRE, .node = 4, .mode = LOCK_SHARED, .flags = NODE_TRY);
+    REFUSED("", "", .operation = NODE_ACQUIRE, .node = 4);
+    REFUSED("", "", .operation = NODE_ACQUIRE, .node = 4, .mode = 3);
+    REFUSED("", "", .operation = NODE_ACQUIRE, .node = 4, .mode = 1, .flags = NODE_CREATE);
+    TAKEN("", "", .operation = NODE_ACL, .node = 4);
+    REFUSED("", "1234567", .operation = NODE_ACL, .node = 4); /* no whole right */
+    REFUSED("", "", .operation = NODE_RELEASE + 1, .node = 4);
+    REFUSED("", "", .operation = 0, .node = 4);
 }
 
 /* A submit's body is checked before it has an entry's head: its own limit must hold alone. */
@@ -335,6 +463,9 @@ int main(void)
         {"padding is zero", padding_is_zero},
         {"limits of messages and blocks", message_limits},
         {"blocks have a limit of their own", blocks_have_a_limit},
+        {"a sequencer behind the blocks", fenced_messages},
+        {"paths of nodes", paths},
+        {"node operations", node_operations},
         {"values of each body keep their ranges", body_ranges},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},

@@ -1,0 +1,16 @@
+/* A session's handle, as the files of its public face share it. */
+#ifndef KEEL_CLIENT_KEEL_INTERNAL_H
+#define KEEL_CLIENT_KEEL_INTERNAL_H
+
+#include "client/engine.h"
+#include "client/net.h"
+
+struct keel {
+    struct keel_options options;
+    struct engine *engine;
+    size_t engine_bytes;
+    struct keyring keys;
+    struct net net;
+};
+
+#endif
