@@ -137,6 +137,8 @@ int engine_operate(struct engine *e, const struct entry_node *op, const char *pa
     int result = take_number(e, &slot, number);
     if (slot == NULL)
         return result;
+    if (engine_lock_operation(op->operation))
+        engine_lease_overtaken(e, op->node);
     slot->kind = PACKET_NODE;
     slot->size = (uint16_t)(sizeof(*op) + op->path_size + op->content_size);
     memcpy(slot->payload, op, sizeof(*op));

@@ -169,9 +169,11 @@ struct engine {
     uint32_t lease_target;  /* member + 1 that the last copy went to */
     enum lease_state told;  /* what the last event said of the lease */
     struct packet_event_place seen;
+    uint64_t settled;     /* the highest number whose result has come */
     uint32_t event_count; /* waiting to be collected, from event_first on */
     uint32_t event_first;
     struct keel_event event[ENGINE_EVENTS];
+    uint64_t event_after[ENGINE_EVENTS]; /* given out behind the result of this number */
 
     /* a question about nodes: one at a time */
     uint64_t query_request; /* of the copy that is awaited; 0: none */
@@ -261,6 +263,8 @@ void engine_lease_begin(struct engine *e);
 void engine_lease_answer(struct engine *e, const struct packet_lease *answer,
                          const uint8_t *events);
 void engine_lease_redirected(struct engine *e);
+/* What waits to be said of this node's lock is overtaken: the session asks for something else. */
+void engine_lease_overtaken(struct engine *e, uint64_t node);
 
 /* engine_nodes.c: questions. */
 void engine_query_tick(struct engine *e);
@@ -273,6 +277,11 @@ uint64_t engine_retry_ns(const struct engine *e);
 static inline bool engine_suspect(const struct engine *e, const struct engine_member *m)
 {
     return m->suspect_ns != 0 && e->now_ns - m->suspect_ns < ENGINE_SUSPECT;
+}
+
+static inline bool engine_lock_operation(uint8_t operation)
+{
+    return operation == NODE_ACQUIRE || operation == NODE_RELEASE || operation == NODE_CLOSE;
 }
 
 static inline struct engine_slot *engine_slot(struct engine *e, uint64_t number)

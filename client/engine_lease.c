@@ -17,10 +17,11 @@ static bool wanted(const struct engine *e)
     return e->options.leases && e->phase == ENGINE_READY;
 }
 
-static void push(struct engine *e, const struct keel_event *event)
+static void push(struct engine *e, const struct keel_event *event, uint64_t after)
 {
     uint32_t place = (e->event_first + e->event_count) % ENGINE_EVENTS;
     e->event[place] = *event;
+    e->event_after[place] = after;
     e->event_count++;
 }
 
@@ -35,7 +36,7 @@ static void look(struct engine *e)
     if (state == e->told || e->event_count == ENGINE_EVENTS)
         return;
     e->told = state;
-    push(e, &(struct keel_event){.kind = kind[state]});
+    push(e, &(struct keel_event){.kind = kind[state]}, 0);
     if (state == LEASE_EXPIRED)
         engine_fail(e, KEEL_EXPIRED,
                     "session '%s' (%llu): no leader answered within lease and grace: its locks may "
@@ -93,6 +94,36 @@ uint64_t engine_lease_due(const struct engine *e)
     return e->lease_next_ns < changes ? e->lease_next_ns : changes;
 }
 
+static bool of_lock(uint32_t kind)
+{
+    return kind == KEEL_EVENT_GRANTED || kind == KEEL_EVENT_ENDED;
+}
+
+void engine_lease_overtaken(struct engine *e, uint64_t node)
+{
+    for (uint32_t i = 0; i < e->event_count; i++) {
+        struct keel_event *event = &e->event[(e->event_first + i) % ENGINE_EVENTS];
+        if (event->node == node && of_lock(event->kind))
+            event->kind = 0;
+    }
+}
+
+/* Whether the session has asked for something else of this lock, of which that state knows nothing.
+ */
+static bool overtaken(struct engine *e, uint64_t node, uint64_t last)
+{
+    for (uint64_t number = last + 1; number < e->next; number++) { /* at most a window */
+        const struct engine_slot *slot = engine_slot(e, number);
+        struct entry_node op;
+        if (slot->state != ENGINE_SLOT_PENDING || slot->kind != PACKET_NODE)
+            continue;
+        memcpy(&op, slot->payload, sizeof(op));
+        if (op.node == node && engine_lock_operation(op.operation))
+            return true;
+    }
+    return false;
+}
+
 /* Those that find no place are told again: only what was taken counts as seen. */
 static void take_events(struct engine *e, const struct packet_lease *answer, const uint8_t *events)
 {
@@ -102,10 +133,14 @@ static void take_events(struct engine *e, const struct packet_lease *answer, con
         if (!packet_event_before(&e->seen, &event.at))
             continue; /* an answer to an older copy */
         e->seen = event.at;
-        push(e, &(struct keel_event){.node = event.at.node,
-                                     .index = event.at.index,
-                                     .value = event.value,
-                                     .kind = event.at.kind});
+        if (of_lock(event.at.kind) && overtaken(e, event.at.node, answer->last))
+            continue;
+        push(e,
+             &(struct keel_event){.node = event.at.node,
+                                  .index = event.at.index,
+                                  .value = event.value,
+                                  .kind = event.at.kind},
+             answer->last);
     }
 }
 
@@ -122,19 +157,27 @@ void engine_lease_answer(struct engine *e, const struct packet_lease *answer, co
     if (e->phase != ENGINE_READY)
         return;
     if (other && e->event_count < ENGINE_EVENTS)
-        push(e, &(struct keel_event){.kind = KEEL_EVENT_LEADER, .value = answer->leader});
-    take_events(e, answer, events);
+        push(e, &(struct keel_event){.kind = KEEL_EVENT_LEADER, .value = answer->leader}, 0);
+    if (answer->last >= e->settled) /* else they are told again, of a newer state */
+        take_events(e, answer, events);
     send_copy(e);
     e->lease_silent = 1;
     e->lease_next_ns = e->now_ns + e->ttl_ms * ENGINE_MS / 3 + LEASE_MARGIN;
 }
 
+/* Results first: an event of a state comes behind the results that this state knows. */
 bool engine_event(struct engine *e, struct keel_event *event)
 {
-    if (e->event_count == 0)
-        return false;
-    *event = e->event[e->event_first];
-    e->event_first = (e->event_first + 1) % ENGINE_EVENTS;
-    e->event_count--;
-    return true;
+    while (e->event_count > 0) { /* at most ENGINE_EVENTS */
+        uint32_t place = e->event_first;
+        if (e->event[place].kind != 0 && e->event_after[place] > e->given)
+            return false;
+        e->event_first = (place + 1) % ENGINE_EVENTS;
+        e->event_count--;
+        if (e->event[place].kind != 0) {
+            *event = e->event[place];
+            return true;
+        }
+    }
+    return false;
 }

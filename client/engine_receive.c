@@ -105,6 +105,8 @@ static bool settle_run(struct engine *e, const struct packet_result_run *run, co
             copy_day(slot->result.day, day);
         slot->result.round_trip_ns = e->now_ns - slot->first_ns;
         slot->state = ENGINE_SLOT_DONE;
+        if (number > e->settled)
+            e->settled = number;
         /* Only a number sent once tells its round trip (Karn); an answer may be to the first copy
          * sent (H21). */
         if (slot->sends == 1 && k + 1u == run->count)
@@ -266,7 +268,7 @@ static void on_opened(struct engine *e, const struct packet_session *answer, con
     e->resumed_last = answer->last;
     e->kept_count = 0;
     keep_runs(e, runs, answer->run_count, answer->last);
-    e->given = answer->last;
+    e->given = e->settled = answer->last;
     e->oldest = e->unsent = e->next = answer->last + 1;
     note_alive(e, answer->request);
     e->open_status = 0;

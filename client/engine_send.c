@@ -174,6 +174,7 @@ void engine_send_keepalive(struct engine *e)
     const struct packet_keepalive body = {.session = e->session,
                                           .epoch = e->epoch,
                                           .request = engine_next_request(e),
+                                          .number = e->settled,
                                           .seen = e->seen};
     memcpy(e->packet + KEEL_PACKET_HEAD_SIZE, &body, sizeof(body));
     engine_send(e, e->target, PACKET_KEEPALIVE, sizeof(body));

@@ -296,9 +296,6 @@ static int deliver(struct keel *keel, uint64_t before)
 {
     struct engine *e = keel->engine;
     int count = 0;
-    struct keel_event event;
-    while (keel->options.event != NULL && engine_event(e, &event)) /* at most ENGINE_EVENTS */
-        keel->options.event(keel->options.context, &event);
     if (keel->options.result == NULL)
         return e->oldest - before < KEEL_WINDOW_MAX ? (int)(e->oldest - before) : KEEL_WINDOW_MAX;
     struct keel_result result;
@@ -307,6 +304,21 @@ static int deliver(struct keel *keel, uint64_t before)
         count++;
     }
     return count;
+}
+
+/* Behind the results. */
+static bool deliver_events(struct keel *keel)
+{
+    struct engine *e = keel->engine;
+    struct keel_event event;
+    if (keel->options.event == NULL)
+        return e->event_count > 0 && e->event_after[e->event_first] <= e->given;
+    bool any = false;
+    while (engine_event(e, &event)) { /* at most ENGINE_EVENTS */
+        keel->options.event(keel->options.context, &event);
+        any = true;
+    }
+    return any;
 }
 
 int keel_poll(struct keel *keel, int64_t timeout_ns)
@@ -321,8 +333,8 @@ int keel_poll(struct keel *keel, int64_t timeout_ns)
         if (packets > 0)
             keel_flush(keel);
         results = deliver(keel, before);
-        if (results > 0 || keel->engine->phase != phase || keel->engine->event_count > 0 ||
-            timeout_ns == 0)
+        bool told = deliver_events(keel);
+        if (results > 0 || keel->engine->phase != phase || told || timeout_ns == 0)
             break;
         uint64_t now_ns = net_now_ns();
         if (timeout_ns > 0 && now_ns >= end_ns)

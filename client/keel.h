@@ -244,6 +244,9 @@ KEEL_API const char *keel_problem(const struct keel *keel);
  * done exactly once, however often it had to be sent. A node is named by its instance, which
  * keel_node_open() returns: one that is deleted and made anew is another.
  *
+ * Events come behind the results that they follow, and an event of a lock that the session has
+ * since asked something else of does not come at all.
+ *
  * A lock is advisory. Who holds one may act while keel_lease() says KEEL_LEASE_SAFE; whoever must
  * be sure although a clock stood still shows the sequencer, and the receiver checks it: the
  * sequencer itself does, see keel_submit_fenced(). */

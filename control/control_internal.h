@@ -31,6 +31,7 @@ struct control_session { /* beside each slot of the machine */
     uint64_t held_until_ns;
     uint64_t told_term; /* of the last answer; another one: the next is answered at once */
     uint64_t told_ns;
+    uint64_t number; /* the copy's: its owner knows the result of it */
     struct packet_event_place seen;
 };
 

@@ -60,6 +60,8 @@ static bool tell(struct control *c, struct control_session *n,
 {
     struct packet_event events[PACKET_EVENTS_MAX];
     struct packet_event_place last = n->seen;
+    if (session->last < n->number)
+        return false; /* this side has not read what its owner knows already */
     uint32_t count = machine_events(c->machine, session, &n->seen, events, PACKET_EVENTS_MAX);
     if (count == 0 && !now)
         return false;
@@ -69,6 +71,7 @@ static bool tell(struct control *c, struct control_session *n,
     struct packet_lease lease = {.request = n->held_request,
                                  .session = session->id,
                                  .epoch = session->epoch,
+                                 .last = session->last,
                                  .ttl_ms = session->ttl_ms,
                                  .event_count = (uint16_t)count,
                                  .status = MACHINE_SEQUENCED,
@@ -119,6 +122,7 @@ void keepalive_arrived(struct control *c, const struct notice *notice)
         return; /* an expiry is under way: its outcome answers */
     c->held += n->held_request == 0;
     n->held_request = asked->request;
+    n->number = asked->number;
     n->seen = asked->seen;
     bool first = n->told_term != c->seen.term;
     n->held_until_ns = first ? c->now_ns : n->told_ns + share_ns(session);
@@ -144,7 +148,7 @@ static uint32_t consider(struct control *c, uint32_t slot)
 
 uint32_t keepalive_turn(struct control *c)
 {
-    bool touched = c->nodes_touched;
+    bool touched = c->nodes_touched; /* also once what an owner knows may be read here */
     if (c->held == 0 || (!touched && c->now_ns < c->held_scan_ns))
         return 0;
     c->nodes_touched = false;

@@ -164,8 +164,9 @@ struct machine_handle {
     uint64_t generation;      /* held: the lock's */
     uint64_t deadline_log_ns; /* waiting: until then; UINT64_MAX: without end */
     uint64_t granted_index;   /* log index at which a wait was granted, last; 0: never */
-    uint64_t ended_index;     /* ... at which a wait or a hold ended for end_reason */
-    uint64_t invalid_index;   /* ... at which the node was deleted; 0: it is there */
+    uint64_t
+        ended_index; /* ... at which the last wait or hold ended for end_reason; 0: it did not */
+    uint64_t invalid_index; /* ... at which the node was deleted; 0: it is there */
     uint32_t session_slot;
     uint32_t node_slot; /* while invalid_index is 0 */
     uint32_t delay_ms;

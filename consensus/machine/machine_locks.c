@@ -139,6 +139,8 @@ enum machine_status machine_lock_acquire(struct machine *machine, struct machine
     }
     if (handle->state == HANDLE_WAITS) /* its place in the queue is as it was */
         return handle->mode == op->mode ? MACHINE_QUEUED : MACHINE_LOCK_BUSY;
+    handle->ended_index = 0; /* how an earlier wait or hold ended is no news any more */
+    handle->end_reason = 0;
     machine_lock_settle(machine, node); /* who waits and may have it by now goes first */
     handle->delay_ms =
         op->delay_ms < machine->lock_delay_max_ms ? op->delay_ms : machine->lock_delay_max_ms;

@@ -215,6 +215,13 @@ static bool noop_ok(const void *body)
     return noop.leader <= KEEL_REPLICA_MAX && noop.reserved == 0;
 }
 
+static bool due_ok(const void *body)
+{
+    struct entry_due due;
+    memcpy(&due, body, sizeof(due));
+    return due.reserved == 0;
+}
+
 bool entry_config_ok(const struct entry_config *config)
 {
     uint32_t named = config->voters | config->voters_new | config->learners;
@@ -289,7 +296,7 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
         break;
     case ENTRY_DUE:
         size = sizeof(struct entry_due);
-        ok = size <= room;
+        ok = size <= room && due_ok(body);
         break;
     }
     return ok ? size : 0;

@@ -146,9 +146,10 @@ _Static_assert(sizeof(struct entry_node) == 32, "node operation");
 enum { NODE_ROOT = 1 }; /* instance of "/": no entry that creates a node has that index */
 
 struct entry_due {
-    uint64_t term; /* the proposer's; it must be that of the latest no-op */
+    uint64_t term;     /* the proposer's; it must be that of the latest no-op */
+    uint64_t reserved; /* no entry is smaller than a no-op: so many fit a page at most */
 };
-_Static_assert(sizeof(struct entry_due) == 8, "due entry");
+_Static_assert(sizeof(struct entry_due) == 16, "due entry");
 
 struct entry_session_open {
     char name[KEEL_NAME_MAX + 1]; /* zero-terminated, zero-padded, printable ASCII without space */

@@ -306,13 +306,14 @@ struct packet_event {
 };
 _Static_assert(sizeof(struct packet_event) == 32, "event");
 
-struct packet_keepalive { /* 48 bytes */
+struct packet_keepalive { /* 56 bytes */
     uint64_t session;
     uint64_t epoch;
-    uint64_t request;               /* echoed; new for each copy sent (H21) */
+    uint64_t request; /* echoed; new for each copy sent (H21) */
+    uint64_t number;  /* the highest whose result has arrived: no older state answers */
     struct packet_event_place seen; /* the last event that arrived; all zero: none yet */
 };
-_Static_assert(sizeof(struct packet_keepalive) == 48, "keepalive");
+_Static_assert(sizeof(struct packet_keepalive) == 56, "keepalive");
 
 enum packet_query_kind {
     PACKET_QUERY_NODE = 1,     /* by instance or by path: struct packet_node, path, content, ACL */
@@ -389,11 +390,14 @@ struct packet_session { /* 96 bytes, then run_count kept runs: the results kept 
 };
 _Static_assert(sizeof(struct packet_session) == 96, "session answer");
 
-struct packet_lease { /* 48 bytes, then event_count events in order */
+struct packet_lease { /* 56 bytes, then event_count events in order */
     uint64_t request; /* of the copy that is answered: the lease counts from its sending */
     uint64_t session;
-    uint64_t epoch;   /* in force */
-    uint64_t term;    /* of the leader that answers: another one than before is a fail-over */
+    uint64_t epoch; /* in force */
+    uint64_t term;  /* of the leader that answers: another one than before is a fail-over */
+    /* The session's last number in the state that the events tell of. Who has results of later ones
+     * by now takes no event of it: what it did since may have undone them. */
+    uint64_t last;
     uint32_t ttl_ms;  /* in force */
     uint32_t rho_ppm; /* a client's lease is ttl x (1 - rho) of its own clock */
     uint32_t leader;
@@ -401,8 +405,8 @@ struct packet_lease { /* 48 bytes, then event_count events in order */
     uint8_t status; /* enum machine_status: SEQUENCED, or why there is no lease */
     uint8_t more;   /* 1: further events wait */
 };
-_Static_assert(sizeof(struct packet_lease) == 48, "lease");
-enum { PACKET_EVENTS_MAX = 43 };
+_Static_assert(sizeof(struct packet_lease) == 56, "lease");
+enum { PACKET_EVENTS_MAX = 42 };
 _Static_assert(sizeof(struct packet_lease) + PACKET_EVENTS_MAX * sizeof(struct packet_event) <=
                    KEEL_BODY_MAX,
                "a full lease answer fits one packet");

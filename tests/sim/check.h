@@ -11,8 +11,9 @@ enum { CHECK_TERMS = 1 << 16, CHECK_DAYS = 64 };
 
 struct message { /* by (session, number) */
     uint64_t session, number, hash;
-    uint64_t feed;     /* its number within the day */
-    uint64_t position; /* in the order of all days, from 1; 0: not committed */
+    uint64_t bytes_hash; /* without the sequencer */
+    uint64_t feed;       /* its number within the day */
+    uint64_t position;   /* in the order of all days, from 1; 0: not committed */
     bool used, submitted, acked;
 };
 
@@ -31,6 +32,7 @@ struct day {
 struct checker {
     uint8_t leader[CHECK_TERMS]; /* by term */
     uint64_t committed, acked, acked_index;
+    uint64_t committed_ns;        /* the last one, world's time */
     uint64_t *chain, chain_cap;   /* by index, up to committed */
     uint64_t *term, term_cap;     /* of who committed it first, by index */
     uint64_t *digest, digest_cap; /* of the checker's own machine, by index */

@@ -2,14 +2,12 @@
  * stream. */
 #include "tests/sim/timeline.h"
 
-#include "client/engine.h"
+#include "tests/sim/host.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    GUEST_PORT = 7600,
-    GUEST_FEED_PORT = 7501,
     GUEST_PAYLOAD_MAX = 120,
     GUEST_LOOK_NS = 100000000,
     GUEST_DUES = 64,           /* more than a window */
@@ -19,10 +17,8 @@ enum {
 struct guest {
     struct world *world;
     uint32_t index;
-    struct frame_host *host;
-    struct clock *clock;
-    struct engine *engine;
-    struct keyring *keys;
+    struct sim_host host;
+    struct engine *engine; /* the host's */
     uint64_t lives;
     uint64_t stream;             /* seed of payloads */
     uint64_t submitted;          /* session number of the last message given to the engine */
@@ -48,68 +44,14 @@ static uint32_t payload_of(const struct guest *guest, uint64_t number, uint8_t *
     return size;
 }
 
-static void transmit(struct guest *guest, struct port_frame *frame)
-{
-    if (frame->size > 0)
-        net_send(guest->world, ENDPOINT_GUEST + guest->index, frame->data, frame->size);
-}
-
-static void arp(struct guest *guest)
-{
-    uint8_t buffer[2048];
-    struct port_frame frame = {.data = buffer};
-    uint64_t now_ms = clock_now_ns(guest->clock) / 1000000;
-    while (frame_arp_pending(guest->host, now_ms) && frame_arp_due(guest->host, &frame, now_ms))
-        transmit(guest, &frame);
-}
-
-static void send_packet(void *context, uint32_t ip, uint16_t port, const void *packet, size_t size)
-{
-    struct guest *guest = context;
-    uint8_t buffer[2048];
-    struct port_frame frame = {.data = buffer};
-    memcpy(buffer + FRAME_HEADS_SIZE, packet, size);
-    struct frame_address to = {.ip = ip, .port = port};
-    if (frame_finish(guest->host, &frame, &to, GUEST_PORT, (uint32_t)size,
-                     clock_now_ns(guest->clock) / 1000000) == FRAME_OK)
-        transmit(guest, &frame);
-    arp(guest);
-}
-
-static void random_bytes(void *context, void *bytes, size_t size)
-{
-    struct guest *guest = context;
-    clock_secret(guest->clock, bytes, size);
-}
-
 static void live(struct guest *guest)
 {
-    struct world *world = guest->world;
-    struct engine_options options = {.principal = KEEL_CLIENT_MIN + guest->index,
-                                     .keys = guest->keys,
-                                     .process = random_next(&world->rng_start) | 1,
-                                     .window = 32,
-                                     .ttl_ms = world->knobs.ttl_ms,
-                                     .random = random_bytes,
-                                     .send = send_packet,
-                                     .context = guest};
+    struct engine_options options = {.window = 32, .ttl_ms = guest->world->knobs.ttl_ms};
     options.session[0] = 'g';
     options.session[1] = (char)('0' + guest->index);
-    for (uint32_t id = 1; id <= world->knobs.nodes; id++)
-        options.member[options.member_count++] =
-            (struct engine_address){.id = id, .ip = 0x0a000000u + id, .port = 7400};
-    memset(guest->host, 0, frame_host_size());
-    struct frame_options frame = {.ip = 0x0a000064u + guest->index,
-                                  .prefix = 24,
-                                  .mac = {2, 0, 0, 0, 0, (uint8_t)(ENDPOINT_GUEST + guest->index)},
-                                  .ports = {GUEST_PORT, GUEST_FEED_PORT}};
-    guest->host = frame_host_init(guest->host, &frame);
-    uint64_t now = clock_now_ns(guest->clock);
-    memset(guest->engine, 0, engine_size(options.member_count));
-    struct engine *engine = engine_init(guest->engine, &options, now);
-    ENSURE(engine == guest->engine);
+    host_live(&guest->host, &options);
     guest->begun = guest->ending = false;
-    guest->next_ns = now;
+    guest->next_ns = host_now_ns(&guest->host);
     guest->lives++;
 }
 
@@ -121,11 +63,8 @@ void guest_init(struct world *world, uint32_t index)
     guest->world = world;
     guest->index = index;
     guest->stream = random_next(&world->rng_start);
-    guest->clock = sim_clock_open(world, 0, 0);
-    guest->host = aligned_alloc(64, (frame_host_size() + 63) & ~(size_t)63);
-    guest->engine = aligned_alloc(64, (engine_size(world->knobs.nodes) + 63) & ~(size_t)63);
-    guest->keys = sim_keys(world, KEEL_CLIENT_MIN + index);
-    ENSURE(guest->host != NULL && guest->engine != NULL);
+    host_init(&guest->host, world, ENDPOINT_GUEST + index, 0);
+    guest->engine = guest->host.engine;
     live(guest);
     guest->event_ns = random_below(&world->rng_start, 300000000);
     world_event(world, guest->event_ns, EVENT_GUEST, index, 0);
@@ -158,7 +97,7 @@ static void results(struct guest *guest)
     struct keel_result result;
     while (engine_result(guest->engine, &result)) {
         guest->answered_ns = guest->world->now_ns;
-        tell_late(guest, guest->due_ns[result.number % GUEST_DUES], clock_now_ns(guest->clock));
+        tell_late(guest, guest->due_ns[result.number % GUEST_DUES], host_now_ns(&guest->host));
         uint8_t payload[GUEST_PAYLOAD_MAX];
         uint32_t size = payload_of(guest, result.number, payload);
         export_ack(guest->world, guest->index, guest->engine->session, result.number,
@@ -201,7 +140,7 @@ static void submit(struct guest *guest, uint64_t now)
         if (given != number)
             world_fail(guest->world, "guest %u: engine gives %lu to message %lu", guest->index,
                        (unsigned long)given, (unsigned long)number);
-        check_submit(guest->world, engine->session, number, payload, size);
+        check_submit(guest->world, engine->session, number, payload, size, NULL);
         export_submit(guest->world, guest->index, engine->session, number, payload, size);
         timeline_mark(guest->world, TIMELINE_MESSAGE, ENDPOINT_GUEST + guest->index, number,
                       engine->session, 0);
@@ -226,7 +165,6 @@ static void ask_feed(struct guest *guest, uint64_t now)
         return;
     guest->ask_ns = now + random_between(rng, 20, 200) * 1000000;
     uint8_t buffer[2048];
-    struct port_frame frame = {.data = buffer};
     char day[KEEL_DAY_NAME_SIZE + 1];
     world_day_name(world, day);
     uint64_t first = 1 + random_below(rng, have); /* one draw a statement: the order must not */
@@ -235,9 +173,7 @@ static void ask_feed(struct guest *guest, uint64_t now)
     mold_header_pack((struct mold_header *)(buffer + FRAME_HEADS_SIZE), day, first,
                      (uint16_t)count);
     struct frame_address to = {.ip = 0x0a000000u + (uint32_t)id, .port = 7401};
-    if (frame_finish(guest->host, &frame, &to, GUEST_FEED_PORT, MOLD_HEADER_SIZE, now / 1000000) ==
-        FRAME_OK)
-        transmit(guest, &frame);
+    host_ask(&guest->host, &to, buffer, MOLD_HEADER_SIZE);
 }
 
 static void ended(struct guest *guest)
@@ -273,20 +209,20 @@ static void turn(struct guest *guest)
         world_event(world, guest->until_ns, EVENT_GUEST, guest->index, 0);
         return;
     }
-    uint64_t now = clock_now_ns(guest->clock);
+    uint64_t now = host_now_ns(&guest->host);
     engine_tick(guest->engine, now);
     results(guest);
     submit(guest, now);
     lives(guest, now);
     ask_feed(guest, now);
-    arp(guest);
+    host_arp(&guest->host);
     uint64_t due = engine_deadline(guest->engine);
     uint64_t at = now + 5000000;
     if (due < at)
         at = due > now + 1000 ? due : now + 1000;
     if (guest->begun && guest->next_ns > now && guest->next_ns < at)
         at = guest->next_ns;
-    uint64_t world_ns = sim_clock_world_ns(guest->clock, at);
+    uint64_t world_ns = sim_clock_world_ns(guest->host.clock, at);
     if (guest->event_ns <= world->now_ns || world_ns < guest->event_ns) {
         guest->event_ns = world_ns;
         world_event(world, world_ns, EVENT_GUEST, guest->index, 0);
@@ -325,18 +261,8 @@ void guest_event(struct world *world, uint32_t index)
 void guest_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t size)
 {
     struct guest *guest = world->guest[index];
-    struct port_frame frame = {.data = bytes, .size = size};
-    struct frame_datagram dg;
-    bool reply = false;
-    uint64_t now = clock_now_ns(guest->clock);
-    if (guest->until_ns > world->now_ns)
+    if (guest->until_ns > world->now_ns || !host_frame(&guest->host, bytes, size))
         return;
-    enum frame_drop verdict = frame_receive(guest->host, &frame, now / 1000000, &dg, &reply);
-    if (reply)
-        transmit(guest, &frame);
-    if (verdict != FRAME_OK || dg.to_port != GUEST_PORT)
-        return;
-    engine_receive(guest->engine, dg.from.ip, dg.from.port, dg.payload, dg.size, now);
     if (world->now_ns >= guest->looked_ns + GUEST_LOOK_NS) {
         guest->looked_ns = world->now_ns;
         check_net_table(world, KEEL_CLIENT_MIN + index, guest->engine->auth);
@@ -358,9 +284,6 @@ void guest_free(struct guest *guest)
 {
     if (guest == NULL)
         return;
-    clock_close(guest->clock);
-    free(guest->keys);
-    free(guest->host);
-    free(guest->engine);
+    host_free(&guest->host);
     free(guest);
 }

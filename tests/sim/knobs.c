@@ -7,8 +7,10 @@ enum {
     KNOBS_MS = 1000000,
     KNOBS_S = 1000000000,
     KNOBS_PPM = 1000000,
-    KNOBS_STRIKES = 0x57, /* names a stream of chances */
-    KNOBS_LATER = 0x7a    /* another: of what was added since */
+    KNOBS_BEYOND_PPM = 90000, /* a clock's drift where the bound is broken on purpose */
+    KNOBS_STRIKES = 0x57,     /* names a stream of chances */
+    KNOBS_LATER = 0x7a,       /* another: of what was added since */
+    KNOBS_HOLDERS = 0x1c      /* and of who holds locks */
 };
 
 static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
@@ -135,6 +137,17 @@ static void draw_later(struct world *world)
         k->transfer_every_ns = every_ns;
 }
 
+/* Who holds locks, in three of four seeds, mostly in sessions that can expire within one. */
+static void draw_holders(struct world *world)
+{
+    struct knobs *k = &world->knobs;
+    uint64_t rng = world->seed * 0x9e3779b97f4a7c15ull + KNOBS_HOLDERS;
+    world->rng_hold = random_next(&rng);
+    k->holders = (uint32_t)random_below(&rng, HOLDERS_MAX + 1);
+    if (k->holders > 0 && random_below(&rng, 3) != 0)
+        k->ttl_ms = 2000;
+}
+
 static void set_phases(struct knobs *k, uint64_t faults_until_ns)
 {
     k->faults_until_ns = faults_until_ns;
@@ -200,6 +213,7 @@ void world_draw(struct world *world, uint64_t seed)
     set_phases(k, 20 * (uint64_t)KNOBS_S);
     draw_strikes(world);
     draw_later(world);
+    draw_holders(world);
     switch_off(k);
 }
 
@@ -216,6 +230,14 @@ void world_limit(struct world *world, const struct limits *limits)
         k->slots = limits->slots;
     if (limits->guests != 0)
         k->guests = limits->guests;
+    if (limits->no_holders)
+        k->holders = 0;
+    if (limits->beyond != 0) { /* all that the check of two holders needs */
+        k->beyond = limits->beyond;
+        k->drift_ppm = KNOBS_BEYOND_PPM;
+        k->holders = HOLDERS_MAX;
+        k->ttl_ms = 2000;
+    }
     if (limits->faults_ms != 0)
         set_phases(k, limits->faults_ms * KNOBS_MS);
     switch_off(k);
@@ -231,6 +253,7 @@ void world_speed(struct world *world, bool faults)
     k->slots = 512;
     k->checkpoint_share = 0; /* the default */
     k->window_pages = 256;
+    k->holders = 0; /* the speed is that of the message path's world */
     if (faults) {
         k->faults = ~0ull >> (64 - FAULT_COUNT);
         k->strike_every_ns = 1000 * KNOBS_MS;

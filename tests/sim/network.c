@@ -67,6 +67,8 @@ static void one_copy(struct world *world, uint32_t from, uint32_t to, const uint
 
 static bool exists(const struct world *world, uint32_t endpoint)
 {
+    if (endpoint >= ENDPOINT_HOLDER)
+        return endpoint - ENDPOINT_HOLDER < world->knobs.holders;
     return endpoint >= ENDPOINT_GUEST ? endpoint - ENDPOINT_GUEST < world->knobs.guests
                                       : endpoint >= 1 && endpoint <= world->knobs.nodes;
 }

@@ -35,7 +35,7 @@ struct keyring *sim_keys(const struct world *world, uint32_t principal)
 {
     struct keyring *keys = calloc(1, sizeof(*keys));
     ENSURE(keys != NULL);
-    for (uint32_t p = 1; p < KEEL_CLIENT_MIN + GUESTS_MAX; p++) {
+    for (uint32_t p = 1; p < KEEL_CLIENT_MIN + GUESTS_MAX + HOLDERS_MAX; p++) {
         bool client = p >= KEEL_CLIENT_MIN;
         if (!client && p > world->knobs.nodes)
             continue;

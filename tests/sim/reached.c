@@ -143,9 +143,10 @@ void reached_arrived(struct world *world, uint32_t to, const uint8_t *bytes, uin
     else if (peers && head->kind == PACKET_CHECKPOINT_CHUNK) /* [2] offset, [3] bytes */
         take(world, REACH_CHUNK, to, head->from,
              VALUES(read.value[0], read.value[2] + read.value[3]));
-    else if (to <= NODES_MAX && head->from >= KEEL_CLIENT_MIN)
+    else if (to <= NODES_MAX && head->from >= KEEL_CLIENT_MIN &&
+             head->from < KEEL_CLIENT_MIN + GUESTS_MAX)
         request(world, head, &read);
-    else if (to > NODES_MAX && head->from <= NODES_MAX)
+    else if (to > NODES_MAX && to < ENDPOINT_HOLDER && head->from <= NODES_MAX)
         answer(world, head, &read);
 }
 

@@ -41,6 +41,11 @@ const char *run_count_name(enum event_count count)
         [COUNT_PROMOTED] = "learners-promoted",
         [COUNT_REMOVED] = "members-removed",
         [COUNT_LEADERS_REMOVED] = "leaders-removed",
+        [COUNT_GRANTS] = "grants",
+        [COUNT_WAITS_GRANTED] = "waits-granted",
+        [COUNT_FENCED] = "fenced",
+        [COUNT_STALE] = "stale-sequencers",
+        [COUNT_JEOPARDIES] = "jeopardies",
         [COUNT_LIVES] = "heals",
         [COUNT_STEADY] = "heals-under-a-leader",
         [COUNT_STRUCK + STRIKE_TEAR] = "struck-tear",
@@ -95,6 +100,11 @@ static void fill(const struct world *world, struct run_result *result)
                                   [COUNT_PROMOTED] = world->promoted,
                                   [COUNT_REMOVED] = world->removed,
                                   [COUNT_LEADERS_REMOVED] = world->leaders_removed,
+                                  [COUNT_GRANTS] = world->grants,
+                                  [COUNT_WAITS_GRANTED] = world->waits_granted,
+                                  [COUNT_FENCED] = world->fenced,
+                                  [COUNT_STALE] = world->stale,
+                                  [COUNT_JEOPARDIES] = world->jeopardies,
                                   [COUNT_LIVES] = world->lives,
                                   [COUNT_STEADY] = world->steady,
                                   [COUNT_PAGES_REPAIRED] = world->strikes.pages,
@@ -368,7 +378,12 @@ void run_arguments(uint64_t seed, const struct limits *limits, char *text, size_
     if (limits->slots != 0)
         used += (size_t)snprintf(text + used, size - used, " --slots %u", limits->slots);
     if (limits->faults_ms != 0)
-        snprintf(text + used, size - used, " --faults-ms %lu", (unsigned long)limits->faults_ms);
+        used += (size_t)snprintf(text + used, size - used, " --faults-ms %lu",
+                                 (unsigned long)limits->faults_ms);
+    if (limits->beyond != 0)
+        used += (size_t)snprintf(text + used, size - used, " --beyond %u", limits->beyond);
+    if (limits->no_holders)
+        snprintf(text + used, size - used, " --no-holders");
 }
 
 /* --- totals

@@ -35,6 +35,11 @@ enum event_count {
     COUNT_PROMOTED,
     COUNT_REMOVED,
     COUNT_LEADERS_REMOVED,
+    COUNT_GRANTS, /* locks: that a holder learned of; after a wait; messages under a sequencer */
+    COUNT_WAITS_GRANTED,
+    COUNT_FENCED,
+    COUNT_STALE,
+    COUNT_JEOPARDIES,
     COUNT_LIVES,  /* heals after which something had to be committed */
     COUNT_STEADY, /* heals that had to leave the term as it was, or almost */
     COUNT_STRUCK, /* strikes by their kind ... */

@@ -97,11 +97,17 @@ uint32_t script_leaders(const struct world *world)
 static void guest_fault(struct world *world, enum fault fault)
 {
     uint64_t *rng = &world->rng_fault;
-    uint32_t index = (uint32_t)random_below(rng, world->knobs.guests);
-    if (fault == FAULT_GUEST_KILL)
+    uint32_t guests = world->knobs.guests;
+    uint32_t index = (uint32_t)random_below(rng, guests + world->knobs.holders);
+    uint64_t until_ns = world->now_ns + random_between(rng, 100, 5000) * SCRIPT_MS;
+    if (index >= guests && fault == FAULT_GUEST_KILL)
+        holder_kill(world, index - guests, random_below(rng, 2) == 0);
+    else if (index >= guests)
+        holder_sleep(world, index - guests, until_ns);
+    else if (fault == FAULT_GUEST_KILL)
         guest_kill(world, index);
     else
-        guest_sleep(world, index, world->now_ns + random_between(rng, 100, 5000) * SCRIPT_MS);
+        guest_sleep(world, index, until_ns);
     world_fault(world, fault);
 }
 
@@ -271,6 +277,8 @@ void script_calm(struct world *world)
     }
     for (uint32_t i = 0; i < k->guests; i++)
         guest_sleep(world, i, 0);
+    for (uint32_t i = 0; i < k->holders; i++)
+        holder_sleep(world, i, 0);
     net_heal(world);
 }
 

@@ -29,9 +29,8 @@ uint64_t sim_clock_world_ns(const struct clock *clock, uint64_t local_ns)
     if (local_ns <= CLOCK_ORIGIN_NS)
         return 0;
     uint64_t local = local_ns - CLOCK_ORIGIN_NS;
-    int64_t shift = (int64_t)(local / 1000000) * clock->rate_ppm;
-    return (uint64_t)((int64_t)local - shift) +
-           1000; /* about: a turn that comes early plans anew */
+    int64_t shift = (int64_t)((__int128)local * clock->rate_ppm / (1000000 + clock->rate_ppm));
+    return (uint64_t)((int64_t)local - shift) + 1000; /* roundings: never before its time */
 }
 
 uint64_t clock_now_ns(struct clock *clock)

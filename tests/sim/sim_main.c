@@ -34,6 +34,10 @@ static const char usage[] =
     "  --nodes R, --guests G  instead of what the seed draws: 1 to 7 replicas, 1 to 4 clients\n"
     "  --slots S       of each replica's ring\n"
     "  --faults-ms L   faults end after L simulated milliseconds (default: 20000)\n"
+    "  --no-holders    nobody holds locks\n"
+    "  --beyond N      clocks drift N times what the genesis record allows: two may believe in "
+    "one\n"
+    "                  lock, and the check of that must find it\n"
     "  --speed         measure the simulator's speed: all faults, and heavy load\n"
     "  --trace         print a line with the trace hash for each seed\n"
     "  --verbose       print starts, crashes and leader changes\n"
@@ -86,6 +90,8 @@ enum {
     OPTION_GUESTS,
     OPTION_SLOTS,
     OPTION_FAULTS,
+    OPTION_BEYOND,
+    OPTION_NO_HOLDERS,
     OPTION_SHRINK,
     OPTION_SPEED
 };
@@ -117,6 +123,12 @@ static bool take_limits(int option, const char *text, struct wishes *w)
         return good;
     case OPTION_FAULTS:
         return take_number(text, 1, 3600000, &l->faults_ms);
+    case OPTION_BEYOND:
+        good = take_number(text, 1, 100, &number);
+        l->beyond = (uint32_t)number;
+        return good;
+    case OPTION_NO_HOLDERS:
+        return l->no_holders = true;
     case OPTION_SHRINK:
         w->shrink_said = true;
         return take_number(text, 0, 1000000, &w->run.shrink_s);
@@ -188,6 +200,8 @@ static int take_options(int argc, char **argv, struct wishes *w)
                                           {"guests", required_argument, NULL, OPTION_GUESTS},
                                           {"slots", required_argument, NULL, OPTION_SLOTS},
                                           {"faults-ms", required_argument, NULL, OPTION_FAULTS},
+                                          {"beyond", required_argument, NULL, OPTION_BEYOND},
+                                          {"no-holders", no_argument, NULL, OPTION_NO_HOLDERS},
                                           {"shrink", required_argument, NULL, OPTION_SHRINK},
                                           {"speed", no_argument, NULL, OPTION_SPEED},
                                           {"help", no_argument, NULL, 'h'},

@@ -257,18 +257,19 @@ static void look_at_guest(struct world *world, uint32_t index)
 static void look_at_cuts(struct world *world)
 {
     struct timeline *t = world->timeline;
-    uint16_t cut[ENDPOINTS] = {0};
-    for (uint32_t a = 0; a < ENDPOINTS; a++)
-        for (uint32_t b = 0; b < ENDPOINTS; b++)
+    uint16_t cut[ENDPOINT_HOLDER] = {0};
+    for (uint32_t a = 0; a < ENDPOINT_HOLDER; a++)
+        for (uint32_t b = 0; b < ENDPOINT_HOLDER; b++)
             cut[a] = (uint16_t)(cut[a] | world->cut[a][b] << b);
     if (memcmp(cut, t->cut, sizeof(cut)) == 0)
         return;
     memcpy(t->cut, cut, sizeof(cut));
     struct timeline_record *record = begin(world, TIMELINE_CUT, world->now_ns);
-    for (uint32_t a = 0; record != NULL && a < ENDPOINTS; a++)
+    for (uint32_t a = 0; record != NULL && a < ENDPOINT_HOLDER; a++)
         record->value[a / 2] |= (uint64_t)cut[a] << (a % 2 * 16);
 }
-_Static_assert(ENDPOINTS <= 16 && ENDPOINTS <= 2 * TIMELINE_VALUES, "a mask for each endpoint");
+_Static_assert(ENDPOINT_HOLDER <= 16 && ENDPOINT_HOLDER <= 2 * TIMELINE_VALUES,
+               "a mask for each endpoint that has a lane");
 
 /* The frame that this event delivered: who was there? */
 static void look_at_arrival(struct world *world, const struct event *event)
@@ -315,11 +316,13 @@ void timeline_look(struct world *world, const struct event *event)
     switch ((enum event_kind)event->kind) {
     case EVENT_FRAME:
         look_at_arrival(world, event);
-        if (event->target >= ENDPOINT_GUEST)
+        if (event->target >= ENDPOINT_GUEST && event->target < ENDPOINT_HOLDER)
             look_at_guest(world, event->target - ENDPOINT_GUEST);
         break;
     case EVENT_GUEST:
         look_at_guest(world, event->target);
+        break;
+    case EVENT_HOLDER: /* has no lane */
         break;
     case EVENT_TURN:
         look_at_node(world, &world->node[event->target]);

@@ -25,9 +25,9 @@ struct timeline {
     struct timeline_options options;
     FILE *page;
     struct timeline_list rare, bulk;
-    struct timeline_seen seen[ENDPOINTS];
-    uint16_t cut[ENDPOINTS]; /* bit b of a: frames from a to b are cut off */
-    uint64_t installs;       /* as the world counts them */
+    struct timeline_seen seen[ENDPOINT_HOLDER];
+    uint16_t cut[ENDPOINT_HOLDER]; /* bit b of a: frames from a to b are cut off */
+    uint64_t installs;             /* as the world counts them */
     char **text;
     uint32_t text_count, text_cap;
 };

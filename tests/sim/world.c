@@ -156,6 +156,11 @@ static void make_genesis(struct world *world)
     world_day_name(world, day);
     memcpy(g->day, day, KEEL_DAY_NAME_SIZE);
     g->ttl_max_ms = world->knobs.ttl_ms;
+    /* H20: rho bounds every clock, unless a control of the check wants two holders. */
+    if (g->rho_ppm < world->knobs.drift_ppm)
+        g->rho_ppm = world->knobs.drift_ppm;
+    if (world->knobs.beyond != 0)
+        g->rho_ppm = world->knobs.drift_ppm / world->knobs.beyond;
     g->session_retain_ms = 3000; /* ended sessions are forgotten within a seed */
     g->sessions_max = 32;
     g->nodes_max = 16;
@@ -179,7 +184,10 @@ static void dispatch(struct world *world, struct event *event)
         if (event->target >= ENDPOINT_GUEST) {
             check_net_arrived(world, event->target, event->bytes, event->size);
             REACHED(arrived, world, event->target, event->bytes, event->size);
-            guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
+            if (event->target >= ENDPOINT_HOLDER)
+                holder_frame(world, event->target - ENDPOINT_HOLDER, event->bytes, event->size);
+            else
+                guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
         } else if (world->node[event->target].up) {
             check_net_arrived(world, event->target, event->bytes, event->size);
             REACHED(arrived, world, event->target, event->bytes, event->size);
@@ -192,6 +200,9 @@ static void dispatch(struct world *world, struct event *event)
         break;
     case EVENT_GUEST:
         guest_event(world, event->target);
+        break;
+    case EVENT_HOLDER:
+        holder_event(world, event->target);
         break;
     case EVENT_SCRIPT:
         script_turn(world);
@@ -264,6 +275,8 @@ static void begin(struct world *world)
                             ? 0
                             : (int64_t)random_between(&world->rng_start, 0, 2 * k->drift_ppm) -
                                   (int64_t)k->drift_ppm;
+        if (k->beyond != 0)
+            drift = (int64_t)k->drift_ppm; /* fast, and so of little patience */
         node->clock =
             sim_clock_open(world, drift, (int64_t)random_below(&world->rng_start, 1000000));
         if (drift != 0)
@@ -278,6 +291,8 @@ static void begin(struct world *world)
     }
     for (uint32_t i = 0; i < k->guests; i++)
         guest_init(world, i);
+    for (uint32_t i = 0; i < k->holders; i++)
+        holder_init(world, i);
     world_event(world, 1000000000ull, EVENT_SCRIPT, 0, 0);
     world_event(world, 1000000000ull, EVENT_READ, 0, 0);
     if (k->transfer_every_ns != 0)
@@ -339,6 +354,10 @@ bool world_run(struct world *world)
         if (!guest_settled(world->guest[i]))
             world_fail(world, "guest %u is still unanswered, long after the last fault: %s", i,
                        guest_state(world->guest[i]));
+    for (uint32_t i = 0; i < world->knobs.holders && world->failure[0] == 0; i++)
+        if (!holder_settled(world->holder[i]))
+            world_fail(world, "holder %u is not safe, long after the last fault: %s", i,
+                       holder_state(world->holder[i]));
     if (world->export != NULL)
         for (uint32_t id = 1; id <= world->knobs.nodes; id++)
             if (world->node[id].up)
@@ -355,5 +374,8 @@ void world_free(struct world *world)
         node_free(&world->node[id]);
     for (uint32_t i = 0; i < GUESTS_MAX; i++)
         guest_free(world->guest[i]);
+    for (uint32_t i = 0; i < HOLDERS_MAX; i++)
+        holder_free(world->holder[i]);
+    check_locks_free(world);
     check_free(world);
 }

@@ -6,8 +6,9 @@
  * every choice is drawn from one seed: the same seed gives the same trace hash on any compiler.
  *
  * Names: a *node* is a replica's server (its drive outlives crashes, its process does not), a
- * *guest* is a client host, an *endpoint* is a place on the simulated switch: replicas 1..7, guests
- * from ENDPOINT_GUEST.
+ * *guest* is a client host that publishes, a *holder* one that holds locks, an *endpoint* is a
+ * place on the simulated switch: replicas 1..7, guests from ENDPOINT_GUEST, holders from
+ * ENDPOINT_HOLDER.
  */
 #ifndef KEEL_SIM_WORLD_H
 #define KEEL_SIM_WORLD_H
@@ -22,8 +23,10 @@
 enum {
     NODES_MAX = KEEL_REPLICA_MAX,
     GUESTS_MAX = 4,
+    HOLDERS_MAX = 3,
     ENDPOINT_GUEST = 8,
-    ENDPOINTS = ENDPOINT_GUEST + GUESTS_MAX,
+    ENDPOINT_HOLDER = ENDPOINT_GUEST + GUESTS_MAX,
+    ENDPOINTS = ENDPOINT_HOLDER + HOLDERS_MAX,
     CHECK_STALE_SLACK_MS = 30 /* packets under way, duplicates, clocks that drift */
 };
 
@@ -68,7 +71,9 @@ const char *fault_name(enum fault fault);
 
 struct knobs {                        /* drawn per seed; 0 switches a fault off */
     uint32_t nodes, founders, guests; /* founders: the first of the nodes */
-    uint64_t faults;                  /* which: bit = enum fault; the others never happen */
+    uint32_t holders;
+    uint32_t beyond; /* clocks drift so many times the bound of the genesis record; 0: within */
+    uint64_t faults; /* which: bit = enum fault; the others never happen */
     uint32_t loss_ppm, duplicate_ppm;
     uint64_t delay_min_ns, delay_max_ns;
     bool reorder;
@@ -99,6 +104,7 @@ enum event_kind {
     EVENT_TURN, /* not in the queue: each node knows its next turn */
     EVENT_FRAME,
     EVENT_GUEST,
+    EVENT_HOLDER,
     EVENT_SCRIPT,
     EVENT_CRASH, /* argument: the start that it is meant for */
     EVENT_RESTART,
@@ -219,6 +225,8 @@ struct limits {
     uint64_t without; /* faults */
     uint64_t faults_ms;
     uint32_t nodes, guests, slots;
+    uint32_t beyond; /* a clock's bound is this small a part of what it drifts; 0: as drawn */
+    bool no_holders;
 };
 
 /* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
@@ -231,7 +239,7 @@ struct onlooker {
 
 struct world {
     uint64_t seed, now_ns, sequence, steps;
-    uint64_t rng_net, rng_disk, rng_fault, rng_start, rng_strike;
+    uint64_t rng_net, rng_disk, rng_fault, rng_start, rng_strike, rng_hold;
     uint64_t trace; /* hash of every event and its effects */
     struct knobs knobs;
     struct disk_plan plan;
@@ -242,6 +250,8 @@ struct world {
     uint32_t heap_count, heap_cap;
     struct node node[NODES_MAX + 1];
     struct guest *guest[GUESTS_MAX];
+    struct holder *holder[HOLDERS_MAX];
+    struct lock_view *locks;        /* check_locks.c */
     bool cut[ENDPOINTS][ENDPOINTS]; /* [from][to] */
     struct link link[ENDPOINTS][ENDPOINTS];
     uint32_t link_factor[ENDPOINTS]; /* a host's links take so many times as long; 0: as they do */
@@ -261,6 +271,7 @@ struct world {
     uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
     uint64_t lives, steady; /* heals after which the cluster had to commit; had to keep its term */
     uint64_t learners, promoted, removed, leaders_removed;
+    uint64_t grants, waits_granted, fenced, stale, jeopardies, hold_lives; /* of holders */
     struct operators operators;
     uint64_t day_number;
     bool quiet;
@@ -368,6 +379,36 @@ const char *guest_state(struct guest *guest);
 bool guest_settled(const struct guest *guest);
 void guest_free(struct guest *guest);
 
+/* holder.c */
+void holder_init(struct world *world, uint32_t index);
+void holder_frame(struct world *world, uint32_t index, uint8_t *bytes, uint32_t size);
+void holder_event(struct world *world, uint32_t index);
+/* Another process takes its session over; the older one, if it `lingers`, goes on believing. */
+void holder_kill(struct world *world, uint32_t index, bool lingers);
+void holder_sleep(struct world *world, uint32_t index, uint64_t until_ns);
+/* At this instant of true time: does a process of that holder believe in the lock on path `which`?
+ * enum lock_mode; LOCK_FREE: no. life 0: the present one, 1: the one before. */
+uint8_t holder_believes(const struct holder *holder, uint32_t which, uint32_t life);
+/* Does it believe that this session is alive? */
+bool holder_lives_in(const struct holder *holder, uint64_t session);
+/* Its session is open and safe; for people: where it stands. */
+bool holder_settled(const struct holder *holder);
+const char *holder_state(struct holder *holder);
+void holder_free(struct holder *holder);
+
+/* check_locks.c: promise 4. */
+enum { HOLD_PATHS = 2 };
+/* Compares what all holders believe at this instant. */
+void check_locks(struct world *world);
+/* A holder has learned of a grant: of that path, to that generation. */
+void check_locks_granted(struct world *world, uint32_t which, uint64_t node, uint64_t generation);
+/* A message that showed that sequencer is said to be sequenced. */
+void check_locks_fenced(struct world *world, uint64_t session, uint64_t number,
+                        const struct entry_sequencer *shown);
+/* A session has expired, by an entry that was applied just now. */
+void check_locks_expired(struct world *world, uint64_t session);
+void check_locks_free(struct world *world);
+
 /* operators.c */
 void operators_begin(struct world *world);
 void operators_turn(struct world *world);
@@ -404,7 +445,9 @@ void check_feed(struct world *world, struct node *node, const uint8_t *mold, uin
 void check_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
                uint64_t feed, uint64_t payload_hash);
 void check_submit(struct world *world, uint64_t session, uint64_t number, const void *payload,
-                  uint32_t size);
+                  uint32_t size, const struct entry_sequencer *shown);
+/* The log index at which a message stands; 0: not in the order. */
+uint64_t check_index_of(const struct world *world, uint64_t session, uint64_t number);
 void check_blackout(struct world *world);
 void check_end(struct world *world);
 uint64_t check_committed(const struct world *world); /* messages on the order so far */

@@ -366,6 +366,7 @@ static void look_at_held(struct fake *fake)
                                        .status = status};
     if (status == MACHINE_SEQUENCED) {
         lease.head.ttl_ms = session->ttl_ms;
+        lease.head.last = session->last;
         lease.head.event_count = (uint16_t)machine_events(fake->machine, session, &request.seen,
                                                           lease.event, PACKET_EVENTS_MAX);
         if (lease.head.event_count == 0 && fake->told_term == fake->term &&

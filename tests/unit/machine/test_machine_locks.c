@@ -179,6 +179,7 @@ static void ends(void)
     bench_free(&b);
 }
 
+/* Log time decides; what ended is told until the session asks anew. */
 static void waits_end(void)
 {
     start();
@@ -199,6 +200,9 @@ static void waits_end(void)
                     1);
     CU_ASSERT_EQUAL(event.at.kind, PACKET_EVENT_ENDED);
     CU_ASSERT_EQUAL(event.value, HANDLE_TIMED_OUT);
+    CU_ASSERT_EQUAL(bench_node(&b, carol, &wait, "", "", NULL), MACHINE_QUEUED);
+    CU_ASSERT_EQUAL(machine_events(b.machine, machine_session(b.machine, carol), &none, &event, 1),
+                    0);
     /* The release comes first in the log, but too late for him. */
     b.log_ns += stretched(50);
     bench_on_node(&b, alice, node, NODE_RELEASE);

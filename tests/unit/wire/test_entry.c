@@ -393,6 +393,7 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 46, 1},   /* and nothing reserved */
         {ENTRY_CONFIG, 80, 1},   /* another has none */
         {ENTRY_CONFIG, 88, 1},
+        {ENTRY_DUE, 8, 1}, /* reserved */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t count = taken(cases[i].kind, cases[i].offset);
