@@ -12,6 +12,7 @@ import collections
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,10 @@ import damage
 import damage_stopped
 import encode
 from histories import History
+
+
+OUTCOMES = ("done", "queued", "no-node", "node-exists", "not-allowed", "generation-changed", "node-not-empty",
+            "lock-busy", "lock-not-held", "node-table-full", "handle-limit", "waiter-limit", "not-open")
 
 
 def judge(program, arguments):
@@ -75,11 +80,18 @@ def one_seed(task):
         code, failures, text = judge(program, arguments)
         if code != 0 or failures or "PROVEN" not in text:
             problems.append(f"seed {seed}: an intact history was rejected ({code}):\n{text}")
+        undecided = re.search(r" (\d+) not decided$", text, re.MULTILINE)
+        noted = re.search(r"^note +(\d+) node operations and fenced messages are not decided", text, re.MULTILINE)
+        if (int(noted[1]) if noted else 0) != int(undecided[1]):
+            problems.append(f"seed {seed}: what is not decided is not told:\n{text}")
+        if noted and all(ring.head == 0 for ring in history.rings.values()):
+            problems.append(f"seed {seed}: the log is whole, and not all is decided:\n{text}")
+        history.counts["history whose locks are not decided"] = 1 if noted else 0
         wrong, given = with_stopped(program, history, directory, seed)
         problems += wrong
         history.counts["verdict over stopped replicas"] = given
         kind, planted = damage.spoil(history, directory, seed)
-        code, failures, text = judge(program, arguments)
+        code, failures, text = judge(program, history.arguments(directory))
         if code != 1 or not failures:
             problems.append(f"seed {seed}: {kind}: was not found ({code}):\n{text}")
         elif not planted.named_in(without(directory, failures)):
@@ -125,6 +137,12 @@ def main():
         for name in missing:
             print(f"never planted: {name}")
         failed += len(missing)
+        wanted = ["history whose locks are not decided", "due", "fenced message sequenced", "fenced message refused"]
+        wanted += [f"node operation {word}" for word in OUTCOMES]
+        for what in wanted:
+            if counts[what] == 0:
+                print(f"no history held: {what}")
+                failed += 1
     given = 2 * options.count + counts["verdict over stopped replicas"]
     print(f"{given - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -3,6 +3,7 @@ how keel-judge must name that place. Each kind of damage is a function of (histo
 returns what it planted, or None where the history has no room for it."""
 
 import damage_feed as feed
+import damage_locks
 import damage_log as log
 import damage_ring as ring
 
@@ -19,7 +20,7 @@ WHOLE = [
     log.gateway_unopened, feed.feed_blocks, feed.feed_flip, feed.feed_head, feed.feed_day,
     feed.feed_beyond, feed.feed_heartbeat, feed.feed_end, feed.feed_no_end, feed.feed_false_end,
     feed.feed_union,
-]
+] + damage_locks.KINDS
 
 
 def spoil(history, directory, turn):

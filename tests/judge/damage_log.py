@@ -23,8 +23,9 @@ def change_all(history, directory, changes):
 def first_lost(history, s, index):
     """The lowest acknowledged number of a session that the entry at index, or a later one,
     consumed: the judge tells only the first difference of each session."""
-    known = acknowledged(history) + acknowledged(history, "day-closed")
-    return min(n for t, n in known if t is s and s.results[n][4] >= index)
+    words = {result[0] for result in s.results.values()}
+    known = [n for word in words for t, n in acknowledged(history, word) if t is s]
+    return min(n for n in known if s.results[n][4] >= index)
 
 
 def log_content(history, directory):
@@ -198,7 +199,7 @@ def gateway_hash(history, directory):
 
 
 def gateway_unsubmitted(history, directory):
-    known = [(s, n) for s in history.sessions for n in s.results]
+    known = [(s, n) for s in history.sessions for n in s.results if n not in s.operations]
     found = pick(history, known)
     if found is None:
         return None

@@ -6,7 +6,8 @@ import struct
 
 MASK64 = (1 << 64) - 1
 PAGE, SECTOR, ROOM = 4096, 512, 3584
-NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG = range(1, 11)
+NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE = range(
+    1, 13)
 CLEAN, KILLED, EXPIRED = 1, 2, 3
 ZERO_SECTOR = bytes(SECTOR)
 T0 = 1_700_000_000_000_000_000  # where time begins in synthetic histories
@@ -95,10 +96,25 @@ def entry_other(data):
     return entry(index, term, BOOT, boot(1, 9, 1, 1), utc_ns, log_ns, error_ns, 1)
 
 
-def messages(session, epoch, number, acked, payloads):
+def messages(session, epoch, number, acked, payloads, sequencer=None):
+    """sequencer: (node, generation, mode) of a fenced message."""
     blocks = b"".join(struct.pack("<H", len(p)) + p for p in payloads)
-    return struct.pack("<QQQQHHI", session, epoch, number, acked, len(payloads), len(blocks),
-                       0) + blocks
+    shown = struct.pack("<QQB7x", *sequencer) if sequencer else b""
+    return struct.pack("<QQQQHHHH", session, epoch, number, acked, len(payloads), len(blocks),
+                       1 if sequencer else 0, 0) + blocks + shown
+
+
+def node_block(operation, mode, events, flags, path, content, node, compare, delay_ms, wait_ms):
+    return struct.pack("<4BHHQQII", operation, mode, events, flags, len(path), len(content), node,
+                       compare, delay_ms, wait_ms) + path.encode() + content
+
+
+def right(principal, rights):
+    return struct.pack("<II", principal, rights)
+
+
+def due(term):
+    return struct.pack("<Q", term)
 
 
 def session_open(name, process, replaces, ttl_ms, window):
@@ -124,13 +140,14 @@ def noop(leader, incarnation):
 # --- rings ---
 
 
-def genesis(cluster, incarnations, first_day, numbers):
-    """incarnations by replica id; numbers: the 13 limits in the order of the record."""
+def genesis(cluster, incarnations, first_day, numbers, nodes):
+    """incarnations by replica id; numbers: the 13 limits in the order of the record; nodes: 5 more."""
     founders = b"".join(
         struct.pack("<QIHH", incarnations[i], 0x0A000000 + i, 7000, 0) if i in incarnations
         else bytes(16) for i in range(8))
     record = struct.pack("<8sIIQ", b"KELENES1", 1, 512, cluster) + founders
     record += first_day.encode().ljust(10) + bytes(6) + struct.pack("<13I", *numbers)
+    record = record.ljust(272, b"\0") + struct.pack("<5I", *nodes)
     record = record.ljust(508, b"\0")
     return record + struct.pack("<I", crc32c(record))
 

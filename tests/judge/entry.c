@@ -27,7 +27,15 @@ static bool day_good(const uint8_t *at)
     return good && zeros(at + DAY_SIZE, 6);
 }
 
-/* Messages: session, epoch, number, acknowledged, count, bytes, reserved; then the blocks. */
+/* node, generation, mode, seven zeros */
+static bool sequencer_good(const uint8_t *at)
+{
+    return le64(at) != 0 && le64(at + 8) != 0 && (at[16] == EXCLUSIVE || at[16] == SHARED) &&
+           zeros(at + 17, 7);
+}
+
+/* Messages: session, epoch, number, acknowledged, count, bytes, flags, reserved; then the blocks,
+ * and with flags 1 a sequencer. */
 static const char *messages_problem(const uint8_t *body, size_t room, size_t *used)
 {
     if (room < 40)
@@ -35,8 +43,12 @@ static const char *messages_problem(const uint8_t *body, size_t room, size_t *us
     uint64_t number = le64(body + 16);
     uint32_t count = le16(body + 32);
     uint32_t bytes = le16(body + 34);
-    if (count == 0 || count > WINDOW_MAX || bytes > room - 40 || le32(body + 36) != 0)
+    uint32_t flags = le16(body + 36);
+    uint32_t tail = flags == 1 ? SEQUENCER : 0;
+    if (count == 0 || count > WINDOW_MAX || bytes + tail > room - 40)
         return "messages with an impossible count or size";
+    if (flags > 1 || le16(body + 38) != 0)
+        return "messages with unknown flags";
     if (number == 0 || number > UINT64_MAX - WINDOW_MAX)
         return "messages with an impossible number";
     const uint8_t *at = body + 40;
@@ -48,8 +60,90 @@ static const char *messages_problem(const uint8_t *body, size_t room, size_t *us
         at += 2 + length;
         left -= 2 + length;
     }
-    *used = 40 + bytes;
-    return left == 0 ? NULL : "message blocks that do not fill their room";
+    if (left != 0)
+        return "message blocks that do not fill their room";
+    if (tail != 0 && !sequencer_good(at))
+        return "messages with an impossible sequencer";
+    *used = 40 + bytes + tail;
+    return NULL;
+}
+
+/* "/", or up to 16 components behind a '/' each. */
+static bool path_good(const uint8_t *path, size_t size)
+{
+    if (size == 0 || size > PATH_MAX_SIZE || path[0] != '/')
+        return false;
+    uint32_t components = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (!printable(path[i]))
+            return false;
+        if (path[i] != '/')
+            continue;
+        components++;
+        if (size > 1 && (i + 1 == size || path[i + 1] == '/'))
+            return false;
+    }
+    return components <= PATH_DEPTH;
+}
+
+static bool rights_good(const uint8_t *list, size_t size)
+{
+    if (size % 8 != 0 || size > 8 * RIGHTS_MAX)
+        return false;
+    for (size_t at = 0; at < size; at += 8) {
+        uint32_t principal = le32(list + at);
+        uint32_t rights = le32(list + at + 4);
+        if ((principal != 0 && principal < CLIENTS_FROM) || rights == 0 || rights > 7)
+            return false;
+    }
+    return true;
+}
+
+/* Whatever has no meaning for an operation is zero. */
+static bool operation_good(const uint8_t *block, size_t size)
+{
+    static const uint8_t flags_of[NODE_RELEASE + 1] = {
+        0,
+        FLAG_CREATE | FLAG_ANEW | FLAG_EPHEMERAL,
+        0,
+        FLAG_COMPARE,
+        FLAG_COMPARE,
+        FLAG_COMPARE,
+        FLAG_TRY,
+    };
+    if (size < BLOCK_HEAD || block[0] < NODE_OPEN || block[0] > NODE_RELEASE)
+        return false;
+    uint8_t operation = block[0];
+    uint8_t flags = block[3];
+    size_t path_size = le16(block + 4);
+    size_t content_size = le16(block + 6);
+    const uint8_t *path = block + BLOCK_HEAD;
+    bool opens = operation == NODE_OPEN;
+    bool creates = opens && (flags & FLAG_CREATE) != 0;
+    bool acquires = operation == NODE_ACQUIRE;
+    if (size != BLOCK_HEAD + path_size + content_size || (flags & ~flags_of[operation]) != 0 ||
+        (opens && !creates && flags != 0) || (le64(block + 8) == 0) != opens)
+        return false;
+    if (acquires ? block[1] != EXCLUSIVE && block[1] != SHARED : !zeros(block + 24, 8) || block[1])
+        return false;
+    if (block[2] > (opens ? 31 : 0) || ((flags & FLAG_COMPARE) == 0 && le64(block + 16) != 0))
+        return false;
+    if (opens ? !path_good(path, path_size) : path_size != 0)
+        return false;
+    if (operation == NODE_RIGHTS)
+        return rights_good(path, content_size);
+    return content_size <= (creates || operation == NODE_SET ? CONTENT_MAX : 0);
+}
+
+static const char *node_problem(const uint8_t *body, size_t room, size_t *used)
+{
+    const char *problem = messages_problem(body, room, used);
+    if (problem != NULL)
+        return problem;
+    if (le16(body + 32) != 1 || le16(body + 36) != 0)
+        return "a node operation that is not one and plain";
+    return operation_good(body + 42, le16(body + 40)) ? NULL
+                                                      : "a node operation that is out of range";
 }
 
 static bool config_good(const uint8_t *body)
@@ -73,11 +167,13 @@ static bool config_good(const uint8_t *body)
 
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
-    static const size_t sizes[CONFIG + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144};
-    if (kind < NOOP || kind > CONFIG)
+    static const size_t sizes[DUE + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 8};
+    if (kind < NOOP || kind > DUE)
         return "an entry of unknown kind";
     if (kind == MESSAGES)
         return messages_problem(body, room, used);
+    if (kind == NODE)
+        return node_problem(body, room, used);
     *used = sizes[kind];
     if (room < *used)
         return "an entry too short for its kind";
@@ -97,7 +193,7 @@ static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, 
     else if (kind == BOOT)
         good = le32(body) >= 1 && le32(body) <= REPLICAS && le32(body + 4) == 0 &&
                le64(body + 8) != 0 && le64(body + 16) != 0;
-    else
+    else if (kind == CONFIG)
         good = config_good(body);
     return good ? NULL : "an entry whose body is out of range";
 }

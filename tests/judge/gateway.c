@@ -270,7 +270,10 @@ static void take_ack_wrapped(struct text *text, const struct session *s, const s
     uint64_t number = text->number[2];
     uint64_t utc_ns = text->number[5];
     bool settled = s != NULL && (!s->adopted || number > s->settled);
-    if (r->status == STATUS_NONE) {
+    if (r->status != STATUS_NONE && r->entry[6] == NODE) {
+        if (settled) /* else perhaps an operation that came too early, and took no number */
+            ack_fail(text, "acknowledged as sequenced, but the log holds a node operation");
+    } else if (r->status == STATUS_NONE) {
         if (utc_ns > text->model->first_utc_ns && (s == NULL || settled))
             ack_fail(text, "acknowledged, but not in the log");
         text->model->below++;
@@ -311,7 +314,11 @@ static void take_sequenced(struct text *text, const struct session *s, const str
     }
     reached(text, r->entry);
     struct day *day = &text->model->day[r->day];
-    if (r->status != STATUS_SEQUENCED)
+    if (r->status >= STATUS_DONE)
+        ack_fail(text, "acknowledged as sequenced, but the log holds a node operation");
+    else if (r->status == STATUS_STALE_SEQUENCER)
+        ack_fail(text, "acknowledged as sequenced, but its sequencer was stale in the log");
+    else if (r->status != STATUS_SEQUENCED)
         ack_fail(text, "acknowledged as sequenced, but the log refuses it: the day was closed");
     else if (r->feed != text->number[4])
         ack_fail(text, "the log gives it another feed number");
@@ -323,6 +330,50 @@ static void take_sequenced(struct text *text, const struct session *s, const str
         ack_fail(text, "it was sequenced on another day");
     if (r->status == STATUS_SEQUENCED && r->feed > day->acked)
         day->acked = r->feed;
+}
+
+/* The status that a word names among those that depend on nodes and locks; STATUS_NONE: none. */
+static uint8_t lock_status(const char *word)
+{
+    for (uint8_t status = STATUS_STALE_SEQUENCER; status < STATUS_WORDS; status++)
+        if (strcmp(word, status_word(status)) == 0)
+            return status;
+    return STATUS_NONE;
+}
+
+/* A node operation's outcome, or a message's that was refused for its sequencer. Where the log's
+ * beginning is gone, no more than that there is such an entry. */
+static void take_lock_ack(struct text *text, const struct session *s, const struct result *r,
+                          uint8_t status)
+{
+    bool whole = text->model->whole;
+    bool operates = status != STATUS_STALE_SEQUENCER;
+    bool settled = s != NULL && (!s->adopted || text->number[2] > s->settled);
+    const uint64_t *latest = table_find(&text->latest, text->number[1], text->number[2]);
+    text->report->counts.acks_node += operates;
+    text->report->counts.acks_refused += !operates;
+    reached(text, r->entry);
+    if (!whole && (r->status == STATUS_NONE || !settled)) {
+        if (r->status == STATUS_NONE && text->number[5] > text->model->first_utc_ns &&
+            (s == NULL || settled))
+            ack_fail(text, "answered, but not in the log");
+        text->model->below++;
+    } else if (r->status == STATUS_NONE) {
+        ack_fail(text, "answered, but not in the log");
+    } else if ((r->entry[6] == NODE) != operates) {
+        ack_fail(text, "the log holds another kind of entry");
+    } else if (whole && r->status != status) {
+        ack_fail(text, "another status than the log's");
+    } else if (whole && text->number[4] != r->feed) {
+        ack_fail(text, "the log gives it another value");
+    } else if (latest != NULL && *latest != r->hash) {
+        ack_fail(text, "the log holds another content");
+    } else if (le64(r->entry + 24) != text->number[5]) {
+        ack_fail(text, "the log holds another timestamp");
+    } else if (whole && strcmp(text->field[6], "-") != 0 &&
+               !day_equal(text->field[6], text->model->day[r->day].name)) {
+        ack_fail(text, "it was decided on another day");
+    }
 }
 
 static void take_ack(struct text *text)
@@ -337,6 +388,7 @@ static void take_ack(struct text *text)
     if (s != NULL)
         r = model_result(s, number);
     bool decided = true;
+    uint8_t status = lock_status(text->field[3]);
     if (strspn(text->field[3], "abcdefghijklmnopqrstuvwxyz-") != strlen(text->field[3])) {
         fail(text->report, "%s line %" PRIu64 ": %s is no status", text->path, text->line,
              text->field[3]);
@@ -344,6 +396,8 @@ static void take_ack(struct text *text)
     }
     if (strcmp(text->field[3], "sequenced") == 0) {
         take_sequenced(text, s, &r);
+    } else if (status != STATUS_NONE) {
+        take_lock_ack(text, s, &r, status);
     } else if (strcmp(text->field[3], "day-closed") == 0) {
         text->report->counts.acks_refused++;
         reached(text, r.entry);
@@ -441,8 +495,8 @@ static void nothing_invented(const struct gateways *gateways, const struct model
         const struct session *s = model->session[i];
         for (uint64_t n = s->base + 1; n <= s->last; n++) {
             const struct result *r = &s->result[n - s->base - 1];
-            if (r->status == STATUS_NONE)
-                continue;
+            if (r->status == STATUS_NONE || r->entry[6] == NODE)
+                continue; /* a node operation need not have a line */
             if (!gateways_submitted(gateways, s->id, n, r->hash))
                 fail(report,
                      "index %" PRIu64 ": session %" PRIu64 " number %" PRIu64 " (feed %" PRIu64

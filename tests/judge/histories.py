@@ -13,6 +13,7 @@ import struct
 
 import encode as e
 from history_feed import FEED_PORT, FeedPlans
+from history_nodes import LIMITS as NODE_LIMITS, NodePlans
 from history_rings import RingPlans
 
 MS = 1_000_000
@@ -30,7 +31,8 @@ class Session:
         self.gateway, self.name, self.process = gateway, name, process
         self.id = self.epoch = index
         self.window, self.last, self.acked, self.began_ns = window, 0, 0, log_ns
-        self.ended = False
+        self.ended, self.ttl_ms = False, 500
+        self.operations = {}  # number -> block of a node operation
         self.content = {}   # number -> payload as submitted
         self.results = {}   # number -> (status, feed, utc_ns, day, index)
 
@@ -61,8 +63,9 @@ class Item:
                           self.end if self.kind else self.payload)
 
 
-class History(RingPlans, FeedPlans):
-    def __init__(self, seed):
+class History(RingPlans, FeedPlans, NodePlans):
+    def __init__(self, seed, fault=None):
+        self.seed, self.limits = seed, LIMITS
         self.random = r = random.Random(seed)
         self.replicas = 5 if r.random() < 0.1 else 3
         self.quorum = self.replicas // 2 + 1
@@ -79,12 +82,13 @@ class History(RingPlans, FeedPlans):
         self.sessions = []
         self.gateways = [Gateway(i) for i in range(r.randint(1, 2))]
         self.counts = {}
+        self.build_nodes(fault)
         self.run_machine()
         self.build_rings()
         self.build_feed()
 
     def genesis(self, incarnations):
-        return e.genesis(self.cluster, incarnations, self.days[0].name, LIMITS)
+        return e.genesis(self.cluster, incarnations, self.days[0].name, LIMITS, NODE_LIMITS)
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -105,9 +109,11 @@ class History(RingPlans, FeedPlans):
     def open_session(self, gateway, name):
         r = self.random
         process, window = r.getrandbits(60) | 1, r.choice((1, 4, 16, 64))
-        index = self.append(e.OPEN, e.session_open(name, process, 0, 500, window),
+        ttl_ms = r.choice((100, 500, 500, 900))
+        index = self.append(e.OPEN, e.session_open(name, process, 0, ttl_ms, window),
                             gateway.principal)
         session = Session(gateway, name, index, process, window, self.log_ns)
+        session.ttl_ms = max(ttl_ms, LIMITS[5])
         self.sessions.append(session)
         gateway.sessions.append(session)
         self.log_session(session)
@@ -138,25 +144,31 @@ class History(RingPlans, FeedPlans):
             payloads.append(s.content[number])
         return payloads
 
-    def messages(self, s, first, count, acked=None, epoch=None, principal=None):
+    def messages(self, s, first, count, acked=None, epoch=None, principal=None, sequencer=None):
         """An entry of messages, and what the machine makes of it."""
         payloads = self.prepare(s, first, count)
         acked = s.acked if acked is None else acked
         index = self.append(e.MESSAGES, e.messages(s.id, s.epoch if epoch is None else epoch, first,
-                                                   acked, payloads),
+                                                   acked, payloads, sequencer),
                             s.gateway.principal if principal is None else principal)
         if epoch is not None or principal is not None or s.ended:
             return
         for number, payload in zip(range(first, first + count), payloads):
             if number == s.last + 1 and number <= acked + s.window:
-                self.consume(s, number, payload, index)
+                self.consume(s, number, payload, index, sequencer)
 
-    def consume(self, s, number, payload, index):
+    def consume(self, s, number, payload, index, sequencer):
         s.last = number
         day = self.days[-1]
         if not self.day_open:
             s.results[number] = ("day-closed", 0, self.utc_ns, day.name, index)
             return
+        if sequencer:
+            holds = self.decided(s, number, lambda machine: machine.holds(sequencer))
+            self.count("fenced message sequenced" if holds else "fenced message refused")
+            if not holds:
+                s.results[number] = ("stale-sequencer", 0, self.utc_ns, day.name, index)
+                return
         item = Item(index, self.utc_ns, self.error_ns, 0, s.id, number, payload)
         day.items.append(item)
         self.events.append((index, "item", len(self.days) - 1, item))
@@ -175,7 +187,7 @@ class History(RingPlans, FeedPlans):
 
     # --- what can happen ---
 
-    def do_messages(self, s):
+    def do_messages(self, s, sequencer=None):
         r = self.random
         room = min(s.acked + s.window - s.last, 6)
         if room <= 0:
@@ -183,7 +195,7 @@ class History(RingPlans, FeedPlans):
             s.acked = s.last
             return
         count = r.randint(1, room)
-        self.messages(s, s.last + 1, count)
+        self.messages(s, s.last + 1, count, sequencer=sequencer)
         if r.random() < 0.8:
             self.acknowledge(s, range(s.last - count + 1, s.last + 1))
             s.acked = s.last
@@ -196,7 +208,13 @@ class History(RingPlans, FeedPlans):
             return
         first = self.random.randint(max(1, s.last - 4), s.last)
         more = self.random.randint(0, 2)
-        self.messages(s, first, s.last - first + 1 + more)
+        operation = next((n for n in range(first, s.last + 1) if n in s.operations), None)
+        if operation == first:
+            self.resend_node(s, first)
+        elif operation:
+            self.messages(s, first, operation - first)
+        else:
+            self.messages(s, first, s.last - first + 1 + more)
         self.acknowledge(s, range(first, s.last + 1))
         self.count("resend")
 
@@ -218,13 +236,14 @@ class History(RingPlans, FeedPlans):
     def do_restart(self, s):
         """The gateway dies and comes back: resume, results kept, what was open submitted again."""
         old = s.epoch
-        process = self.random.getrandbits(60) | 1
-        body = e.session_open(s.name, process, s.epoch, 500, 1)
+        process, ttl_ms = self.random.getrandbits(60) | 1, self.random.choice((200, 500, 900))
+        body = e.session_open(s.name, process, s.epoch, ttl_ms, 1)
         if self.random.random() < 0.3:
             self.append(e.RESUME, e.session_open(s.name, 9, s.epoch + 1, 500, 1),
                         s.gateway.principal)
         s.epoch = self.append(e.RESUME, body, s.gateway.principal)
-        s.process, s.began_ns = process, self.log_ns
+        self.nodes_end(s, "resumed")
+        s.process, s.began_ns, s.ttl_ms = process, self.log_ns, ttl_ms
         if self.random.random() < 0.3:
             self.append(e.RESUME, body, s.gateway.principal)
         self.log_session(s)
@@ -249,12 +268,13 @@ class History(RingPlans, FeedPlans):
         if reason == e.EXPIRED:
             kind, principal, body = e.EXPIRE, 1, e.session_end(s.id, s.epoch, self.term, reason)
             if self.random.random() < 0.5:  # too early, so refused: the no-op's TTL_max is not over
-                wait = max(self.noop_ns + 2000 * 1_000_200, s.began_ns + 500 * 1_000_200)
+                wait = max(self.noop_ns + 2000 * 1_000_200, s.began_ns + s.ttl_ms * 1_000_200)
                 if self.log_ns + 20 * MS < wait:
                     self.append(kind, body, principal)
                     self.count("expiry refused")
             self.log_ns += 2_100 * MS
         index = self.append(kind, body, principal)
+        self.nodes_end(s, {e.CLEAN: "clean", e.KILLED: "killed", e.EXPIRED: "expired"}[reason])
         s.ended = True
         if self.day_open:
             end = e.end_message(s.id, s.last, s.gateway.principal, reason, s.name)
@@ -319,8 +339,16 @@ class History(RingPlans, FeedPlans):
         actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3),
                    (self.do_window, 3), (self.do_stranger, 3), (self.do_restart, 4),
                    (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5)]
+        turns = (60, 90) if self.wrapped else (12, 30)
+        if self.lock_users:
+            for name in ("locks", "more", "most")[: r.randint(1, 3)]:
+                self.open_session(r.choice(self.gateways), name)
+            self.crowd()
+            actions = [(do, 1 + w // 4) for do, w in actions] + [
+                (self.do_node, 45), (self.do_fenced, 16), (self.do_due, 3), (self.do_pause, 4), (self.do_operator, 4)]
+            turns = (60, 90) if self.wrapped else (30, 50)
         weights = [w for _, w in actions]
-        for _ in range(r.randint(60, 90) if self.wrapped else r.randint(12, 30)):
+        for _ in range(r.randint(*turns)):
             living = [s for s in self.sessions if not s.ended]
             if not living or (len(living) < 3 and r.random() < 0.05):
                 if len(self.sessions) < 6:

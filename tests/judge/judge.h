@@ -26,14 +26,15 @@
  *        payload in bytes, h = first 16 hex digits (lower case) of the payload's SHA-256. A
  *        process that submits a number again after a restart writes the line again. While the
  *        machine has not consumed a number, another content may be submitted under it (another
- *        h); at most one is ever sequenced.
+ *        h); at most one is ever sequenced. Of a fenced message the payload is without its
+ *        sequencer. A node operation may have such a line, of its block, or none.
  *
  *    ack <session> <number> <status> <feed> <utc_ns> <day>
  *        A result has arrived. status: the machine's word for it ("sequenced", "day-closed", ...).
- *        feed: the feed number, 0 unless sequenced. utc_ns: the entry's, 0 where the result
- *        consumed nothing. day: the trading day's name; trailing spaces are left out or written
- *        as '_'; '-' if the answer did not name the day of that message (results kept, as a
- *        resume returns them). The same result may be logged many times.
+ *        feed: the feed number, or the value of a node operation that is "done" or "queued"; else
+ *        0. utc_ns: the entry's, 0 where the result consumed nothing. day: the trading day's name;
+ * trailing spaces are left out or written as '_'; '-' if the answer did not name the day of that
+ * message (results kept, as a resume returns them). The same result may be logged many times.
  *
  *    end <session> <last>
  *        The answer to the session's end has arrived: it is over, `last` was its last number.
@@ -86,13 +87,46 @@ enum {
     RESERVED_BLOCKS = 16, /* before a ring's checkpoint areas */
     ENTRY_HEAD = 48,
     ENTRY_MAX = 1360,
-    STATUS_SEQUENCED = 0, /* what the model decided about a number */
-    STATUS_DAY_CLOSED = 1,
-    STATUS_NONE = 255 /* no entry consumed it */
+    CLIENTS_FROM = 16, /* lower principals are replicas */
+    PATH_MAX_SIZE = 127,
+    PATH_DEPTH = 16,
+    CONTENT_MAX = 256,
+    RIGHTS_MAX = 8, /* entries of an access list */
+    SEQUENCER = 24, /* bytes behind the blocks of a fenced message */
+    EXCLUSIVE = 1,
+    SHARED = 2
+};
+
+/* What the model decided about a number; the words are those of status_word(). */
+enum {
+    STATUS_SEQUENCED,
+    STATUS_DAY_CLOSED,
+    STATUS_STALE_SEQUENCER,
+    STATUS_DONE, /* from here on: of node operations */
+    STATUS_QUEUED,
+    STATUS_NO_NODE,
+    STATUS_NODE_EXISTS,
+    STATUS_NOT_ALLOWED,
+    STATUS_CHANGED,
+    STATUS_NOT_EMPTY,
+    STATUS_BUSY,
+    STATUS_NOT_HELD,
+    STATUS_NODES_FULL,
+    STATUS_HANDLE_LIMIT,
+    STATUS_WAITER_LIMIT,
+    STATUS_NOT_OPEN,
+    STATUS_WORDS,
+    STATUS_UNDECIDED = 254, /* an entry consumed it, but what it depends on is gone */
+    STATUS_NONE = 255       /* no entry consumed it */
 };
 
 /* Log entry kinds. */
-enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG };
+enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE };
+
+/* Operations of a NODE entry, and the flags of its block. */
+enum { NODE_OPEN = 1, NODE_CLOSE, NODE_SET, NODE_DELETE, NODE_RIGHTS, NODE_ACQUIRE, NODE_RELEASE };
+enum { FLAG_CREATE = 1, FLAG_ANEW = 2, FLAG_EPHEMERAL = 4, FLAG_TRY = 8, FLAG_COMPARE = 16 };
+enum { BLOCK_HEAD = 32 }; /* bytes of a block before path and content */
 
 /* --- sums.c: bytes, checksums, hashes ------------------------------------------------------------
  */
@@ -122,6 +156,7 @@ struct counts {
     uint64_t sequenced, session_ends, refused, unchanged, entries, bytes, days, sessions;
     uint64_t rings, pages, seals, ring_entries, superseded, torn, checkpoints;
     uint64_t lines, stretches, packets, heartbeats, day_ends, answers, blocks, foreign;
+    uint64_t node_operations, grants, fenced, fenced_refused, undecided, acks_node;
     uint64_t highest; /* index that acknowledgements and captures reach */
     uint64_t held;    /* index that a majority holds */
 };
@@ -185,6 +220,7 @@ struct genesis_facts {
     uint64_t incarnation[REPLICAS + 1];
     char day[DAY_SIZE];
     uint32_t rho_ppm, ttl_min_ms, ttl_max_ms, retain_ms, sessions_max, sessions_each, window_max;
+    uint32_t nodes_max, handles_max, handles_each, waiters_max, lock_delay_max_ms;
     uint32_t founders; /* mask */
     uint64_t begins;   /* first index that the ring of a founder ever held */
     uint8_t bytes[512];
@@ -261,7 +297,7 @@ struct result {           /* what became of a session's number */
     const uint8_t *entry; /* that consumed it; NULL: none */
     const uint8_t *payload;
     uint64_t hash; /* sha256_head of the payload */
-    uint64_t feed;
+    uint64_t feed; /* number, or a node operation's value */
     uint32_t day;
     uint16_t size;
     uint8_t status;
@@ -280,6 +316,8 @@ struct session {
     uint8_t end_reason; /* 0: alive */
     bool adopted;       /* opened before the log begins */
     bool forgotten;     /* its retention is over */
+    uint32_t handles;   /* 1 + the place of its newest handle in struct locks */
+    uint32_t handle_count;
     char name[NAME_SIZE];
 };
 
@@ -313,6 +351,7 @@ struct model {
     uint64_t last_term, control_ns;
     uint64_t below; /* wrapped: results that lie before the log's beginning */
     const struct genesis_facts *genesis;
+    struct locks *locks; /* NULL: not whole */
 };
 
 void model_run(struct model *model, const struct rings *rings, struct report *report);
@@ -323,6 +362,50 @@ struct result model_result(const struct session *session, uint64_t number);
 uint32_t model_day(struct model *model, const char *name, uint32_t from);
 /* Room for feed number `feed` of a day. */
 struct fed *day_fed(struct day *day, uint64_t feed);
+
+/* The word of a status below STATUS_WORDS. */
+const char *status_word(uint8_t status);
+
+/* --- locks.c: nodes, handles, locks, as docs/leases.md describes them
+ * ---------------------------------------------- */
+
+struct locks;
+enum leaving { LEAVES_CLEAN, LEAVES_EXPIRED, LEAVES_TAKEN }; /* TAKEN: resumed, killed, broken */
+
+struct locks *locks_new(const struct genesis_facts *genesis, struct report *report);
+/* The entry that is applied from now on. */
+void locks_at(struct locks *locks, uint64_t index, uint64_t log_ns);
+/* A node operation, with its block; session NULL: an operator's. A status, and the value of
+ * STATUS_DONE and STATUS_QUEUED. */
+uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal,
+                      const uint8_t *block, uint64_t *value);
+/* The session's life, or its process's, is over: all its handles go. */
+void locks_end(struct locks *locks, struct session *session, enum leaving leaving);
+void locks_due(struct locks *locks);
+/* Is the lock that a sequencer names held in that mode at that generation? */
+bool locks_hold(const struct locks *locks, const uint8_t *sequencer);
+
+/* --- holds.c: who held what, from when to when, by itself
+ * ---------------------------------------------- */
+
+struct hold {
+    const char *path;
+    uint64_t session, generation;
+    uint64_t from, to;    /* indexes; to 0: held at the log's end */
+    uint64_t from_ns;     /* log time */
+    uint64_t believes_ns; /* log time until which nobody else may get it; 0: no matter */
+    uint8_t mode;
+};
+
+struct holds {
+    struct hold *hold;
+    size_t count, cap;
+};
+
+/* No two sessions hold one exclusive lock at one index, generations of a name rise, and nobody gets
+ * a lock in whose holder another may still believe. */
+void holds_check(struct holds *holds, struct report *report);
+struct holds *locks_holds(struct locks *locks);
 
 /* --- gateway.c
  * ------------------------------------------------------------------------------------ */

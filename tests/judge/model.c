@@ -8,16 +8,38 @@
  * last W.
  */
 
-enum { CLIENTS_FROM = 16, END_CLEAN = 1, END_KILLED = 2, END_EXPIRED = 3, NS_PER_MS = 1000000 };
+enum { END_CLEAN = 1, END_KILLED = 2, END_EXPIRED = 3, NS_PER_MS = 1000000 };
 
 struct run {
     struct model *model;
     struct report *report;
     const struct rings *rings;
     const uint8_t *entry; /* the one being applied */
+    const uint8_t *fence; /* the sequencer that it shows; NULL: none */
     uint64_t index;
     uint32_t principal;
 };
+
+const char *status_word(uint8_t status)
+{
+    static const char *const word[STATUS_WORDS] = {"sequenced",
+                                                   "day-closed",
+                                                   "stale-sequencer",
+                                                   "done",
+                                                   "queued",
+                                                   "no-node",
+                                                   "node-exists",
+                                                   "not-allowed",
+                                                   "generation-changed",
+                                                   "node-not-empty",
+                                                   "lock-busy",
+                                                   "lock-not-held",
+                                                   "node-table-full",
+                                                   "handle-limit",
+                                                   "waiter-limit",
+                                                   "not-open"};
+    return word[status];
+}
 
 static uint32_t within(uint32_t value, uint32_t low, uint32_t high)
 {
@@ -124,6 +146,8 @@ static void apply_resume(struct run *run, const uint8_t *body)
             s = model->session[i]; /* several may bear the name */
     if (s == NULL || s->end_reason != 0 || s->process == process || s->epoch != le64(body + 40))
         return;
+    if (model->locks != NULL) /* by the time to live of the life that is over */
+        locks_end(model->locks, s, LEAVES_TAKEN);
     epoch_set(s, run->index);
     s->process = process;
     s->began_ns = model->log_ns;
@@ -149,6 +173,11 @@ static struct day *today(const struct model *model)
 static void end_session(struct run *run, struct session *s, uint8_t reason)
 {
     struct model *model = run->model;
+    if (model->locks != NULL)
+        locks_end(model->locks, s,
+                  reason == END_CLEAN    ? LEAVES_CLEAN
+                  : reason == END_KILLED ? LEAVES_TAKEN
+                                         : LEAVES_EXPIRED);
     s->end_reason = reason;
     s->ended_ns = model->log_ns == 0 ? 1 : model->log_ns;
     if (!model->day_open || !model->whole)
@@ -211,11 +240,11 @@ static void apply_day(struct run *run, const uint8_t *body, bool begins)
 /* --- messages
  * --------------------------------------------------------------------------------------- */
 
-static void consume(struct run *run, struct session *s, uint64_t number, const uint8_t *payload,
-                    uint16_t size)
+/* The session's next number is consumed: by what, and nothing yet of what became of it. */
+static struct result *take_number(struct run *run, struct session *s, uint64_t number,
+                                  const uint8_t *payload, uint16_t size)
 {
     struct model *model = run->model;
-    struct counts *counts = &run->report->counts;
     s->result = grow(s->result, &s->result_cap, (size_t)(number - s->base), sizeof(*s->result));
     for (uint64_t n = s->last + 1; n < number; n++) /* adopted sessions only */
         s->result[n - s->base - 1].status = STATUS_NONE;
@@ -226,17 +255,40 @@ static void consume(struct run *run, struct session *s, uint64_t number, const u
                          .hash = sha256_head(payload, size),
                          .size = size,
                          .day = model->whole ? model->day_count - 1 : 0,
-                         .status = STATUS_SEQUENCED};
-    if (!model->whole) {
-        counts->sequenced++;
-        counts->bytes += size;
+                         .status = STATUS_UNDECIDED};
+    return r;
+}
+
+/* A fenced message's lock is looked at here, at its own place in the order. */
+static uint8_t verdict(const struct run *run)
+{
+    const struct model *model = run->model;
+    if (!model->whole) /* the days are not known, nor the locks */
+        return run->fence != NULL ? STATUS_UNDECIDED : STATUS_SEQUENCED;
+    if (!model->day_open)
+        return STATUS_DAY_CLOSED;
+    bool stale = run->fence != NULL && !locks_hold(model->locks, run->fence);
+    return stale ? STATUS_STALE_SEQUENCER : STATUS_SEQUENCED;
+}
+
+static void consume(struct run *run, struct session *s, uint64_t number, const uint8_t *payload,
+                    uint16_t size)
+{
+    struct model *model = run->model;
+    struct counts *counts = &run->report->counts;
+    struct result *r = take_number(run, s, number, payload, size);
+    r->status = verdict(run);
+    counts->undecided += r->status == STATUS_UNDECIDED;
+    counts->fenced_refused += r->status == STATUS_STALE_SEQUENCER;
+    if (r->status != STATUS_SEQUENCED) {
+        counts->refused += r->status != STATUS_UNDECIDED;
         return;
     }
-    if (!model->day_open) {
-        r->status = STATUS_DAY_CLOSED;
-        counts->refused++;
+    counts->fenced += run->fence != NULL;
+    counts->sequenced++;
+    counts->bytes += size;
+    if (!model->whole)
         return;
-    }
     struct day *day = today(model);
     r->feed = day->count + 1;
     *day_fed(day, r->feed) = (struct fed){.entry = run->entry,
@@ -244,8 +296,33 @@ static void consume(struct run *run, struct session *s, uint64_t number, const u
                                           .number = number,
                                           .offset = (uint16_t)(payload - run->entry),
                                           .size = size};
-    counts->sequenced++;
-    counts->bytes += size;
+}
+
+/* A node operation takes its session's next number, whether a day is open or not. */
+static void operate(struct run *run, struct session *s, uint64_t number, const uint8_t *block,
+                    uint16_t size)
+{
+    struct model *model = run->model;
+    struct result *r = take_number(run, s, number, block, size);
+    run->report->counts.node_operations++;
+    if (model->locks == NULL) {
+        run->report->counts.undecided++;
+        return;
+    }
+    uint64_t value;
+    r->status = locks_operate(model->locks, s, run->principal, block, &value);
+    if (r->status == STATUS_DONE || r->status == STATUS_QUEUED)
+        r->feed = value;
+}
+
+static void operate_as_operator(struct run *run, const uint8_t *body)
+{
+    uint64_t value;
+    run->report->counts.node_operations++;
+    if (run->model->locks == NULL)
+        run->report->counts.undecided++;
+    else
+        locks_operate(run->model->locks, NULL, run->principal, body + 42, &value);
 }
 
 /* Where the log's beginning is gone, a session first seen is taken as it shows itself. */
@@ -280,14 +357,18 @@ static void apply_messages(struct run *run, const uint8_t *body)
         counts->unchanged += count;
         return;
     }
+    bool operates = run->entry[6] == NODE;
     const uint8_t *at = body + 40;
+    run->fence = le16(body + 36) == 1 ? at + le16(body + 34) : NULL;
     for (uint32_t i = 0; i < count; i++, number++) {
         uint16_t size = le16(at);
         bool next = number == s->last + 1 || (s->adopted && number > s->last);
-        if (next && (number <= acked || number - acked <= s->window))
-            consume(run, s, number, at + 2, size);
-        else
+        if (!next || (number > acked && number - acked > s->window))
             counts->unchanged++;
+        else if (operates)
+            operate(run, s, number, at + 2, size);
+        else
+            consume(run, s, number, at + 2, size);
         at += 2 + size;
     }
 }
@@ -336,10 +417,18 @@ static void apply(struct run *run, const uint8_t *entry)
     run->entry = entry;
     run->principal = le32(entry + 44);
     check_order(run, entry);
-    if (entry[6] != MESSAGES)
+    if (run->model->locks != NULL)
+        locks_at(run->model->locks, run->index, run->model->log_ns);
+    if (entry[6] != MESSAGES && entry[6] != NODE)
         sweep(run->model);
-    if (entry[6] == MESSAGES) {
+    if (entry[6] == NODE && run->principal < CLIENTS_FROM) {
+        operate_as_operator(run, body);
+    } else if (entry[6] == MESSAGES || entry[6] == NODE) {
         apply_messages(run, body);
+    } else if (entry[6] == DUE) {
+        if (run->model->locks != NULL && run->principal < CLIENTS_FROM &&
+            le64(body) == run->model->noop_term)
+            locks_due(run->model->locks);
     } else if (entry[6] == NOOP) {
         run->model->noop_term = le64(entry + 16);
         run->model->noop_ns = run->model->log_ns;
@@ -364,6 +453,7 @@ void model_run(struct model *model, const struct rings *rings, struct report *re
     if (model->whole) {
         day_add(model, (const uint8_t *)model->genesis->day);
         model->day_open = true;
+        model->locks = locks_new(model->genesis, report);
     } else {
         note(report,
              "the rings begin at index %" PRIu64 ": what was before is gone, so feed numbers, days "
@@ -381,6 +471,13 @@ void model_run(struct model *model, const struct rings *rings, struct report *re
     if (changes > 0)
         note(report, "%" PRIu64 " changes of the members: majorities were counted by the log",
              changes);
+    if (report->counts.undecided > 0)
+        note(report,
+             "%" PRIu64 " node operations and fenced messages are not decided: what locks were "
+             "held before the rings' beginning is gone",
+             report->counts.undecided);
+    if (model->locks != NULL)
+        holds_check(locks_holds(model->locks), report);
     if (model->day_count == DAYS_MAX)
         fail(report, "days: more than %d", DAYS_MAX);
     report->counts.days = model->day_count;

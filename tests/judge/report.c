@@ -60,11 +60,14 @@ static void summary(const struct counts *c)
            " session ends, %" PRIu64 " refused, %" PRIu64
            " presented again or without effect; %" PRIu64 " sessions, %" PRIu64 " days\n",
            c->sequenced, c->bytes, c->session_ends, c->refused, c->unchanged, c->sessions, c->days);
+    printf("locks     %" PRIu64 " node operations, %" PRIu64 " grants; %" PRIu64
+           " fenced messages sequenced, %" PRIu64 " refused; %" PRIu64 " not decided\n",
+           c->node_operations, c->grants, c->fenced, c->fenced_refused, c->undecided);
     printf("gateways  %" PRIu64 " submitted (%" PRIu64 " more resubmitted), %" PRIu64
-           " results: %" PRIu64 " sequenced, %" PRIu64 " refused, %" PRIu64 " doubled; %" PRIu64
-           " openings, %" PRIu64 " ends\n",
+           " results: %" PRIu64 " sequenced, %" PRIu64 " refused, %" PRIu64 " doubled, %" PRIu64
+           " of nodes, %" PRIu64 " openings, %" PRIu64 " ends\n",
            c->submits, c->resubmits, c->acks, c->acks_sequenced, c->acks_refused, c->acks_repeated,
-           c->opens, c->ends);
+           c->acks_node, c->opens, c->ends);
     printf("feed      %" PRIu64 " lines, %" PRIu64 " stretches, %" PRIu64 " packets: %" PRIu64
            " blocks, %" PRIu64 " heartbeats, %" PRIu64 " ends of session, %" PRIu64
            " answers to requests; %" PRIu64 " foreign\n",
@@ -119,6 +122,11 @@ static void print_json(const struct report *report)
         {"session_ends", c->session_ends},
         {"refused", c->refused},
         {"unchanged", c->unchanged},
+        {"node_operations", c->node_operations},
+        {"grants", c->grants},
+        {"fenced_sequenced", c->fenced},
+        {"fenced_refused", c->fenced_refused},
+        {"undecided", c->undecided},
         {"sessions", c->sessions},
         {"days", c->days},
         {"submits", c->submits},
@@ -127,6 +135,7 @@ static void print_json(const struct report *report)
         {"acks_sequenced", c->acks_sequenced},
         {"acks_refused", c->acks_refused},
         {"acks_doubled", c->acks_repeated},
+        {"acks_node", c->acks_node},
         {"opens", c->opens},
         {"ends", c->ends},
         {"lines", c->lines},

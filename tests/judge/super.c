@@ -84,5 +84,10 @@ bool genesis_read(struct ring *ring, struct report *report)
     g->sessions_max = le32(found + 200);
     g->sessions_each = le32(found + 204);
     g->window_max = le32(found + 208);
+    g->nodes_max = le32(found + 272);
+    g->handles_max = le32(found + 276);
+    g->handles_each = le32(found + 280);
+    g->waiters_max = le32(found + 284);
+    g->lock_delay_max_ms = le32(found + 288);
     return true;
 }
