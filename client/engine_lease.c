@@ -81,8 +81,12 @@ void engine_lease_tick(struct engine *e)
         e->lease_next_ns = e->now_ns;
     if (e->now_ns < e->lease_next_ns)
         return;
-    if (e->lease_silent >= ENGINE_SILENT_TRIES && e->oldest == e->unsent)
+    if (e->lease_silent >= ENGINE_SILENT_TRIES && e->oldest == e->unsent) {
+        struct engine_member *m = &e->member[e->target];
+        if (m->heard_ns + LEASE_RETRY < e->now_ns) /* others may still name it: not worth asking */
+            m->suspect_ns = e->now_ns;
         engine_next_member(e);
+    }
     send_copy(e);
 }
 
@@ -124,10 +128,12 @@ static bool overtaken(struct engine *e, uint64_t node, uint64_t last)
     return false;
 }
 
-/* Those that find no place are told again: only what was taken counts as seen. */
-static void take_events(struct engine *e, const struct packet_lease *answer, const uint8_t *events)
+/* Those that find no place are told again: only what was taken counts as seen. True if all were. */
+static bool take_events(struct engine *e, const struct packet_lease *answer, const uint8_t *events)
 {
-    for (uint32_t i = 0; i < answer->event_count && e->event_count < ENGINE_EVENTS; i++) {
+    for (uint32_t i = 0; i < answer->event_count; i++) {
+        if (e->event_count == ENGINE_EVENTS)
+            return false;
         struct packet_event event;
         memcpy(&event, events + i * sizeof(event), sizeof(event));
         if (!packet_event_before(&e->seen, &event.at))
@@ -142,27 +148,33 @@ static void take_events(struct engine *e, const struct packet_lease *answer, con
                                   .kind = event.at.kind},
              answer->last);
     }
+    return answer->more == 0;
 }
 
+/* Only who has been told everything may go on believing: an answer whose events did not all find a
+ * place, or that has more to tell, is no lease, and the next copy goes out at once. */
 void engine_lease_answer(struct engine *e, const struct packet_lease *answer, const uint8_t *events)
 {
     uint64_t sent_ns = engine_copy_sent(e, answer->request);
     if (sent_ns == 0 || !e->options.leases)
         return;
+    bool known = answer->last >= e->settled; /* else they are told again, of a newer state */
+    bool whole = known ? take_events(e, answer, events) : answer->event_count == 0;
     if (answer->ttl_ms != 0)
         e->ttl_ms = answer->ttl_ms;
-    bool other =
-        lease_answered(&e->lease, sent_ns, e->ttl_ms, answer->rho_ppm, answer->term, e->now_ns);
-    look(e);
-    if (e->phase != ENGINE_READY)
-        return;
-    if (other && e->event_count < ENGINE_EVENTS)
-        push(e, &(struct keel_event){.kind = KEEL_EVENT_LEADER, .value = answer->leader}, 0);
-    if (answer->last >= e->settled) /* else they are told again, of a newer state */
-        take_events(e, answer, events);
+    if (whole) {
+        bool other =
+            lease_answered(&e->lease, sent_ns, e->ttl_ms, answer->rho_ppm, answer->term, e->now_ns);
+        look(e);
+        if (e->phase != ENGINE_READY)
+            return;
+        if (other && e->event_count < ENGINE_EVENTS)
+            push(e, &(struct keel_event){.kind = KEEL_EVENT_LEADER, .value = answer->leader}, 0);
+    }
     send_copy(e);
     e->lease_silent = 1;
-    e->lease_next_ns = e->now_ns + e->ttl_ms * ENGINE_MS / 3 + LEASE_MARGIN;
+    if (whole)
+        e->lease_next_ns = e->now_ns + e->ttl_ms * ENGINE_MS / 3 + LEASE_MARGIN;
 }
 
 /* Results first: an event of a state comes behind the results that this state knows. */

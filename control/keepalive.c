@@ -31,6 +31,7 @@ static bool answer(struct control *c, uint32_t principal, struct packet_lease *l
     size_t bytes = lease->event_count * sizeof(*events);
     command->principal = principal;
     command->tag = c->seen.term; /* seq lets it go only while that term's lease holds (H19) */
+    command->index = c->machine->applied;
     command->packet_kind = PACKET_LEASE;
     command->size = (uint32_t)(sizeof(*lease) + bytes);
     memcpy(command->u.bytes, lease, sizeof(*lease));

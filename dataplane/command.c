@@ -148,7 +148,8 @@ static void answer(struct replica *r, const struct command *command)
         metric_add(&r->metrics.drop[DROP_LEASE_OVER], 1);
         return;
     }
-    if (command->packet_kind == PACKET_LEASE && !intake_lives(r, (const void *)command->u.bytes)) {
+    if (command->packet_kind == PACKET_LEASE &&
+        !intake_lives(r, (const void *)command->u.bytes, command->index)) {
         metric_add(&r->metrics.drop[DROP_LEASE_OVER], 1);
         return;
     }

@@ -356,8 +356,9 @@ void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, const vo
     }
 }
 
-/* A life that an operator ends is over for intake when that is appended. */
-static void note_kill(struct replica *r, uint64_t index, const struct entry_session_end *end)
+/* A life that an operator ends, or an expiry may end, is over for intake when that is appended; a
+ * refused one gives it back (intake_applied). */
+static void note_end(struct replica *r, uint64_t index, const struct entry_session_end *end)
 {
     const struct machine_session *session = machine_session(r->machine, end->session);
     if (session == NULL || session->ended_log_ns != 0)
@@ -378,14 +379,18 @@ uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uin
         return 0; /* the next reservation takes its place */
     }
     step_append(r, entry);
-    if (entry_kind == ENTRY_SESSION_END)
-        note_kill(r, entry->index, body);
+    if (entry_kind == ENTRY_SESSION_END || entry_kind == ENTRY_SESSION_EXPIRE)
+        note_end(r, entry->index, body);
+    if (entry_kind == ENTRY_NODE)
+        r->intake->operated = entry->index;
     return entry->index;
 }
 
-bool intake_lives(struct replica *r, const struct packet_lease *lease)
+bool intake_lives(struct replica *r, const struct packet_lease *lease, uint64_t known)
 {
     const struct machine_session *session = machine_session(r->machine, lease->session);
+    if (known < r->raft.noop_index || known < r->intake->operated)
+        return false;
     if (lease->status != MACHINE_SEQUENCED || session == NULL)
         return lease->status != MACHINE_SEQUENCED;
     return session->ended_log_ns == 0 && overlay(r, session)->epoch == lease->epoch;

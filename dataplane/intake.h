@@ -43,7 +43,8 @@ struct intake_pending {
 };
 
 struct intake {
-    uint64_t term; /* that the pending requests belong to */
+    uint64_t term;     /* that the pending requests belong to */
+    uint64_t operated; /* index of the last operation of an operator on a node */
     uint32_t slots;
     uint32_t pending_count;
     struct intake_pending pending[INTAKE_PENDING_MAX];
@@ -61,10 +62,12 @@ HOT void intake_packet(struct replica *r, uint32_t principal, uint8_t kind, cons
  * malformed, not leader or without room. */
 uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uint16_t body_size);
 
-/* Whether a lease may still be told to that session's life: no entry that ends it, or puts another
- * in its place, has been appended by this leader (H16: the lock-delay that such an entry brings
- * counts from its log time, so no later keepalive may be answered). */
-bool intake_lives(struct replica *r, const struct packet_lease *lease);
+/* Whether a lease may still be told to that session's life: no entry that ends it, may end it, or
+ * puts another in its place has been appended by this leader (H16: the lock-delay that such an
+ * entry brings counts from its log time, so no later keepalive may be answered); and the state that
+ * the answer tells of, at index `known`, holds every lock that an operator took from its holder,
+ * and all that earlier leaders had appended. */
+bool intake_lives(struct replica *r, const struct packet_lease *lease, uint64_t known);
 
 /* A session entry was applied: forgets the pending request and answers it; brings the overlay in
  * line with what the machine decided. */

@@ -106,13 +106,13 @@ enum command_kind {
 };
 
 struct command {
-    uint32_t kind;           /* enum command_kind */
-    uint32_t size;           /* bytes in u.bytes */
-    uint64_t index;          /* SPANS, PROPOSE, PING */
-    uint64_t tag;            /* PROPOSE, TRANSFER, READ; ANSWER: the term whose lease it rests on */
-    uint32_t principal;      /* ANSWER, FORGET, TRANSFER, PING */
-    uint8_t entry_kind;      /* PROPOSE: enum entry_kind */
-    uint8_t packet_kind;     /* ANSWER */
+    uint32_t kind;       /* enum command_kind */
+    uint32_t size;       /* bytes in u.bytes */
+    uint64_t index;      /* SPANS, PROPOSE, PING; ANSWER with a lease: of the state it tells of */
+    uint64_t tag;        /* PROPOSE, TRANSFER, READ; ANSWER: the term whose lease it rests on */
+    uint32_t principal;  /* ANSWER, FORGET, TRANSFER, PING */
+    uint8_t entry_kind;  /* PROPOSE: enum entry_kind */
+    uint8_t packet_kind; /* ANSWER */
     struct frame_address to; /* SEND */
     union {
         uint8_t bytes[COMMAND_BYTES_MAX];

@@ -109,10 +109,10 @@ def begin(parts, c, ttl_ms):
     c.format()
     c.start_all()
     c.leader()
+    capture = c.capture()  # before the first session, whose end takes a feed number
     run(*c.inside('cl', *ctl_words(c, CONTROLLER['alpha'], 'node', 'create', '/pair')))
     for seed, name in enumerate(NAMES):
         write_messages(c.path(name + '.in'), name[0].upper(), COUNT, SIZE, seed)
-    capture = c.capture()
     running = {name: gateway(c, name, ttl_ms) for name in NAMES}
     holder = {'alpha': controller(c, 'alpha')}
     wait_for('alpha acts', lambda: answered(c, 'alpha') > LOAD)

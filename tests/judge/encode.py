@@ -114,7 +114,7 @@ def right(principal, rights):
 
 
 def due(term):
-    return struct.pack("<Q", term)
+    return struct.pack("<QQ", term, 0)
 
 
 def session_open(name, process, replaces, ttl_ms, window):

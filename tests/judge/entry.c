@@ -167,7 +167,7 @@ static bool config_good(const uint8_t *body)
 
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
-    static const size_t sizes[DUE + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 8};
+    static const size_t sizes[DUE + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 16};
     if (kind < NOOP || kind > DUE)
         return "an entry of unknown kind";
     if (kind == MESSAGES)
@@ -195,6 +195,8 @@ static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, 
                le64(body + 8) != 0 && le64(body + 16) != 0;
     else if (kind == CONFIG)
         good = config_good(body);
+    else if (kind == DUE)
+        good = le64(body + 8) == 0;
     return good ? NULL : "an entry whose body is out of range";
 }
 

@@ -124,7 +124,7 @@ static bool take_limits(int option, const char *text, struct wishes *w)
     case OPTION_FAULTS:
         return take_number(text, 1, 3600000, &l->faults_ms);
     case OPTION_BEYOND:
-        good = take_number(text, 1, 100, &number);
+        good = take_number(text, 2, 100, &number);
         l->beyond = (uint32_t)number;
         return good;
     case OPTION_NO_HOLDERS:
