@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -18,6 +20,7 @@ enum {
     TTL_MAX_MS = 600000,
     LOST = 75, /* exit code of `lock run` when the lock was lost (EX_TEMPFAIL) */
     POLL_NS = 20000000,
+    GUARD_NS = 5000000,
     MARGIN_SHARE = 5 /* the program is asked to end when so much of the time to live is left */
 };
 
@@ -107,9 +110,32 @@ static bool believed(struct keel *keel, uint64_t node, uint64_t margin_ns)
     return keel_lease(keel, &left_ns) == KEEL_LEASE_SAFE && left_ns > margin_ns;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* A second pair of eyes: kills the program when the lease ends, also while keelctl itself stands
+ * still. `until_ns` is shared with keelctl, which moves it on. */
+static pid_t guard(pid_t program, const uint64_t *until_ns)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0); /* no key of the terminal is for it */
+    /* relaxed: one word, and a late one only kills too early */
+    while (getppid() == parent && now_ns() < __atomic_load_n(until_ns, __ATOMIC_RELAXED))
+        nanosleep(&(struct timespec){.tv_nsec = GUARD_NS}, NULL);
+    kill(-program, SIGKILL);
+    _exit(0);
+}
+
 /* Until the program has ended: its exit code, or LOST. It is asked to end a margin before the lease
  * ends, and killed when it does: it never runs on while another may hold the lock. */
-static int watch(struct keel *keel, uint64_t node, pid_t pid, uint32_t ttl_ms)
+static int watch(struct keel *keel, uint64_t node, pid_t pid, uint32_t ttl_ms, uint64_t *until_ns)
 {
     bool lost = false, failed = false;
     int state = 0;
@@ -122,19 +148,52 @@ static int watch(struct keel *keel, uint64_t node, pid_t pid, uint32_t ttl_ms)
             told = 0;
         }
         failed = failed || keel_poll(keel, POLL_NS) < 0;
+        bool safe = !failed && keel_lease(keel, &left_ns) == KEEL_LEASE_SAFE;
+        __atomic_store_n(until_ns, safe ? now_ns() + left_ns : 0, __ATOMIC_RELAXED);
         if (!lost && (failed || !believed(keel, node, margin_ns))) {
             lost = true;
             kill(-pid, SIGTERM);
             fprintf(stderr, "keelctl: lock run: the lock can no longer be relied on: the program "
                             "is told to end\n");
         }
-        if (lost && (failed || keel_lease(keel, &left_ns) != KEEL_LEASE_SAFE))
+        if (lost && !safe)
             kill(-pid, SIGKILL);
     }
     kill(-pid, SIGKILL); /* what it left behind in its group */
-    if (lost)
+    if (lost || keel_lease(keel, &left_ns) != KEEL_LEASE_SAFE)
         return LOST;
     return WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+}
+
+/* The lock is held: runs the program, and lets it be guarded. */
+static int run(const struct ctl *ctl, struct keel *keel, const struct keel_sequencer *sequencer)
+{
+    struct keel_info info;
+    uint64_t left_ns;
+    uint64_t *until_ns = mmap(NULL, sizeof(*until_ns), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (until_ns == MAP_FAILED)
+        return ctl_fail(CTL_FAILED, "lock run: mmap: %s", strerror(errno));
+    const struct sigaction act = {.sa_handler = on_signal};
+    keel_info(keel, &info);
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    *until_ns = keel_lease(keel, &left_ns) == KEEL_LEASE_SAFE ? now_ns() + left_ns : 0;
+    pid_t program = start(ctl, sequencer);
+    setpgid(program, program); /* here too: whoever comes first */
+    pid_t watcher = program < 0 ? -1 : guard(program, until_ns);
+    int code;
+    if (watcher < 0) {
+        code = ctl_fail(CTL_FAILED, "lock run: fork: %s", strerror(errno));
+        if (program > 0)
+            kill(-program, SIGKILL);
+    } else {
+        code = watch(keel, sequencer->node, program, info.ttl_ms, until_ns);
+        kill(watcher, SIGKILL);
+        waitpid(watcher, NULL, 0);
+    }
+    munmap(until_ns, sizeof(*until_ns));
+    return code;
 }
 
 int ctl_lock_run(struct ctl *ctl)
@@ -162,18 +221,8 @@ int ctl_lock_run(struct ctl *ctl)
         int count = keel_poll(keel, POLL_NS);
         error = count < 0 ? count : KEEL_OK;
     }
-    if (error != KEEL_OK) {
-        code = ctl_session_fail(ctl, keel, error, &result);
-    } else {
-        struct keel_info info;
-        const struct sigaction act = {.sa_handler = on_signal};
-        keel_info(keel, &info);
-        sigaction(SIGINT, &act, NULL);
-        sigaction(SIGTERM, &act, NULL);
-        pid_t pid = start(ctl, &sequencer);
-        code = pid < 0 ? ctl_fail(CTL_FAILED, "lock run: fork: %s", strerror(errno))
-                       : watch(keel, sequencer.node, pid, info.ttl_ms);
-    }
+    code = error != KEEL_OK ? ctl_session_fail(ctl, keel, error, &result)
+                            : run(ctl, keel, &sequencer);
     ctl_session_close(keel);
     return code;
 }

@@ -80,7 +80,7 @@ static bool tell(struct control *c, struct control_session *n,
                                      machine_events(c->machine, session, &last, &further, 1) != 0};
     if (!answer(c, session->principal, &lease, events))
         return false;
-    n->alive_ns = c->now_ns;
+    n->alive_ns = n->held_ns;
     n->told_ns = c->now_ns;
     n->told_term = c->seen.term;
     n->held_request = 0;
@@ -123,6 +123,7 @@ void keepalive_arrived(struct control *c, const struct notice *notice)
         return; /* an expiry is under way: its outcome answers */
     c->held += n->held_request == 0;
     n->held_request = asked->request;
+    n->held_ns = c->now_ns;
     n->number = asked->number;
     n->seen = asked->seen;
     bool first = n->told_term != c->seen.term;
