@@ -101,8 +101,7 @@ struct paxos_in {
     struct paxos_msg msg; /* RECV; values with a good CRC */
 };
 
-/* What another server has said last. Once locked it stays so: a lock is for the life of a format.
- */
+/* What another server has said last. */
 enum paxos_word {
     PAXOS_SAID_NOTHING,
     PAXOS_SAID_CLUSTER_STRANGE, /* it has a genesis record that does not name this founder */
