@@ -81,7 +81,9 @@ void engine_lease_tick(struct engine *e)
         e->lease_next_ns = e->now_ns;
     if (e->now_ns < e->lease_next_ns)
         return;
-    if (e->lease_silent >= ENGINE_SILENT_TRIES && e->oldest == e->unsent) {
+    /* Who was named since the last copy has not been asked yet. */
+    bool asked = e->lease_target == e->target + 1;
+    if (asked && e->lease_silent >= ENGINE_SILENT_TRIES && e->oldest == e->unsent) {
         struct engine_member *m = &e->member[e->target];
         if (m->heard_ns + LEASE_RETRY < e->now_ns) /* others may still name it: not worth asking */
             m->suspect_ns = e->now_ns;

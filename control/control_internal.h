@@ -24,12 +24,12 @@ struct control_peer {       /* another replica */
 struct control_session { /* beside each slot of the machine */
     uint64_t session;    /* that the rest speaks of; another id: begin anew */
     uint64_t epoch;
-    uint64_t alive_ns;    /* no expiry is counted from before this: first seen, or arrival of the copy
-                             that was answered last */
+    uint64_t alive_ns; /* no expiry is counted from before this: first seen, or arrival of the copy
+                          that was answered last */
     uint64_t proposed_ns; /* an expiry is under way since; 0: none */
     /* A keepalive that is held until there is something to tell, the newest copy; keepalive.c. */
     uint64_t held_request; /* 0: none */
-    uint64_t held_ns; /* its arrival */
+    uint64_t held_ns;      /* its arrival */
     uint64_t held_until_ns;
     uint64_t told_term; /* of the last answer; another one: the next is answered at once */
     uint64_t told_ns;

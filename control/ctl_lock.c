@@ -170,8 +170,8 @@ static int run(const struct ctl *ctl, struct keel *keel, const struct keel_seque
 {
     struct keel_info info;
     uint64_t left_ns;
-    uint64_t *until_ns = mmap(NULL, sizeof(*until_ns), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint64_t *until_ns =
+        mmap(NULL, sizeof(*until_ns), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (until_ns == MAP_FAILED)
         return ctl_fail(CTL_FAILED, "lock run: mmap: %s", strerror(errno));
     const struct sigaction act = {.sa_handler = on_signal};
@@ -221,8 +221,8 @@ int ctl_lock_run(struct ctl *ctl)
         int count = keel_poll(keel, POLL_NS);
         error = count < 0 ? count : KEEL_OK;
     }
-    code = error != KEEL_OK ? ctl_session_fail(ctl, keel, error, &result)
-                            : run(ctl, keel, &sequencer);
+    code =
+        error != KEEL_OK ? ctl_session_fail(ctl, keel, error, &result) : run(ctl, keel, &sequencer);
     ctl_session_close(keel);
     return code;
 }

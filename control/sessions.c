@@ -1,11 +1,11 @@
 /* Expiry, at the leader alone.
  *
  * A session whose owner was silent for TTL x (1 + rho) is proposed for expiry; from then on its
- * keepalives wait for the outcome. The time counts from the arrival of the last packet, not from the
- * last answer: the owner counts TTL x (1 - rho) from the sending of the copy that was answered, and
- * that was before it arrived. A copy that was held before it was answered so costs nobody a third of
- * a time to live. After its own no-op a leader gives every session TTL_max x (1 + rho). apply decides
- * all of this again by log time. Source: design, section 9.
+ * keepalives wait for the outcome. The time counts from the arrival of the last packet, not from
+ * the last answer: the owner counts TTL x (1 - rho) from the sending of the copy that was answered,
+ * and that was before it arrived. A copy that was held before it was answered so costs nobody a
+ * third of a time to live. After its own no-op a leader gives every session TTL_max x (1 + rho).
+ * apply decides all of this again by log time. Source: design, section 9.
  */
 #include "control/control_internal.h"
 

@@ -144,7 +144,7 @@ def finish(parts, c, capture, running, holder):
 
 
 def alive(parts, options):
-    with Cluster(options.build, **COMMON) as c:
+    with Cluster(options.build, ring='256M', **COMMON) as c:
         capture, running, holder = begin(parts, c, 60000)
         hand_over(parts, c, running, holder)
         running['alpha'].send_signal(signal.SIGCONT)
@@ -157,7 +157,7 @@ def alive(parts, options):
 
 
 def dead(parts, options):
-    with Cluster(options.build, **{**COMMON, 'genesis': (*COMMON['genesis'], '--ttl-max-ms', 5000)}) as c:
+    with Cluster(options.build, ring='256M', **{**COMMON, 'genesis': (*COMMON['genesis'], '--ttl-max-ms', 5000)}) as c:
         capture, running, holder = begin(parts, c, 2000)
         hand_over(parts, c, running, holder)
         session = session_of(c, 'alpha')

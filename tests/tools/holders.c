@@ -4,10 +4,10 @@
  *
  * KEYS is a file name with one %d for the principal, 100 and on. Each session opens LOCKS nodes
  * /h-S-L and holds their locks. SILENT further sessions hold one lock each, and as many wait for
- * those. Beside them a prober acquires and releases a lock of its own, again and again. Prints a line
- * when everybody holds or waits. SIGUSR1: those SILENT are never polled again. SIGUSR2: everybody
- * that holds shows each sequencer with a message, to prove that the locks are held. SIGTERM: prints
- * one JSON object and ends. Times are CLOCK_BOOTTIME.
+ * those. Beside them a prober acquires and releases a lock of its own, again and again. Prints a
+ * line when everybody holds or waits. SIGUSR1: those SILENT are never polled again. SIGUSR2:
+ * everybody that holds shows each sequencer with a message, to prove that the locks are held.
+ * SIGTERM: prints one JSON object and ends. Times are CLOCK_BOOTTIME.
  */
 #include "client/keel.h"
 

@@ -145,6 +145,25 @@ static void fail_over(void)
     world_free(w);
 }
 
+/* The leader dies with a keepalive held: it is missed after a third of the time to live, and
+ * whoever is named by the others is asked at once. */
+static void finds_the_next_leader(void)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world *w = world_new(seed);
+        struct engine *e = start(w);
+        CU_ASSERT_EQUAL(next_event(w).kind, KEEL_EVENT_SAFE);
+        world_run(w, 3 * SECOND + seed * 97 * ENGINE_MS, NULL);
+        w->fake.member[w->fake.leader].up = false;
+        fake_lead(&w->fake, 1 + (uint32_t)seed % 2);
+        uint64_t died_ns = w->now_ns;
+        CU_ASSERT_EQUAL(next_event(w).kind, KEEL_EVENT_LEADER);
+        CU_ASSERT(w->now_ns - died_ns < 2 * SECOND + 500 * ENGINE_MS);
+        CU_ASSERT_EQUAL(lease_look(&e->lease, e->now_ns), LEASE_SAFE);
+        world_free(w);
+    }
+}
+
 /* Of a node that others change: in order, none lost, none twice, though packets are. */
 static void events_come(void)
 {
@@ -198,6 +217,7 @@ int main(void)
         {"node operations are done exactly once", operations_are_numbered},
         {"a packet shows one sequencer", fences},
         {"safe, jeopardy, another leader, expired", fail_over},
+        {"a dead leader's successor is found within half a time to live", finds_the_next_leader},
         {"events in order, none lost, none twice", events_come},
         {"a session without leases has none", only_with_leases},
         {0}};
