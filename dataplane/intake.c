@@ -74,10 +74,11 @@ static void refuse(struct replica *r, uint32_t principal, const struct entry_mes
         answer_stranger(r, principal, messages, &run);
 }
 
-/* Numbers that the machine has decided already: the kept results, or that the content differs. */
-static void answer_duplicates(struct replica *r, const struct machine_session *session,
-                              uint8_t entry_kind, const struct entry_messages *messages,
-                              uint64_t last)
+/* Numbers that the machine has decided already: the kept results, or that the content differs. Out
+ * of the common path, and so out of line. */
+static __attribute__((noinline)) void
+answer_duplicates(struct replica *r, const struct machine_session *session, uint8_t entry_kind,
+                  const struct entry_messages *messages, uint64_t last)
 {
     struct entry_sequencer sequencer;
     const struct entry_sequencer *shown = NULL;

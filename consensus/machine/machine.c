@@ -303,10 +303,7 @@ uint32_t machine_runs(const struct machine_session *session, uint64_t first, uin
 uint64_t machine_message_hash(uint8_t kind, const void *payload, size_t size,
                               const struct entry_sequencer *sequencer)
 {
-    uint64_t seed = kind;
-    if (sequencer != NULL)
-        seed = hash_bytes(sequencer, sizeof(*sequencer), seed);
-    return hash_bytes(payload, size, seed);
+    return hash_bytes(payload, size, machine_hash_seed(kind, sequencer));
 }
 
 void machine_session_end_fill(const struct machine_session *session,

@@ -39,16 +39,15 @@ HOT static void check_decided(const struct machine_session *s, const struct entr
                               struct machine_outcome *outcome)
 {
     struct entry_sequencer sequencer;
-    const struct entry_sequencer *shown = fence(entry_body(entry), &sequencer);
+    uint64_t seed = machine_hash_seed(entry->kind, fence(entry_body(entry), &sequencer));
     for (uint32_t i = 0; i < count; i++) {
         uint16_t length;
         const uint8_t *payload = entry_block_next(entry, offset, &length);
         const struct machine_kept *kept = machine_kept(s, number + i);
         enum machine_status status = MACHINE_UNKNOWN;
         if (kept != NULL)
-            status = kept->hash == machine_message_hash(entry->kind, payload, length, shown)
-                         ? MACHINE_DUPLICATE
-                         : MACHINE_DIFFERENT;
+            status = kept->hash == hash_bytes(payload, length, seed) ? MACHINE_DUPLICATE
+                                                                     : MACHINE_DIFFERENT;
         add_number(outcome, number + i, status);
     }
 }
@@ -71,6 +70,7 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
 {
     struct entry_sequencer sequencer;
     const struct entry_sequencer *shown = fence(entry_body(entry), &sequencer);
+    uint64_t seed = machine_hash_seed(entry->kind, shown);
     enum machine_status status = verdict(machine, shown);
     struct packet_result_run *run = add_run(outcome, s->last + 1, count, status);
     uint64_t feed_step = status == MACHINE_SEQUENCED ? 1 : 0;
@@ -89,7 +89,7 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
     for (uint32_t i = 0; i < count; i++) {
         uint16_t length;
         const uint8_t *payload = entry_block_next(entry, &offset, &length);
-        result.hash = machine_message_hash(entry->kind, payload, length, shown);
+        result.hash = hash_bytes(payload, length, seed);
         s->kept[(number + i) % KEEL_SESSION_WINDOW_MAX] = result;
         contents = (contents ^ result.hash) * HASH_K0;
         result.feed += feed_step;

@@ -82,6 +82,12 @@ static inline uint32_t handle_slot(const struct machine *machine,
     return (uint32_t)(handle - machine_handles_const(machine));
 }
 
+/* What the hash of a message begins with: the same for all messages of an entry. */
+static inline uint64_t machine_hash_seed(uint8_t kind, const struct entry_sequencer *sequencer)
+{
+    return sequencer == NULL ? kind : hash_bytes(sequencer, sizeof(*sequencer), kind);
+}
+
 static inline bool machine_alive(const struct machine_session *session)
 {
     return session->end_reason == 0;
