@@ -99,6 +99,8 @@ static const char help_publish[] =
     "  --resend-lost       send again what the log has results for and the cluster does not: it\n"
     "                      was recovered or restored without them\n"
     "  --log FILE          append what is submitted and acknowledged, each before it is sent\n"
+    "  --sequencer FILE    act only while FILE holds a lock's sequencer, and show it with every "
+    "message\n"
     "  --stats FILE        figures as JSON, replaced twice a second and at the end\n"
     "  --gaps MS           print each pause in acknowledgements of MS or more as it ends\n"
     "  --open-wait S       wait so long for the session (default 10)\n"

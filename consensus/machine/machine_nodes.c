@@ -357,7 +357,7 @@ static enum machine_status create(struct machine *machine, const struct request 
     if (!may(q, parent, NODE_WRITE))
         return MACHINE_NOT_ALLOWED;
     uint32_t slot = machine_node_room(machine);
-    if (slot == MACHINE_NO_SLOT)
+    if (slot == MACHINE_NO_SLOT || machine->applied <= NODE_ROOT) /* that is the root's instance */
         return MACHINE_NODE_TABLE;
     struct machine_node *node = &machine_nodes(machine)[slot];
     node->id = machine->applied;

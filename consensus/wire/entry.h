@@ -143,7 +143,7 @@ struct entry_node {
 _Static_assert(sizeof(struct entry_node) == 32, "node operation");
 #define NODE_WAIT_ENDLESS UINT32_MAX
 
-enum { NODE_ROOT = 1 }; /* instance of "/": no entry that creates a node has that index */
+enum { NODE_ROOT = 1 }; /* instance of "/": at index 1 stands the first leader's no-op */
 
 struct entry_due {
     uint64_t term;     /* the proposer's; it must be that of the latest no-op */

@@ -228,6 +228,55 @@ static void client_end(struct host *h, struct fuzz_input *in)
         host_seal(h, from, PACKET_KEEPALIVE, &k, sizeof(k));
 }
 
+/* A question about a node by path or instance, its children, or some sequencer. */
+static void client_query(struct host *h, struct fuzz_input *in)
+{
+    uint8_t body[sizeof(struct packet_query) + 4];
+    struct packet_query q = {.request = fuzz_u8(in) + 1u,
+                             .kind = (uint8_t)(PACKET_QUERY_NODE + fuzz_below(in, 3)),
+                             .node = fuzz_below(in, 3)};
+    if (q.kind == PACKET_QUERY_CHECK)
+        q = (struct packet_query){.request = q.request,
+                                  .kind = q.kind,
+                                  .sequencer = {.node = fuzz_u8(in),
+                                                .generation = fuzz_u8(in),
+                                                .mode = (uint8_t)fuzz_below(in, 3)}};
+    else if (q.node == 0)
+        q.path_size = (uint16_t)(1 + fuzz_below(in, 2));
+    memcpy(body, &q, sizeof(q));
+    memcpy(body + sizeof(q), "/a", 2);
+    host_seal(h, HOST_PEERS + fuzz_below(in, HOST_CLIENTS), PACKET_QUERY, body,
+              sizeof(q) + q.path_size);
+}
+
+/* An operation of a session's present life, mostly in form. */
+static void client_operate(struct host *h, struct fuzz_input *in)
+{
+    const struct machine_session *s = some_session(h, in);
+    uint8_t body[sizeof(struct entry_messages) + 2 + sizeof(struct entry_node) + 2];
+    struct entry_node op = {.operation = (uint8_t)(NODE_OPEN + fuzz_below(in, 8)),
+                            .flags = fuzz_u8(in) & 31,
+                            .mode = (uint8_t)fuzz_below(in, 3),
+                            .node = fuzz_u8(in)};
+    if (op.operation == NODE_OPEN) {
+        op.node = op.mode = 0;
+        op.path_size = 2;
+    }
+    const uint16_t length = (uint16_t)(sizeof(op) + op.path_size);
+    const struct entry_messages head = {.session = (s != NULL ? s->id : 1) + slip(in),
+                                        .epoch = (s != NULL ? s->epoch : 1) + slip(in),
+                                        .number = (s != NULL ? s->last : 0) + 1,
+                                        .acked = s != NULL ? s->last : 0,
+                                        .count = 1,
+                                        .bytes = (uint16_t)(length + 2)};
+    memcpy(body, &head, sizeof(head));
+    memcpy(body + sizeof(head), &length, sizeof(length));
+    memcpy(body + sizeof(head) + 2, &op, sizeof(op));
+    memcpy(body + sizeof(head) + 2 + sizeof(op), "/a", 2);
+    host_seal(h, HOST_PEERS + fuzz_below(in, HOST_CLIENTS), PACKET_NODE, body,
+              (uint32_t)(sizeof(head) + head.bytes));
+}
+
 static void client_submit(struct host *h, struct fuzz_input *in)
 {
     const struct machine_session *s = some_session(h, in);
@@ -271,7 +320,8 @@ static void raw_body(struct host *h, struct fuzz_input *in)
         PACKET_CHAIN_ASK, PACKET_CHAIN_TELL,  PACKET_DIGESTS_TELL, PACKET_TIMEOUT_NOW,
         PACKET_FETCH,     PACKET_FETCH_REPLY, PACKET_MEMBERS_TELL, PACKET_SUBMIT,
         PACKET_OPEN,      PACKET_RESUME,      PACKET_END,          PACKET_KEEPALIVE,
-        PACKET_RESULT,    PACKET_SESSION,     PACKET_REDIRECT};
+        PACKET_RESULT,    PACKET_SESSION,     PACKET_REDIRECT,     PACKET_NODE,
+        PACKET_QUERY,     PACKET_LEASE,       PACKET_ANSWER};
     uint8_t body[KEEL_BODY_MAX];
     uint8_t kind = kinds[fuzz_below(in, sizeof(kinds))];
     uint32_t party = fuzz_below(in, HOST_PARTIES);
@@ -314,8 +364,13 @@ static void step(struct host *h, struct fuzz_input *in)
         client_end(h, in);
         break;
     case 12:
-    case 13:
         client_submit(h, in);
+        break;
+    case 13:
+        if ((byte >> 4 & 3) == 0)
+            client_query(h, in);
+        else
+            client_operate(h, in);
         break;
     default:
         feed_ask(h, in);

@@ -23,6 +23,11 @@ struct genesis machine_steps_genesis(void)
     genesis.ttl_min_ms = 1;
     genesis.ttl_max_ms = TTL_MAX_MS;
     genesis.session_retain_ms = RETAIN_MS;
+    genesis.nodes_max = 4;
+    genesis.handles_max = 8;
+    genesis.handles_per_session = 3;
+    genesis.waiters_max = 2;
+    genesis.lock_delay_max_ms = 30;
     return genesis;
 }
 
@@ -133,16 +138,66 @@ static bool build_noop(struct bench *bench, struct fuzz_input *in)
     return true;
 }
 
+static const char *const paths[] = {"/a", "/b", "/a/x", "/a/x/y"};
+
+/* A node operation of some session's present life, or an operator's. */
+static bool build_node(struct bench *bench, struct fuzz_input *in)
+{
+    uint8_t body[sizeof(struct entry_messages) + 2 + sizeof(struct entry_node) + 16];
+    uint32_t slot = fuzz_below(in, STEPS_SESSIONS_MAX + 1);
+    const struct machine_session *s = machine_session_at(bench->machine, slot);
+    struct entry_node op = {.operation = (uint8_t)(NODE_OPEN + fuzz_below(in, 7)),
+                            .flags = fuzz_u8(in) & 31};
+    const char *path = "";
+    if (op.operation == NODE_OPEN) {
+        path = paths[fuzz_below(in, 4)];
+        op.path_size = (uint16_t)strlen(path);
+        op.events = fuzz_u8(in) & NODE_EVENTS_ALL;
+    } else {
+        op.node = 1 + fuzz_below(in, 64);
+        const char *known = paths[fuzz_below(in, 4)];
+        const struct machine_node *node =
+            machine_node_at_path(bench->machine, known, strlen(known));
+        op.node = node != NULL ? node->id : op.node;
+    }
+    if (op.operation == NODE_ACQUIRE) {
+        op.mode = (uint8_t)(LOCK_EXCLUSIVE + fuzz_below(in, 2));
+        op.delay_ms = fuzz_u8(in);
+        op.wait_ms = fuzz_u8(in);
+    }
+    const uint16_t length = (uint16_t)(sizeof(op) + op.path_size);
+    const struct entry_messages head = {.session = s != NULL ? s->id : 0,
+                                        .epoch = s != NULL ? s->epoch : 0,
+                                        .number = s != NULL ? s->last + 1 : 1,
+                                        .acked = s != NULL ? s->last : 0,
+                                        .count = 1,
+                                        .bytes = (uint16_t)(length + 2)};
+    memcpy(body, &head, sizeof(head));
+    memcpy(body + sizeof(head), &length, sizeof(length));
+    memcpy(body + sizeof(head) + 2, &op, sizeof(op));
+    memcpy(body + sizeof(head) + 2 + sizeof(op), path, op.path_size);
+    bench_build(bench, ENTRY_NODE, s != NULL ? s->principal : BENCH_REPLICA, body,
+                sizeof(head) + head.bytes);
+    return entry_check(bench->bytes, sizeof(bench->bytes));
+}
+
+static bool build_due(struct bench *bench)
+{
+    const struct entry_due due = {.term = bench->machine->noop_term};
+    bench_build(bench, ENTRY_DUE, BENCH_REPLICA, &due, sizeof(due));
+    return true;
+}
+
 /* Any body of any kind, if it has an entry's form. */
 static bool build_raw(struct bench *bench, struct fuzz_input *in)
 {
     uint8_t body[sizeof(struct entry_messages) + 64];
-    enum entry_kind kind = (enum entry_kind)(ENTRY_NOOP + fuzz_below(in, ENTRY_CONFIG));
+    enum entry_kind kind = (enum entry_kind)(ENTRY_NOOP + fuzz_below(in, ENTRY_DUE));
     static const uint8_t sizes[] = {
         [ENTRY_NOOP] = 16,           [ENTRY_MESSAGES] = 64,    [ENTRY_SESSION_OPEN] = 56,
         [ENTRY_SESSION_RESUME] = 56, [ENTRY_SESSION_END] = 32, [ENTRY_SESSION_EXPIRE] = 32,
         [ENTRY_DAY_END] = 16,        [ENTRY_DAY_BEGIN] = 16,   [ENTRY_BOOT] = 32,
-        [ENTRY_CONFIG] = 80};
+        [ENTRY_CONFIG] = 80,         [ENTRY_NODE] = 76,        [ENTRY_DUE] = 16};
     fuzz_take(in, body, sizes[kind]);
     bench_build(bench, kind, principal(in), body, sizes[kind]);
     return entry_check(bench->bytes, sizeof(bench->bytes));
@@ -173,6 +228,11 @@ bool machine_steps_build(struct bench *bench, struct fuzz_input *in)
     case 8:
     case 9:
         return build_open(bench, in, false);
+    case 10:
+    case 11:
+        return build_node(bench, in);
+    case 12:
+        return build_due(bench);
     default:
         return build_messages(bench, in);
     }

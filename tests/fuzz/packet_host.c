@@ -307,6 +307,8 @@ static void check_client(uint8_t kind, const uint8_t *body, size_t size)
 {
     struct packet_result result;
     struct packet_session session;
+    struct packet_lease lease;
+    struct packet_answer answer;
     if (kind == PACKET_RESULT) {
         FUZZ_REQUIRE(size >= sizeof(result));
         memcpy(&result, body, sizeof(result));
@@ -315,6 +317,14 @@ static void check_client(uint8_t kind, const uint8_t *body, size_t size)
         FUZZ_REQUIRE(size >= sizeof(session));
         memcpy(&session, body, sizeof(session));
         FUZZ_REQUIRE(size == sizeof(session) + session.run_count * sizeof(struct packet_kept_run));
+    } else if (kind == PACKET_LEASE) {
+        FUZZ_REQUIRE(size >= sizeof(lease));
+        memcpy(&lease, body, sizeof(lease));
+        FUZZ_REQUIRE(size == sizeof(lease) + lease.event_count * sizeof(struct packet_event));
+    } else if (kind == PACKET_ANSWER) {
+        FUZZ_REQUIRE(size >= sizeof(answer));
+        memcpy(&answer, body, sizeof(answer));
+        FUZZ_REQUIRE(size == sizeof(answer) + answer.size);
     } else {
         FUZZ_REQUIRE(kind == PACKET_REDIRECT && size == sizeof(struct packet_redirect));
     }
