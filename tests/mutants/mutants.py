@@ -44,13 +44,14 @@ import record
 import set_a
 import set_checkpoint
 import set_explore
+import set_locks
 import set_members
 import set_repair
 import set_transfer
 import workshop
 
 SETS = {"a": set_a, "explore": set_explore, "members": set_members, "transfer": set_transfer,
-        "checkpoint": set_checkpoint, "repair": set_repair}
+        "checkpoint": set_checkpoint, "repair": set_repair, "locks": set_locks}
 QUICK_S = 60 # what took longer takes no turn
 
 
