@@ -164,7 +164,8 @@ void survey_take(const struct world *world, const struct node *node, struct surv
     s->head = s->tail = node->view.next_page;
     const struct ring_page *last = NULL;
     for (uint64_t page = s->tail; page-- > 0 && last == NULL && s->tail - page < WOUNDS_MAX;)
-        last = survey_page(world, node, page);
+        last =
+            head_of(world, node, page); /* one whose payload is damaged says where the log begins */
     if (last == NULL)
         return;
     s->head = last->head;
