@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """keel-judge over the evidence of simulated clusters: another program, sharing no source with simulator
-or product, decides from rings, guests' logs and lines whether each seed kept its promises.
+or product, decides from rings, guests' and holders' logs and lines whether each seed kept its promises.
 
     check_export.py --build BUILD [--seeds N] [--seed S] [--also S ...]
 
@@ -27,7 +27,7 @@ def arguments(directory):
     for ring in sorted(glob.glob(os.path.join(directory, "ring-*"))):
         replica = ring.rsplit("-", 1)[1]
         out += ["--ring", f"{replica}={ring}", "--line", f"{replica}=10.0.0.{replica}"]
-    for log in sorted(glob.glob(os.path.join(directory, "guest-*.log"))):
+    for log in sorted(glob.glob(os.path.join(directory, "*-*.log"))):
         out += ["--gateway", log]
     return out
 

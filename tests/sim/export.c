@@ -1,6 +1,6 @@
-/* The evidence of one seed, for keel-judge: rings, a log for each guest, one capture of every line
- * (taken where packets leave, so that none is missing), and the starts. The forms stand at the head
- * of tests/judge/judge.h.
+/* The evidence of one seed, for keel-judge: rings, a log for each guest and holder, one capture of
+ * every line (taken where packets leave, so that none is missing), and the starts. The forms stand
+ * at the head of tests/judge/judge.h.
  */
 #include "tests/sim/world.h"
 
@@ -12,7 +12,7 @@
 struct export
 {
     char directory[256];
-    FILE *gateway[GUESTS_MAX];
+    FILE *gateway[ENDPOINTS]; /* from ENDPOINT_GUEST on */
     FILE *capture, *starts;
 };
 
@@ -37,11 +37,14 @@ struct export *export_open(struct world *world, const char *directory)
     e->capture = create(e, "lines.pcap");
     e->starts = create(e, "starts");
     bool good = e->capture != NULL && e->starts != NULL;
-    for (uint32_t i = 0; i < world->knobs.guests; i++) {
+    for (uint32_t i = 0; i < world->knobs.guests + world->knobs.holders; i++) {
         char name[32];
-        snprintf(name, sizeof(name), "guest-%u.log", i);
-        e->gateway[i] = create(e, name);
-        good = good && e->gateway[i] != NULL;
+        bool holds = i >= world->knobs.guests;
+        uint32_t index = holds ? i - world->knobs.guests : i;
+        uint32_t endpoint = (holds ? ENDPOINT_HOLDER : ENDPOINT_GUEST) + index;
+        snprintf(name, sizeof(name), "%s-%u.log", holds ? "holder" : "guest", index);
+        e->gateway[endpoint] = create(e, name);
+        good = good && e->gateway[endpoint] != NULL;
     }
     if (!good)
         return NULL;
@@ -67,30 +70,30 @@ void export_frame(struct world *world, const uint8_t *bytes, uint32_t size)
     fwrite(bytes, size, 1, world->export->capture);
 }
 
-void export_session(struct world *world, uint32_t guest, const char *name, uint64_t session,
+void export_session(struct world *world, uint32_t endpoint, const char *name, uint64_t session,
                     uint64_t epoch, uint32_t principal)
 {
     if (world->export != NULL)
-        fprintf(world->export->gateway[guest], "session %lu %s %lu %lu %u\n",
+        fprintf(world->export->gateway[endpoint], "session %lu %s %lu %lu %u\n",
                 (unsigned long)utc_ns(world), name, (unsigned long)session, (unsigned long)epoch,
                 principal);
 }
 
-void export_submit(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+void export_submit(struct world *world, uint32_t endpoint, uint64_t session, uint64_t number,
                    const void *payload, uint32_t size)
 {
     if (world->export == NULL)
         return;
     uint8_t hash[SHA256_DIGEST_LENGTH];
     SHA256(payload, size, hash);
-    FILE *log = world->export->gateway[guest];
+    FILE *log = world->export->gateway[endpoint];
     fprintf(log, "submit %lu %lu %u ", (unsigned long)session, (unsigned long)number, size);
     for (int i = 0; i < 8; i++)
         fprintf(log, "%02x", hash[i]);
     fputc('\n', log);
 }
 
-void export_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+void export_ack(struct world *world, uint32_t endpoint, uint64_t session, uint64_t number,
                 const char *status, uint64_t feed, uint64_t stamp_ns, const char *day)
 {
     if (world->export == NULL)
@@ -100,14 +103,14 @@ void export_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t 
     for (char *at = name; *at != 0; at++)
         if (*at == ' ')
             *at = '_';
-    fprintf(world->export->gateway[guest], "ack %lu %lu %s %lu %lu %s\n", (unsigned long)session,
+    fprintf(world->export->gateway[endpoint], "ack %lu %lu %s %lu %lu %s\n", (unsigned long)session,
             (unsigned long)number, status, (unsigned long)feed, (unsigned long)stamp_ns, name);
 }
 
-void export_end(struct world *world, uint32_t guest, uint64_t session, uint64_t last)
+void export_end(struct world *world, uint32_t endpoint, uint64_t session, uint64_t last)
 {
     if (world->export != NULL)
-        fprintf(world->export->gateway[guest], "end %lu %lu\n", (unsigned long)session,
+        fprintf(world->export->gateway[endpoint], "end %lu %lu\n", (unsigned long)session,
                 (unsigned long)last);
 }
 
@@ -135,8 +138,8 @@ bool export_close(struct world *world)
                blank(ring, media);
         good = ring != NULL && fclose(ring) == 0 && good;
     }
-    for (uint32_t i = 0; i < world->knobs.guests; i++)
-        good = fclose(e->gateway[i]) == 0 && good;
+    for (uint32_t i = 0; i < ENDPOINTS; i++)
+        good = (e->gateway[i] == NULL || fclose(e->gateway[i]) == 0) && good;
     good = fclose(e->capture) == 0 && good;
     good = fclose(e->starts) == 0 && good;
     free(e);

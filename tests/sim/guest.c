@@ -100,7 +100,7 @@ static void results(struct guest *guest)
         tell_late(guest, guest->due_ns[result.number % GUEST_DUES], host_now_ns(&guest->host));
         uint8_t payload[GUEST_PAYLOAD_MAX];
         uint32_t size = payload_of(guest, result.number, payload);
-        export_ack(guest->world, guest->index, guest->engine->session, result.number,
+        export_ack(guest->world, guest->host.endpoint, guest->engine->session, result.number,
                    machine_status_name((enum machine_status)result.status), result.feed,
                    result.utc_ns, result.day);
         timeline_mark(guest->world, TIMELINE_RESULT, ENDPOINT_GUEST + guest->index, result.number,
@@ -124,7 +124,7 @@ static void submit(struct guest *guest, uint64_t now)
     if (!guest->begun) {
         guest->begun = true;
         guest->submitted = engine->resumed ? engine->resumed_last : 0;
-        export_session(guest->world, guest->index, engine->options.session, engine->session,
+        export_session(guest->world, guest->host.endpoint, engine->options.session, engine->session,
                        engine->epoch, KEEL_CLIENT_MIN + guest->index);
         timeline_mark(guest->world, TIMELINE_SESSION, ENDPOINT_GUEST + guest->index,
                       engine->session, engine->epoch, engine->resumed);
@@ -141,7 +141,7 @@ static void submit(struct guest *guest, uint64_t now)
             world_fail(guest->world, "guest %u: engine gives %lu to message %lu", guest->index,
                        (unsigned long)given, (unsigned long)number);
         check_submit(guest->world, engine->session, number, payload, size, NULL);
-        export_submit(guest->world, guest->index, engine->session, number, payload, size);
+        export_submit(guest->world, guest->host.endpoint, engine->session, number, payload, size);
         timeline_mark(guest->world, TIMELINE_MESSAGE, ENDPOINT_GUEST + guest->index, number,
                       engine->session, 0);
         guest->submitted = number;
@@ -178,7 +178,7 @@ static void ask_feed(struct guest *guest, uint64_t now)
 
 static void ended(struct guest *guest)
 {
-    export_end(guest->world, guest->index, guest->engine->session, guest->submitted);
+    export_end(guest->world, guest->host.endpoint, guest->engine->session, guest->submitted);
     timeline_mark(guest->world, TIMELINE_SESSION_END, ENDPOINT_GUEST + guest->index,
                   guest->engine->session, guest->submitted, 0);
 }

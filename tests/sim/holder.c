@@ -2,6 +2,7 @@
  * over by another process while the older one goes on believing. Its clock has a rate of its own.
  */
 #include "tests/sim/host.h"
+#include "tests/sim/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,9 +46,11 @@ struct holder {
     uint64_t number; /* that is awaited */
     struct entry_sequencer shown;
     uint8_t payload[HOLDER_PAYLOAD];
+    uint64_t lives;
     uint64_t until_ns; /* asleep until, world's time */
     uint64_t next_ns;  /* does something then, local time */
     uint64_t event_ns;
+    bool begun; /* this life has its session */
     bool ending;
     struct entry_sequencer old[HOLDER_OLD];
     uint32_t old_next;
@@ -78,8 +81,9 @@ static void live(struct holder *h)
     host_live(&h->host, &options);
     memset(h->of, 0, sizeof(h->of));
     h->doing = DOING_NOTHING;
-    h->ending = false;
+    h->begun = h->ending = false;
     h->next_ns = host_now_ns(&h->host);
+    h->lives++;
     h->world->hold_lives++;
 }
 
@@ -208,6 +212,11 @@ static void collect(struct holder *h)
     struct keel_event event;
     while (engine_result(h->engine, &result)) { /* one is under way at most */
         world_trace(h->world, result.number, result.feed);
+        export_ack(h->world, h->host.endpoint, h->engine->session, result.number,
+                   machine_status_name((enum machine_status)result.status), result.feed,
+                   result.utc_ns, result.day);
+        timeline_mark(h->world, TIMELINE_RESULT, h->host.endpoint, result.number, result.status,
+                      result.feed);
         take_result(h, &result);
     }
     while (engine_event(h->engine, &event)) /* at most ENGINE_EVENTS */
@@ -297,6 +306,20 @@ static void publish(struct holder *h)
         return;
     h->doing = DOING_FENCED;
     check_submit(h->world, h->engine->session, h->number, h->payload, HOLDER_PAYLOAD, &h->shown);
+    export_submit(h->world, h->host.endpoint, h->engine->session, h->number, h->payload,
+                  HOLDER_PAYLOAD);
+    timeline_mark(h->world, TIMELINE_MESSAGE, h->host.endpoint, h->number, h->engine->session, 0);
+}
+
+static void begin(struct holder *h)
+{
+    const struct engine *e = h->engine;
+    if (h->begun || e->phase != ENGINE_READY)
+        return;
+    h->begun = true;
+    export_session(h->world, h->host.endpoint, e->options.session, e->session, e->epoch,
+                   h->host.principal);
+    timeline_mark(h->world, TIMELINE_SESSION, h->host.endpoint, e->session, e->epoch, e->resumed);
 }
 
 static void act(struct holder *h, uint64_t now)
@@ -332,7 +355,13 @@ static void act(struct holder *h, uint64_t now)
 /* A session that was lost ends a life, and so does one that was ended. */
 static void lives(struct holder *h)
 {
-    if (h->engine->phase == ENGINE_FAILED || h->engine->phase == ENGINE_CLOSED)
+    const struct engine *e = h->engine;
+    if (e->phase == ENGINE_CLOSED) {
+        export_end(h->world, h->host.endpoint, e->session, e->oldest - 1);
+        timeline_mark(h->world, TIMELINE_SESSION_END, h->host.endpoint, e->session, e->oldest - 1,
+                      0);
+    }
+    if (e->phase == ENGINE_FAILED || e->phase == ENGINE_CLOSED)
         live(h);
 }
 
@@ -345,6 +374,7 @@ static void turn(struct holder *h)
     }
     uint64_t now = host_now_ns(&h->host);
     engine_tick(h->engine, now);
+    begin(h);
     collect(h);
     act(h, now);
     engine_flush(h->engine, now);
@@ -389,6 +419,17 @@ void holder_sleep(struct world *world, uint32_t index, uint64_t until_ns)
 {
     world->holder[index]->until_ns = until_ns;
     world_event(world, until_ns, EVENT_HOLDER, index, 0);
+}
+
+void holder_look(const struct holder *h, uint64_t *lives, uint64_t *asleep_until_ns)
+{
+    *lives = h->lives;
+    *asleep_until_ns = h->until_ns;
+}
+
+uint64_t holder_generation(const struct holder *h, uint32_t which)
+{
+    return h->of[which].generation;
 }
 
 bool holder_settled(const struct holder *h)

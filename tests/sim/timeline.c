@@ -234,14 +234,17 @@ static void look_at_node(struct world *world, const struct node *node)
         look_at_replica(world, seen, node);
 }
 
-static void look_at_guest(struct world *world, uint32_t index)
+static void look_at_client(struct world *world, uint32_t endpoint)
 {
-    struct timeline_seen *seen = &world->timeline->seen[ENDPOINT_GUEST + index];
+    struct timeline_seen *seen = &world->timeline->seen[endpoint];
     uint64_t lives, until;
-    guest_look(world->guest[index], &lives, &until);
+    if (endpoint >= ENDPOINT_HOLDER)
+        holder_look(world->holder[endpoint - ENDPOINT_HOLDER], &lives, &until);
+    else
+        guest_look(world->guest[endpoint - ENDPOINT_GUEST], &lives, &until);
     if (lives != seen->lives) {
         seen->lives = lives;
-        timeline_take(world, TIMELINE_LIFE, ENDPOINT_GUEST + index, lives, 0, 0);
+        timeline_take(world, TIMELINE_LIFE, endpoint, lives, 0, 0);
     }
     if (until == seen->asleep_until_ns)
         return;
@@ -249,35 +252,53 @@ static void look_at_guest(struct world *world, uint32_t index)
     struct timeline_record *record = begin(world, TIMELINE_SLEEP, until);
     if (record == NULL)
         return;
-    record->from = (uint8_t)(ENDPOINT_GUEST + index);
+    record->from = (uint8_t)endpoint;
     if (until < world->now_ns) /* it is woken */
         record->until_ns = world->now_ns;
+}
+
+/* A lease runs out without an event: looked at after each. */
+static void look_at_beliefs(struct world *world)
+{
+    for (uint32_t i = 0; i < world->knobs.holders; i++) {
+        struct timeline_seen *seen = &world->timeline->seen[ENDPOINT_HOLDER + i];
+        for (uint32_t path = 0; path < HOLD_PATHS; path++) {
+            uint64_t generation = 0;
+            uint8_t mode = holder_believes(world->holder[i], path, 0);
+            if (mode == seen->believes[path])
+                continue;
+            seen->believes[path] = mode;
+            if (mode != LOCK_FREE)
+                generation = holder_generation(world->holder[i], path);
+            timeline_take(world, TIMELINE_HOLDS, ENDPOINT_HOLDER + i, path, mode, generation);
+        }
+    }
 }
 
 static void look_at_cuts(struct world *world)
 {
     struct timeline *t = world->timeline;
-    uint16_t cut[ENDPOINT_HOLDER] = {0};
-    for (uint32_t a = 0; a < ENDPOINT_HOLDER; a++)
-        for (uint32_t b = 0; b < ENDPOINT_HOLDER; b++)
+    uint16_t cut[ENDPOINTS] = {0};
+    for (uint32_t a = 0; a < ENDPOINTS; a++)
+        for (uint32_t b = 0; b < ENDPOINTS; b++)
             cut[a] = (uint16_t)(cut[a] | world->cut[a][b] << b);
     if (memcmp(cut, t->cut, sizeof(cut)) == 0)
         return;
     memcpy(t->cut, cut, sizeof(cut));
     struct timeline_record *record = begin(world, TIMELINE_CUT, world->now_ns);
-    for (uint32_t a = 0; record != NULL && a < ENDPOINT_HOLDER; a++)
-        record->value[a / 2] |= (uint64_t)cut[a] << (a % 2 * 16);
+    for (uint32_t a = 0; record != NULL && a < ENDPOINTS; a++)
+        record->value[a / 3] |= (uint64_t)cut[a] << (a % 3 * 16);
 }
-_Static_assert(ENDPOINT_HOLDER <= 16 && ENDPOINT_HOLDER <= 2 * TIMELINE_VALUES,
-               "a mask for each endpoint that has a lane");
+_Static_assert(ENDPOINTS <= 16 && ENDPOINTS <= 3 * TIMELINE_VALUES,
+               "a mask for each endpoint, three to a value: a page's numbers have 53 bits");
 
 /* The frame that this event delivered: who was there? */
 static void look_at_arrival(struct world *world, const struct event *event)
 {
     struct timeline *t = world->timeline;
-    bool guest = event->target >= ENDPOINT_GUEST;
-    bool there = guest ? t->seen[event->target].asleep_until_ns <= world->now_ns
-                       : world->node[event->target].up;
+    bool client = event->target >= ENDPOINT_GUEST;
+    bool there = client ? t->seen[event->target].asleep_until_ns <= world->now_ns
+                        : world->node[event->target].up;
     struct timeline_list *lists[] = {&t->rare, &t->bulk};
     for (uint32_t l = 0; l < 2; l++) {
         struct timeline_list *list = lists[l];
@@ -307,7 +328,9 @@ static void look_at_all(struct world *world)
     for (uint32_t id = 1; id <= NODES_MAX; id++)
         look_at_node(world, &world->node[id]);
     for (uint32_t i = 0; i < world->knobs.guests; i++)
-        look_at_guest(world, i);
+        look_at_client(world, ENDPOINT_GUEST + i);
+    for (uint32_t i = 0; i < world->knobs.holders; i++)
+        look_at_client(world, ENDPOINT_HOLDER + i);
 }
 
 void timeline_look(struct world *world, const struct event *event)
@@ -316,13 +339,14 @@ void timeline_look(struct world *world, const struct event *event)
     switch ((enum event_kind)event->kind) {
     case EVENT_FRAME:
         look_at_arrival(world, event);
-        if (event->target >= ENDPOINT_GUEST && event->target < ENDPOINT_HOLDER)
-            look_at_guest(world, event->target - ENDPOINT_GUEST);
+        if (event->target >= ENDPOINT_GUEST)
+            look_at_client(world, event->target);
         break;
     case EVENT_GUEST:
-        look_at_guest(world, event->target);
+        look_at_client(world, ENDPOINT_GUEST + event->target);
         break;
-    case EVENT_HOLDER: /* has no lane */
+    case EVENT_HOLDER:
+        look_at_client(world, ENDPOINT_HOLDER + event->target);
         break;
     case EVENT_TURN:
         look_at_node(world, &world->node[event->target]);
@@ -351,6 +375,7 @@ void timeline_look(struct world *world, const struct event *event)
         look_at_all(world);
         break;
     }
+    look_at_beliefs(world);
     if (world->installs != t->installs && event->kind == EVENT_TURN)
         timeline_take(world, TIMELINE_INSTALL, event->target, t->seen[event->target].commit, 0, 0);
     t->installs = world->installs;

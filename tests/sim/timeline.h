@@ -56,6 +56,7 @@ enum timeline_kind {
     TIMELINE_CUT,
     TIMELINE_PHASE,
     TIMELINE_VIOLATION,
+    TIMELINE_HOLDS, /* what a holder believes of a path's lock */
     TIMELINE_KINDS
 };
 
@@ -149,8 +150,7 @@ static inline void timeline_frame(struct world *world, uint32_t from, uint32_t t
                                   const uint8_t *bytes, uint32_t size, uint64_t at_ns,
                                   enum timeline_fate fate)
 {
-    bool lanes = from < ENDPOINT_HOLDER && to < ENDPOINT_HOLDER; /* holders have none */
-    if (__builtin_expect(world->timeline != NULL, 0) && lanes)
+    if (__builtin_expect(world->timeline != NULL, 0))
         timeline_take_frame(world, from, to, bytes, size, at_ns, fate);
 }
 

@@ -126,6 +126,9 @@ static const struct {
     {TIMELINE_FAULT, false, "{\"n\":\"fault\",\"g\":\"\",\"f\":[\"fault:fault\"]}"},
     {TIMELINE_CUT, false, "{\"n\":\"cut\",\"g\":\"\",\"f\":[]}"},
     {TIMELINE_PHASE, false, "{\"n\":\"phase\",\"g\":\"\",\"f\":[\"phase:phase\"]}"},
+    {TIMELINE_HOLDS, false,
+     "{\"n\":\"believes in a lock\",\"g\":\"\",\"f\":[\"path:path\",\"mode:lock\","
+     "\"generation\"]}"},
     {TIMELINE_VIOLATION, false, "{\"n\":\"VIOLATION\",\"g\":\"\",\"f\":[\"says:text\"]}"},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };

@@ -12,22 +12,23 @@ struct timeline_list { /* in the order of at_ns; a ring once `count` has reached
     uint64_t cap, limit;
 };
 
-/* What was last seen of a replica, a guest. */
+/* What was last seen of a replica, a guest, a holder. */
 struct timeline_seen {
     bool up;
     uint8_t role, vote, leader, handover, handover_to;
     uint64_t starts, term, commit, config, paused_until_ns;
     uint64_t pause; /* the record of that pause, among the rare */
     uint64_t lives, asleep_until_ns;
+    uint8_t believes[HOLD_PATHS]; /* enum lock_mode */
 };
 
 struct timeline {
     struct timeline_options options;
     FILE *page;
     struct timeline_list rare, bulk;
-    struct timeline_seen seen[ENDPOINT_HOLDER];
-    uint16_t cut[ENDPOINT_HOLDER]; /* bit b of a: frames from a to b are cut off */
-    uint64_t installs;             /* as the world counts them */
+    struct timeline_seen seen[ENDPOINTS];
+    uint16_t cut[ENDPOINTS]; /* bit b of a: frames from a to b are cut off */
+    uint64_t installs;       /* as the world counts them */
     char **text;
     uint32_t text_count, text_cap;
 };

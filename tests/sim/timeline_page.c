@@ -127,6 +127,7 @@ static void put_lists(FILE *to)
           "\"handover\":[\"none\",\"waiting\",\"told\",\"done\",\"given up\"],"
           "\"block\":[\"ring page\",\"superblock\",\"reserved block\",\"checkpoint\","
           "\"part of a peer's checkpoint\",\"checkpoint body\"],"
+          "\"path\":[\"/a\",\"/b\"],\"lock\":[\"free\",\"exclusive\",\"shared\"],"
           "\"phase\":[\"faults end, everything heals\",\"power fails everywhere\","
           "\"guests submit nothing new\"],"
           "\"fate\":[\"arrived\",\"arrived, a second copy made by the network\","
@@ -140,7 +141,7 @@ static void put_lists(FILE *to)
     }
     fputs("],\n\"status\":{", to);
     for (uint32_t i = 0; i <= MACHINE_BAD_ENTRY; i++)
-        if (i <= MACHINE_DAY_CLOSED || i >= MACHINE_DUPLICATE) {
+        if (i <= MACHINE_NOT_OPEN || i >= MACHINE_DUPLICATE) {
             fprintf(to, "%s\"%u\":", i == 0 ? "" : ",", i);
             put_text(to, machine_status_name((enum machine_status)i));
         }
@@ -177,12 +178,13 @@ static void put_head(FILE *to, const struct world *world, const struct timeline 
             (unsigned long)world->trace);
     put_text(to, world->failure);
     fprintf(to,
-            ",\n\"nodes\":%u,\"guests\":%u,\"guestFrom\":%d,\"steps\":%lu,\"end\":%lu,"
+            ",\n\"nodes\":%u,\"guests\":%u,\"guestFrom\":%d,\"holders\":%u,\"holderFrom\":%d,"
+            "\"steps\":%lu,\"end\":%lu,"
             "\"from\":%lu,\"to\":%lu,\"limit\":%u,\"leftOut\":%lu,\"wholeFrom\":%lu,\n",
-            world->knobs.nodes, world->knobs.guests, ENDPOINT_GUEST, (unsigned long)world->steps,
-            (unsigned long)end_ns, (unsigned long)o->from_ns,
-            (unsigned long)(o->to_ns < end_ns ? o->to_ns : end_ns), o->limit, (unsigned long)out,
-            (unsigned long)whole_ns);
+            world->knobs.nodes, world->knobs.guests, ENDPOINT_GUEST, world->knobs.holders,
+            ENDPOINT_HOLDER, (unsigned long)world->steps, (unsigned long)end_ns,
+            (unsigned long)o->from_ns, (unsigned long)(o->to_ns < end_ns ? o->to_ns : end_ns),
+            o->limit, (unsigned long)out, (unsigned long)whole_ns);
     put_counts(to, world);
     fputs(",\n\"kinds\":{", to);
     const char *comma = "";

@@ -388,6 +388,8 @@ void holder_kill(struct world *world, uint32_t index, bool lingers);
 void holder_sleep(struct world *world, uint32_t index, uint64_t until_ns);
 /* At this instant of true time: does a process of that holder believe in the lock on path `which`?
  * enum lock_mode; LOCK_FREE: no. life 0: the present one, 1: the one before. */
+void holder_look(const struct holder *holder, uint64_t *lives, uint64_t *asleep_until_ns);
+uint64_t holder_generation(const struct holder *holder, uint32_t which);
 uint8_t holder_believes(const struct holder *holder, uint32_t which, uint32_t life);
 /* Does it believe that this session is alive? */
 bool holder_lives_in(const struct holder *holder, uint64_t session);
@@ -490,13 +492,13 @@ void check_net_table(struct world *world, uint32_t principal, const struct auth_
 struct export *export_open(struct world *world, const char *directory); /* NULL: cannot write */
 void export_start(struct world *world, uint32_t id, bool begins);
 void export_frame(struct world *world, const uint8_t *bytes, uint32_t size);
-void export_session(struct world *world, uint32_t guest, const char *name, uint64_t session,
+void export_session(struct world *world, uint32_t endpoint, const char *name, uint64_t session,
                     uint64_t epoch, uint32_t principal);
-void export_submit(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+void export_submit(struct world *world, uint32_t endpoint, uint64_t session, uint64_t number,
                    const void *payload, uint32_t size);
-void export_ack(struct world *world, uint32_t guest, uint64_t session, uint64_t number,
+void export_ack(struct world *world, uint32_t endpoint, uint64_t session, uint64_t number,
                 const char *status, uint64_t feed, uint64_t utc_ns, const char *day);
-void export_end(struct world *world, uint32_t guest, uint64_t session, uint64_t last);
+void export_end(struct world *world, uint32_t endpoint, uint64_t session, uint64_t last);
 /* Rings, and closes everything. False: something could not be written. */
 bool export_close(struct world *world);
 

@@ -270,6 +270,21 @@ function drawLane(lane) {
         drawState(lane, s);
 }
 
+// Above the lane what is believed of /a, below it of /b; what is shared is hatched.
+function drawHolds(lane) {
+    for (const hold of lane.holds.filter(inView)) {
+        const [x, width] = span(hold), top = hold.path === 0 ? lane.y - 13 : lane.y + 3;
+        if (hold.mode === 1) {
+            pen.fillStyle = colours.commit;
+            pen.fillRect(x, top, width, 10);
+        } else
+            hatch(x, top, width, 10, colours.commit);
+        inside(hold.text, x, x + width, top + 9, hold.mode === 1 ? colours['lead-ink'] : colours.ink);
+        targets.push({box: [x, top, x + width, top + 10], record: hold.record, words: lane.name + ' believes that it holds ' +
+            hold.text + ', for ' + duration(hold.to - hold.at)});
+    }
+}
+
 function drawName(lane) {
     pen.fillStyle = colours.paper;
     pen.fillRect(0, lane.top + 1, GUTTER - 2, lane.height - 1);
@@ -530,6 +545,7 @@ function draw() {
     drawRuler();
     drawTerms();
     lanes.forEach(drawLane);
+    lanes.forEach(drawHolds);
     pen.save();
     pen.beginPath();
     pen.rect(GUTTER, 0, view.width, view.height);

@@ -6,8 +6,8 @@ const VIEW_MIN_NS = 2000;
 let pending = false, held = null, drag = null, current = -1, listed = [];
 const types = [['election', 'elections'], ['split vote', 'split votes'], ['crash', 'crashes'], ['start', 'starts'],
     ['pause', 'pauses'], ['cut', 'cuts'], ['fault', 'other faults'], ['handover', 'handovers'], ['members', 'members, checkpoints'],
-    ['client', 'clients'], ['violation', 'violation']];
-const wanted = new Set(types.map(([type]) => type).filter((type) => type !== 'client'));
+    ['lock', 'locks'], ['client', 'clients'], ['violation', 'violation']];
+const wanted = new Set(types.map(([type]) => type).filter((type) => type !== 'client' && type !== 'lock'));
 
 function redraw() {
     if (pending)
@@ -309,7 +309,7 @@ function fill() {
     document.title = 'seed ' + head.seed + (failed ? ' FAILED' : '');
     const window = head.from > 0 || head.to < head.end ? 'recorded from ' + seconds(head.from, 3) + ' to ' + seconds(head.to, 3) +
         ' s of ' + seconds(head.end, 3) + ' s (the rest is hatched); ' : '';
-    $('facts').textContent = window + head.nodes + ' replicas, ' + head.guests + ' clients, ' + store.count.toLocaleString('en') +
+    $('facts').textContent = window + head.nodes + ' replicas, ' + head.guests + ' clients, ' + head.holders + ' holders of locks, ' + store.count.toLocaleString('en') +
         ' records; ' + Object.entries(head.seen).map(([name, n]) => n.toLocaleString('en') + ' ' + name).join(', ') + '. Faults: ' +
         (Object.entries(head.faults).filter(([, n]) => n > 0).map(([name, n]) => name + ' ' + n.toLocaleString('en')).join(', ') || 'none');
     if (head.leftOut > 0)

@@ -24,7 +24,7 @@ const KIND = {APPEND: 20, APPEND_REPLY: 21, VOTE: 18, VOTE_REPLY: 19, PREVOTE: 1
     START: 128, DOWN: 129, ROLE: 130, VOTED: 132, COMMIT: 133, CONFIG: 134, INSTALL: 135, HANDOVER: 136,
     PAUSE: 137, NOTE: 138, WRITE: 139, ZERO: 140, READ: 141, FLUSH: 142, TORN: 143, LIFE: 144, SLEEP: 145,
     SESSION: 146, SESSION_END: 147, MESSAGE: 148, RESULT: 149, FAULT: 150, CUT: 151, PHASE: 152,
-    VIOLATION: 153};
+    VIOLATION: 153, HOLDS: 154};
 const FATE = {ARRIVED: 0, DUPLICATE: 1, LOST: 2, CUT_OFF: 3, NOBODY: 4, DUPLICATE_NOBODY: 5, UNDER_WAY: 6,
     DUPLICATE_UNDER_WAY: 7};
 const ROLE = {FOLLOWER: 0, PRECANDIDATE: 1, CANDIDATE: 2, LEADER: 3};
@@ -131,7 +131,8 @@ const delayUsual = usualDelay();
 
 /* --- words ------------------------------------------------------------------------------------- */
 
-const endpointName = (e) => e === 0 ? 'the cluster' : isReplica(e) ? 'replica ' + e : 'client ' + (e - head.guestFrom);
+const clientName = (e) => e < head.holderFrom ? 'client ' + (e - head.guestFrom) : 'holder ' + (e - head.holderFrom);
+const endpointName = (e) => e === 0 ? 'the cluster' : isReplica(e) ? 'replica ' + e : clientName(e);
 const seconds = (ns, digits) => (ns / 1e9).toFixed(digits === undefined ? 6 : digits);
 
 function duration(ns) {

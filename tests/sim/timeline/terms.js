@@ -2,11 +2,16 @@
 // What the marks mean: spans of each lane, elections by term, and the list of events that can be gone to.
 
 const lanes = [];
+function addLane(endpoint) {
+    lanes.push({endpoint, replica: isReplica(endpoint), name: endpointName(endpoint), states: [], pauses: [], votes: [],
+        marks: [], holds: []});
+}
 for (let id = 1; id <= head.nodes; id++)
-    lanes.push({endpoint: id, replica: true, name: 'replica ' + id, states: [], pauses: [], votes: [], marks: []});
+    addLane(id);
 for (let g = 0; g < head.guests; g++)
-    lanes.push({endpoint: head.guestFrom + g, replica: false, name: 'client ' + g, states: [], pauses: [],
-        votes: [], marks: []});
+    addLane(head.guestFrom + g);
+for (let h = 0; h < head.holders; h++)
+    addLane(head.holderFrom + h);
 const laneOf = new Map(lanes.map((lane) => [lane.endpoint, lane]));
 const terms = new Map();
 const events = []; // {at, to, type, text, lane}
@@ -62,10 +67,10 @@ function readRole(lane, i) {
 
 function cutText(i) {
     const rows = [];
-    for (let a = 0; a < 2 * VALUES; a++)
-        rows.push(Math.floor(valueOf(i, a >> 1) / (a & 1 ? 65536 : 1)) & 65535);
+    for (let a = 0; a < 3 * VALUES; a++)
+        rows.push(Math.floor(valueOf(i, Math.floor(a / 3)) / 65536 ** (a % 3)) % 65536);
     const there = lanes.map((lane) => lane.endpoint), said = [];
-    const short = (e) => isReplica(e) ? String(e) : 'client ' + (e - head.guestFrom);
+    const short = (e) => isReplica(e) ? String(e) : clientName(e);
     const groups = new Map(); // endpoints that are cut off from the same others
     for (const a of there) {
         const away = there.filter((b) => rows[a] >> b & 1).map(short).join(', ');
@@ -100,6 +105,21 @@ function readWorld(i) {
         violations.push({at, text: head.texts[valueOf(i, 0)], record: i});
         event(at, 'violation', head.texts[valueOf(i, 0)], null);
     }
+}
+
+// A belief in a path's lock lasts until the next word of that path.
+function readHold(lane, i) {
+    const at = store.at[i], path = valueOf(i, 0), mode = valueOf(i, 1), name = word('path', path);
+    const last = lane.holds.findLast((hold) => hold.path === path);
+    if (last !== undefined && last.to === Infinity)
+        last.to = at;
+    if (mode === 0) {
+        event(at, 'lock', lane.name + ' believes no more in the lock of ' + name, lane);
+        return;
+    }
+    const text = name + ' ' + word('lock', mode) + ', generation ' + valueOf(i, 2);
+    lane.holds.push({at, to: Infinity, path, mode, text, record: i});
+    event(at, 'lock', lane.name + ' believes that it holds ' + text, lane);
 }
 
 function readLane(lane, i) {
@@ -143,7 +163,9 @@ function readLane(lane, i) {
             ' sectors');
         lane.marks.push({at, text, bad: true, record: i});
         event(at, 'fault', who + ': ' + text, lane);
-    } else if (kind === KIND.LIFE || kind === KIND.SESSION || kind === KIND.SESSION_END) {
+    } else if (kind === KIND.HOLDS)
+        readHold(lane, i);
+    else if (kind === KIND.LIFE || kind === KIND.SESSION || kind === KIND.SESSION_END) {
         const text = kind === KIND.LIFE ? 'begins life ' + valueOf(i, 0) : kind === KIND.SESSION_END
             ? 'session ' + valueOf(i, 0) + ' ended' : (valueOf(i, 2) ? 'resumes' : 'opens') + ' session ' + valueOf(i, 0);
         lane.marks.push({at, text, record: i});
@@ -237,8 +259,8 @@ for (const i of marks) {
         readWorld(i);
 }
 readVotes();
-for (const cut of cuts)
-    cut.to = Math.min(cut.to, head.end);
+for (const span of [...cuts, ...lanes.flatMap((lane) => lane.holds)])
+    span.to = Math.min(span.to, head.end);
 const elections = settle();
 events.sort((a, b) => a.at - b.at);
 
