@@ -39,7 +39,7 @@ struct engine *engine_init(void *memory, const struct engine_options *options, u
     e->now_ns = now_ns;
     e->jitter = options->process | 1;
     /* H16: an answer to another process of this name is none to this one. */
-    e->request = options->process >> 2;
+    e->request = e->question = options->process >> 2;
     e->auth = auth_table_init(auth, associations, options->principal, options->cluster);
     if (e->auth == NULL)
         return NULL;
@@ -137,7 +137,7 @@ int engine_operate(struct engine *e, const struct entry_node *op, const char *pa
     int result = take_number(e, &slot, number);
     if (slot == NULL)
         return result;
-    if (engine_lock_operation(op->operation))
+    if (engine_gives_up(op->operation))
         engine_lease_overtaken(e, op->node);
     slot->kind = PACKET_NODE;
     slot->size = (uint16_t)(sizeof(*op) + op->path_size + op->content_size);

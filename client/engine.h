@@ -176,7 +176,8 @@ struct engine {
     uint64_t event_after[ENGINE_EVENTS]; /* given out behind the result of this number */
 
     /* a question about nodes: one at a time */
-    uint64_t query_request; /* of the copy that is awaited; 0: none */
+    uint64_t question;      /* the last one's number */
+    uint64_t query_request; /* of the one that is awaited; 0: none */
     uint64_t query_next_ns; /* asked again then */
     uint32_t query_size;
     uint32_t answer_size; /* 0: none yet */
@@ -263,7 +264,7 @@ void engine_lease_begin(struct engine *e);
 void engine_lease_answer(struct engine *e, const struct packet_lease *answer,
                          const uint8_t *events);
 void engine_lease_redirected(struct engine *e);
-/* What waits to be said of this node's lock is overtaken: the session asks for something else. */
+/* What waits to be said of this node's lock is overtaken: the session gives it up. */
 void engine_lease_overtaken(struct engine *e, uint64_t node);
 
 /* engine_nodes.c: questions. */
@@ -279,9 +280,10 @@ static inline bool engine_suspect(const struct engine *e, const struct engine_me
     return m->suspect_ns != 0 && e->now_ns - m->suspect_ns < ENGINE_SUSPECT;
 }
 
-static inline bool engine_lock_operation(uint8_t operation)
+/* What gives a lock up, or the wait for it. */
+static inline bool engine_gives_up(uint8_t operation)
 {
-    return operation == NODE_ACQUIRE || operation == NODE_RELEASE || operation == NODE_CLOSE;
+    return operation == NODE_RELEASE || operation == NODE_CLOSE;
 }
 
 static inline struct engine_slot *engine_slot(struct engine *e, uint64_t number)

@@ -114,8 +114,7 @@ void engine_lease_overtaken(struct engine *e, uint64_t node)
     }
 }
 
-/* Whether the session has asked for something else of this lock, of which that state knows nothing.
- */
+/* Whether the session gives this lock up, of which that state knows nothing yet. */
 static bool overtaken(struct engine *e, uint64_t node, uint64_t last)
 {
     for (uint64_t number = last + 1; number < e->next; number++) { /* at most a window */
@@ -124,7 +123,7 @@ static bool overtaken(struct engine *e, uint64_t node, uint64_t last)
         if (slot->state != ENGINE_SLOT_PENDING || slot->kind != PACKET_NODE)
             continue;
         memcpy(&op, slot->payload, sizeof(op));
-        if (op.node == node && engine_lock_operation(op.operation))
+        if (op.node == node && engine_gives_up(op.operation))
             return true;
     }
     return false;
@@ -140,9 +139,9 @@ static bool take_events(struct engine *e, const struct packet_lease *answer, con
         memcpy(&event, events + i * sizeof(event), sizeof(event));
         if (!packet_event_before(&e->seen, &event.at))
             continue; /* an answer to an older copy */
-        e->seen = event.at;
         if (of_lock(event.at.kind) && overtaken(e, event.at.node, answer->last))
-            continue;
+            return false; /* the state behind that operation says what is left of it */
+        e->seen = event.at;
         push(e,
              &(struct keel_event){.node = event.at.node,
                                   .index = event.at.index,
@@ -153,8 +152,22 @@ static bool take_events(struct engine *e, const struct packet_lease *answer, con
     return answer->more == 0;
 }
 
+/* An end of a hold that comes behind results which are not given out yet. */
+static bool withheld(const struct engine *e)
+{
+    for (uint32_t i = 0; i < e->event_count; i++) {
+        uint32_t place = (e->event_first + i) % ENGINE_EVENTS;
+        uint32_t kind = e->event[place].kind;
+        if ((kind == KEEL_EVENT_ENDED || kind == KEEL_EVENT_INVALID) &&
+            e->event_after[place] > e->given)
+            return true;
+    }
+    return false;
+}
+
 /* Only who has been told everything may go on believing: an answer whose events did not all find a
- * place, or that has more to tell, is no lease, and the next copy goes out at once. */
+ * place, that has more to tell, or that tells of an end which must wait for results is no lease,
+ * and the next copy goes out at once. */
 void engine_lease_answer(struct engine *e, const struct packet_lease *answer, const uint8_t *events)
 {
     uint64_t sent_ns = engine_copy_sent(e, answer->request);
@@ -162,6 +175,7 @@ void engine_lease_answer(struct engine *e, const struct packet_lease *answer, co
         return;
     bool known = answer->last >= e->settled; /* else they are told again, of a newer state */
     bool whole = known ? take_events(e, answer, events) : answer->event_count == 0;
+    whole = whole && !withheld(e);
     if (answer->ttl_ms != 0)
         e->ttl_ms = answer->ttl_ms;
     if (whole) {

@@ -30,7 +30,7 @@ int engine_ask(struct engine *e, const struct packet_query *query, const char *p
     memcpy(e->query + sizeof(*query), path, query->path_size);
     e->query_size = (uint32_t)(sizeof(*query) + query->path_size);
     e->answer_size = 0;
-    e->query_request = engine_next_request(e);
+    e->query_request = ++e->question; /* takes no place from a copy whose sending must be known */
     send_query(e);
     return KEEL_OK;
 }

@@ -321,7 +321,7 @@ static bool deliver_events(struct keel *keel)
     return any;
 }
 
-int keel_poll(struct keel *keel, int64_t timeout_ns)
+static int poll_until(struct keel *keel, int64_t timeout_ns, bool events_count)
 {
     uint64_t end_ns = net_now_ns() + (uint64_t)(timeout_ns > 0 ? timeout_ns : 0);
     int results = 0;
@@ -333,7 +333,7 @@ int keel_poll(struct keel *keel, int64_t timeout_ns)
         if (packets > 0)
             keel_flush(keel);
         results = deliver(keel, before);
-        bool told = deliver_events(keel);
+        bool told = deliver_events(keel) && events_count;
         if (results > 0 || keel->engine->phase != phase || told || timeout_ns == 0)
             break;
         uint64_t now_ns = net_now_ns();
@@ -342,6 +342,16 @@ int keel_poll(struct keel *keel, int64_t timeout_ns)
         wait_packet(keel, timeout_ns < 0 ? -1 : (int64_t)(end_ns - now_ns));
     }
     return results == 0 && keel->engine->phase == ENGINE_FAILED ? keel->engine->error : results;
+}
+
+int keel_poll(struct keel *keel, int64_t timeout_ns)
+{
+    return poll_until(keel, timeout_ns, true);
+}
+
+int keel_poll_results(struct keel *keel, int64_t timeout_ns)
+{
+    return poll_until(keel, timeout_ns, false);
 }
 
 bool keel_next_result(struct keel *keel, struct keel_result *result)

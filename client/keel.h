@@ -245,9 +245,10 @@ KEEL_API const char *keel_problem(const struct keel *keel);
  * keel_node_open() returns: one that is deleted and made anew is another.
  *
  * Events come behind the results that they follow, and an event of a lock that the session has
- * since asked something else of does not come at all.
+ * given up since does not come at all.
  *
- * A lock is advisory. Who holds one may act while keel_lease() says KEEL_LEASE_SAFE; whoever must
+ * A lock is advisory. Who holds one may act while keel_lease() says KEEL_LEASE_SAFE and no
+ * KEEL_EVENT_ENDED of it has come; whoever must
  * be sure although a clock stood still shows the sequencer, and the receiver checks it: the
  * sequencer itself does, see keel_submit_fenced(). */
 

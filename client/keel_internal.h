@@ -13,4 +13,7 @@ struct keel {
     struct net net;
 };
 
+/* As keel_poll(), but events that wait to be collected are no reason to return. */
+int keel_poll_results(struct keel *keel, int64_t timeout_ns);
+
 #endif

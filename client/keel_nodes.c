@@ -205,6 +205,10 @@ enum keel_lease_state keel_lease(struct keel *keel, uint64_t *left_ns)
     struct lease *lease = &keel->engine->lease;
     uint64_t now_ns = net_now_ns();
     enum lease_state state = lease_look(lease, now_ns);
+    if (keel->engine->phase == ENGINE_FAILED)
+        state = LEASE_EXPIRED; /* shut out, ended, or expired */
+    else if (keel->engine->phase != ENGINE_READY || keel->engine->end_wanted)
+        state = LEASE_NONE;
     if (left_ns != NULL)
         *left_ns = state == LEASE_SAFE ? lease->until_ns - now_ns : 0;
     return (enum keel_lease_state)state;
@@ -237,7 +241,7 @@ int keel_wait(struct keel *keel, uint64_t number, int64_t timeout_ns, struct kee
         int64_t rest_ns = left(end_ns);
         if (rest_ns == 0)
             return KEEL_TIMEOUT;
-        int count = keel_poll(keel, rest_ns);
+        int count = keel_poll_results(keel, rest_ns);
         if (count < 0)
             return count;
     }
@@ -299,7 +303,7 @@ static int ask(struct keel *keel, const struct packet_query *query, const char *
         int64_t rest_ns = left(end_ns); /* until then */
         if (rest_ns == 0)
             return KEEL_TIMEOUT;
-        int count = keel_poll(keel, rest_ns < 20000000 ? rest_ns : 20000000);
+        int count = keel_poll_results(keel, rest_ns < 20000000 ? rest_ns : 20000000);
         error = count < 0 ? count : KEEL_OK;
     }
     if (error != KEEL_OK)
@@ -385,7 +389,7 @@ int keel_node_children(struct keel *keel, const char *path, uint64_t *after, int
         memcpy(children[count++].path, bytes + at, told.path_size);
         at += told.path_size;
     }
-    *after = head.more || at < head.size ? children[count - 1].node : 0;
+    *after = count > 0 && (head.more || at < head.size) ? children[count - 1].node : 0;
     return (int)count;
 }
 

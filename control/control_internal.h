@@ -29,6 +29,7 @@ struct control_session { /* beside each slot of the machine */
     uint64_t proposed_ns; /* an expiry is under way since; 0: none */
     /* A keepalive that is held until there is something to tell, the newest copy; keepalive.c. */
     uint64_t held_request; /* 0: none */
+    uint64_t newest;       /* request of the newest copy that came */
     uint64_t held_ns;      /* its arrival */
     uint64_t held_until_ns;
     uint64_t told_term; /* of the last answer; another one: the next is answered at once */
@@ -212,6 +213,8 @@ struct control {
     uint32_t query_first, query_count;
     struct control_query query[CONTROL_QUERIES];
     uint64_t due_proposed_ns;
+    bool due_known; /* due_log_ns is what the machine would say */
+    uint64_t due_log_ns;
     uint64_t due_applied; /* the log time that machine->log_ns had ... */
     uint64_t due_at_ns;   /* ... when this clock stood here */
 

@@ -21,6 +21,8 @@ enum {
     LOST = 75, /* exit code of `lock run` when the lock was lost (EX_TEMPFAIL) */
     POLL_NS = 20000000,
     GUARD_NS = 5000000,
+    GUARD_EARLY_NS =
+        10000000,    /* so much before the lease's end, since it looks only now and then */
     MARGIN_SHARE = 5 /* the program is asked to end when so much of the time to live is left */
 };
 
@@ -124,10 +126,11 @@ static pid_t guard(pid_t program, const uint64_t *until_ns)
     pid_t parent = getpid(), pid = fork();
     if (pid != 0)
         return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpgid(0, 0); /* no key of the terminal is for it */
+    setpgid(0,
+            0); /* no key of the terminal is for it; and it outlives keelctl, to kill the group */
     /* relaxed: one word, and a late one only kills too early */
-    while (getppid() == parent && now_ns() < __atomic_load_n(until_ns, __ATOMIC_RELAXED))
+    while (getppid() == parent &&
+           now_ns() + GUARD_EARLY_NS < __atomic_load_n(until_ns, __ATOMIC_RELAXED))
         nanosleep(&(struct timespec){.tv_nsec = GUARD_NS}, NULL);
     kill(-program, SIGKILL);
     _exit(0);
@@ -148,9 +151,12 @@ static int watch(struct keel *keel, uint64_t node, pid_t pid, uint32_t ttl_ms, u
             told = 0;
         }
         failed = failed || keel_poll(keel, POLL_NS) < 0;
+        bool taken = failed || !believed(keel, node, margin_ns);
+        uint64_t looked_ns = now_ns();
         bool safe = !failed && keel_lease(keel, &left_ns) == KEEL_LEASE_SAFE;
-        __atomic_store_n(until_ns, safe ? now_ns() + left_ns : 0, __ATOMIC_RELAXED);
-        if (!lost && (failed || !believed(keel, node, margin_ns))) {
+        if (!lost && !taken) /* once it is lost the end of what was believed stands */
+            __atomic_store_n(until_ns, looked_ns + left_ns, __ATOMIC_RELAXED);
+        if (!lost && taken) {
             lost = true;
             kill(-pid, SIGTERM);
             fprintf(stderr, "keelctl: lock run: the lock can no longer be relied on: the program "
@@ -178,7 +184,11 @@ static int run(const struct ctl *ctl, struct keel *keel, const struct keel_seque
     keel_info(keel, &info);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
-    *until_ns = keel_lease(keel, &left_ns) == KEEL_LEASE_SAFE ? now_ns() + left_ns : 0;
+    sigaction(SIGHUP, &act, NULL);
+    sigaction(SIGQUIT, &act, NULL);
+    signal(SIGCHLD, SIG_DFL); /* whoever started keelctl may have ignored it */
+    uint64_t looked_ns = now_ns();
+    *until_ns = keel_lease(keel, &left_ns) == KEEL_LEASE_SAFE ? looked_ns + left_ns : 0;
     pid_t program = start(ctl, sequencer);
     setpgid(program, program); /* here too: whoever comes first */
     pid_t watcher = program < 0 ? -1 : guard(program, until_ns);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum { TEXT_MAX = 512 };
@@ -115,14 +116,17 @@ int ctl_session_open(const struct ctl *ctl, bool leases, uint32_t ttl_ms, struct
 {
     struct client_settings s = {0};
     char problem[KEEL_PROBLEM_SIZE], session[KEEL_SESSION_MAX + 1];
-    uint64_t principal = 0;
+    uint64_t principal = 0, number;
     int code = read_settings(ctl, &s);
     if (code != CTL_DONE)
         return code;
     if (s.principal[0] != 0 && !address_number(s.principal, 16, UINT32_MAX, &principal))
         return ctl_fail(CTL_USAGE, "%s: principal '%s': give a number from 16 on",
                         ctl->command->name, s.principal);
-    snprintf(session, sizeof(session), "keelctl-%d", (int)getpid());
+    /* one that nobody has: whoever opens a name that is open takes it over */
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        return ctl_fail(CTL_FAILED, "%s: getrandom: %s", ctl->command->name, strerror(errno));
+    snprintf(session, sizeof(session), "keelctl-%016" PRIx64, number);
     const struct keel_options options = {
         .members = s.members,
         .key_file = s.key,

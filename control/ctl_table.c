@@ -274,7 +274,9 @@ const struct ctl_command ctl_commands[] = {
          "The program finds KEEL_SEQUENCER (to be shown to whatever it acts upon) and KEEL_LOCK "
          "in\n"
          "its environment. Exit code: the program's; 75 when the lock was lost: it gets SIGTERM\n"
-         "while a fifth of the time to live is left, SIGKILL when that is over.\n\n",
+         "while a fifth of the time to live is left, SIGKILL when that is over. All that it starts "
+         "in\n"
+         "its process group ends with it; what leaves the group (setsid) is not seen.\n\n",
      .run = ctl_lock_run},
     {.name = "lease watch",
      .words = "PATH...",

@@ -3,9 +3,10 @@
  * An answer names exactly the copy that it answers (H21), goes out only while this leader was in
  * contact with a quorum, and only while seq knows of no entry that ends that life of the session
  * (intake_lives). A copy is held until there is an event to tell, at most a third of the session's
- * time to live; the first one in a term is answered at once, so that who found the new leader is
- * safe soon. While an expiry is under way none is answered but by its outcome. Source: Chubby
- * (Burrows, OSDI 2006), 2.8; design, section 9.
+ * time to live. At once are answered the first one in a term, so that who found the new leader is
+ * safe soon, and a newer one while one is held: whoever sends it has taken an answer for lost.
+ * While an expiry is under way none is answered but by its outcome. Source: Chubby (Burrows, OSDI
+ * 2006), 2.8; design, section 9.
  */
 #include "control/control_internal.h"
 
@@ -61,8 +62,8 @@ static bool tell(struct control *c, struct control_session *n,
 {
     struct packet_event events[PACKET_EVENTS_MAX];
     struct packet_event_place last = n->seen;
-    if (session->last < n->number)
-        return false; /* this side has not read what its owner knows already */
+    if (session->last < n->number || c->machine->applied < c->seen.noop_index)
+        return false; /* this side has not read what its owner, or seq, knows already */
     uint32_t count = machine_events(c->machine, session, &n->seen, events, PACKET_EVENTS_MAX);
     if (count == 0 && !now)
         return false;
@@ -119,15 +120,17 @@ void keepalive_arrived(struct control *c, const struct notice *notice)
     if (asked->epoch > session->epoch || asked->request == 0)
         return; /* a resume that is not read yet */
     struct control_session *n = sessions_notes(c, machine_slot(c->machine, session), session);
-    if (n->proposed_ns != 0)
-        return; /* an expiry is under way: its outcome answers */
+    if (n->proposed_ns != 0 || asked->request <= n->newest)
+        return; /* an expiry is under way: its outcome answers; or a copy of a copy, or an older one
+                 */
+    bool again = n->held_request != 0;
     c->held += n->held_request == 0;
-    n->held_request = asked->request;
+    n->held_request = n->newest = asked->request;
     n->held_ns = c->now_ns;
     n->number = asked->number;
     n->seen = asked->seen;
     bool first = n->told_term != c->seen.term;
-    n->held_until_ns = first ? c->now_ns : n->told_ns + share_ns(session);
+    n->held_until_ns = first || again ? c->now_ns : n->told_ns + share_ns(session);
     tell(c, n, session, c->now_ns >= n->held_until_ns);
 }
 

@@ -35,9 +35,18 @@ bool notice_datagram(struct replica *r, const struct frame_datagram *datagram)
     return true;
 }
 
+/* A part of the link stays free of what clients send, for what control cannot do without. */
+static struct notice *notice_of_client(struct replica *r, enum notice_kind kind, uint32_t spare)
+{
+    if (spsc_room(&r->notices) > spare)
+        return notice_begin(r, kind);
+    metric_add(&r->metrics.drop[DROP_CONTROL_FULL], 1);
+    return NULL;
+}
+
 bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet_keepalive *body)
 {
-    struct notice *notice = notice_begin(r, NOTICE_KEEPALIVE);
+    struct notice *notice = notice_of_client(r, NOTICE_KEEPALIVE, LINK_CONTROL_NOTICES / 4);
     if (notice == NULL)
         return false;
     notice->u.keepalive.principal = principal;
@@ -48,7 +57,7 @@ bool notice_keepalive(struct replica *r, uint32_t principal, const struct packet
 
 bool notice_query(struct replica *r, uint32_t principal, const void *body, size_t size)
 {
-    struct notice *notice = notice_begin(r, NOTICE_QUERY);
+    struct notice *notice = notice_of_client(r, NOTICE_QUERY, LINK_CONTROL_NOTICES / 2);
     if (notice == NULL)
         return false;
     ENSURE(size <= NOTICE_QUERY_MAX);

@@ -256,7 +256,7 @@ static void open_or_resume(struct replica *r, uint32_t principal, uint8_t kind,
         return;
     if (kind == PACKET_RESUME && session != NULL && session->ended_log_ns == 0) {
         struct intake_slot *slot = overlay(r, session);
-        if (slot->epoch == open->replaces)
+        if (slot->epoch == open->replaces || session->epoch == open->replaces)
             slot->epoch = index; /* H15: the older life ends here, for intake */
     }
 }

@@ -76,12 +76,14 @@ void leadership_transfer(struct replica *r, uint64_t tag, uint8_t to)
     r->status_at_ns = 0;
 }
 
-/* H20: Emin x (1 - rho) / (1 + rho) from the sending of what a quorum has acknowledged. */
+/* Asked now, not of the turn's beginning: the loop may have stood still since. H20: Emin x (1 -
+ * rho) / (1 + rho) from the sending of what a quorum has acknowledged. */
 bool leadership_lease(const struct replica *r, uint64_t term)
 {
     const struct genesis *g = r->options.genesis;
     uint64_t lease_ns =
         g->election_min_ms * 1000000ull * (1000000u - g->rho_ppm) / (1000000u + g->rho_ppm);
     return r->raft.role == RAFT_LEADER && r->raft.term == term &&
-           r->raft.transfer.lease_ended == 0 && raft_quorum_age_ns(&r->raft, r->now_ns) < lease_ns;
+           r->raft.transfer.lease_ended == 0 &&
+           raft_quorum_age_ns(&r->raft, clock_now_ns(r->clock)) < lease_ns;
 }

@@ -10,6 +10,7 @@ static void begin_leadership(struct replica *r)
 {
     const struct raft_out *out = &r->out;
     ENSURE(out->append_count == 1 && out->append_first == ring_last_index(r->ring) + 1);
+    r->intake->operated = 0; /* what came before stands below the own no-op */
     r->log_base_ns = r->last_log_ns;
     r->log_base_at_ns = r->now_ns;
     r->intake->pending_count = 0;

@@ -164,6 +164,7 @@ struct machine_handle {
     uint64_t generation;      /* held: the lock's */
     uint64_t deadline_log_ns; /* waiting: until then; UINT64_MAX: without end */
     uint64_t granted_index;   /* log index at which a wait was granted, last; 0: never */
+    uint64_t held_index; /* ... since which it is held, after a wait or at once; 0: it is not */
     uint64_t
         ended_index; /* ... at which the last wait or hold ended for end_reason; 0: it did not */
     uint64_t invalid_index; /* ... at which the node was deleted; 0: it is there */
@@ -175,7 +176,6 @@ struct machine_handle {
     uint8_t events;     /* wanted */
     uint8_t end_reason; /* enum handle_end */
     struct machine_link link[HANDLE_LISTS];
-    uint8_t pad[8];
 };
 _Static_assert(sizeof(struct machine_handle) == 128, "two cache lines");
 

@@ -34,6 +34,7 @@ struct handle_record {
     uint64_t generation;
     uint64_t deadline_log_ns;
     uint64_t granted_index;
+    uint64_t held_index;
     uint64_t ended_index;
     uint64_t invalid_index;
     uint32_t delay_ms;
@@ -42,7 +43,7 @@ struct handle_record {
     uint8_t events;
     uint8_t end_reason;
 };
-_Static_assert(sizeof(struct handle_record) == 80, "encoded handle");
+_Static_assert(sizeof(struct handle_record) == 88, "encoded handle");
 
 size_t machine_nodes_encoded_max(const struct genesis *genesis)
 {
@@ -90,6 +91,7 @@ static void put_handle(struct sink *sink, const struct machine_handle *handle)
         .generation = handle->generation,
         .deadline_log_ns = handle->deadline_log_ns,
         .granted_index = handle->granted_index,
+        .held_index = handle->held_index,
         .ended_index = handle->ended_index,
         .invalid_index = handle->invalid_index,
         .delay_ms = handle->delay_ms,
@@ -222,11 +224,13 @@ static const char *handle_problem(const struct machine *machine, const struct ha
 {
     uint64_t last = machine->applied;
     if (r->asked <= before || r->opened == 0 || r->asked < r->opened || r->asked > last ||
-        r->granted_index > last || r->ended_index > last || r->invalid_index > last)
+        r->granted_index > last || r->held_index > last || r->ended_index > last ||
+        r->invalid_index > last)
         return "handles out of order, or from the future";
     if (r->state > HANDLE_HOLDS || r->mode > LOCK_SHARED || r->events > NODE_EVENTS_ALL ||
         (r->state == HANDLE_OPEN) != (r->mode == LOCK_FREE) ||
         (r->state == HANDLE_HOLDS) != (r->generation != 0) ||
+        (r->state == HANDLE_HOLDS) != (r->held_index != 0) ||
         (r->state == HANDLE_WAITS) != (r->deadline_log_ns != 0) || r->end_reason > HANDLE_BROKEN ||
         (r->ended_index != 0) != (r->end_reason != 0) || r->delay_ms > machine->lock_delay_max_ms ||
         (r->invalid_index != 0 && r->state != HANDLE_OPEN))
@@ -275,6 +279,7 @@ static const char *take_handle(struct machine *machine, uint32_t slot, uint64_t 
         .generation = r.generation,
         .deadline_log_ns = r.deadline_log_ns,
         .granted_index = r.granted_index,
+        .held_index = r.held_index,
         .ended_index = r.ended_index,
         .invalid_index = r.invalid_index,
         .session_slot = machine_slot(machine, session),

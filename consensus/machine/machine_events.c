@@ -41,7 +41,8 @@ static void tell_node(struct events *e, const struct machine_handle *handle,
         tell(e, handle, node->removed_index, PACKET_EVENT_REMOVED, node->removed);
     if ((handle->events & NODE_EVENT_LOCKED) != 0)
         tell(e, handle, node->lock_generation, PACKET_EVENT_LOCKED, node->lock_generation);
-    if ((handle->events & NODE_EVENT_CONFLICT) != 0 && handle->state == HANDLE_HOLDS)
+    if ((handle->events & NODE_EVENT_CONFLICT) != 0 && handle->state == HANDLE_HOLDS &&
+        node->conflict_index >= handle->held_index)
         tell(e, handle, node->conflict_index, PACKET_EVENT_CONFLICT, node->conflicts);
 }
 

@@ -39,6 +39,7 @@ static void grant(struct machine *machine, struct machine_node *node, struct mac
     handle->state = HANDLE_HOLDS;
     handle->mode = mode;
     handle->generation = node->lock_generation;
+    handle->held_index = machine->applied;
     digest(machine, handle, handle->generation << 2 | mode);
 }
 
@@ -79,6 +80,7 @@ static void note_due(struct machine *machine, struct machine_node *node)
 void machine_lock_settle(struct machine *machine, struct machine_node *node)
 {
     struct machine_handle *handles = machine_handles(machine);
+    bool granted = false;
     if (machine->log_ns >= node->delay_log_ns)
         node->delay_log_ns = 0;
     while (node->waiters > 0) { /* at most waiters_max */
@@ -96,6 +98,11 @@ void machine_lock_settle(struct machine *machine, struct machine_node *node)
         leave_queue(machine, node, handle);
         grant(machine, node, handle, mode);
         handle->granted_index = machine->applied;
+        granted = true;
+    }
+    if (granted && node->waiters > 0) { /* who still waits is in the new holder's way from now on */
+        node->conflicts++;
+        node->conflict_index = machine->applied;
     }
     note_due(machine, node);
     machine_node_wither(machine, node);
@@ -169,6 +176,7 @@ void machine_lock_leave(struct machine *machine, struct machine_handle *handle, 
         handle->mode = LOCK_FREE;
         handle->generation = 0;
         handle->granted_index = 0;
+        handle->held_index = 0;
         node->holders--;
         if (node->holders == 0)
             node->lock_mode = LOCK_FREE;

@@ -28,8 +28,8 @@ enum { /* ranges that genesis_problem() holds the record to */
        GENESIS_ELECTION_MAX_MS = 600000,
        GENESIS_RHO_MAX_PPM = 100000,
        GENESIS_SESSIONS_MAX = 65536, /* one session takes a little over 2 KiB */
-       GENESIS_NODES_MAX = 65536,    /* one node takes 640 bytes */
-       GENESIS_HANDLES_MAX = 262144, /* one handle takes 128 bytes */
+       GENESIS_NODES_MAX = 16384,    /* what one entry may have to walk; one node takes 640 bytes */
+       GENESIS_HANDLES_MAX = 65536,  /* one handle takes 128 bytes */
        GENESIS_LOCK_DELAY_MAX_MS = 600000
 };
 

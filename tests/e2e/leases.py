@@ -84,6 +84,7 @@ def lock_run(parts, options):
         c.leader()
         foreground(parts, c)
         cut_off(parts, c)
+        shot(parts, c)
         c.stop_all()
 
 
@@ -131,6 +132,22 @@ def cut_off(parts, c):
     parts.holds(last < taken, 'keelctl stopped: its program has ended %.0f ms before another has the lock' % (
         1000 * (taken - last)), (last, taken))
     parts.holds(code == 75, 'continued, keelctl says that the lock was lost: exit 75', code)
+
+
+def shot(parts, c):
+    """keelctl is killed: its program ends at once, and the lock moves on when the lease is over."""
+    script = 'trap "" TERM HUP; while :; do date +%s.%N > shot.new; mv shot.new shot; sleep 0.02; done'
+    held = under_lock(c, 'shot', 100, 'cd %s && %s' % (c.dir, script))
+    wait_for('it runs', lambda: os.path.exists(c.path('shot')))
+    end(held, signal.SIGKILL)
+    killed_at = time.time()
+    taker = under_lock(c, 'heir', 101, 'date +%s.%N')
+    wait_for('the lock moves on', lambda: read(c.path('heir.out')).strip(), 90)
+    last = float(read(c.path('shot')))
+    parts.holds(last < float(read(c.path('heir.out'))),
+                'keelctl killed: its program has ended %.0f ms later' % (1000 * max(0, last - killed_at)),
+                (killed_at, last))
+    taker.wait(timeout=20)
 
 
 TABLE = {'failover': failover, 'run': lock_run}

@@ -27,7 +27,8 @@ MUTANTS = [
         "breaks": "KeepAlive is answered only inside the leader's lease",
         "edits": [("dataplane/leadership.c",
                    "    return r->raft.role == RAFT_LEADER && r->raft.term == term &&\n"
-                   "           r->raft.transfer.lease_ended == 0 && raft_quorum_age_ns(&r->raft, r->now_ns) < lease_ns;",
+                   "           r->raft.transfer.lease_ended == 0 &&\n"
+                   "           raft_quorum_age_ns(&r->raft, clock_now_ns(r->clock)) < lease_ns;",
                    "    (void)term;\n    (void)lease_ns;\n    return r->raft.role == RAFT_LEADER;"),
                   ("control/control.c",
                    "           s->transfer.lease_ended == 0 && /* H19 */\n"
@@ -56,8 +57,7 @@ MUTANTS = [
     {
         "name": "lease not ended before transfer",
         "breaks": "the leader's lease ends for the rest of the term before TimeoutNow is sent (H19)",
-        "edits": [("dataplane/leadership.c", "           r->raft.transfer.lease_ended == 0 && raft_quorum_age_ns",
-                   "           raft_quorum_age_ns"),
+        "edits": [("dataplane/leadership.c", "           r->raft.transfer.lease_ended == 0 &&\n", ""),
                   ("control/control.c", "           s->transfer.lease_ended == 0 && /* H19 */\n", "")],
     },
     {
@@ -108,7 +108,7 @@ MUTANTS = [
         "edits": [("client/engine_lease.c", "    bool known = answer->last >= e->settled;", "    bool known = true;"),
                   ("client/engine_lease.c", "        if (of_lock(event.at.kind) && overtaken(e, event.at.node, answer->last))",
                    "        if (false && overtaken(e, event.at.node, answer->last))"),
-                  ("client/engine.c", "    if (engine_lock_operation(op->operation))\n", "    if (false)\n")],
+                  ("client/engine.c", "    if (engine_gives_up(op->operation))\n", "    if (false)\n")],
     },
     {
         "name": "a stale sequencer is sequenced",

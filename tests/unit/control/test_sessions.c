@@ -81,12 +81,20 @@ static void h21_exactly_that_copy_is_answered(void)
     CU_ASSERT_EQUAL(out.ttl_ms, TTL_MS);
     CU_ASSERT_EQUAL(out.term, bench_status(c.b, 1).term);
     CU_ASSERT_EQUAL(out.rho_ppm, c.b->genesis.rho_ppm);
-    /* With nothing to tell the next is held for a third of the time to live, and of two that come
-     * the newer is answered. */
-    uint64_t began = c.b->now_ns;
+    /* With nothing to tell the next is held; a newer one says that an answer was lost, and is
+     * answered at once; copies of what came before are nothing. */
     asked.request = 42;
     CU_ASSERT_FALSE(keepalive(&c, 1, 1, &asked, &out));
     asked.request = 43;
+    CU_ASSERT_TRUE_FATAL(keepalive(&c, 1, 1, &asked, &out));
+    CU_ASSERT_EQUAL(out.request, 43);
+    CU_ASSERT_FALSE(keepalive(&c, 1, 1, &asked, &out));
+    asked.request = 42;
+    CU_ASSERT_FALSE(keepalive(&c, 1, 1, &asked, &out));
+    CU_ASSERT_EQUAL(bench_control(c.b, 1).keepalives_held, 0);
+    /* A third of the time to live, else. */
+    uint64_t began = c.b->now_ns;
+    asked.request = 44;
     bool answered = keepalive(&c, 1, 1, &asked, &out);
     for (uint32_t ms = 0; !answered && ms < TTL_MS; ms += 5) {
         c.b->now_ns += 5000000;
@@ -94,7 +102,7 @@ static void h21_exactly_that_copy_is_answered(void)
         answered = collect(&c, 1, 1, &out);
     }
     CU_ASSERT_TRUE_FATAL(answered);
-    CU_ASSERT_EQUAL(out.request, 43);
+    CU_ASSERT_EQUAL(out.request, 44);
     CU_ASSERT_TRUE(c.b->now_ns - began >= TTL_MS * 1000000ull / 3);
     CU_ASSERT_TRUE(c.b->now_ns - began <= TTL_MS * 1000000ull / 3 + 40000000);
     bench_free(c.b);

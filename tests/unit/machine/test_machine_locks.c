@@ -82,6 +82,37 @@ static void exclusive(void)
     bench_free(&b);
 }
 
+static uint32_t conflicts_told(uint64_t session_id, uint64_t open_node)
+{
+    struct packet_event events[8];
+    const struct packet_event_place none = {0};
+    uint32_t told = 0, count = machine_events(b.machine, machine_session(b.machine, session_id),
+                                              &none, events, 8);
+    for (uint32_t i = 0; i < count; i++)
+        told += events[i].at.kind == PACKET_EVENT_CONFLICT && events[i].at.node == open_node;
+    return told;
+}
+
+/* Who holds is told of those in his way, not of those that were in the way of who held before. */
+static void conflicts(void)
+{
+    start();
+    uint64_t open = bench_node_open(&b, alice, "/told", NODE_CREATE, NODE_EVENT_CONFLICT);
+    bench_node_open(&b, bob, "/told", 0, NODE_EVENT_CONFLICT);
+    bench_node_open(&b, carol, "/told", 0, NODE_EVENT_CONFLICT);
+    bench_acquire(&b, alice, open, LOCK_EXCLUSIVE, 0, NULL);
+    CU_ASSERT_EQUAL(conflicts_told(alice, open), 0);
+    bench_acquire(&b, bob, open, LOCK_EXCLUSIVE, 0, NULL);
+    CU_ASSERT_EQUAL(conflicts_told(alice, open), 1);
+    CU_ASSERT_EQUAL(conflicts_told(bob, open), 0);
+    bench_acquire(&b, carol, open, LOCK_EXCLUSIVE, 0, NULL);
+    bench_on_node(&b, alice, open, NODE_RELEASE); /* bob has it, and carol waits */
+    CU_ASSERT_EQUAL(conflicts_told(bob, open), 1);
+    bench_on_node(&b, bob, open, NODE_RELEASE); /* carol has it, and nobody waits */
+    CU_ASSERT_EQUAL(conflicts_told(carol, open), 0);
+    bench_free(&b);
+}
+
 static void shared_and_fair(void)
 {
     start();
@@ -325,6 +356,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"one holder, then the next in the queue", exclusive},
         {"shared locks, and no writer starves", shared_and_fair},
+        {"a holder is told of those in its own way", conflicts},
         {"a waiter leaves the queue", leaves_the_queue},
         {"a waiter of a dead session gets nothing", dead_waiters},
         {"the lock-delay goes by log time", lock_delay},
