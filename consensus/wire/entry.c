@@ -115,7 +115,7 @@ static bool node_fields_ok(const struct entry_node *op)
     bool opens = op->operation == NODE_OPEN;
     bool acquires = op->operation == NODE_ACQUIRE;
     uint32_t flags = 0;
-    switch ((enum node_operation)op->operation) {
+    switch ((enum node_operation)op->operation) { /* unreachable: none of them, see node_ok() */
     case NODE_OPEN:
         flags = NODE_CREATE;
         if ((op->flags & NODE_CREATE) != 0)

@@ -245,6 +245,9 @@ static void fenced_messages(void)
     tail[16] = 3; /* no such mode */
     CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
     tail[16] = LOCK_SHARED;
+    memcpy(tail + 8, zero_ok, 8); /* no generation */
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
+    tail[8] = 10;
     tail[23] = 1; /* reserved */
     CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_MESSAGES, body, sizeof(body))));
     tail[23] = 0;
@@ -317,8 +320,73 @@ static void node_operations(void)
     REFUSED("", "", .operation = NODE_ACQUIRE, .node = 4, .mode = 1, .flags = NODE_CREATE);
     TAKEN("", "", .operation = NODE_ACL, .node = 4);
     REFUSED("", "1234567", .operation = NODE_ACL, .node = 4); /* no whole right */
+    REFUSED("", "", .operation = NODE_RELEASE, .node = 4, .wait_ms = 1);
+    REFUSED("", "", .operation = NODE_RELEASE, .node = 4, .mode = LOCK_SHARED);
+    REFUSED("", "", .operation = NODE_RELEASE, .node = 4, .events = 1);
     REFUSED("", "", .operation = NODE_RELEASE + 1, .node = 4);
     REFUSED("", "", .operation = 0, .node = 4);
+}
+
+/* The body of one operation whose block is these bytes, `count` times, or fenced. */
+static bool body_taken(const void *block, uint16_t length, uint16_t count, bool fenced)
+{
+    uint8_t body[KEEL_ENTRY_MAX];
+    const struct entry_sequencer sequencer = {.node = 9, .generation = 10, .mode = LOCK_SHARED};
+    const struct entry_messages head = {.session = 5,
+                                        .epoch = 6,
+                                        .number = 7,
+                                        .count = count,
+                                        .bytes = (uint16_t)(count * (length + 2)),
+                                        .flags = fenced ? ENTRY_FENCED : 0};
+    size_t at = sizeof(head);
+    memcpy(body, &head, sizeof(head));
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(body + at, &length, sizeof(length));
+        memcpy(body + at + 2, block, length);
+        at += 2u + length;
+    }
+    if (fenced) {
+        memcpy(body + at, &sequencer, sizeof(sequencer));
+        at += sizeof(sequencer);
+    }
+    CU_ASSERT_TRUE(entry_messages_check(body, at));
+    return entry_node_body_check(body, at);
+}
+
+static void one_operation_and_whole(void)
+{
+    const struct entry_node close = {.operation = NODE_CLOSE, .node = 4};
+    CU_ASSERT_TRUE(body_taken(&close, sizeof(close), 1, false));
+    CU_ASSERT_FALSE(body_taken(&close, sizeof(close) - 1, 1, false));
+    CU_ASSERT_FALSE(body_taken(&close, sizeof(close), 2, false));
+    CU_ASSERT_FALSE(body_taken(&close, sizeof(close), 1, true));
+}
+
+static bool rights_taken(const struct node_right *right, uint16_t count)
+{
+    uint8_t block[sizeof(struct entry_node) + (KEEL_ACL_MAX + 1) * sizeof(struct node_right)];
+    uint16_t bytes = (uint16_t)(count * sizeof(*right));
+    const struct entry_node op = {.operation = NODE_ACL, .node = 4, .content_size = bytes};
+    memcpy(block, &op, sizeof(op));
+    memcpy(block + sizeof(op), right, bytes);
+    return body_taken(block, (uint16_t)(sizeof(op) + bytes), 1, false);
+}
+
+static void access_lists(void)
+{
+    struct node_right right[KEEL_ACL_MAX + 1];
+    for (uint32_t i = 0; i <= KEEL_ACL_MAX; i++)
+        right[i] = (struct node_right){.principal = KEEL_CLIENT_MIN + i, .rights = NODE_READ};
+    CU_ASSERT_TRUE(rights_taken(right, KEEL_ACL_MAX));
+    CU_ASSERT_FALSE(rights_taken(right, KEEL_ACL_MAX + 1));
+    right[1] = (struct node_right){.principal = 0, .rights = NODE_READ | NODE_WRITE | NODE_CHANGE};
+    CU_ASSERT_TRUE(rights_taken(right, 2)); /* every client */
+    right[1].rights = 0;
+    CU_ASSERT_FALSE(rights_taken(right, 2));
+    right[1].rights = (NODE_READ | NODE_WRITE | NODE_CHANGE) + 1;
+    CU_ASSERT_FALSE(rights_taken(right, 2));
+    right[1] = (struct node_right){.principal = KEEL_CLIENT_MIN - 1, .rights = NODE_READ};
+    CU_ASSERT_FALSE(rights_taken(right, 2)); /* a replica */
 }
 
 /* A submit's body is checked before it has an entry's head: its own limit must hold alone. */
@@ -467,6 +535,8 @@ int main(void)
         {"a sequencer behind the blocks", fenced_messages},
         {"paths of nodes", paths},
         {"node operations", node_operations},
+        {"one operation to an entry, and a whole one", one_operation_and_whole},
+        {"access lists", access_lists},
         {"values of each body keep their ranges", body_ranges},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},

@@ -52,6 +52,15 @@ static void each_problem_is_named(void)
     PROBLEM("reserved bytes are not zero", g.reserved[sizeof(g.reserved) - 1] = 1);
     PROBLEM("reserved bytes are not zero", g.reserved1 = 1);
     PROBLEM("an origin that this version cannot state", g.lineage.seeds = 1);
+    PROBLEM("nodes_max out of range", g.nodes_max = GENESIS_NODES_MAX + 1);
+    PROBLEM("handles_max out of range", g.handles_max = 0);
+    PROBLEM("handles_max out of range", g.nodes_max = 0);
+    PROBLEM("handles_max out of range", g.handles_max = GENESIS_HANDLES_MAX + 1);
+    PROBLEM("handles_per_session is not within 1..handles_max", g.handles_per_session = 0);
+    PROBLEM("handles_per_session is not within 1..handles_max",
+            g.handles_per_session = g.handles_max + 1);
+    PROBLEM("waiters_max is above handles_max", g.waiters_max = g.handles_max + 1);
+    PROBLEM("lock_delay_max_ms out of range", g.lock_delay_max_ms = GENESIS_LOCK_DELAY_MAX_MS + 1);
     PROBLEM("no founder", memset(g.founder, 0, sizeof(g.founder)));
     PROBLEM("founder 0 is not a replica", g.founder[0].port = 1);
     PROBLEM("a founder without an incarnation", g.founder[2].incarnation = 0);

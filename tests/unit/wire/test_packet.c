@@ -428,6 +428,65 @@ static void session_requests(void)
     CU_ASSERT_FALSE(packet_session_request_check(&bad, sizeof(bad)));
 }
 
+/* At an odd address, and without a byte behind. */
+static bool query_ok(const struct packet_query *query, const char *path, size_t cut)
+{
+    struct packet_query head = *query;
+    size_t size = strlen(path);
+    uint8_t *exact = malloc(sizeof(head) + size + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(exact);
+    head.path_size = (uint16_t)size;
+    memcpy(exact + 1, &head, sizeof(head));
+    memcpy(exact + 1 + sizeof(head), path, size);
+    bool ok = packet_query_check(exact + 1, sizeof(head) + size - cut);
+    free(exact);
+    return ok;
+}
+
+#define ASKS(path, ...) CU_ASSERT_TRUE(query_ok(&(struct packet_query){__VA_ARGS__}, path, 0))
+#define REFUSES(path, ...) CU_ASSERT_FALSE(query_ok(&(struct packet_query){__VA_ARGS__}, path, 0))
+
+/* What a question does not use must be zero, as with operations. */
+static void queries(void)
+{
+    const struct packet_query children = {.kind = PACKET_QUERY_CHILDREN};
+    CU_ASSERT_TRUE(query_ok(&children, "/a", 0));
+    CU_ASSERT_FALSE(query_ok(&children, "/a", 1));
+    CU_ASSERT_FALSE(query_ok(&children, "", 1));
+    ASKS("/a", .kind = PACKET_QUERY_NODE);
+    ASKS("", .kind = PACKET_QUERY_NODE, .node = 4);
+    ASKS("/", .kind = PACKET_QUERY_CHILDREN, .after = 9);
+    ASKS("", .kind = PACKET_QUERY_CHILDREN, .node = 4, .after = 9);
+    ASKS("", .kind = PACKET_QUERY_CHECK, .sequencer = {.node = 4, .generation = 5, .mode = 1});
+    ASKS("", .kind = PACKET_QUERY_CHECK); /* a sequencer that never holds */
+    REFUSES("/a", .kind = 0);
+    REFUSES("/a", .kind = PACKET_QUERY_CHECK + 1);
+    REFUSES("/a", .kind = PACKET_QUERY_NODE, .reserved0 = 1);
+    REFUSES("/a", .kind = PACKET_QUERY_NODE, .reserved = 1);
+    REFUSES("/a", .kind = PACKET_QUERY_NODE, .after = 9);
+    REFUSES("/a", .kind = PACKET_QUERY_NODE, .sequencer.node = 4);
+    REFUSES("/a", .kind = PACKET_QUERY_CHILDREN, .sequencer.reserved = {1});
+    REFUSES("/a", .kind = PACKET_QUERY_NODE, .node = 4);
+    REFUSES("", .kind = PACKET_QUERY_NODE);
+    REFUSES("/a/", .kind = PACKET_QUERY_NODE);
+    REFUSES("/a", .kind = PACKET_QUERY_CHECK);
+    REFUSES("", .kind = PACKET_QUERY_CHECK, .node = 4);
+    REFUSES("", .kind = PACKET_QUERY_CHECK, .after = 9);
+}
+
+/* First by entry, then by node, then by kind: no two are at one place. */
+static void places_of_events(void)
+{
+    static const struct packet_event_place in_order[] = {
+        {.index = 4, .node = 9, .kind = PACKET_EVENT_INVALID},
+        {.index = 5, .node = 2, .kind = PACKET_EVENT_INVALID},
+        {.index = 5, .node = 3, .kind = PACKET_EVENT_CONTENT},
+        {.index = 5, .node = 3, .kind = PACKET_EVENT_LOCKED}};
+    for (size_t a = 0; a < 4; a++)
+        for (size_t b = 0; b < 4; b++)
+            CU_ASSERT_EQUAL(packet_event_before(&in_order[a], &in_order[b]), a < b);
+}
+
 static struct packet_checkpoint_id some_id(uint64_t size)
 {
     return (struct packet_checkpoint_id){
@@ -551,6 +610,8 @@ int main(void)
         {"any bytes decode or do not", any_bytes_decode_or_not},
         {"a submit is an entry's body", submit_is_an_entrys_body},
         {"session requests", session_requests},
+        {"queries", queries},
+        {"places of events have an order", places_of_events},
         {"chunks of checkpoints", checkpoint_chunks},
         {"answers to chunks", checkpoint_replies},
         {0}};
