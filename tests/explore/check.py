@@ -3,7 +3,7 @@
 
     check.py --build DIR [--seconds N]
 
-The same options give the same counts, shown first; then each scope gets N seconds (10) and must show no violation.
+The same options give the same counts, shown first; then each scope gets N seconds (13) and must show no violation.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def explore(program, *words):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=13)
     options = parser.parse_args()
     program = os.path.join(options.build, "tests/explore/keel-explore")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
