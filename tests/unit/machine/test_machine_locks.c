@@ -280,6 +280,38 @@ static void deletes_what_withers(void)
     bench_free(&b);
 }
 
+/* Who shares a lock cannot take its node from the others. */
+static void deletes_alone(void)
+{
+    start();
+    acquire(alice, LOCK_SHARED, NULL);
+    acquire(bob, LOCK_SHARED, NULL);
+    CU_ASSERT_EQUAL(bench_on_node(&b, alice, node, NODE_DELETE), MACHINE_LOCK_BUSY);
+    CU_ASSERT(holds(alice) && holds(bob));
+    CU_ASSERT_EQUAL(bench_on_node(&b, bob, node, NODE_RELEASE), MACHINE_DONE);
+    CU_ASSERT_EQUAL(bench_on_node(&b, alice, node, NODE_DELETE), MACHINE_DONE);
+    CU_ASSERT_PTR_NULL(machine_node(b.machine, node));
+    bench_free(&b);
+}
+
+/* Only replicas say that something is due. */
+static void due_of_a_client(void)
+{
+    start();
+    bench_acquire(&b, alice, node, LOCK_EXCLUSIVE, 7000, NULL);
+    acquire(bob, LOCK_EXCLUSIVE, NULL);
+    b.log_ns += 100 * 1000000000ull;
+    bench_expire(&b, BENCH_REPLICA, alice, alice, 1);
+    b.log_ns += stretched(7000);
+    const struct entry_due due = {.term = 1};
+    bench_build(&b, ENTRY_DUE, BENCH_ALICE, &due, sizeof(due));
+    CU_ASSERT_EQUAL(bench_apply(&b)->status, MACHINE_NOT_OWNER);
+    CU_ASSERT(!holds(bob));
+    CU_ASSERT_EQUAL(bench_due(&b, 1)->status, MACHINE_SEQUENCED);
+    CU_ASSERT(holds(bob));
+    bench_free(&b);
+}
+
 static void operators_break(void)
 {
     start();
@@ -364,6 +396,8 @@ int main(void)
         {"waits end by log time", waits_end},
         {"a held lock keeps its node", deletes},
         {"a node that its lock-delay alone kept", deletes_what_withers},
+        {"who shares a lock does not delete its node", deletes_alone},
+        {"a client does not say what is due", due_of_a_client},
         {"an operator breaks a lock", operators_break},
         {"a stale sequencer is refused at its place in the order", fenced_messages},
         {0}};

@@ -77,6 +77,41 @@ static void tree(void)
     bench_free(&b);
 }
 
+/* On from an instance that is gone, that has another parent, or that is the root's. */
+static void children_from_anywhere(void)
+{
+    start();
+    bench_node_open(&b, alice, "/a", NODE_CREATE, 0);
+    uint64_t one = bench_node_open(&b, alice, "/a/1", NODE_CREATE, 0);
+    uint64_t under = bench_node_open(&b, alice, "/a/1/x", NODE_CREATE, 0);
+    uint64_t two = bench_node_open(&b, alice, "/a/2", NODE_CREATE, 0);
+    uint64_t three = bench_node_open(&b, alice, "/a/3", NODE_CREATE, 0);
+    const struct machine_node *a = at("/a");
+    CU_ASSERT_EQUAL(machine_node_child(b.machine, a, NODE_ROOT)->id, one);
+    CU_ASSERT_EQUAL(machine_node_child(b.machine, a, under)->id, two);
+    CU_ASSERT_EQUAL(bench_on_node(&b, alice, two, NODE_DELETE), MACHINE_DONE);
+    CU_ASSERT_EQUAL(machine_node_child(b.machine, a, two)->id, three);
+    CU_ASSERT_EQUAL(bench_on_node(&b, alice, three, NODE_DELETE), MACHINE_DONE);
+    CU_ASSERT_PTR_NULL(machine_node_child(b.machine, a, three));
+    CU_ASSERT_PTR_NULL(machine_node_child(b.machine, at("/a/1/x"), NODE_ROOT));
+    bench_free(&b);
+}
+
+static void deletes_what_it_compared(void)
+{
+    start();
+    uint64_t a = bench_node_open(&b, alice, "/a", NODE_CREATE, 0);
+    struct entry_node op = {
+        .operation = NODE_DELETE, .flags = NODE_COMPARE, .node = a, .compare = 1};
+    set(bob, a, "news", 0, NULL);
+    CU_ASSERT_EQUAL(bench_node(&b, alice, &op, "", "", NULL), MACHINE_CHANGED);
+    CU_ASSERT_PTR_NOT_NULL(at("/a"));
+    op.compare = 2;
+    CU_ASSERT_EQUAL(bench_node(&b, alice, &op, "", "", NULL), MACHINE_DONE);
+    CU_ASSERT_PTR_NULL(at("/a"));
+    bench_free(&b);
+}
+
 static void content(void)
 {
     start();
@@ -166,6 +201,22 @@ static void ephemeral(void)
     bench_free(&b);
 }
 
+/* The last handle takes a path of the greatest depth with it, and not the root. */
+static void withers_to_the_root(void)
+{
+    start();
+    char path[2 * KEEL_PATH_DEPTH_MAX + 1] = "";
+    for (uint32_t depth = 0; depth < KEEL_PATH_DEPTH_MAX; depth++) {
+        strcat(path, "/n");
+        bench_node_open(&b, alice, path, NODE_CREATE | NODE_EPHEMERAL, 0);
+    }
+    CU_ASSERT_EQUAL(b.machine->node_count, KEEL_PATH_DEPTH_MAX + 1);
+    bench_end(&b, BENCH_ALICE, alice, alice, SESSION_END_CLEAN);
+    CU_ASSERT_EQUAL(b.machine->node_count, 1);
+    CU_ASSERT_EQUAL(at("/")->child_count, 0);
+    bench_free(&b);
+}
+
 static void handles_die_with_the_instance(void)
 {
     start();
@@ -223,6 +274,39 @@ static void limits(void)
     bench_free(&b);
 }
 
+/* Slots are counted in words of 64: a table that fills its last word, and one that begins it. */
+static void full_tables(void)
+{
+    const struct entry_node create = {.operation = NODE_OPEN, .flags = NODE_CREATE};
+    for (uint32_t room = 64; room <= 65; room++) {
+        struct genesis genesis = bench_genesis();
+        genesis.nodes_max = room;
+        start_with(&genesis);
+        char path[] = "/0";
+        for (uint32_t i = 1; i < room; i++, path[1]++)
+            CU_ASSERT_EQUAL(bench_node(&b, 0, &create, path, "", NULL), MACHINE_DONE);
+        CU_ASSERT_EQUAL(b.machine->node_count, room);
+        CU_ASSERT_EQUAL(bench_node(&b, 0, &create, "/more", "", NULL), MACHINE_NODE_TABLE);
+        CU_ASSERT_EQUAL(bench_on_node(&b, 0, at("/1")->id, NODE_DELETE), MACHINE_DONE);
+        CU_ASSERT_EQUAL(bench_node(&b, 0, &create, "/more", "", NULL), MACHINE_DONE);
+        bench_free(&b);
+    }
+}
+
+/* The first entry's index is the root's instance: no node can be created by it. */
+static void the_first_entry_creates_nothing(void)
+{
+    const struct entry_node create = {.operation = NODE_OPEN, .flags = NODE_CREATE};
+    struct genesis genesis = bench_genesis();
+    bench_init(&b, &genesis);
+    CU_ASSERT_EQUAL(bench_node(&b, 0, &create, "/a", "", NULL), MACHINE_NODE_TABLE);
+    CU_ASSERT_EQUAL(b.machine->applied, NODE_ROOT);
+    CU_ASSERT_EQUAL(b.machine->node_count, 1);
+    CU_ASSERT_EQUAL(bench_node(&b, 0, &create, "/a", "", NULL), MACHINE_DONE);
+    CU_ASSERT_EQUAL(at("/a")->id, NODE_ROOT + 1);
+    bench_free(&b);
+}
+
 static void operators(void)
 {
     start();
@@ -277,17 +361,43 @@ static void events_in_order(void)
     bench_free(&b);
 }
 
+/* The first ones are told first, in whichever order the kinds are looked at. */
+static void the_first_events_that_fit(void)
+{
+    start();
+    uint64_t a = bench_node_open(&b, bob, "/a", NODE_CREATE, NODE_EVENTS_ALL);
+    const struct machine_session *s = machine_session(b.machine, bob);
+    const struct packet_event_place none = {0};
+    struct packet_event events[2];
+    set(alice, a, "1", 0, NULL);
+    bench_node_open(&b, alice, "/a/x", NODE_CREATE, 0);
+    CU_ASSERT_EQUAL_FATAL(machine_events(b.machine, s, &none, events, 2), 2);
+    CU_ASSERT_EQUAL(events[0].at.kind, PACKET_EVENT_CONTENT);
+    CU_ASSERT_EQUAL(events[1].at.kind, PACKET_EVENT_ADDED);
+    memset(events, 0, sizeof(events));
+    CU_ASSERT_EQUAL(machine_events(b.machine, s, &none, events, 1), 1);
+    CU_ASSERT_EQUAL(events[0].at.kind, PACKET_EVENT_CONTENT);
+    CU_ASSERT_EQUAL(events[1].at.index, 0);
+    bench_free(&b);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
         {"a tree of names", tree},
+        {"children, on from anywhere", children_from_anywhere},
+        {"delete compares", deletes_what_it_compared},
         {"content, compared and set, exactly once", content},
         {"access lists", access_lists},
         {"an ephemeral node goes with its last handle", ephemeral},
+        {"an ephemeral path goes up to the root", withers_to_the_root},
         {"handles die with their node's instance", handles_die_with_the_instance},
         {"limits are refusals", limits},
+        {"full tables", full_tables},
+        {"the first entry creates no node", the_first_entry_creates_nothing},
         {"operators need no session", operators},
         {"events in order, none lost", events_in_order},
+        {"the first events that fit", the_first_events_that_fit},
         {0}};
     return unit_main("machine_nodes", tests);
 }
