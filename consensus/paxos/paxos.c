@@ -196,7 +196,7 @@ void paxos_step(struct paxos *paxos, const struct paxos_in *in, struct paxos_out
     memset(out, 0, sizeof(*out));
     if (!paxos->failed) {
         bool before = paxos_all_locked(paxos);
-        switch (in->event) {
+        switch (in->event) { /* unreachable: another event */
         case PAXOS_EV_START:
             on_start(paxos, in, out);
             break;

@@ -25,6 +25,7 @@ bool paxos_is_named(const struct paxos *paxos);
 bool paxos_all_locked(const struct paxos *paxos);
 /* Asks whoever is not known to have locked the list. */
 void paxos_ask(struct paxos *paxos, struct paxos_out *out);
+/* Callers have checked that nothing is installed here. */
 void paxos_lock_when_agreed(struct paxos *paxos, struct paxos_out *out);
 /* What the head of any message says of its sender. */
 void paxos_hear(struct paxos *paxos, const struct paxos_in *in);

@@ -51,7 +51,7 @@ void paxos_ask(struct paxos *paxos, struct paxos_out *out)
 
 void paxos_lock_when_agreed(struct paxos *paxos, struct paxos_out *out)
 {
-    if (paxos->record.lock != 0 || paxos->record.decided || !paxos_is_named(paxos))
+    if (paxos->record.lock != 0 || !paxos_is_named(paxos))
         return;
     for (uint8_t id = 1; id <= KEEL_REPLICA_MAX; id++)
         if ((others(paxos) >> id & 1) != 0 && paxos->said[id] < PAXOS_SAID_SAME_LIST)

@@ -103,11 +103,10 @@ static void advance(struct paxos *paxos, struct paxos_out *out)
 
 void paxos_count_own(struct paxos *paxos, struct paxos_out *out)
 {
-    uint32_t own = 1u << paxos->id;
-    if (paxos->phase == PAXOS_IDLE || (paxos->heard & own) != 0 ||
-        paxos->own_persist > paxos->durable)
+    /* While a ballot is open nothing is written behind its own part: that is counted once. */
+    if (paxos->phase == PAXOS_IDLE || paxos->own_persist > paxos->durable)
         return;
-    paxos->heard |= own;
+    paxos->heard |= 1u << paxos->id;
     advance(paxos, out);
 }
 
@@ -149,8 +148,7 @@ void paxos_on_refuse(struct paxos *paxos, const struct paxos_in *in, struct paxo
         out->drop = PAXOS_DROP_STALE;
         return;
     }
-    if (msg->held > paxos->seen)
-        paxos->seen = msg->held;
+    paxos->seen = msg->held; /* above the own ballot, which is above all seen before it */
     paxos_yield(paxos);
     paxos_back_off(paxos, out, in->random);
 }

@@ -45,7 +45,11 @@ const struct ctl_command ctl_commands[] = {
                  {"e", NULL, "5"},
                  {"f", NULL, "6"},
                  {"g", NULL, "7"},
-                 {"h", "X", "8"}},
+                 {"h", "X", "8"},
+                 {"i", NULL, "9"},
+                 {"j", NULL, "10"},
+                 {"k", NULL, "11"},
+                 {"l", "Y", "12"}},
      .run = run},
     {.name = "make",
      .words = "[NAME...]",
@@ -117,10 +121,11 @@ static void taken(void)
     CU_ASSERT_PTR_EQUAL(ctl.command, &ctl_commands[0]);
     CU_ASSERT_TRUE(ctl.word_count == 1 && ctl.timeout_ms == CTL_TIMEOUT_MS && !ctl.timeout_given);
     CU_ASSERT_STRING_EQUAL(ctl.socket, CTL_SOCKET);
-    CU_ASSERT_EQUAL(parse(&ctl, "ring --a --h 8 --json"), CTL_DONE);
+    CU_ASSERT_EQUAL(parse(&ctl, "ring --a --h 8 --l 12 --json"), CTL_DONE);
     CU_ASSERT_PTR_EQUAL(ctl.command, &ctl_commands[1]);
     CU_ASSERT_TRUE(ctl.json && ctl.value[0] != NULL && ctl.value[1] == NULL);
     CU_ASSERT_STRING_EQUAL(ctl.value[7], "8");
+    CU_ASSERT_STRING_EQUAL(ctl.value[CTL_OPTIONS_MAX - 1], "12");
     /* options before, between and behind the words; each form of a value */
     CU_ASSERT_EQUAL(parse(&ctl, "-s /a --timeout 2 ring --from=5 verify --quiet f --timeout=3"),
                     CTL_DONE);
@@ -174,8 +179,8 @@ static void refused(void)
         {"ring -x", "-x: no such option"},
         {"ring -sx", "-sx: no such option"},
         {"ring --=1", "--=1: no such option"},
-        {"ring --i", "--i: no such option: see `keelctl ring --help`"},
-        {"--i", "--i: no such option: see `keelctl --help`"},
+        {"ring --m", "--m: no such option: see `keelctl ring --help`"},
+        {"--m", "--m: no such option: see `keelctl --help`"},
         {"ring --a123456789012345678901234567890123456789012345678901234567890123 5",
          "--a12345678901234567: no such option"},
         {"ring --a12345678901234567890123456789012345678901234567890123456789012=5",

@@ -20,8 +20,8 @@ MUTANTS = {
     },
     "lock_replaced": {
         "breaks": "one lock a format",
-        "edits": [("paxos_lock.c", "if (paxos->record.lock != 0 || paxos->record.decided ||",
-                   "if (paxos->record.lock == paxos->list || paxos->record.decided ||")],
+        "edits": [("paxos_lock.c", "if (paxos->record.lock != 0 || !paxos_is_named(paxos))",
+                   "if (paxos->record.lock == paxos->list || !paxos_is_named(paxos))")],
     },
     "wiped_founder_believed": {
         "breaks": "a founder is (id, incarnation) (H1)",

@@ -132,6 +132,9 @@ static void yields_to_a_higher_ballot(void)
     CU_ASSERT_EQUAL(paxos.ballot, ballot(2, 1));
     durable();
     struct paxos_msg refuse = about(PAXOS_REFUSE, 3, ballot(2, 1));
+    refuse.held = ballot(2, 1); /* for no higher ballot */
+    receive(refuse);
+    CU_ASSERT(out.drop == PAXOS_DROP_STALE && paxos.phase == PAXOS_PREPARING && paxos.seen == 0);
     refuse.held = ballot(7, 3);
     receive(refuse);
     CU_ASSERT(paxos.phase == PAXOS_IDLE && out.wait_ns == 4 * PAXOS_WAIT_MS * 1000000ull);
@@ -139,11 +142,17 @@ static void yields_to_a_higher_ballot(void)
     CU_ASSERT_EQUAL(out.drop, PAXOS_DROP_STALE);
     timeout();
     CU_ASSERT_EQUAL(paxos.ballot, ballot(8, 1)); /* above what it was refused for */
+    refuse.ballot = ballot(8, 1);
+    refuse.held = ballot(8, 2); /* the lowest that can refuse it */
+    receive(refuse);
+    CU_ASSERT(out.drop == PAXOS_TAKEN && paxos.seen == ballot(8, 2));
+    timeout();
+    CU_ASSERT_EQUAL(paxos.ballot, ballot(9, 1));
     for (int i = 0; i < 20; i++)
         timeout(); /* nobody answers */
     CU_ASSERT_EQUAL(paxos.attempts, PAXOS_DOUBLINGS_MAX);
     CU_ASSERT_EQUAL(out.wait_ns, (PAXOS_WAIT_MS << PAXOS_DOUBLINGS_MAX) * 1000000ull);
-    CU_ASSERT_EQUAL(paxos.ballot, ballot(28, 1));
+    CU_ASSERT_EQUAL(paxos.ballot, ballot(29, 1));
 }
 
 static void a_restart_keeps_what_was_durable(void)
@@ -220,6 +229,12 @@ static void installed_by_hand(void)
     start_from(&boot);
     receive(about(PAXOS_PREPARE, 3, ballot(1, 3)));
     CU_ASSERT_EQUAL(sent(PAXOS_DECIDED, 3)->msg.value.cluster_id, LONE_CLUSTER + 2);
+    /* Nothing is locked any more, though all founders agree. */
+    boot.proposal = boot_of(3).proposal;
+    start_from(&boot);
+    receive(hello(2, false));
+    receive(hello(3, false));
+    CU_ASSERT(out.drop == PAXOS_DROP_STALE && !out.write && paxos.record.lock == 0);
     /* Where no list is locked, the record of the own list is taken from who has it. */
     start(3);
     struct paxos_msg msg = about(PAXOS_DECIDED, 2, 0);
@@ -230,6 +245,22 @@ static void installed_by_hand(void)
     CU_ASSERT(out.write && paxos.record.decided == 1 && paxos.record.lock == 0);
     durable();
     CU_ASSERT_TRUE(out.decided);
+}
+
+/* The record comes while the lock is on its way to the drive: no ballot is begun behind it. */
+static void learns_before_its_lock_is_durable(void)
+{
+    agree(3);
+    receive(hello(2, true));
+    receive(hello(3, true));
+    struct paxos_msg msg = about(PAXOS_DECIDED, 3, 0);
+    msg.value = list_of(3, 2);
+    receive(msg);
+    CU_ASSERT(out.write && paxos.record.decided == 1 && paxos.durable == 0);
+    durable();
+    CU_ASSERT(out.decided && out.wait_ns == 0 && out.why == PAXOS_WHY_INSTALLED);
+    timeout();
+    CU_ASSERT(out.send_count == 0 && !out.write && paxos.phase == PAXOS_IDLE);
 }
 
 static void malformed(struct paxos_msg msg)
@@ -290,6 +321,11 @@ static void malformed_messages(void)
     receive_from(hello(2, true), 0);
     CU_ASSERT_EQUAL(out.drop, PAXOS_DROP_MALFORMED);
     CU_ASSERT_EQUAL(memcmp(&before, &paxos, sizeof(paxos)), 0);
+    msg = about(PAXOS_PREPARE, 2, ballot(1, 2)); /* sound, but to another founder */
+    msg.to = 3;
+    step((struct paxos_in){.event = PAXOS_EV_RECV, .msg = msg, .incarnation = 12});
+    CU_ASSERT(out.drop == PAXOS_DROP_MALFORMED && out.send_count == 0 && !out.write);
+    CU_ASSERT_EQUAL(memcmp(&before, &paxos, sizeof(paxos)), 0);
 }
 
 static void rounds_end(void)
@@ -346,6 +382,7 @@ int main(void)
         {"a restart keeps what was durable", a_restart_keeps_what_was_durable},
         {"learns and answers", learns_and_answers},
         {"installed by hand", installed_by_hand},
+        {"learns before its lock is durable", learns_before_its_lock_is_durable},
         {"malformed messages", malformed_messages},
         {"rounds end", rounds_end},
         {"records from the drive", records_from_the_drive},

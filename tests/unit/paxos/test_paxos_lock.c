@@ -165,6 +165,29 @@ static void clashing_lists(void)
     CU_ASSERT_EQUAL(paxos_list_hash(changed.founder), paxos_list_hash(list.founder));
 }
 
+/* A founder that has locked the own list, and speaks under another: no ballot crosses lists. */
+static void a_ballot_under_another_list(void)
+{
+    lock(3);
+    struct paxos_msg msg = about(PAXOS_PREPARE, 2, paxos_ballot(1, 2));
+    msg.list++;
+    receive(msg);
+    CU_ASSERT(out.drop == PAXOS_DROP_STRANGER && out.send_count == 0 && !out.write);
+    CU_ASSERT(paxos.record.promised == 0 && out.why == PAXOS_WHY_MAJORITY);
+    msg.list--;
+    receive(msg);
+    CU_ASSERT(out.drop == PAXOS_TAKEN && paxos.record.promised == msg.ballot);
+}
+
+/* 0 means no list. FNV-1a of these eight bytes is 0, and zeros behind them leave it there. */
+static void a_hash_is_never_zero(void)
+{
+    static const uint8_t bytes[] = {0xd5, 0x6b, 0xb9, 0x53, 0x42, 0x87, 0x08, 0x36};
+    struct genesis_founder founder[KEEL_REPLICA_MAX + 1] = {{0}};
+    memcpy(&founder[1], bytes, sizeof(bytes));
+    CU_ASSERT_EQUAL(paxos_list_hash(founder), 1);
+}
+
 static void one_lock_a_format(void)
 {
     agree(3);
@@ -284,6 +307,8 @@ int main(void)
         {"a wiped founder is another (H1)", a_wiped_founder_is_another},
         {"a wiped founder locks nothing (H1)", a_wiped_founder_locks_nothing},
         {"clashing lists", clashing_lists},
+        {"a ballot under another list", a_ballot_under_another_list},
+        {"a hash is never zero", a_hash_is_never_zero},
         {"one lock a format (H1)", one_lock_a_format},
         {"a cluster of others", a_cluster_of_others},
         {"no list", no_list},
