@@ -27,7 +27,8 @@
  *        process that submits a number again after a restart writes the line again. While the
  *        machine has not consumed a number, another content may be submitted under it (another
  *        h); at most one is ever sequenced. Of a fenced message the payload is without its
- *        sequencer. A node operation may have such a line, of its block, or none.
+ *        sequencer. A node operation has such a line, of its block, if its process writes any under
+ *        numbers that another process may have used, else it may have none.
  *
  *    ack <session> <number> <status> <feed> <utc_ns> <day>
  *        A result has arrived. status: the machine's word for it ("sequenced", "day-closed", ...).

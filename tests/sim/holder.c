@@ -229,8 +229,14 @@ static void collect(struct holder *h)
 static void operate(struct holder *h, enum doing doing, const struct entry_node *op,
                     const char *path)
 {
-    if (engine_operate(h->engine, op, path, "", &h->number) == KEEL_OK)
-        h->doing = doing;
+    uint8_t block[sizeof(*op) + KEEL_PATH_MAX];
+    if (engine_operate(h->engine, op, path, "", &h->number) != KEEL_OK)
+        return;
+    h->doing = doing;
+    memcpy(block, op, sizeof(*op));
+    memcpy(block + sizeof(*op), path, op->path_size);
+    export_submit(h->world, h->host.endpoint, h->engine->session, h->number, block,
+                  (uint32_t)sizeof(*op) + op->path_size);
 }
 
 static void open_node(struct holder *h)

@@ -42,6 +42,7 @@ struct attempt {
     const struct survey *all;                            /* of every node's drive, before */
     struct survey was, is;                               /* of this one's */
     uint8_t here[RING_PAGE_SIZE], there[RING_PAGE_SIZE]; /* as it was */
+    bool whole_here, whole_there;
     uint64_t bad_from, bad_size;
 };
 
@@ -250,20 +251,25 @@ static bool aim(struct world *world, struct attempt *a)
 
 /* --- one strike ------------------------------------------------------------------------------- */
 
-static void keep_wound(struct world *world, struct node *node, const struct survey *was,
-                       uint64_t offset, const uint8_t *bytes, bool running)
+/* A kept page, and not bad already: a fault of its write (drive_faults.c) leaves no wound. */
+static bool whole(const struct world *world, const struct node *node, const struct survey *now,
+                  uint64_t offset)
+{
+    if (offset < ring_slot_offset(&node->super, 0))
+        return false;
+    uint64_t page = ((const struct ring_page *)(const void *)(node->media.bytes + offset))->page;
+    return page >= now->head && page < now->tail &&
+           ring_slot_offset(&node->super, page) == offset && survey_page(world, node, page) != NULL;
+}
+
+static void keep_wound(struct world *world, struct node *node, const uint8_t *bytes, bool running)
 {
     struct wounds *wounds = &node->wounds;
-    uint64_t base = ring_slot_offset(&node->super, 0);
-    if (offset < base || wounds->count == WOUNDS_MAX)
-        return;
     uint64_t page = ((const struct ring_page *)(const void *)bytes)->page;
     for (uint32_t i = 0; i < wounds->count; i++)
         if (wounds->wound[i].page == page)
             return; /* it was bad before */
-    bool was_good =
-        page >= was->head && page < was->tail && ring_slot_offset(&node->super, page) == offset;
-    if (!was_good || survey_page(world, node, page) != NULL)
+    if (survey_page(world, node, page) != NULL || wounds->count == WOUNDS_MAX)
         return;
     struct wound *wound = &wounds->wound[wounds->count++];
     *wound = (struct wound){.page = page, .bytes = malloc(RING_PAGE_SIZE), .known = !running};
@@ -284,8 +290,10 @@ static void landed(struct world *world, struct attempt *a, bool running)
     struct node *node = a->node;
     char what[120];
     node->wounds.ever = true;
-    keep_wound(world, node, &a->was, a->at.offset, a->here, running);
-    keep_wound(world, node, &a->was, a->at.other, a->there, running);
+    if (a->whole_here)
+        keep_wound(world, node, a->here, running);
+    if (a->whole_there)
+        keep_wound(world, node, a->there, running);
     world->strikes.fault[a->fault]++;
     world->strikes.place[a->place]++;
     world_fault(world, running ? FAULT_STRIKE_RUNNING : FAULT_STRIKE_REST);
@@ -316,6 +324,8 @@ static bool strike(struct world *world, struct node *node, bool running, struct 
     if (done) {
         memcpy(a.here, node->media.bytes + a.at.offset, RING_PAGE_SIZE);
         memcpy(a.there, node->media.bytes + a.at.other, RING_PAGE_SIZE);
+        a.whole_here = whole(world, node, &a.was, a.at.offset);
+        a.whole_there = whole(world, node, &a.was, a.at.other);
         strike_damage(node, a.fault, &a.at);
         survey_take(world, node, &a.is);
         done = (a.is.bad > a.was.bad || a.is.bad_copies > a.was.bad_copies) && allowed(world, &a);
