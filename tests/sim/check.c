@@ -331,6 +331,7 @@ void check_turn(struct world *world, struct node *node)
         if (r->offer->taken) { /* the line goes on where the checkpoint ends */
             node->line_next = node->line_day = 0;
             world->installs++;
+            export_anew(world, node->id, r->machine->feed_next);
             script_taken_over(world, node);
         }
     }

@@ -42,10 +42,9 @@ static void compare(struct world *world, const struct granted *g, const struct s
                    (unsigned long)g->generation);
 }
 
-void check_locks_granted(struct world *world, uint32_t which, uint64_t node, uint64_t generation)
+void check_locks_granted(struct world *world, uint64_t node, uint64_t generation)
 {
     struct lock_view *v = view(world);
-    (void)which;
     if (generation <= node)
         world_fail(world, "a grant of node %lu has generation %lu", (unsigned long)node,
                    (unsigned long)generation);

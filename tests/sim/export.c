@@ -60,6 +60,12 @@ void export_start(struct world *world, uint32_t id, bool begins)
                 (unsigned long)utc_ns(world));
 }
 
+void export_anew(struct world *world, uint32_t id, uint64_t feed)
+{
+    if (world->export != NULL)
+        fprintf(world->export->starts, "anew %u %lu\n", id, (unsigned long)feed);
+}
+
 void export_frame(struct world *world, const uint8_t *bytes, uint32_t size)
 {
     if (world->export == NULL)

@@ -143,7 +143,7 @@ static void granted(struct holder *h, uint32_t which, uint64_t generation, uint8
     of->wanted = LOCK_FREE;
     h->old[h->old_next++ % HOLDER_OLD] =
         (struct entry_sequencer){.node = of->node, .generation = generation, .mode = mode};
-    check_locks_granted(h->world, which, of->node, generation);
+    check_locks_granted(h->world, of->node, generation);
 }
 
 /* --- results and events ------------------------------------------------------------------------

@@ -175,27 +175,33 @@ static void make_genesis(struct world *world)
     }
 }
 
+/* A frame has come: to a client, or to a replica that is up. */
+static void deliver(struct world *world, const struct event *event)
+{
+    uint32_t to = event->target;
+    if (to < ENDPOINT_GUEST && !world->node[to].up)
+        return;
+    check_net_arrived(world, to, event->bytes, event->size);
+    REACHED(arrived, world, to, event->bytes, event->size);
+    if (to >= ENDPOINT_HOLDER) {
+        holder_frame(world, to - ENDPOINT_HOLDER, event->bytes, event->size);
+    } else if (to >= ENDPOINT_GUEST) {
+        guest_frame(world, to - ENDPOINT_GUEST, event->bytes, event->size);
+    } else {
+        if (sim_port_is_request(event->bytes, event->size))
+            export_frame(world, event->bytes, event->size);
+        sim_port_deliver(world->node[to].port, event->bytes, event->size);
+        node_wake(world, &world->node[to], world->now_ns);
+    }
+}
+
 static void dispatch(struct world *world, struct event *event)
 {
     switch ((enum event_kind)event->kind) {
     case EVENT_TURN:
         break;
     case EVENT_FRAME:
-        if (event->target >= ENDPOINT_GUEST) {
-            check_net_arrived(world, event->target, event->bytes, event->size);
-            REACHED(arrived, world, event->target, event->bytes, event->size);
-            if (event->target >= ENDPOINT_HOLDER)
-                holder_frame(world, event->target - ENDPOINT_HOLDER, event->bytes, event->size);
-            else
-                guest_frame(world, event->target - ENDPOINT_GUEST, event->bytes, event->size);
-        } else if (world->node[event->target].up) {
-            check_net_arrived(world, event->target, event->bytes, event->size);
-            REACHED(arrived, world, event->target, event->bytes, event->size);
-            if (sim_port_is_request(event->bytes, event->size))
-                export_frame(world, event->bytes, event->size);
-            sim_port_deliver(world->node[event->target].port, event->bytes, event->size);
-            node_wake(world, &world->node[event->target], world->now_ns);
-        }
+        deliver(world, event);
         free(event->bytes);
         break;
     case EVENT_GUEST:

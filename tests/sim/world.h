@@ -403,7 +403,7 @@ enum { HOLD_PATHS = 2 };
 /* Compares what all holders believe at this instant. */
 void check_locks(struct world *world);
 /* A holder has learned of a grant: of that path, to that generation. */
-void check_locks_granted(struct world *world, uint32_t which, uint64_t node, uint64_t generation);
+void check_locks_granted(struct world *world, uint64_t node, uint64_t generation);
 /* A message that showed that sequencer is said to be sequenced. */
 void check_locks_fenced(struct world *world, uint64_t session, uint64_t number,
                         const struct entry_sequencer *shown);
@@ -491,6 +491,8 @@ void check_net_table(struct world *world, uint32_t principal, const struct auth_
 /* export.c: evidence for keel-judge, as the head of tests/judge/judge.h describes it. */
 struct export *export_open(struct world *world, const char *directory); /* NULL: cannot write */
 void export_start(struct world *world, uint32_t id, bool begins);
+/* A running replica took over a checkpoint: its line may go on with that feed number. */
+void export_anew(struct world *world, uint32_t id, uint64_t feed);
 void export_frame(struct world *world, const uint8_t *bytes, uint32_t size);
 void export_session(struct world *world, uint32_t endpoint, const char *name, uint64_t session,
                     uint64_t epoch, uint32_t principal);
