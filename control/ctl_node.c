@@ -159,19 +159,18 @@ static int finish(struct operation *o, int error, uint64_t number)
     return error == KEEL_OK ? CTL_DONE : ctl_session_fail(o->ctl, o->keel, error, &o->result);
 }
 
-static int open_node(struct operation *o, uint32_t flags, const void *content, size_t size)
+/* A session, and in it a handle of the node that the first word names. */
+static int begin(struct operation *o, struct ctl *ctl, uint32_t flags, const char *content)
 {
     uint64_t number;
-    int error = keel_node_open(o->keel, o->ctl->word[0], flags, 0, content, size, &number);
-    int code = finish(o, error, number);
+    *o = (struct operation){.ctl = ctl};
+    int code = ctl_session_open(ctl, false, 0, &o->keel);
+    if (code != CTL_DONE)
+        return code;
+    int error = keel_node_open(o->keel, ctl->word[0], flags, 0, content, strlen(content), &number);
+    code = finish(o, error, number);
     o->node = o->result.feed;
     return code;
-}
-
-static int begin(struct operation *o, struct ctl *ctl)
-{
-    *o = (struct operation){.ctl = ctl};
-    return ctl_session_open(ctl, false, 0, &o->keel);
 }
 
 static int end(struct operation *o, int code, const char *key)
@@ -224,9 +223,7 @@ int ctl_node_create(struct ctl *ctl)
     if (strlen(text) > KEEL_NODE_CONTENT_MAX)
         return ctl_fail(CTL_USAGE, "node create: a node holds at most %d bytes",
                         KEEL_NODE_CONTENT_MAX);
-    int code = begin(&o, ctl);
-    if (code == CTL_DONE)
-        code = open_node(&o, KEEL_CREATE | KEEL_EXCLUSIVE_CREATE, text, strlen(text));
+    int code = begin(&o, ctl, KEEL_CREATE | KEEL_EXCLUSIVE_CREATE, text);
     return end(&o, code, "instance");
 }
 
@@ -241,9 +238,7 @@ int ctl_node_set(struct ctl *ctl)
         code = generation_of(ctl, CTL_CLIENT_OWN + 1, &generation);
     if (code != CTL_DONE)
         return code;
-    code = begin(&o, ctl);
-    if (code == CTL_DONE)
-        code = open_node(&o, 0, "", 0);
+    code = begin(&o, ctl, 0, "");
     if (code == CTL_DONE) {
         int error = keel_node_set(o.keel, o.node, content, size, generation, &number);
         code = finish(&o, error, number);
@@ -258,9 +253,7 @@ int ctl_node_delete(struct ctl *ctl)
     int code = generation_of(ctl, CTL_CLIENT_OWN, &generation);
     if (code != CTL_DONE)
         return code;
-    code = begin(&o, ctl);
-    if (code == CTL_DONE)
-        code = open_node(&o, 0, "", 0);
+    code = begin(&o, ctl, 0, "");
     if (code == CTL_DONE) {
         int error = keel_node_delete(o.keel, o.node, generation, &number);
         code = finish(&o, error, number);
@@ -307,9 +300,7 @@ int ctl_node_acl(struct ctl *ctl)
     int code = generation_of(ctl, CTL_CLIENT_OWN, &generation);
     if (code != CTL_DONE)
         return code;
-    code = begin(&o, ctl);
-    if (code == CTL_DONE)
-        code = open_node(&o, 0, "", 0);
+    code = begin(&o, ctl, 0, "");
     if (code == CTL_DONE) {
         int error = keel_node_acl(o.keel, o.node, rights, count, generation, &number);
         code = finish(&o, error, number);

@@ -27,6 +27,12 @@ static inline uint64_t hash_mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Where an index looks first for what is known by a log index: a session, a node. */
+static inline uint32_t hash_id(uint64_t id)
+{
+    return (uint32_t)hash_mix(id ^ HASH_K1, HASH_K2);
+}
+
 static inline uint64_t hash_load64(const uint8_t *at)
 {
     uint64_t word;

@@ -139,11 +139,6 @@ void machine_init(struct machine *machine, const struct genesis *genesis)
 /* --- the two indexes ---------------------------------------------------------------------------
  */
 
-static uint32_t hash_of_id(uint64_t id)
-{
-    return (uint32_t)hash_mix(id ^ HASH_K1, HASH_K2);
-}
-
 static uint32_t hash_of_name(uint32_t principal, const char *name)
 {
     return (uint32_t)hash_bytes(name, KEEL_NAME_MAX + 1, principal);
@@ -151,7 +146,7 @@ static uint32_t hash_of_name(uint32_t principal, const char *name)
 
 static uint32_t home_of_id(const struct machine *machine, uint32_t slot)
 {
-    return hash_of_id(machine_sessions_const(machine)[slot].id);
+    return hash_id(machine_sessions_const(machine)[slot].id);
 }
 
 static uint32_t home_of_name(const struct machine *machine, uint32_t slot)
@@ -200,7 +195,7 @@ const struct machine_session *machine_session(const struct machine *machine, uin
 {
     const uint32_t *table = machine_by_id_const(machine);
     const struct machine_session *sessions = machine_sessions_const(machine);
-    uint32_t at = hash_of_id(id) & machine->table_mask;
+    uint32_t at = hash_id(id) & machine->table_mask;
     /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->table_mask && table[at] != 0; probe++) {
         if (sessions[table[at] - 1].id == id)

@@ -122,15 +122,6 @@ void machine_put_nodes(struct sink *sink, const struct machine *machine)
 /* --- decode ------------------------------------------------------------------------------------
  */
 
-static bool acl_ok(const struct node_right *acl, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if ((acl[i].principal != 0 && acl[i].principal < KEEL_CLIENT_MIN) || acl[i].rights == 0 ||
-            acl[i].rights > (NODE_READ | NODE_WRITE | NODE_CHANGE))
-            return false;
-    return true;
-}
-
 static bool from_the_future(const struct machine *machine, const struct node_record *r)
 {
     uint64_t last = machine->applied;
@@ -209,7 +200,7 @@ static const char *take_node(struct machine *machine, uint32_t slot, uint64_t be
         return "cut off";
     if (slot == 0 ? node->path[0] != '/' : !path_fits(parent, node->path, r.path_size))
         return "a node without a sane path";
-    if (!acl_ok(node->acl, r.acl_count))
+    if (!entry_acl_ok(node->acl, r.acl_count * sizeof(struct node_right)))
         return "a node without a sane access list";
     if (slot == 0)
         return NULL;

@@ -33,11 +33,6 @@ static uint64_t *handle_bits(struct machine *machine)
     return (uint64_t *)(void *)(by_pair(machine) + machine->handle_mask + 1);
 }
 
-static uint32_t hash_of_id(uint64_t id)
-{
-    return (uint32_t)hash_mix(id ^ HASH_K1, HASH_K2);
-}
-
 static uint32_t hash_of_path(const char *path, size_t size)
 {
     return (uint32_t)hash_bytes(path, size, HASH_K3);
@@ -50,7 +45,7 @@ static uint32_t hash_of_pair(uint64_t session, uint64_t node)
 
 static uint32_t home_of_id(const struct machine *machine, uint32_t slot)
 {
-    return hash_of_id(machine_nodes_const(machine)[slot].id);
+    return hash_id(machine_nodes_const(machine)[slot].id);
 }
 
 static uint32_t home_of_path(const struct machine *machine, uint32_t slot)
@@ -210,7 +205,7 @@ const struct machine_node *machine_node(const struct machine *machine, uint64_t 
 {
     const uint32_t *cell = machine_part_const(machine, machine->node_tables_offset);
     const struct machine_node *nodes = machine_nodes_const(machine);
-    uint32_t at = hash_of_id(id) & machine->node_mask;
+    uint32_t at = hash_id(id) & machine->node_mask;
     /* unreachable: a table without a free cell */
     for (uint32_t probe = 0; probe <= machine->node_mask && cell[at] != 0; probe++) {
         if (nodes[cell[at] - 1].id == id)

@@ -95,8 +95,9 @@ bool entry_path_ok(const char *path, size_t size)
     return depth <= KEEL_PATH_DEPTH_MAX;
 }
 
-static bool acl_ok(const uint8_t *content, size_t size)
+bool entry_acl_ok(const void *rights, size_t size)
 {
+    const uint8_t *content = rights;
     if (size % sizeof(struct node_right) != 0 || size > KEEL_ACL_MAX * sizeof(struct node_right))
         return false;
     for (size_t at = 0; at < size; at += sizeof(struct node_right)) {
@@ -155,7 +156,7 @@ static bool node_ok(const uint8_t *block, size_t size)
         return false;
     if (op.operation == NODE_OPEN && !entry_path_ok((const char *)block + sizeof(op), op.path_size))
         return false;
-    return op.operation == NODE_ACL ? acl_ok(content, op.content_size)
+    return op.operation == NODE_ACL ? entry_acl_ok(content, op.content_size)
                                     : op.content_size <= KEEL_CONTENT_MAX;
 }
 

@@ -230,6 +230,10 @@ HOT bool entry_messages_check(const void *body, size_t size);
 /* The same for an ENTRY_NODE: one block, no sequencer, an operation in form. */
 bool entry_node_body_check(const void *body, size_t size);
 
+/* True if the bytes are whole struct node_right's, KEEL_ACL_MAX at most, each of a client (or of
+ * all) and with some right. */
+bool entry_acl_ok(const void *rights, size_t size);
+
 /* True if the bytes are a path that a node can have. */
 bool entry_path_ok(const char *path, size_t size);
 

@@ -346,7 +346,8 @@ bool packet_session_request_check(const void *body, size_t size);
 /* What became of a run of consecutive numbers. */
 struct packet_result_run { /* 32 bytes */
     uint64_t number;       /* first number of the run */
-    uint64_t feed;         /* SEQUENCED: feed number of the first, the rest follow on; else 0 */
+    uint64_t feed;         /* SEQUENCED: feed number of the first, the rest follow on; DONE, QUEUED:
+                              the operation's value; else 0 */
     uint64_t utc_ns;
     uint32_t utc_error_ns;
     uint16_t count;
@@ -458,7 +459,7 @@ _Static_assert(sizeof(struct packet_child) == 16, "child");
 /* A run of kept results, so short that a window of them fits one packet even when each number is a
  * run of its own: a client that lost its memory learns every result that is kept. */
 struct packet_kept_run { /* 20 bytes */
-    uint64_t feed;       /* SEQUENCED: feed number of the first, the rest follow on; else 0 */
+    uint64_t feed;       /* as in a run: a feed number, the value of DONE and QUEUED, else 0 */
     uint64_t utc_ns;
     uint16_t count; /* of numbers, from 1 */
     uint8_t status; /* enum machine_status */
