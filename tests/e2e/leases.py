@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Locks over a fail-over, and of sessions that fall silent, with real processes.
 
-    leases.py --build DIR [--only failover|run]
+    leases.py --build DIR [--only nodes|failover|run]
 
 failover: 200 sessions hold 1,000 locks while the leader is killed: no lock is lost, no session expires that kept
 its keepalives; each then proves every lock with a fenced message. Beside them 20 sessions fall silent: each
 expires within TTL x (1 + rho) + 1 s, and who waits for its lock gets it. The longest time without a grant to a
-session that asks again and again is printed. run: `keelctl lock run` in the foreground, in the queue, told to
+session that asks again and again is printed. nodes: `keelctl node` as operators use it. run: `keelctl lock run` in the foreground, in the queue, told to
 end, and cut off from the cluster.
 """
 
@@ -18,7 +18,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cluster  # noqa: E402
-from cluster import Cluster, read  # noqa: E402
+from cluster import Cluster, read, run  # noqa: E402
 from failover import ctl_words, end, wait_for  # noqa: E402
 from parts import COMMON, expect, run_parts  # noqa: E402
 
@@ -150,7 +150,48 @@ def shot(parts, c):
     taker.wait(timeout=20)
 
 
-TABLE = {'failover': failover, 'run': lock_run}
+def ctl(c, principal, *words):
+    """(exit code, the JSON object or the message)."""
+    done = run(*c.inside('cl', *ctl_words(c, principal, *words, '--json')), check=False)
+    return done.returncode, json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+
+def nodes(parts, options):
+    with Cluster(options.build, **{**COMMON, 'genesis': (*COMMON['genesis'], *LIMITS)}) as c:
+        c.network()
+        c.format()
+        c.start_all()
+        c.leader()
+        by_nodes(parts, c)
+        c.stop_all()
+
+
+def by_nodes(parts, c):
+    code, made = ctl(c, 100, 'node', 'create', '/a', '--text', 'one')
+    parts.holds(code == 0, 'node create', made)
+    code, again = ctl(c, 100, 'node', 'create', '/a')
+    parts.holds(code == 1 and 'node-exists' in again, 'what is there is not made again: exit 1', again)
+    _, got = ctl(c, 101, 'node', 'get', '/a')
+    generation = got['content_generation']
+    code, done = ctl(c, 100, 'node', 'set', '/a', '--text', 'two', '--if', generation)
+    parts.holds(code == 0, 'node set --if with the generation in force', done)
+    code, stale = ctl(c, 100, 'node', 'set', '/a', '--text', 'three', '--if', generation)
+    parts.holds(code == 1 and 'changed' in stale, 'node set --if with the one before: exit 1', stale)
+    code, done = ctl(c, 100, 'node', 'acl', '/a', '100:rwc', 'everybody:r')
+    parts.holds(code == 0, 'node acl', done)
+    code, no = ctl(c, 101, 'node', 'set', '/a', '--text', 'mine')
+    parts.holds(code == 1 and 'not-allowed' in no, 'who may only read does not write: exit 1', no)
+    code, got = ctl(c, 101, 'node', 'get', '/a')
+    parts.holds(code == 0 and got['content'] == 'two', 'and reads what stands there', got)
+    code, listed = ctl(c, 101, 'node', 'list')
+    parts.holds(code == 0 and [row['path'] for row in listed['children']] == ['/a'], 'node list', listed)
+    code, done = ctl(c, 100, 'node', 'delete', '/a')
+    parts.holds(code == 0, 'node delete', done)
+    code, no = ctl(c, 100, 'node', 'get', '/a')
+    parts.holds(code == 1 and 'no-node' in no, 'what is deleted is not there: exit 1', no)
+
+
+TABLE = {'nodes': nodes, 'failover': failover, 'run': lock_run}
 
 if __name__ == '__main__':
     sys.exit(run_parts('leases.py', __doc__, TABLE))
