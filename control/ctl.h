@@ -25,7 +25,9 @@ enum {
     CTL_WORDS_MAX = 64,   /* positional words of one command */
     CTL_ANSWER_MAX = 2 << 20,
     CTL_TIMEOUT_MS = 10000,
-    CTL_TIMEOUT_MAX_S = 3600
+    CTL_TIMEOUT_MAX_MS = 3600000,
+    CTL_WATCH_S = 2, /* default of --watch */
+    CTL_WATCH_MAX_S = 3600
 };
 #define CTL_SOCKET "/run/keel/keeld.sock"
 
@@ -36,6 +38,7 @@ struct ctl { /* one invocation, parsed */
     const char *socket;
     uint32_t timeout_ms;
     bool timeout_given;
+    uint32_t watch_s; /* 0: once */
     bool json;
     bool help;
     int word_count;
@@ -61,11 +64,16 @@ struct ctl_command {
      * NULL. */
     bool (*take_more)(struct ctl *ctl, const char *name, const char *value);
     const char *more_help;
+    bool shows;   /* what is there, and changes nothing: may be repeated with --watch */
+    bool endless; /* runs as long as it is wanted: --timeout bounds its steps */
     int (*run)(struct ctl *ctl);
 };
 
 extern const struct ctl_command ctl_commands[];
 extern const uint32_t ctl_command_count;
+
+/* Options of every command; NULL ends. An argument in brackets may be left out. */
+extern const struct ctl_option ctl_common_options[];
 
 /* --- ctl_parse.c --- */
 /* Fills *ctl from the words of a command line; CTL_DONE, or CTL_USAGE after saying why on stderr.
@@ -75,6 +83,10 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv);
 void ctl_help(const struct ctl_command *command);
 /* "keelctl: what: why" on stderr; returns code. */
 __attribute__((format(printf, 2, 3))) int ctl_fail(int code, const char *format, ...);
+
+/* --- ctl_run.c --- */
+/* Runs the parsed command, within --timeout or again and again with --watch; its exit code. */
+int ctl_run(struct ctl *ctl);
 
 /* --- ctl_client.c --- */
 /* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the

@@ -169,7 +169,7 @@ def part_usage(parts, options):
 
 
 def ctl(c, i, *words, timeout=10):
-    return run(c.program('keelctl'), '--timeout', timeout, '-s', c.path('admin-%d.sock' % i), *words,
+    return run(c.program('keelctl'), '--timeout', 1000 * timeout, '-s', c.path('admin-%d.sock' % i), *words,
                check=False, timeout=timeout + 10)
 
 

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""keelctl against the admin thread of a replica in a bench; prints TAP.
+
+    test_keelctl.py KEELCTL KEELD DESK
+"""
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+KEELCTL, KEELD, DESK = sys.argv[1:4]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+TESTS = []
+WAIT_S = 30
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(" ".join(str(w) for w in what))
+
+
+class Desk:
+    def __init__(self, where):
+        self.where = where
+        self.process = subprocess.Popen([DESK], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True)
+        self.socket = self.process.stderr.readline().strip()
+
+    def close(self):
+        self.process.stdin.close()
+        return self.process.wait(timeout=WAIT_S)
+
+    def words(self, *words):
+        return [KEELCTL, "-s", self.socket] + [str(w) for w in words]
+
+    def run(self, *words, code=0, **more):
+        done = subprocess.run(self.words(*words), capture_output=True, text=True, timeout=WAIT_S,
+                              check=False, **more)
+        check(done.returncode == code, words, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def ask(self, *words):
+        return json.loads(self.run("--json", *words).stdout)
+
+    def spawn(self, *words):
+        return subprocess.Popen(self.words(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
+
+
+def ended(process):
+    process.terminate()
+    return process.communicate(timeout=WAIT_S)
+
+
+@test
+def watch_repeats_what_is_shown(d):
+    process = d.spawn("--json", "version", "--watch", 1)
+    lines = [json.loads(process.stdout.readline()) for _ in range(3)]
+    check(lines[0] == lines[1] == lines[2] and lines[0]["replica"] == 1, lines)
+    ended(process)
+    process = d.spawn("members", "--watch=1")
+    text = "".join(process.stdout.readline() for _ in range(5))
+    check(re.fullmatch(r"ID .*\n1 .*\n\nID .*\n1 .*\n", text), repr(text))
+    ended(process)
+
+
+@test
+def watch_outlives_the_daemon(d):
+    process = subprocess.Popen([KEELCTL, "-s", os.path.join(d.where, "later"), "version", "--watch",
+                                "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    check("is keeld running?" in process.stderr.readline(), "no word of it")
+    os.symlink(d.socket, os.path.join(d.where, "later"))
+    line = ""
+    while not line.startswith("keeld "):
+        line = process.stdout.readline()
+        check(line, "it has ended")
+    ended(process)
+
+
+@test
+def timeout_ends_what_does_not_end(d):
+    pipe = os.path.join(d.where, "pipe")
+    os.mkfifo(pipe)
+    done = d.run("genesis", "show", pipe, "--timeout", 100, code=4)
+    check("not done within --timeout" in done.stderr, done.stderr)
+    os.kill(d.process.pid, signal.SIGSTOP)
+    try:
+        done = d.run("status", "--timeout", 100, code=4)
+        check("no answer within 100 ms" in done.stderr, done.stderr)
+    finally:
+        os.kill(d.process.pid, signal.SIGCONT)
+
+
+def main():
+    failures = 0
+    print("1..%d" % len(TESTS))
+    for i, function in enumerate(TESTS):
+        where = tempfile.mkdtemp(prefix="keelctl-test-")
+        desk = problem = None
+        try:
+            desk = Desk(where)
+            function(desk)
+            check(desk.close() == 0, "the desk found something wrong")
+        except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as e:
+            problem = e
+        finally:
+            if desk is not None and desk.process.poll() is None:
+                desk.process.kill()
+                desk.process.wait()
+            shutil.rmtree(where)
+        print("%s %d - %s" % ("ok" if problem is None else "not ok", i + 1,
+                              function.__name__.replace("_", " ")), flush=True)
+        if problem is not None:
+            failures += 1
+            for line in (type(problem).__name__ + ": " + str(problem)).splitlines()[:20]:
+                print("# " + line[:1000])
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
