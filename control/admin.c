@@ -2,6 +2,7 @@
 
 #include "control/admin_answer.h"
 #include "control/admin_backup.h"
+#include "control/admin_events.h"
 #include "control/admin_health.h"
 #include "control/admin_leadership.h"
 #include "control/admin_report.h"
@@ -27,8 +28,10 @@ struct connection {
     bool waiting;   /* a request is with control, or with the reload worker */
     bool reloading; /* ... with the worker */
     bool backing;   /* ... with control, which encodes its state */
-    bool closing;   /* after its answer has gone */
-    uint64_t tag;   /* of that request */
+    bool following; /* ... for an event to come, until then: */
+    uint64_t follow_until_ms;
+    bool closing; /* after its answer has gone */
+    uint64_t tag; /* of that request */
     struct admin_request request;
     uint64_t heard_ms;
     size_t size; /* bytes in line */
@@ -173,6 +176,17 @@ static char *ask_health(struct admin *a, struct connection *c, const struct admi
     return NULL;
 }
 
+/* NULL: nothing has happened yet that it does not know. */
+static char *ask_events(struct admin *a, struct connection *c, const struct admin_request *request)
+{
+    if (admin_events_ready(a->node, request))
+        return admin_answer_result(admin_events_result(a->node, request));
+    c->waiting = c->following = true;
+    c->follow_until_ms = now_ms() + request->timeout_ms;
+    c->request = *request;
+    return NULL;
+}
+
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -191,6 +205,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_BACKUP)
         return ask_backup(a, &a->connection[place], &request);
+    if (request.command == ADMIN_EVENTS)
+        return ask_events(a, &a->connection[place], &request);
     if (request.command == ADMIN_HEALTH)
         return ask_health(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
@@ -337,7 +353,8 @@ static void take_replies(struct admin *a)
         bool probe = admin_health_reply(&a->health, &reply, now_ms());
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];
-            if (c->fd < 0 || !c->waiting || c->reloading || c->backing || c->tag != reply.tag)
+            if (c->fd < 0 || !c->waiting || c->reloading || c->backing || c->following ||
+                c->tag != reply.tag)
                 continue;
             c->waiting = false;
             put_answer(
@@ -359,6 +376,20 @@ static void take_reload(struct admin *a)
             continue;
         c->waiting = c->reloading = false;
         put_answer(c, admin_answer_reload(report));
+        take_lines(a, c);
+    }
+}
+
+static void take_events(struct admin *a)
+{
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        struct connection *c = &a->connection[i];
+        if (c->fd < 0 || !c->following ||
+            (now_ms() < c->follow_until_ms && !admin_events_ready(a->node, &c->request)))
+            continue;
+        c->waiting = c->following = false;
+        c->heard_ms = now_ms();
+        put_answer(c, admin_answer_result(admin_events_result(a->node, &c->request)));
         take_lines(a, c);
     }
 }
@@ -388,8 +419,8 @@ static nfds_t watch(const struct admin *a, struct pollfd *fds, uint32_t *place, 
         const struct connection *c = &a->connection[i];
         if (c->fd < 0)
             continue;
-        if (c->waiting)
-            *timeout = ADMIN_WAIT_MS;
+        if (c->waiting && (!c->following || *timeout > ADMIN_EVENTS_LOOK_MS))
+            *timeout = c->following ? ADMIN_EVENTS_LOOK_MS : ADMIN_WAIT_MS;
         short events = c->out != NULL ? POLLOUT : c->waiting ? 0 : POLLIN;
         place[count] = i;
         fds[count++] = (struct pollfd){.fd = c->fd, .events = events};
@@ -423,6 +454,7 @@ void admin_run(struct admin *a, const uint32_t *stop)
         take_replies(a);
         take_reload(a);
         take_backup(a);
+        take_events(a);
     }
 }
 

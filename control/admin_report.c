@@ -404,6 +404,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_drops(node);
     case ADMIN_VERSION_SHOW:
         return report_version(node);
+    case ADMIN_EVENTS:
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:

@@ -122,6 +122,7 @@ int ctl_metrics(struct ctl *ctl);
 int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);
+int ctl_events(struct ctl *ctl);
 int ctl_day_end(struct ctl *ctl);
 int ctl_day_begin(struct ctl *ctl);
 int ctl_reload(struct ctl *ctl);

@@ -66,6 +66,16 @@ const struct ctl_command ctl_commands[] = {
      .example = "keelctl drops",
      .shows = true,
      .run = ctl_drops},
+    {.name = "events",
+     .summary = "what keeld logged lately, and with --follow what it logs from now on",
+     .example = "keelctl events --follow",
+     .options = {{"follow", NULL, "goes on, over restarts of keeld too, until interrupted"},
+                 {"since", "NUMBER", "only those behind this number (default: all that are kept)"}},
+     .more_help =
+         "keeld keeps the last 512, numbered from its start. Where some gave way before they\n"
+         "were read, that is said. The log on stderr has all of them, and longer lines whole.\n\n",
+     .endless = true,
+     .run = ctl_events},
     {.name = "ring",
      .summary = "the ring of a running replica: space, writes, drive",
      .example = "keelctl ring",

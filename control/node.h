@@ -6,6 +6,7 @@
 #define KEEL_CONTROL_NODE_H
 
 #include "control/config.h"
+#include "control/journal.h"
 #include "control/reload.h"
 #include "control/startup.h"
 #include "dataplane/disk.h"
@@ -16,6 +17,7 @@ enum { NODE_THREADS_MAX = 4 };
 struct node {
     const struct config *config; /* as it started: what a reload may change is in `reload` */
     struct reload *reload;
+    struct journal *journal; /* NULL: nothing is kept */
     struct startup start;
     struct port *port;
     struct port_facts port_facts;

@@ -28,6 +28,8 @@ struct desk *desk_open(void)
     strcpy(d->config.data, "memory");
     d->node = calloc(1, sizeof(*d->node));
     d->node->config = &d->config;
+    journal_init(&d->journal);
+    d->node->journal = &d->journal;
     d->node->start = d->bench->node[1].start; /* read only */
     d->node->port = &d->bench->node[1].port;
     d->node->thread_count = 1;

@@ -12,6 +12,7 @@
 struct desk {
     struct bench *bench;
     struct config config;
+    struct journal journal;
     struct node *node;
     struct admin *admin;
     pthread_t thread;

@@ -1,11 +1,13 @@
 /* A replica that leads, for keelctl to talk to: prints its socket's path, and runs until standard
- * input ends. Its clock runs a millisecond for each of ours, about.
+ * input ends. Its clock runs a millisecond for each of ours, about. Each line of standard input is
+ * logged.
  */
 #include "tests/unit/control/desk.h"
 #include "tests/unit/unit.h"
 
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,10 +15,18 @@ static void serve(void)
 {
     struct desk *desk = desk_open();
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    char byte;
+    char line[LOG_LINE_MAX];
     fprintf(stderr, "%s\n", desk->config.socket);
-    while (poll(&in, 1, 1) == 0 || read(STDIN_FILENO, &byte, 1) == 1) /* bound: standard input */
+    setvbuf(stdin, NULL, _IONBF, 0);
+    for (bool open = true; open;) { /* bound: standard input */
         bench_run(desk->bench, 1);
+        if (poll(&in, 1, 1) == 0)
+            continue;
+        open = fgets(line, sizeof(line), stdin) != NULL;
+        line[strcspn(line, "\n")] = '\0';
+        if (open)
+            journal_add(&desk->journal, LOG_LEVEL_NOTICE, "said", line);
+    }
     desk_close(desk);
 }
 

@@ -41,6 +41,15 @@ class Desk:
         self.process.stdin.close()
         return self.process.wait(timeout=WAIT_S)
 
+    def log(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def wait_logged(self, number):
+        until = time.monotonic() + WAIT_S
+        while self.ask("events", "--since", number - 1)["last"] < number:
+            check(time.monotonic() < until, "not logged")
+
     def words(self, *words):
         return [KEELCTL, "-s", self.socket] + [str(w) for w in words]
 
@@ -100,6 +109,54 @@ def timeout_ends_what_does_not_end(d):
         check("no answer within 100 ms" in done.stderr, done.stderr)
     finally:
         os.kill(d.process.pid, signal.SIGCONT)
+
+
+KEPT = 512
+
+
+@test
+def events_are_numbered_and_gaps_are_said(d):
+    check(d.ask("events") == {**d.ask("events"), "last": 0, "lost": 0, "events": []}, d.ask("events"))
+    for n in range(3):
+        d.log("number %d" % n)
+    d.wait_logged(3)
+    shown = d.run("events", "--since", 1).stdout.splitlines()
+    check([line.split(" ", 1)[0] for line in shown] == ["2", "3"], shown)
+    check(all(re.fullmatch(r"\d \d{4}-\d\d-\d\dT[0-9:.]{12}Z notice said number \d", line)
+              for line in shown), shown)
+    for n in range(3, KEPT + 10):
+        d.log("number %d" % n)
+    d.wait_logged(KEPT + 10)
+    answer = d.ask("events", "--since", 4)
+    numbers = [event["number"] for event in answer["events"]]
+    check(numbers == list(range(11, KEPT + 11)), numbers[:3], numbers[-3:])
+    check((answer["lost"], answer["last"]) == (6, KEPT + 10), answer["lost"], answer["last"])
+    check(all(e["text"] == "number %d" % (e["number"] - 1) for e in answer["events"]), answer)
+    shown = d.run("events", "--since", 4).stdout.splitlines()
+    check(shown[0].startswith("(6 events") and len(shown) == KEPT + 1, shown[:2])
+    d.run("events", "--since", "x", code=2)
+
+
+@test
+def events_are_followed(d):
+    d.log("first")
+    process = d.spawn("--json", "events", "--follow")
+    for n, text in enumerate(("first", "second", "third \x01\xe9 end"), 1):
+        if n > 1:
+            d.log(text)
+        event = json.loads(process.stdout.readline())
+        check(event["number"] == n and event["text"] == text.encode().decode("latin-1").translate(
+            {i: "?" for i in list(range(32)) + list(range(127, 256))}), event)
+    process.send_signal(signal.SIGSTOP)  # and the journal laps it
+    for n in range(KEPT + 5):
+        d.log("more %d" % n)
+    d.wait_logged(KEPT + 8)
+    process.send_signal(signal.SIGCONT)
+    first = process.stdout.readline()
+    if json.loads(first).get("text") == "more 0":  # its answer was under way
+        first = process.stdout.readline()
+    check(json.loads(first).get("lost", 0) > 0, first)
+    ended(process)
 
 
 def main():
