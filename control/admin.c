@@ -187,6 +187,15 @@ static char *ask_events(struct admin *a, struct connection *c, const struct admi
     return NULL;
 }
 
+/* NULL: control writes a checkpoint, or looks whether it must. */
+static char *ask_snapshot(struct admin *a, struct connection *c,
+                          const struct admin_request *request)
+{
+    const struct control_request ask = {
+        .tag = ++a->next_tag, .kind = CONTROL_SNAPSHOT, .timeout_ms = request->timeout_ms};
+    return ask_control(a, c, request, &ask);
+}
+
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -207,6 +216,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_backup(a, &a->connection[place], &request);
     if (request.command == ADMIN_EVENTS)
         return ask_events(a, &a->connection[place], &request);
+    if (request.command == ADMIN_SNAPSHOT)
+        return ask_snapshot(a, &a->connection[place], &request);
     if (request.command == ADMIN_HEALTH)
         return ask_health(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)

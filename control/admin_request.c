@@ -8,13 +8,23 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_MEMBER] = {"member", true},    [ADMIN_TRANSFER] = {"transfer", true},
-    [ADMIN_BACKUP] = {"backup", true},    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},
+    [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false},
+    [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},
+    [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},
+    [ADMIN_RELOAD] = {"config reload", true},
+    [ADMIN_MEMBER] = {"member", true},
+    [ADMIN_TRANSFER] = {"transfer", true},
+    [ADMIN_BACKUP] = {"backup", true},
+    [ADMIN_VERSION_SHOW] = {"version", false},
     [ADMIN_EVENTS] = {"events", false},
+    [ADMIN_CLOCK] = {"clock", false},
+    [ADMIN_DIGEST] = {"digest", false},
+    [ADMIN_SNAPSHOT] = {"snapshot", true},
+    [ADMIN_CONFIG] = {"config show", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -215,7 +225,8 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool backup =
             command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
         bool timed =
-            (command == ADMIN_HEALTH || command == ADMIN_EVENTS) && strcmp(key, "timeout_ms") == 0;
+            (command == ADMIN_HEALTH || command == ADMIN_EVENTS || command == ADMIN_SNAPSHOT) &&
+            strcmp(key, "timeout_ms") == 0;
         bool events = command == ADMIN_EVENTS && strcmp(key, "since") == 0;
         if (!timed && !events && !common && !day && !metrics && !member && !transfer && !status &&
             !backup)
@@ -250,7 +261,7 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_status(object, request, why);
     if (request->command == ADMIN_BACKUP)
         return parse_backup(object, request, why);
-    if (request->command == ADMIN_HEALTH)
+    if (request->command == ADMIN_HEALTH || request->command == ADMIN_SNAPSHOT)
         return parse_timeout(object, request, why);
     if (request->command == ADMIN_EVENTS)
         return parse_events(object, request, why);

@@ -107,6 +107,9 @@ int ctl_print_json(const json_t *result);
 void ctl_print_pairs(const json_t *object, int indent);
 /* Rows of an array of objects; `columns` are "key=TITLE" texts, NULL ends. */
 void ctl_print_table(const json_t *rows, const char *const *columns);
+/* "2026-11-30T22:16:01.248Z" */
+enum { CTL_UTC_TEXT_MAX = 40 };
+const char *ctl_utc_text(json_int_t utc_ns, char text[CTL_UTC_TEXT_MAX]);
 /* Bold on a terminal, unless NO_COLOR is set. */
 bool ctl_colour(void);
 
@@ -123,9 +126,14 @@ int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
+int ctl_clock(struct ctl *ctl);
+int ctl_digest(struct ctl *ctl);
+int ctl_snapshot(struct ctl *ctl);
+int ctl_config_show(struct ctl *ctl);
+int ctl_config_check(struct ctl *ctl);
+int ctl_config_reload(struct ctl *ctl);
 int ctl_day_end(struct ctl *ctl);
 int ctl_day_begin(struct ctl *ctl);
-int ctl_reload(struct ctl *ctl);
 int ctl_member_add(struct ctl *ctl);
 int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FOLLOW_WAIT_MS = 20000, FOLLOW_RETRY_MS = 1000, AT_TEXT_MAX = 40 };
+enum { FOLLOW_WAIT_MS = 20000, FOLLOW_RETRY_MS = 1000 };
 
 struct follower {
     const struct ctl *ctl;
@@ -15,20 +15,11 @@ struct follower {
     json_int_t last;
 };
 
-static const char *at_text(json_int_t utc_ns, char text[AT_TEXT_MAX])
-{
-    struct tm tm;
-    time_t seconds = (time_t)(utc_ns / 1000000000);
-    size_t size = strftime(text, AT_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
-    snprintf(text + size, AT_TEXT_MAX - size, ".%03dZ", (int)(utc_ns % 1000000000 / 1000000));
-    return text;
-}
-
 static void print_event(const json_t *event)
 {
-    char at[AT_TEXT_MAX];
+    char at[CTL_UTC_TEXT_MAX];
     printf("%lld %s %s %s %s\n", (long long)json_integer_value(json_object_get(event, "number")),
-           at_text(json_integer_value(json_object_get(event, "utc_ns")), at),
+           ctl_utc_text(json_integer_value(json_object_get(event, "utc_ns")), at),
            json_string_value(json_object_get(event, "level")),
            json_string_value(json_object_get(event, "event")),
            json_string_value(json_object_get(event, "text")));

@@ -113,15 +113,49 @@ const struct ctl_command ctl_commands[] = {
      .summary = "begins a trading day: feed numbers from 1",
      .example = "keelctl day begin 20250107",
      .run = ctl_day_begin},
-    {.name = "reload",
+    {.name = "config show",
+     .summary = "every key of the configuration in force, and whether it is the default",
+     .example = "keelctl config show",
+     .more_help =
+         "As the running keeld has it, the feed as last reloaded. An empty value: none, or what\n"
+         "keeld reckons by itself.\n\n",
+     .shows = true,
+     .run = ctl_config_show},
+    {.name = "config check",
+     .words = "FILE",
+     .words_min = 1,
+     .words_max = 1,
+     .summary = "offline: reads a configuration and its keys and says what is wrong",
+     .example = "keelctl config check /etc/keel/keeld.conf",
+     .run = ctl_config_check},
+    {.name = "config reload",
      .summary =
          "reads configuration and keys again: feed subscribers and root keys, all or nothing",
-     .example = "keelctl reload",
+     .example = "keelctl config reload",
      .more_help =
          "What may change while a replica runs: [feed] destinations, consumers and port,\n"
          "[keys] file, and the keys in it. An error in a file, or another key that differs,\n"
          "changes nothing (exit 6). SIGHUP to keeld does the same and logs what came of it.\n\n",
-     .run = ctl_reload},
+     .run = ctl_config_reload},
+    {.name = "clock",
+     .summary = "this host's clock, its error, and log time beside it",
+     .example = "keelctl clock",
+     .shows = true,
+     .run = ctl_clock},
+    {.name = "digest",
+     .summary =
+         "what the replicated state adds up to here; --cluster: everywhere, exit 1 if not alike",
+     .example = "keelctl digest --cluster",
+     .options = {{"cluster", NULL, "beside those that the others told; the odd one is named"}},
+     .shows = true,
+     .run = ctl_digest},
+    {.name = "snapshot",
+     .summary = "has a checkpoint of the state written now, waits for it and prints its index",
+     .example = "keelctl snapshot",
+     .more_help =
+         "A start replays what was committed behind the newest checkpoint: take one before a\n"
+         "planned restart. It says which stands already if nothing is newer.\n\n",
+     .run = ctl_snapshot},
     {.name = "transfer",
      .summary = "hands this leader's office to another replica; answers when that one leads",
      .example = "keelctl transfer --to 2",

@@ -367,7 +367,7 @@ static void rights(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));
     free(answer);
-    const char *again = "{\"v\":1,\"cmd\":\"reload\"}";
+    const char *again = "{\"v\":1,\"cmd\":\"config reload\"}";
     answer = admin_line(d->admin, 0, again, strlen(again), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));

@@ -111,6 +111,69 @@ def timeout_ends_what_does_not_end(d):
         os.kill(d.process.pid, signal.SIGCONT)
 
 
+@test
+def facts_are_shown(d):
+    clock = d.ask("clock")
+    check(clock["utc_steps"] == 0 and clock["utc_step_ns"] is None and clock["rho_ppm"] > 0, clock)
+    later = d.ask("clock")
+    check(later["utc_ns"] > clock["utc_ns"] and later["log_ns"] == clock["log_ns"], clock, later)
+    text = d.run("clock").stdout
+    check(len(text.splitlines()) == 5 and "right within" in text, text)
+    digest = d.ask("digest")
+    check(re.fullmatch("[0-9a-f]{16}", digest["digest"]) and "replicas" not in digest, digest)
+    probed = d.ask("health")["probe_index"]
+    until = time.monotonic() + WAIT_S
+    while d.ask("digest")["index"] < probed:
+        check(time.monotonic() < until, "no newer digest")
+    check(d.ask("digest")["digest"] != digest["digest"], digest)
+    cluster = d.ask("digest", "--cluster")
+    check(cluster["odd"] == [] and [r["replica"] for r in cluster["replicas"]] == [1], cluster)
+
+
+@test
+def a_snapshot_covers_what_was_applied(d):
+    probed = d.ask("health")["probe_index"]
+    first = d.ask("snapshot")["index"]
+    status = d.ask("status")
+    check(first >= probed and status["checkpoint_index"] == first, first, probed, status)
+    check(d.ask("snapshot")["index"] == first and d.ask("status")["checkpoints"] ==
+          status["checkpoints"], "another one of the same")
+    check("index %d stands" % first in d.run("snapshot").stdout, "not said")
+
+
+@test
+def configurations_are_shown_and_checked(d):
+    rows = d.ask("config", "show")["keys"]
+    shown = {(row["section"], row["key"]): (row["value"], row["default"]) for row in rows}
+    check(shown["replica", "id"] == ("1", False), shown)
+    check(shown["ring", "window_mib"] == ("16", True), shown)
+    check(shown["admin", "socket"] == (d.socket, False), shown)
+    check("\n[ring]\nwindow_mib = 16    ; default\n" in d.run("config", "show").stdout, "as a file")
+    check("no files to read" in d.run("config", "reload", code=1).stderr, "it has none")
+    path = os.path.join(d.where, "keeld.conf")
+    keys = os.path.join(d.where, "keys")
+    text = "[replica]\nid = 1\ndata = /ring\n[network]\nport = af_packet:eth1\n" \
+           "address = 10.0.0.1/24\n[keys]\nfile = %s\n" % keys
+    with open(path, "w") as file:
+        file.write(text)
+    with open(keys, "w") as file:
+        file.write(d.run("key", "new", "replica", 1).stdout)
+    os.chmod(keys, 0o600)
+    for words in ([], ["--json"]):
+        good = d.run("config", "check", path, *words)
+    check(json.loads(good.stdout) == {"good": True, "problem": "", "replica": 1, "keys": 1}, good)
+    check(subprocess.run([KEELD, "--config", path, "--check"], capture_output=True, text=True,
+                         check=False).stdout == d.run("config", "check", path).stdout, "as keeld")
+    for old, new, says in (("id = 1", "id = 2", "[replica 2]"), ("eth1", "", "network interface"),
+                           ("[keys]", "[kees]", "%s:7" % path)):
+        with open(path, "w") as file:
+            file.write(text.replace(old, new))
+        said = d.run("config", "check", path, code=1).stderr
+        check(says in said, said)
+        answer = json.loads(d.run("--json", "config", "check", path, code=1).stdout)
+        check(answer["good"] is False and answer["problem"] in said, answer)
+
+
 KEPT = 512
 
 
