@@ -16,14 +16,15 @@ enum { ADMIN_TIMEOUT_MAX_MS = 60000 }; /* that a request may state */
 enum admin_command {
     ADMIN_STATUS,
     ADMIN_HEALTH,
-    ADMIN_MEMBERS,
+    ADMIN_MEMBER_LIST,
     ADMIN_METRICS,
     ADMIN_RING,
     ADMIN_DROPS,
     ADMIN_DAY,
     ADMIN_RELOAD,
     ADMIN_MEMBER,
-    ADMIN_TRANSFER,
+    ADMIN_LEADER_TRANSFER,
+    ADMIN_LEADER_STEP_DOWN,
     ADMIN_BACKUP,
     ADMIN_VERSION_SHOW,
     ADMIN_EVENTS,
@@ -45,7 +46,7 @@ struct admin_request {
     bool day_begin;               /* DAY: begin, else end */
     char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
     bool read;                    /* STATUS: proven by a quorum first */
-    uint8_t to;                   /* TRANSFER: replica id, 0: the most caught-up */
+    uint8_t to;                   /* LEADER_TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
     uint32_t timeout_ms; /* HEALTH: for its entry; 0: as long as for any. EVENTS: at most so
                             long until there is one; 0: answered at once */

@@ -1,4 +1,4 @@
-/* Reading configuration and key files again while the replica runs, for `keelctl reload` and
+/* Reading configuration and key files again while the replica runs, for `keelctl config reload` and
  * SIGHUP.
  *
  * All of it is applied or nothing: a file with an error, and one that differs in a key that needs a

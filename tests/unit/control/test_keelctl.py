@@ -78,7 +78,7 @@ def watch_repeats_what_is_shown(d):
     lines = [json.loads(process.stdout.readline()) for _ in range(3)]
     check(lines[0] == lines[1] == lines[2] and lines[0]["replica"] == 1, lines)
     ended(process)
-    process = d.spawn("members", "--watch=1")
+    process = d.spawn("member", "list", "--watch=1")
     text = "".join(process.stdout.readline() for _ in range(5))
     check(re.fullmatch(r"ID .*\n1 .*\n\nID .*\n1 .*\n", text), repr(text))
     ended(process)
