@@ -224,12 +224,12 @@ def events_are_followed(d):
         check(event["number"] == n and event["text"] == text.encode().decode("latin-1").translate(
             {i: "?" for i in list(range(32)) + list(range(127, 256))}), event)
     stand_still(process)  # and the journal laps it
-    for n in range(KEPT + 5):
+    for n in range(2 * KEPT):  # one answer, of 256 at most, may be under way
         d.log("more %d" % n)
-    d.wait_logged(KEPT + 8)
+    d.wait_logged(2 * KEPT + 3)
     process.send_signal(signal.SIGCONT)
     number, lost = 3, 0
-    while number < KEPT + 8:
+    while number < 2 * KEPT + 3:
         event = json.loads(process.stdout.readline())
         lost += event.get("lost", 0)
         number += event.get("lost", 1)
