@@ -149,6 +149,16 @@ const struct ctl_command ctl_commands[] = {
      .options = {{"cluster", NULL, "beside those that the others told; the odd one is named"}},
      .shows = true,
      .run = ctl_digest},
+    {.name = "blackbox",
+     .words = "FILE",
+     .words_min = 1,
+     .words_max = 1,
+     .summary = "offline: what keeld left behind when a check failed or it crashed",
+     .example = "keelctl blackbox /var/lib/keel/ring.blackbox.1",
+     .more_help = "keeld writes [admin] blackbox (beside the ring's file if not said) while it "
+                  "goes down; at\n"
+                  "the next start the file gets a number, 1 to 9, and the log says so.\n\n",
+     .run = ctl_blackbox},
     {.name = "snapshot",
      .summary = "has a checkpoint of the state written now, waits for it and prints its index",
      .example = "keelctl snapshot",
