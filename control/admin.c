@@ -2,6 +2,7 @@
 
 #include "control/admin_answer.h"
 #include "control/admin_backup.h"
+#include "control/admin_health.h"
 #include "control/admin_leadership.h"
 #include "control/admin_report.h"
 #include "control/log.h"
@@ -44,6 +45,7 @@ struct admin {
     char path[CONFIG_PATH_MAX];
     uint64_t next_tag;
     struct admin_backup backup;
+    struct admin_health health;
     struct connection connection[ADMIN_CONNECTIONS_MAX];
 };
 
@@ -161,6 +163,18 @@ static char *ask_backup(struct admin *a, struct connection *c, const struct admi
     return error == ADMIN_OK ? admin_answer_result(result) : admin_answer_error(error, why, 0);
 }
 
+/* NULL: control has a probe under way. */
+static char *ask_health(struct admin *a, struct connection *c, const struct admin_request *request)
+{
+    json_t *result = admin_health_begin(&a->health, a->node, request, &a->next_tag, now_ms());
+    if (result != NULL)
+        return admin_answer_result(result);
+    c->waiting = true;
+    c->tag = a->health.tag;
+    c->request = *request;
+    return NULL;
+}
+
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -179,6 +193,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_BACKUP)
         return ask_backup(a, &a->connection[place], &request);
+    if (request.command == ADMIN_HEALTH)
+        return ask_health(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
     if (request.command == ADMIN_LEADER_TRANSFER || request.command == ADMIN_LEADER_STEP_DOWN ||
@@ -320,15 +336,19 @@ static void accept_one(struct admin *a)
 static void take_replies(struct admin *a)
 {
     struct control_reply reply;
-    while (control_answer(a->node->start.control, &reply)) /* bound: CONTROL_REQUESTS */
+    while (control_answer(a->node->start.control, &reply)) { /* bound: CONTROL_REQUESTS */
+        bool probe = admin_health_reply(&a->health, &reply, now_ms());
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];
             if (c->fd < 0 || !c->waiting || c->reloading || c->backing || c->tag != reply.tag)
                 continue;
             c->waiting = false;
-            put_answer(c, admin_answer_asked(a->node, &c->request, &reply));
+            put_answer(
+                c, probe ? admin_answer_result(admin_health_result(&a->health, a->node, now_ms()))
+                         : admin_answer_asked(a->node, &c->request, &reply));
             take_lines(a, c);
         }
+    }
 }
 
 static void take_reload(struct admin *a)

@@ -245,6 +245,35 @@ static void a_day_is_answered_when_applied(void)
     desk_close(d);
 }
 
+/* Two who ask at once share an entry, and who asks just after has it too: nobody fills the log. */
+static void health_commits_an_entry(void)
+{
+    struct desk *d = desk_open();
+    int fds[] = {dial(d), dial(d), dial(d)};
+    json_int_t index = 0;
+    const char *line = "{\"v\":1,\"cmd\":\"health\",\"timeout_ms\":3000}\n";
+    uint64_t before = control_machine(d->bench->node[1].start.control)->applied;
+    say(fds[0], line);
+    say(fds[1], line);
+    usleep(50000); /* both are heard before control turns */
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)
+            say(fds[2], line);
+        json_t *answer = listen_to(d, fds[i]);
+        json_t *result = json_object_get(answer, "result");
+        CU_ASSERT_TRUE(json_is_true(json_object_get(result, "healthy")));
+        CU_ASSERT_TRUE(json_is_integer(json_object_get(result, "commit_us")));
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(result, "probe")), "committed");
+        json_int_t at = json_integer_value(json_object_get(result, "probe_index"));
+        CU_ASSERT_TRUE(at > (json_int_t)before && (i == 0 || at == index));
+        index = at;
+        CU_ASSERT_TRUE(is_ok(answer));
+        close(fds[i]);
+    }
+    CU_ASSERT_EQUAL(control_machine(d->bench->node[1].start.control)->applied, before + 1);
+    desk_close(d);
+}
+
 static void an_asker_that_has_gone_harms_nobody(void)
 {
     struct desk *d = desk_open();
@@ -384,7 +413,7 @@ static void rights(void)
 {
     struct desk *d = desk_open();
     const char *day = "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"DAY1\"}";
-    const char *look = "{\"v\":1,\"cmd\":\"health\"}";
+    const char *look = "{\"v\":1,\"cmd\":\"member list\"}";
     char *answer = admin_line(d->admin, 0, day, strlen(day), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));
@@ -396,7 +425,7 @@ static void rights(void)
     free(answer);
     answer = admin_line(d->admin, 0, look, strlen(look), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
-    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"healthy\":true"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"ok\":true"));
     free(answer);
     desk_close(d);
 }
@@ -406,6 +435,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"each command is answered", each_command_is_answered},
         {"a leader of one: proven status, transfer to itself", leadership_of_one},
+        {"health commits an entry", health_commits_an_entry},
         {"lines in pieces and in heaps", lines_in_pieces_and_in_heaps},
         {"an oversize line ends the connection", an_oversize_line_ends_the_connection},
         {"a day is answered when applied, and again", a_day_is_answered_when_applied},
