@@ -43,6 +43,15 @@ int ctl_ring(struct ctl *ctl)
     return show(ctl, "ring");
 }
 
+static void print_peers(const json_t *result)
+{
+    static const char *const columns[] = {
+        "replica=PEER",        "state=STATE",       "reasons=REASONS",     "since_ms=SINCE_MS",
+        "silent_ms=SILENT_MS", "usual_ms=USUAL_MS", "suspicion=SUSPICION", NULL};
+    if (json_array_size(json_object_get(result, "peers")) > 0)
+        ctl_print_table(json_object_get(result, "peers"), columns);
+}
+
 static void print_healthy(const json_t *result)
 {
     long long leader = json_integer_value(json_object_get(result, "leader"));
@@ -57,15 +66,6 @@ static void print_healthy(const json_t *result)
         printf("healthy: follows replica %lld, quorum contact %lld ms ago; how long a commit takes "
                "is asked there\n",
                leader, contact);
-}
-
-static void print_peers(const json_t *result)
-{
-    static const char *const columns[] = {
-        "replica=PEER",        "state=STATE",       "reasons=REASONS",     "since_ms=SINCE_MS",
-        "silent_ms=SILENT_MS", "usual_ms=USUAL_MS", "suspicion=SUSPICION", NULL};
-    if (json_array_size(json_object_get(result, "peers")) > 0)
-        ctl_print_table(json_object_get(result, "peers"), columns);
 }
 
 int ctl_health(struct ctl *ctl)
