@@ -486,7 +486,10 @@ static nfds_t watch(const struct admin *a, struct pollfd *fds, uint32_t *place, 
         if (c->fd < 0 || (rest && a->place[i].right == ADMIN_RIGHT_READ))
             continue;
         bool waiting = a->place[i].waiting, ready = has_line(a, c);
-        int wait = ready ? 0 : c->following ? ADMIN_EVENTS_LOOK_MS : waiting ? ADMIN_WAIT_MS : ADMIN_TICK_MS;
+        int wait = ready          ? 0
+                   : c->following ? ADMIN_EVENTS_LOOK_MS
+                   : waiting      ? ADMIN_WAIT_MS
+                                  : ADMIN_TICK_MS;
         *timeout = wait < *timeout ? wait : *timeout;
         place[count] = i;
         fds[count++] = (struct pollfd){.fd = c->fd,
