@@ -93,7 +93,8 @@ static bool reader_asks_too_much(const struct admin *a, const struct admin_place
 {
     uint32_t asked = 0;
     for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
-        asked += a->place[i].right == ADMIN_RIGHT_READ && a->place[i].waiting;
+        asked += a->place[i].right == ADMIN_RIGHT_READ && a->place[i].waiting &&
+                 !a->connection[i].following;
     return place->right == ADMIN_RIGHT_READ && asked >= ADMIN_READER_ASKS;
 }
 
