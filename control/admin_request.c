@@ -8,12 +8,20 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_MEMBER] = {"member", true},    [ADMIN_TRANSFER] = {"transfer", true},
-    [ADMIN_BACKUP] = {"backup", true},    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_STATUS] = {"status", false},
+    [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBERS] = {"members", false},
+    [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},
+    [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},
+    [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_MEMBER] = {"member", true},
+    [ADMIN_TRANSFER] = {"transfer", true},
+    [ADMIN_BACKUP] = {"backup", true},
+    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_AUTOPILOT] = {"autopilot", false},
+    [ADMIN_AUTOPILOT_SET] = {"autopilot-set", true},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -51,6 +59,22 @@ const char *admin_error_name(enum admin_error error)
         break;
     }
     return "unknown";
+}
+
+static const char *const autopilot_modes[] = {
+    [AUTOPILOT_OFF] = "off", [AUTOPILOT_DRY_RUN] = "dry-run", [AUTOPILOT_ON] = "on"};
+
+const char *admin_autopilot_mode_name(uint32_t mode)
+{
+    return mode <= AUTOPILOT_ON ? autopilot_modes[mode] : "unknown";
+}
+
+int admin_autopilot_mode(const char *name)
+{
+    for (int mode = AUTOPILOT_ON; name != NULL && mode >= 0; mode--)
+        if (strcmp(name, autopilot_modes[mode]) == 0)
+            return mode;
+    return -1;
 }
 
 bool admin_day_name(const char *text, char day[KEEL_DAY_NAME_SIZE])
@@ -165,6 +189,39 @@ static enum admin_error parse_backup(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+static bool parse_ms(const json_t *object, const char *key, uint32_t *ms)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    *ms = (uint32_t)value;
+    return value >= AUTOPILOT_TIME_MIN_MS && value <= AUTOPILOT_TIME_MAX_MS;
+}
+
+/* All of the settings, as they are to be. */
+static enum admin_error parse_autopilot(const json_t *object, struct admin_request *request,
+                                        char *why)
+{
+    const json_t *was = json_object_get(object, "was");
+    struct entry_autopilot *body = &request->autopilot;
+    int mode = admin_autopilot_mode(json_string_value(json_object_get(object, "mode")));
+    if (!json_is_integer(was) || json_integer_value(was) < 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot-set wants \"was\": the index of the settings that it replaces, or 0");
+    if (mode < 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot-set wants \"mode\": \"off\", \"dry-run\" or \"on\"");
+    if (!parse_ms(object, "dead_ms", &body->dead_ms) ||
+        !parse_ms(object, "stabilise_ms", &body->stabilise_ms))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot-set wants \"dead_ms\" and \"stabilise_ms\", from 1000 to 86400000");
+    if (!parse_ids(json_object_get(object, "standbys"), &body->standbys))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot-set wants \"standbys\": replica ids from 1 to 7, none twice");
+    body->action = AUTOPILOT_SET;
+    body->mode = (uint8_t)mode;
+    body->was = request->was = (uint64_t)json_integer_value(was);
+    return ADMIN_OK;
+}
+
 static enum admin_error parse_status(const json_t *object, struct admin_request *request, char *why)
 {
     const json_t *read = json_object_get(object, "read");
@@ -192,7 +249,11 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
         bool backup =
             command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
-        if (!common && !day && !metrics && !member && !transfer && !status && !backup)
+        bool autopilot =
+            command == ADMIN_AUTOPILOT_SET &&
+            (strcmp(key, "was") == 0 || strcmp(key, "mode") == 0 || strcmp(key, "dead_ms") == 0 ||
+             strcmp(key, "stabilise_ms") == 0 || strcmp(key, "standbys") == 0);
+        if (!common && !day && !metrics && !member && !transfer && !status && !backup && !autopilot)
             return false;
     }
     return true;
@@ -224,6 +285,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_status(object, request, why);
     if (request->command == ADMIN_BACKUP)
         return parse_backup(object, request, why);
+    if (request->command == ADMIN_AUTOPILOT_SET)
+        return parse_autopilot(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

@@ -24,6 +24,8 @@ enum admin_command {
     ADMIN_MEMBER,
     ADMIN_TRANSFER,
     ADMIN_BACKUP,
+    ADMIN_AUTOPILOT,
+    ADMIN_AUTOPILOT_SET,
     ADMIN_VERSION_SHOW,
     ADMIN_COMMAND_COUNT
 };
@@ -42,6 +44,8 @@ struct admin_request {
     uint8_t to;                   /* TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
+    /* AUTOPILOT_SET: mode, times, standbys; `was`: the index of the settings that these replace */
+    struct entry_autopilot autopilot;
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
     struct entry_config wanted;
@@ -71,6 +75,10 @@ const char *admin_error_name(enum admin_error error);
 /* `size` bytes without the newline. On an error `why` (ADMIN_WHY_MAX) says what and what to do. */
 enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,
                                      char *why);
+
+/* "off", "dry-run", "on"; and back, -1: none of them (NULL too). */
+const char *admin_autopilot_mode_name(uint32_t mode);
+int admin_autopilot_mode(const char *name);
 
 /* A day's name as people write it (1..10 printable characters without spaces) to its padded form.
  */

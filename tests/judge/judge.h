@@ -123,6 +123,9 @@ enum {
 
 /* Log entry kinds. */
 enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE };
+enum { AUTOPILOT = 14, KINDS }; /* 13 is none yet */
+/* Actions of an AUTOPILOT entry. */
+enum { PILOT_SET = 1, PILOT_REPLACE, PILOT_WITHDRAW, PILOT_RETURN };
 
 /* Operations of a NODE entry, and the flags of its block. */
 enum { NODE_OPEN = 1, NODE_CLOSE, NODE_SET, NODE_DELETE, NODE_RIGHTS, NODE_ACQUIRE, NODE_RELEASE };
