@@ -3,6 +3,7 @@
 #include "control/address.h"
 #include "control/admin_autopilot.h"
 #include "control/admin_leadership.h"
+#include "control/admin_peers.h"
 #include "control/admin_slow.h"
 #include "control/openmetrics.h"
 #include "dataplane/frame.h"
@@ -164,6 +165,9 @@ static json_t *report_health(const struct node *n)
     put_text(to, "stopped_why", s.why);
     put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
     put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
+    struct control_status c;
+    control_status(n->start.control, &c);
+    peers_put(to, &c, s.now_ns);
     return to;
 }
 
@@ -223,6 +227,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     json_object_set_new(to, "match_index",
                         self || leads ? json_integer((json_int_t)match) : json_null());
     put_checkpoint(to, c, s, id);
+    peers_put_member(to, c, id);
     slow_put_member(to, c, id);
     json_object_set_new(to, "lag_entries",
                         self || leads ? json_integer((json_int_t)(s->last_index - match))
@@ -403,7 +408,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_status(node);
     case ADMIN_HEALTH:
         return report_health(node);
-    case ADMIN_MEMBERS:
+    case ADMIN_MEMBER_LIST:
         return report_members(node);
     case ADMIN_METRICS:
         return report_metrics(node, request->text);
@@ -418,7 +423,8 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
-    case ADMIN_TRANSFER:
+    case ADMIN_LEADER_TRANSFER:
+    case ADMIN_LEADER_STEP_DOWN:
     case ADMIN_BACKUP:
     case ADMIN_AUTOPILOT_SET:
     case ADMIN_COMMAND_COUNT:

@@ -2,9 +2,10 @@
  *
  * How others failed is the design here. A leader that has just been elected, or that stood still or
  * was cut off itself, finds everybody silent: so silence counts only while this leader looks on
- * without a break, in contact with a majority. Heartbeats from a process whose drive hangs are no
- * life (hashicorp/raft#503): so what counts is what passes the gate, an answer to an append or
- * heartbeat. Replacing several at once, or before the last change has proven itself, loses quorums:
+ * without a break, in contact with a majority. Packets from a process whose drive hangs are no life
+ * (hashicorp/raft#503): so what counts is what passes the gate, an answer to an append or
+ * heartbeat, and not the failure detector, which any packet satisfies; that one says which of two
+ * standbys is slow. Replacing several at once, or before the last change has proven itself, loses quorums:
  * so one at a time, never without a majority that is heard before and after, and nothing within
  * stabilise_ms of any change. apply judges all of this again (machine_autopilot.c).
  *
@@ -150,13 +151,22 @@ static uint32_t most_silent(const struct control *c)
     return found;
 }
 
-/* The standby that is heard and caught up long enough and lacks least; 0: none is. */
+/* A standby on a slow drive or link is better than none, and worse than another. */
+static bool is_better(const struct control *c, uint32_t id, uint32_t than)
+{
+    uint64_t since_ns;
+    bool slow = detector_peer(c, id, &since_ns) == DETECTOR_SLOW;
+    bool other_slow = detector_peer(c, than, &since_ns) == DETECTOR_SLOW;
+    return slow == other_slow ? behind(c, id) < behind(c, than) : other_slow;
+}
+
+/* The standby that is heard and caught up long enough and does best; 0: none is. */
 static uint32_t best_standby(const struct control *c)
 {
     uint32_t found = 0;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
         if (has(c->machine->autopilot.standbys, id) && c->autopilot.steady_since_ns[id] != 0 &&
-            steady_ns(c, id) >= stabilise_ns(c) && (found == 0 || behind(c, id) < behind(c, found)))
+            steady_ns(c, id) >= stabilise_ns(c) && (found == 0 || is_better(c, id, found)))
             found = id;
     return found;
 }

@@ -109,7 +109,7 @@ int ctl_autopilot_mark(struct ctl *ctl, const char *name, uint32_t id);
 /* --- commands --- */
 int ctl_status(struct ctl *ctl);
 int ctl_health(struct ctl *ctl);
-int ctl_members(struct ctl *ctl);
+int ctl_member_list(struct ctl *ctl);
 int ctl_metrics(struct ctl *ctl);
 int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
@@ -127,7 +127,8 @@ int ctl_autopilot_on(struct ctl *ctl);
 int ctl_autopilot_dry_run(struct ctl *ctl);
 int ctl_autopilot_off(struct ctl *ctl);
 int ctl_autopilot_standby(struct ctl *ctl);
-int ctl_transfer(struct ctl *ctl);
+int ctl_leader_transfer(struct ctl *ctl);
+int ctl_leader_step_down(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_backup(struct ctl *ctl);
 int ctl_backup_verify(struct ctl *ctl);

@@ -19,6 +19,7 @@ struct watch {
     bool autopilot_seen;
     uint64_t decisions; /* of the autopilot, said */
     uint64_t decided;   /* end of the newest, said */
+    struct detector_view peer[KEEL_REPLICA_MAX + 1]; /* as last said */
     bool hung;
     bool start_again; /* nothing but a start is wanted any more */
     char problem[CONTROL_PROBLEM_SIZE];
