@@ -21,8 +21,8 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true},
     [ADMIN_BACKUP] = {"backup", true},
     [ADMIN_VERSION_SHOW] = {"version", false},
-    [ADMIN_AUTOPILOT] = {"autopilot", false},
-    [ADMIN_AUTOPILOT_SET] = {"autopilot-set", true},
+    [ADMIN_AUTOPILOT] = {"autopilot show", false},
+    [ADMIN_AUTOPILOT_SET] = {"autopilot", true},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -206,17 +206,17 @@ static enum admin_error parse_autopilot(const json_t *object, struct admin_reque
     int mode = admin_autopilot_mode(json_string_value(json_object_get(object, "mode")));
     if (!json_is_integer(was) || json_integer_value(was) < 0)
         return bad(why, ADMIN_BAD_REQUEST,
-                   "autopilot-set wants \"was\": the index of the settings that it replaces, or 0");
+                   "autopilot wants \"was\": the index of the settings that it replaces, or 0");
     if (mode < 0)
         return bad(why, ADMIN_BAD_REQUEST,
-                   "autopilot-set wants \"mode\": \"off\", \"dry-run\" or \"on\"");
+                   "autopilot wants \"mode\": \"off\", \"dry-run\" or \"on\"");
     if (!parse_ms(object, "dead_ms", &body->dead_ms) ||
         !parse_ms(object, "stabilise_ms", &body->stabilise_ms))
         return bad(why, ADMIN_BAD_REQUEST,
-                   "autopilot-set wants \"dead_ms\" and \"stabilise_ms\", from 1000 to 86400000");
+                   "autopilot wants \"dead_ms\" and \"stabilise_ms\", from 1000 to 86400000");
     if (!parse_ids(json_object_get(object, "standbys"), &body->standbys))
         return bad(why, ADMIN_BAD_REQUEST,
-                   "autopilot-set wants \"standbys\": replica ids from 1 to 7, none twice");
+                   "autopilot wants \"standbys\": replica ids from 1 to 7, none twice");
     body->action = AUTOPILOT_SET;
     body->mode = (uint8_t)mode;
     body->was = request->was = (uint64_t)json_integer_value(was);

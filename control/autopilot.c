@@ -5,9 +5,9 @@
  * without a break, in contact with a majority. Packets from a process whose drive hangs are no life
  * (hashicorp/raft#503): so what counts is what passes the gate, an answer to an append or
  * heartbeat, and not the failure detector, which any packet satisfies; that one says which of two
- * standbys is slow. Replacing several at once, or before the last change has proven itself, loses quorums:
- * so one at a time, never without a majority that is heard before and after, and nothing within
- * stabilise_ms of any change. apply judges all of this again (machine_autopilot.c).
+ * standbys is slow. Replacing several at once, or before the last change has proven itself, loses
+ * quorums: so one at a time, never without a majority that is heard before and after, and nothing
+ * within stabilise_ms of any change. apply judges all of this again (machine_autopilot.c).
  *
  * Three grades keep it from flapping: a voter is well while it was heard within a quarter of
  * dead_ms, dead after dead_ms, and between them nothing is done for it or against it.

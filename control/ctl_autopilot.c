@@ -15,7 +15,7 @@ enum { UTC_TEXT_MAX = 32 };
 
 static int ask(const struct ctl *ctl, json_t **state)
 {
-    return ctl_ask(ctl, "autopilot", NULL, state);
+    return ctl_ask(ctl, "autopilot show", NULL, state);
 }
 
 static long long number(const json_t *object, const char *key)
@@ -113,7 +113,7 @@ static int change(struct ctl *ctl, const char *name, json_t *state)
                   "stabilise_ms", json_object_get(state, "stabilise_ms"), "standbys",
                   json_object_get(state, "standbys"));
     json_t *answer = NULL;
-    int code = ctl_exchange(ctl, "autopilot-set", extra, &answer);
+    int code = ctl_exchange(ctl, "autopilot", extra, &answer);
     if (code == CTL_DONE)
         code = ctl_judge(ctl, name, answer, &result);
     if (code == CTL_DONE && ctl->json)

@@ -74,22 +74,21 @@ static const struct refusal {
     {"backup", "\"backup\":0,\"offset\":0", "or neither"},
     {"backup", "\"backup\":1,\"offset\":-1", "or neither"},
     {"backup", "\"to\":1", "a key that this command does not take"},
-    {"autopilot", "\"mode\":\"on\"", "a key that this command does not take"},
-    {"autopilot-set", "\"was\":\"0\"," ON, "\"was\""},
-    {"autopilot-set", "\"was\":-1," ON, "\"was\""},
-    {"autopilot-set", ON, "\"was\""},
-    {"autopilot-set", "\"was\":0," TIMES ",\"standbys\":[]", "\"mode\""},
-    {"autopilot-set", "\"was\":0,\"mode\":\"maybe\"," TIMES ",\"standbys\":[]", "\"mode\""},
-    {"autopilot-set", "\"was\":0,\"mode\":\"on\",\"standbys\":[]", "\"dead_ms\""},
-    {"autopilot-set",
-     "\"was\":0,\"mode\":\"on\",\"dead_ms\":999,\"stabilise_ms\":1000,\"standbys\":[]",
+    {"autopilot show", "\"mode\":\"on\"", "a key that this command does not take"},
+    {"autopilot", "\"was\":\"0\"," ON, "\"was\""},
+    {"autopilot", "\"was\":-1," ON, "\"was\""},
+    {"autopilot", ON, "\"was\""},
+    {"autopilot", "\"was\":0," TIMES ",\"standbys\":[]", "\"mode\""},
+    {"autopilot", "\"was\":0,\"mode\":\"maybe\"," TIMES ",\"standbys\":[]", "\"mode\""},
+    {"autopilot", "\"was\":0,\"mode\":\"on\",\"standbys\":[]", "\"dead_ms\""},
+    {"autopilot", "\"was\":0,\"mode\":\"on\",\"dead_ms\":999,\"stabilise_ms\":1000,\"standbys\":[]",
      "from 1000"},
-    {"autopilot-set",
+    {"autopilot",
      "\"was\":0,\"mode\":\"on\",\"dead_ms\":1000,\"stabilise_ms\":86400001,\"standbys\":[]",
      "to 86400000"},
-    {"autopilot-set", "\"was\":0,\"mode\":\"on\"," TIMES, "\"standbys\""},
-    {"autopilot-set", "\"was\":0,\"mode\":\"on\"," TIMES ",\"standbys\":[8]", "ids from 1 to 7"},
-    {"autopilot-set", "\"was\":0,\"to\":1," ON, "a key that this command does not take"},
+    {"autopilot", "\"was\":0,\"mode\":\"on\"," TIMES, "\"standbys\""},
+    {"autopilot", "\"was\":0,\"mode\":\"on\"," TIMES ",\"standbys\":[8]", "ids from 1 to 7"},
+    {"autopilot", "\"was\":0,\"to\":1," ON, "a key that this command does not take"},
     {"metrics", "\"format\":\"xml\"", "\"openmetrics\" or \"numbers\""},
     {"metrics", "\"name\":\"D\"", "a key that this command does not take"},
 };
@@ -168,8 +167,8 @@ static void autopilot(void)
 {
     struct admin_request r;
     char why[ADMIN_WHY_MAX];
-    CU_ASSERT_EQUAL(ask("autopilot", "", &r, why), ADMIN_OK);
-    CU_ASSERT_EQUAL(ask("autopilot-set", "\"was\":7," ON, &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("autopilot show", "", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("autopilot", "\"was\":7," ON, &r, why), ADMIN_OK);
     CU_ASSERT(r.was == 7 && r.autopilot.was == 7);
     CU_ASSERT(r.autopilot.action == AUTOPILOT_SET && r.autopilot.mode == AUTOPILOT_ON);
     CU_ASSERT(r.autopilot.dead_ms == 1000 && r.autopilot.stabilise_ms == 86400000);

@@ -265,7 +265,7 @@ static void every_admin_command_has_one_that_asks_it(void)
 {
     for (int i = 0; i < ADMIN_COMMAND_COUNT; i++) {
         bool found = false;
-        size_t size = strcspn(admin_commands[i].name, "-"); /* autopilot, autopilot-set */
+        size_t size = strlen(admin_commands[i].name);
         for (uint32_t k = 0; k < ctl_command_count; k++)
             found = found ||
                     (strncmp(ctl_commands[k].name, admin_commands[i].name, size) == 0 &&
