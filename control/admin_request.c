@@ -233,6 +233,17 @@ static enum admin_error parse_status(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+static enum admin_error parse_health(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *timeout = json_object_get(object, "timeout_ms");
+    json_int_t ms = json_integer_value(timeout);
+    if (timeout != NULL &&
+        (json_typeof(timeout) != JSON_INTEGER || ms < 1 || ms > ADMIN_TIMEOUT_MAX_MS))
+        return bad(why, ADMIN_BAD_REQUEST, "health wants \"timeout_ms\": 1 to 60000");
+    request->timeout_ms = (uint32_t)ms;
+    return ADMIN_OK;
+}
+
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
 static bool keys_known(json_t *object, enum admin_command command)
 {
@@ -254,7 +265,9 @@ static bool keys_known(json_t *object, enum admin_command command)
             command == ADMIN_AUTOPILOT_SET &&
             (strcmp(key, "was") == 0 || strcmp(key, "mode") == 0 || strcmp(key, "dead_ms") == 0 ||
              strcmp(key, "stabilise_ms") == 0 || strcmp(key, "standbys") == 0);
-        if (!common && !day && !metrics && !member && !transfer && !status && !backup && !autopilot)
+        bool health = command == ADMIN_HEALTH && strcmp(key, "timeout_ms") == 0;
+        if (!common && !day && !metrics && !member && !transfer && !status && !backup &&
+            !autopilot && !health)
             return false;
     }
     return true;
@@ -288,6 +301,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_backup(object, request, why);
     if (request->command == ADMIN_AUTOPILOT_SET)
         return parse_autopilot(object, request, why);
+    if (request->command == ADMIN_HEALTH)
+        return parse_health(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

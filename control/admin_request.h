@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 enum { ADMIN_VERSION = 1, ADMIN_LINE_MAX = 4096, ADMIN_NAME_MAX = 24, ADMIN_WHY_MAX = 160 };
+enum { ADMIN_TIMEOUT_MAX_MS = 60000 }; /* that a request may state */
 
 enum admin_command {
     ADMIN_STATUS,
@@ -44,6 +45,7 @@ struct admin_request {
     bool read;                    /* STATUS: proven by a quorum first */
     uint8_t to;                   /* LEADER_TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
+    uint32_t timeout_ms;          /* HEALTH: for its entry; 0: as long as for any */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
     /* AUTOPILOT_SET: mode, times, standbys; `was`: the index of the settings that these replace */
     struct entry_autopilot autopilot;

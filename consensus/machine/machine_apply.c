@@ -249,7 +249,8 @@ static enum machine_status apply_config(struct machine *machine, const struct en
     return MACHINE_SEQUENCED;
 }
 
-/* Days, boots, configuration, autopilot: entries that only a leader's own control proposes. */
+/* Days, boots, configuration, autopilot, probes: entries that only a leader's own control proposes.
+ */
 static enum machine_status apply_leaders(struct machine *machine, const struct entry *entry,
                                          struct machine_outcome *outcome)
 {
@@ -266,6 +267,8 @@ static enum machine_status apply_leaders(struct machine *machine, const struct e
         status = apply_boot(machine, entry_body(entry));
     } else if (entry->kind == ENTRY_AUTOPILOT) {
         status = machine_apply_autopilot(machine, entry);
+    } else if (entry->kind == ENTRY_PROBE) {
+        status = MACHINE_SEQUENCED; /* its index is all that it is for */
     } else {
         status = apply_config(machine, entry);
     }
@@ -305,6 +308,7 @@ static void apply_other(struct machine *machine, const struct entry *entry,
     case ENTRY_BOOT:
     case ENTRY_CONFIG:
     case ENTRY_AUTOPILOT:
+    case ENTRY_PROBE:
         outcome->status = (uint8_t)apply_leaders(machine, entry, outcome);
         return;
     }

@@ -122,8 +122,22 @@ enum {
 };
 
 /* Log entry kinds. */
-enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE };
-enum { AUTOPILOT = 14, KINDS }; /* 13 is none yet */
+enum {
+    NOOP = 1,
+    MESSAGES,
+    OPEN,
+    RESUME,
+    END,
+    EXPIRE,
+    DAY_END,
+    DAY_BEGIN,
+    BOOT,
+    CONFIG,
+    NODE,
+    DUE,
+    AUTOPILOT = 14,
+    PROBE = 15
+};
 /* Actions of an AUTOPILOT entry. */
 enum { PILOT_SET = 1, PILOT_REPLACE, PILOT_WITHDRAW, PILOT_RETURN };
 

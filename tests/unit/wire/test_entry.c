@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 13 };
-static const enum entry_kind kinds[KINDS] = {
+static const enum entry_kind kinds[] = {
     ENTRY_NOOP,        ENTRY_MESSAGES,       ENTRY_SESSION_OPEN, ENTRY_SESSION_RESUME,
     ENTRY_SESSION_END, ENTRY_SESSION_EXPIRE, ENTRY_DAY_END,      ENTRY_DAY_BEGIN,
     ENTRY_BOOT,        ENTRY_CONFIG,         ENTRY_NODE,         ENTRY_DUE,
-    ENTRY_AUTOPILOT};
+    ENTRY_AUTOPILOT,   ENTRY_PROBE};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static uint64_t state = 1;
 
@@ -153,6 +153,8 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
         return put_entry(bytes, kind, &(struct entry_due){.term = 3}, sizeof(struct entry_due));
     case ENTRY_AUTOPILOT:
         return put_entry(bytes, kind, &replace, sizeof(replace));
+    case ENTRY_PROBE:
+        return put_entry(bytes, kind, &(struct entry_probe){{0}}, sizeof(struct entry_probe));
     }
     return 0;
 }
@@ -160,8 +162,9 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
 static void each_kind_is_taken(void)
 {
     uint8_t bytes[KEEL_ENTRY_MAX];
-    for (int i = 0; i < KINDS; i++) {
-        size_t size = sample(bytes, kinds[i]);
+    for (int k = 0; k < KINDS; k++) {
+        const enum entry_kind kind = kinds[k];
+        size_t size = sample(bytes, kind);
         CU_ASSERT_TRUE(check_exact(bytes, size));
         CU_ASSERT_TRUE(entry_check(bytes, KEEL_ENTRY_MAX)); /* more may follow */
         for (size_t cut = 0; cut < size; cut++)
@@ -173,8 +176,9 @@ static void heads_out_of_form(void)
 {
     uint8_t bytes[KEEL_ENTRY_MAX + 8];
     struct entry *head = (struct entry *)(void *)bytes;
-    for (int i = 0; i < KINDS; i++) {
-        uint16_t size = (uint16_t)sample(bytes, kinds[i]);
+    for (int k = 0; k < KINDS; k++) {
+        const enum entry_kind kind = kinds[k];
+        uint16_t size = (uint16_t)sample(bytes, kind);
         for (uint32_t other = 0; other <= KEEL_ENTRY_MAX + 8; other++) {
             head->size = (uint16_t)other;
             CU_ASSERT_EQUAL(entry_check(bytes, sizeof(bytes)), other == size);
@@ -494,6 +498,8 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 80, 1},   /* another has none */
         {ENTRY_CONFIG, 88, 1},
         {ENTRY_DUE, 8, 1}, /* reserved */
+        {ENTRY_PROBE, 0, 1},
+        {ENTRY_PROBE, 15, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t count = taken(cases[i].kind, cases[i].offset);
