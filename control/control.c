@@ -193,6 +193,7 @@ static uint32_t take_notices(struct control *c)
             break;
         case NOTICE_PROPOSED:
             requests_proposed(c, notice);
+            autopilot_proposed(c, notice);
             break;
         }
         spsc_drop(&c->replica->notices);
@@ -274,6 +275,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += members_turn(c);
     work += trips_turn(c);
     work += detector_turn(c);
+    work += autopilot_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;
