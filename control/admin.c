@@ -89,13 +89,15 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     return ask_control(a, c, request, &ask);
 }
 
-/* A transfer, or a status that must be true. */
+/* An office to be handed over, or a status that must be true. */
 static char *ask_leadership(struct admin *a, struct connection *c,
                             const struct admin_request *request)
 {
-    bool read = request->command == ADMIN_STATUS;
-    struct control_request ask = {
-        .tag = ++a->next_tag, .kind = read ? CONTROL_READ : CONTROL_TRANSFER, .to = request->to};
+    enum control_request_kind kind = request->command == ADMIN_STATUS ? CONTROL_READ
+                                     : request->command == ADMIN_LEADER_TRANSFER
+                                         ? CONTROL_TRANSFER
+                                         : CONTROL_STEP_DOWN;
+    struct control_request ask = {.tag = ++a->next_tag, .kind = (uint8_t)kind, .to = request->to};
     return ask_control(a, c, request, &ask);
 }
 
@@ -179,7 +181,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_backup(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
-    if (request.command == ADMIN_TRANSFER || request.read)
+    if (request.command == ADMIN_LEADER_TRANSFER || request.command == ADMIN_LEADER_STEP_DOWN ||
+        request.read)
         return ask_leadership(a, &a->connection[place], &request);
     return admin_answer_result(admin_report(a->node, &request));
 }

@@ -399,7 +399,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_status(node);
     case ADMIN_HEALTH:
         return report_health(node);
-    case ADMIN_MEMBERS:
+    case ADMIN_MEMBER_LIST:
         return report_members(node);
     case ADMIN_METRICS:
         return report_metrics(node, request->text);
@@ -412,7 +412,8 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
-    case ADMIN_TRANSFER:
+    case ADMIN_LEADER_TRANSFER:
+    case ADMIN_LEADER_STEP_DOWN:
     case ADMIN_BACKUP:
     case ADMIN_COMMAND_COUNT:
         break;

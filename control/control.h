@@ -78,6 +78,7 @@ struct control_options {
 enum control_request_kind {
     CONTROL_PROPOSE, /* an entry */
     CONTROL_TRANSFER,
+    CONTROL_STEP_DOWN, /* a transfer to the most caught-up, and no campaign soon after */
     CONTROL_READ
 };
 

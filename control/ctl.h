@@ -105,7 +105,7 @@ int ctl_write_new(const char *name, const char *path, const void *bytes, size_t 
 /* --- commands --- */
 int ctl_status(struct ctl *ctl);
 int ctl_health(struct ctl *ctl);
-int ctl_members(struct ctl *ctl);
+int ctl_member_list(struct ctl *ctl);
 int ctl_metrics(struct ctl *ctl);
 int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
@@ -117,7 +117,8 @@ int ctl_member_add(struct ctl *ctl);
 int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);
 int ctl_member_replace(struct ctl *ctl);
-int ctl_transfer(struct ctl *ctl);
+int ctl_leader_transfer(struct ctl *ctl);
+int ctl_leader_step_down(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_backup(struct ctl *ctl);
 int ctl_backup_verify(struct ctl *ctl);

@@ -31,29 +31,6 @@ int ctl_status(struct ctl *ctl)
     return show_with(ctl, "status", read ? json_pack("{s:b}", "read", 1) : NULL);
 }
 
-int ctl_transfer(struct ctl *ctl)
-{
-    uint64_t to = 0;
-    json_t *result = NULL;
-    if (ctl->value[0] != NULL && !address_number(ctl->value[0], 1, KEEL_REPLICA_MAX, &to))
-        return ctl_fail(CTL_USAGE, "transfer: --to %s: give a replica's id, 1 to %d", ctl->value[0],
-                        KEEL_REPLICA_MAX);
-    json_t *extra = to != 0 ? json_pack("{s:I}", "to", (json_int_t)to) : NULL;
-    int code = ctl_ask(ctl, "transfer", extra, &result);
-    if (code != CTL_DONE)
-        return code;
-    if (ctl->json)
-        code = ctl_print_json(result);
-    else
-        printf("replica %lld %s, term %lld, index %lld\n",
-               (long long)json_integer_value(json_object_get(result, "leader")),
-               json_is_true(json_object_get(result, "changed")) ? "leads" : "had led before",
-               (long long)json_integer_value(json_object_get(result, "term")),
-               (long long)json_integer_value(json_object_get(result, "index")));
-    json_decref(result);
-    return code;
-}
-
 int ctl_drops(struct ctl *ctl)
 {
     return show(ctl, "drops");
@@ -100,7 +77,7 @@ int ctl_health(struct ctl *ctl)
     return code != CTL_DONE ? code : healthy ? CTL_DONE : CTL_NO_QUORUM;
 }
 
-int ctl_members(struct ctl *ctl)
+int ctl_member_list(struct ctl *ctl)
 {
     static const char *const columns[] = {"replica=ID",
                                           "address=ADDRESS",
@@ -120,7 +97,7 @@ int ctl_members(struct ctl *ctl)
                                           "incarnation=INCARNATION",
                                           NULL};
     json_t *result = NULL;
-    int code = ctl_ask(ctl, "members", NULL, &result);
+    int code = ctl_ask(ctl, "member list", NULL, &result);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)

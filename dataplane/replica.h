@@ -226,6 +226,9 @@ struct replica {
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
     uint32_t lapped;  /* bit i: the log no longer reaches back to what replica i lacks */
 
+    uint64_t steps_down;        /* number of the transfer that is a step-down; 0: none */
+    uint64_t abstains_until_ns; /* no campaign before this */
+
     uint32_t read_count;
     struct replica_read read[REPLICA_READS];
 
@@ -371,9 +374,14 @@ HOT uint32_t send_flush(struct replica *r);
 HOT void send_frame(struct replica *r, struct port_frame *frame);
 
 /* leadership.c: transfers and reads. */
-void leadership_transfer(struct replica *r, uint64_t tag, uint8_t to);
+void leadership_transfer(struct replica *r, const struct command *command);
 void leadership_read(struct replica *r, uint64_t tag);
 uint32_t leadership_turn(struct replica *r);
+/* The office is gone. */
+void leadership_lost(struct replica *r);
+/* Is this one, which does not lead, to keep out of elections? It then behaves as one that is short
+ * of room (H8): it says so, declines to be handed the office, and does not campaign. It votes. */
+bool leadership_abstains(const struct replica *r);
 /* May what rests on this replica's lease of that term still leave? (H19) */
 bool leadership_lease(const struct replica *r, uint64_t term);
 

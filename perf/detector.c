@@ -36,12 +36,9 @@ struct profile {
 };
 
 static const struct profile profiles[] = {
-    {"calm", 0.05, 0.05, 0, 0, 0, 0, 0},
-    {"jitter", 1, 10, 0, 0, 0, 0, 0},
-    {"loss-5", 0.1, 1, 0.05, 0, 0, 0, 0},
-    {"loss-20", 0.1, 1, 0.20, 0, 0, 0, 0},
-    {"spikes", 0.1, 1, 0, 0.01, 150, 0, 0},
-    {"pauses", 0.05, 0.05, 0, 0, 0, 10, 100},
+    {"calm", 0.05, 0.05, 0, 0, 0, 0, 0},        {"jitter", 1, 10, 0, 0, 0, 0, 0},
+    {"loss-5", 0.1, 1, 0.05, 0, 0, 0, 0},       {"loss-20", 0.1, 1, 0.20, 0, 0, 0, 0},
+    {"spikes", 0.1, 1, 0, 0.01, 150, 0, 0},     {"pauses", 0.05, 0.05, 0, 0, 0, 10, 100},
     {"rough", 1, 5, 0.05, 0.005, 100, 10, 150},
 };
 
@@ -192,8 +189,7 @@ static void arrived(struct line *l, const struct packet *packet)
         for (uint32_t kind = 0; kind < KINDS; kind++)
             for (uint32_t at = 0; at < THRESHOLDS; at++) {
                 double after = l->heard_ms + limit_ms(l, (enum kind)kind, at) - crash;
-                histogram_record(&l->tally[kind][at].detected,
-                                 (uint64_t)(fmax(after, 0) * MS));
+                histogram_record(&l->tally[kind][at].detected, (uint64_t)(fmax(after, 0) * MS));
             }
     }
     l->arrivals++;

@@ -56,10 +56,11 @@ static const struct refusal {
      "a new member has"},
     {"member", NEW "[{" FOUR "},{}]", "a new member has"},
     {"member", "\"to\":1", "a key that this command does not take"},
-    {"transfer", "\"to\":null", "1 to 7"},
-    {"transfer", "\"to\":0", "1 to 7"},
-    {"transfer", "\"to\":8", "1 to 7"},
-    {"transfer", "\"was\":1", "a key that this command does not take"},
+    {"leader transfer", "\"to\":null", "1 to 7"},
+    {"leader transfer", "\"to\":0", "1 to 7"},
+    {"leader transfer", "\"to\":8", "1 to 7"},
+    {"leader transfer", "\"was\":1", "a key that this command does not take"},
+    {"leader step-down", "\"to\":1", "a key that this command does not take"},
     {"status", "\"read\":\"yes\"", "true or false"},
     {"status", "\"format\":\"numbers\"", "a key that this command does not take"},
     {"health", "\"read\":true", "a key that this command does not take"},
@@ -114,9 +115,9 @@ static void leadership_and_metrics(void)
 {
     struct admin_request r;
     char why[ADMIN_WHY_MAX];
-    CU_ASSERT_EQUAL(ask("transfer", "", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("leader transfer", "", &r, why), ADMIN_OK);
     CU_ASSERT_EQUAL(r.to, 0);
-    CU_ASSERT_EQUAL(ask("transfer", "\"to\":7", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("leader transfer", "\"to\":7", &r, why), ADMIN_OK);
     CU_ASSERT_EQUAL(r.to, 7);
     CU_ASSERT_EQUAL(ask("status", "", &r, why), ADMIN_OK);
     CU_ASSERT_FALSE(r.read);
