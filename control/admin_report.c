@@ -1,6 +1,7 @@
 #include "control/admin_report.h"
 
 #include "control/address.h"
+#include "control/admin.h"
 #include "control/admin_leadership.h"
 #include "control/admin_peers.h"
 #include "control/admin_slow.h"
@@ -332,6 +333,10 @@ static json_t *report_drops(const struct node *n)
         put(group, frame_drop_name((enum frame_drop)i), metric_get(&frames[i]));
     json_object_set_new(to, "frames", group);
     json_object_set_new(to, "requests", report_requests(n));
+    group = json_object();
+    for (int i = 0; i < ADMIN_END_COUNT && n->admin_counts != NULL; i++)
+        put(group, admin_end_name((enum admin_end)i), n->admin_counts->ended[i]);
+    json_object_set_new(to, "admin", group);
     return to;
 }
 

@@ -182,6 +182,17 @@ static enum admin_error parse_status(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+static enum admin_error parse_health(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *timeout = json_object_get(object, "timeout_ms");
+    json_int_t ms = json_integer_value(timeout);
+    if (timeout != NULL &&
+        (json_typeof(timeout) != JSON_INTEGER || ms < 1 || ms > ADMIN_TIMEOUT_MAX_MS))
+        return bad(why, ADMIN_BAD_REQUEST, "health wants \"timeout_ms\": 1 to 60000");
+    request->timeout_ms = (uint32_t)ms;
+    return ADMIN_OK;
+}
+
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
 static bool keys_known(json_t *object, enum admin_command command)
 {
@@ -199,7 +210,8 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
         bool backup =
             command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
-        if (!common && !day && !metrics && !member && !transfer && !status && !backup)
+        bool health = command == ADMIN_HEALTH && strcmp(key, "timeout_ms") == 0;
+        if (!health && !common && !day && !metrics && !member && !transfer && !status && !backup)
             return false;
     }
     return true;
@@ -231,6 +243,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_status(object, request, why);
     if (request->command == ADMIN_BACKUP)
         return parse_backup(object, request, why);
+    if (request->command == ADMIN_HEALTH)
+        return parse_health(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

@@ -90,6 +90,7 @@ struct control_request {
     uint8_t to;   /* TRANSFER: replica id, 0: the most caught-up */
     uint8_t reserved[3];
     uint16_t size;
+    uint32_t timeout_ms; /* at most CONTROL_REQUEST_MS; 0: that */
     uint8_t body[CONTROL_BODY_MAX];
 };
 
@@ -111,7 +112,7 @@ enum control_result {
 struct control_reply {
     uint64_t tag;
     uint64_t index, term;
-    uint64_t value; /* APPLIED: of a node operation */
+    uint64_t value; /* APPLIED: of a node operation; of a probe: ns from appending to applying */
     uint32_t leader;
     uint8_t result; /* enum control_result */
     uint8_t status; /* enum machine_status, or as the result says */

@@ -12,8 +12,13 @@ const struct ctl_command ctl_commands[] = {
      .options = {{"read", NULL, "only from a leader that a majority confirms after the question"}},
      .run = ctl_status},
     {.name = "health",
-     .summary = "exit 0 if this replica can do its work, else 7, and why",
-     .example = "keelctl health && echo fine",
+     .summary = "exit 0 if this replica can do its work, else 7, and why; times a commit",
+     .example = "keelctl health --timeout 1000 && echo fine",
+     .more_help =
+         "The leader commits an entry that changes nothing and says how long it took, from\n"
+         "appending to applying. Within --timeout, or exit 7 with the reason. A follower says\n"
+         "whom it follows and how fresh that leader's majority is: ask the leader for the "
+         "time.\n\n",
      .run = ctl_health},
     {.name = "member list",
      .summary = "the members of the cluster, as this replica sees them",
