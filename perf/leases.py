@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev bench leases: what locks and leases cost, beside the same without them, in one run.
 
-    leases.py --build DIR [--only acquire,fenced,keepalives,etcd] [--sessions N] [--etcd] [--json FILE]
+    leases.py --build DIR [--only PART,...] [--sessions N] [--etcd] [--json FILE]
 
 acquire: a durable acquire of a free lock beside a plain submit, one request outstanding, in turns.
 fenced: throughput of messages under a sequencer beside that of plain ones, windows full, pairs in
@@ -25,22 +25,24 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "tests", "e2e")]
 import cluster as world  # noqa: E402  pylint: disable=wrong-import-position
 import e2e  # noqa: E402  pylint: disable=wrong-import-position
+import etcd  # noqa: E402  pylint: disable=wrong-import-position
+import leases_etcd  # noqa: E402  pylint: disable=wrong-import-position
 from e2e import Cluster, Failure, load, output, run  # noqa: E402  pylint: disable=wrong-import-position
 
-PARTS = ("acquire", "fenced", "keepalives")
+PARTS = ("acquire", "fenced", "keepalives", "etcd")
 ACQUIRE_RUNS, ACQUIRES = 7, 400
 FENCED_PAIRS, FENCED_SECONDS = 7, 2
 KEEP_PAIRS, KEEP_SECONDS = 5, 3
 KEPT, KEEPERS, TTL_MS = 10000, 8, 10000
 SESSIONS = 8          # of the message load
 READY_S, END_S = 120, 60
-GENESIS = ("--sessions-max", 16384, "--sessions-per-principal", 4096, "--session-retain-ms", 1000)
+GENESIS = ("--ttl-max-ms", TTL_MS, "--sessions-max", 16384, "--sessions-per-principal", 4096, "--session-retain-ms", 1000)
 
 
-def begin(build):
+def begin(build, idle):
     """Three durable replicas with room for all these sessions."""
     world.PRINCIPALS = range(100, 108 + KEEPERS)  # keel-load's, then keel-keepers'
-    cluster = Cluster(build, ring="1G", checkpoint="64M", framing="raw", genesis=GENESIS)
+    cluster = Cluster(build, ring="1G", checkpoint="64M", framing="raw", idle=idle, genesis=GENESIS)
     cluster.network()
     cluster.format()
     cluster.start_all()
@@ -141,15 +143,17 @@ def keepalives(cluster, sessions, say):
     return result
 
 
-def measure(build, parts, sessions, say=lambda text: None):
-    result = {"load_average_before": os.getloadavg()[0]}
-    with begin(build) as cluster:
+def measure(build, parts, sessions, idle, say=lambda text: None):
+    result = {"load_average_before": os.getloadavg()[0], "idle": idle}
+    with begin(build, idle) as cluster:
         if "acquire" in parts:
             result["acquire"] = acquire(cluster, say)
         if "fenced" in parts:
             result["fenced"] = fenced(cluster, say)
         if "keepalives" in parts:
             result["keepalives"] = keepalives(cluster, sessions, say)
+        if "etcd" in parts:
+            result["etcd"] = leases_etcd.compare(cluster, TTL_MS / 1000, say)
         cluster.wait_equal()
         cluster.stop_all()
     return result
@@ -171,7 +175,7 @@ def of(figures, scale=1.0, digits=1):
 def report(result, budgets):
     """The text, and whether every aim is reached."""
     lines, good = [f"load average when it began: {result['load_average_before']:.1f} on "
-                   f"{os.cpu_count()} cores that replicas and clients share"], True
+                   f"{os.cpu_count()} cores that replicas and clients share; replicas {result['idle']} when idle"], True
     if "acquire" in result:
         a = result["acquire"]
         lines += [f"acquire: medians of {ACQUIRE_RUNS} runs of {ACQUIRES}, least and most; us",
@@ -192,17 +196,31 @@ def report(result, budgets):
                          f"{of(f['client_cores'], digits=2)} of a core")
         good &= aim(lines, budgets[f"{name}_lost"], f["lost"]["median"],
                     f"{of(f['lost'], 0.01)} %")
+    if "etcd" in result:
+        e = result["etcd"]
+        a, h = e["acquire_ns"], e["handover_s"]
+        lines += ["beside etcd: medians of pairs, in turns, one of the two standing still, least and most",
+                  f"  acquire, p50, us            Keel {of(a['keel'], 1000)}, etcd {of(a['etcd'], 1000)}: "
+                  f"{of(e['acquire_ratio'])} x",
+                  f"    of etcd's: a put {of(e['etcd_put_ns'], 1000)}; gateway and client alone, a local "
+                  f"read {of(e['etcd_read_ns'], 1000)}",
+                  f"  hand-over after a kill, s   Keel {of(h['keel'], digits=2)}, etcd {of(h['etcd'], digits=2)}: "
+                  f"{of(e['handover_ratio'], digits=2)} x; sessions of {e['session_s']} s"]
     return "\n".join(lines), good
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench leases", description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
+    parser.add_argument("--only", help="parts, with commas between: " + ", ".join(PARTS))
+    parser.add_argument("--etcd", action="store_true", help="beside etcd too")
     parser.add_argument("--sessions", type=int, default=KEPT, help="whose leases are kept")
+    parser.add_argument("--idle", choices=("yield", "sleep"), default="sleep",
+                        help="what replicas do where there is nothing to do (default sleep: the cores are for all)")
     parser.add_argument("--json", metavar="FILE", help="also write every figure there")
     options = parser.parse_args()
-    parts = [part for part in options.only.split(",") if part]
+    parts = options.only.split(",") if options.only else list(PARTS[:3])
+    parts += ["etcd"] if options.etcd and "etcd" not in parts else []
     if not set(parts) <= set(PARTS):
         parser.error(f"--only takes {', '.join(PARTS)}")
     if os.geteuid() != 0:
@@ -211,8 +229,8 @@ def main():
     with open(os.path.join(HERE, "budgets.json"), encoding="utf-8") as file:
         budgets = json.load(file)
     try:
-        result = measure(build, parts, options.sessions, lambda text: print(text, flush=True))
-    except Failure as failure:
+        result = measure(build, parts, options.sessions, options.idle, lambda text: print(text, flush=True))
+    except (Failure, etcd.Problem) as failure:
         sys.exit(f"leases: {failure}")
     text, good = report(result, budgets)
     print(text)
