@@ -59,13 +59,24 @@ static struct control_ask *free_place(struct control *c)
     return NULL;
 }
 
+static void begin_snapshot(struct control *c, struct control_ask *ask)
+{
+    ask->state = ASK_SNAPSHOT;
+    ask->index = c->checkpoint_wanted = c->machine->applied;
+}
+
 static void begin(struct control *c, struct control_ask *ask, const struct control_request *request)
 {
     c->status.requests++;
     ask->tag = request->tag;
     ask->serial = ++c->ask_serial;
-    ask->deadline_ns = c->now_ns + CONTROL_REQUEST_MS * 1000000ull;
-    if (request->kind != CONTROL_PROPOSE)
+    uint32_t timeout_ms = request->timeout_ms;
+    if (timeout_ms == 0 || timeout_ms > CONTROL_REQUEST_MS)
+        timeout_ms = CONTROL_REQUEST_MS;
+    ask->deadline_ns = c->now_ns + timeout_ms * 1000000ull;
+    if (request->kind == CONTROL_SNAPSHOT)
+        begin_snapshot(c, ask);
+    else if (request->kind != CONTROL_PROPOSE)
         leadership_begin(c, ask, request);
     else if (c->seen.role != RAFT_LEADER)
         requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
@@ -115,10 +126,23 @@ void requests_applied(struct control *c, const struct entry *entry)
         if (ask->state != ASK_APPENDED || ask->index != entry->index)
             continue;
         ask->value = c->outcome.value;
-        if (ask->term == entry->term)
+        if (ask->term == entry->term && entry->kind == ENTRY_PROBE)
+            ask->state = ASK_PROBED;
+        else if (ask->term == entry->term)
             requests_finish(c, ask, CONTROL_APPLIED, c->outcome.status);
         else
             requests_finish(c, ask, CONTROL_LOST, 0);
+    }
+}
+
+/* seq says so within a millisecond of applying it, unless it is deposed just then. */
+static void follow_probe(struct control *c, struct control_ask *ask)
+{
+    if (c->seen.probe_index >= ask->index) {
+        ask->value = c->seen.probe_ns;
+        requests_finish(c, ask, CONTROL_APPLIED, MACHINE_SEQUENCED);
+    } else if (c->seen.role != RAFT_LEADER) {
+        requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
     }
 }
 
@@ -135,6 +159,12 @@ uint32_t requests_turn(struct control *c)
     }
     for (uint32_t i = 0; i < CONTROL_REQUESTS; i++) {
         struct control_ask *ask = &c->ask[i];
+        if (ask->state == ASK_PROBED)
+            follow_probe(c, ask);
+        if (ask->state == ASK_SNAPSHOT && c->checkpoint_index[0] >= ask->index) {
+            ask->index = c->checkpoint_index[0];
+            requests_finish(c, ask, CONTROL_APPLIED, MACHINE_SEQUENCED);
+        }
         if (ask->state >= ASK_HANDING_OVER)
             leadership_follow(c, ask);
         if (ask->state == ASK_READING && c->now_ns >= ask->deadline_ns)

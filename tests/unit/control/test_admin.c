@@ -1,10 +1,9 @@
 /* The admin socket itself: lines in pieces, garbage, oversize, too many, gone askers; and that a
  * request that needs the log is answered when it is applied.
  */
-#include "control/admin.h"
 #include "control/admin_request.h"
 #include "control/backup_file.h"
-#include "tests/unit/control/bench.h"
+#include "tests/unit/control/desk.h"
 #include "tests/unit/unit.h"
 
 #include <jansson.h>
@@ -19,56 +18,6 @@
 #include <unistd.h>
 
 enum { ANSWER_WAIT_MS = 10000, ANSWER_ROOM = 1 << 20 };
-
-struct desk { /* one replica with its admin thread */
-    struct bench *bench;
-    struct config config;
-    struct node *node;
-    struct admin *admin;
-    pthread_t thread;
-    uint32_t stop;
-    char directory[64];
-};
-
-static void *serve(void *context)
-{
-    struct desk *d = context;
-    admin_run(d->admin, &d->stop);
-    return NULL;
-}
-
-static struct desk *desk_open(void)
-{
-    struct desk *d = calloc(1, sizeof(*d));
-    char problem[CONFIG_PROBLEM_SIZE] = "";
-    d->bench = bench_new(1);
-    CU_ASSERT_EQUAL_FATAL(bench_start(d->bench, 1), STARTUP_OK);
-    bench_settle(d->bench);
-    strcpy(d->directory, "/tmp/keel-admin-XXXXXX");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->directory));
-    snprintf(d->config.socket, sizeof(d->config.socket), "%s/s", d->directory);
-    d->config.id = 1;
-    strcpy(d->config.data, "memory");
-    d->node = calloc(1, sizeof(*d->node));
-    d->node->config = &d->config;
-    d->node->start = d->bench->node[1].start; /* read only */
-    d->node->port = &d->bench->node[1].port;
-    d->node->thread_count = 1;
-    CU_ASSERT_EQUAL_FATAL(admin_open(&d->admin, d->node, problem), 0);
-    CU_ASSERT_EQUAL_FATAL(pthread_create(&d->thread, NULL, serve, d), 0);
-    return d;
-}
-
-static void desk_close(struct desk *d)
-{
-    __atomic_store_n(&d->stop, 1, __ATOMIC_RELAXED);
-    pthread_join(d->thread, NULL);
-    admin_close(d->admin);
-    CU_ASSERT_EQUAL(rmdir(d->directory), 0); /* the socket is gone too */
-    bench_free(d->bench);
-    free(d->node);
-    free(d);
-}
 
 static int dial(const struct desk *d)
 {
@@ -245,6 +194,35 @@ static void a_day_is_answered_when_applied(void)
     desk_close(d);
 }
 
+/* Two who ask at once share an entry, and who asks just after has it too: nobody fills the log. */
+static void health_commits_an_entry(void)
+{
+    struct desk *d = desk_open();
+    int fds[] = {dial(d), dial(d), dial(d)};
+    json_int_t index = 0;
+    const char *line = "{\"v\":1,\"cmd\":\"health\",\"timeout_ms\":3000}\n";
+    uint64_t before = control_machine(d->bench->node[1].start.control)->applied;
+    say(fds[0], line);
+    say(fds[1], line);
+    usleep(50000); /* both are heard before control turns */
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)
+            say(fds[2], line);
+        json_t *answer = listen_to(d, fds[i]);
+        json_t *result = json_object_get(answer, "result");
+        CU_ASSERT_TRUE(json_is_true(json_object_get(result, "healthy")));
+        CU_ASSERT_TRUE(json_is_integer(json_object_get(result, "commit_us")));
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(result, "probe")), "committed");
+        json_int_t at = json_integer_value(json_object_get(result, "probe_index"));
+        CU_ASSERT_TRUE(at > (json_int_t)before && (i == 0 || at == index));
+        index = at;
+        CU_ASSERT_TRUE(is_ok(answer));
+        close(fds[i]);
+    }
+    CU_ASSERT_EQUAL(control_machine(d->bench->node[1].start.control)->applied, before + 1);
+    desk_close(d);
+}
+
 static void an_asker_that_has_gone_harms_nobody(void)
 {
     struct desk *d = desk_open();
@@ -388,19 +366,19 @@ static void rights(void)
 {
     struct desk *d = desk_open();
     const char *day = "{\"v\":1,\"cmd\":\"day\",\"action\":\"end\",\"name\":\"DAY1\"}";
-    const char *look = "{\"v\":1,\"cmd\":\"health\"}";
+    const char *look = "{\"v\":1,\"cmd\":\"member list\"}";
     char *answer = admin_line(d->admin, 0, day, strlen(day), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));
     free(answer);
-    const char *again = "{\"v\":1,\"cmd\":\"reload\"}";
+    const char *again = "{\"v\":1,\"cmd\":\"config reload\"}";
     answer = admin_line(d->admin, 0, again, strlen(again), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));
     free(answer);
     answer = admin_line(d->admin, 0, look, strlen(look), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
-    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"healthy\":true"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"ok\":true"));
     free(answer);
     desk_close(d);
 }
@@ -410,6 +388,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"each command is answered", each_command_is_answered},
         {"a leader of one: proven status, transfer to itself", leadership_of_one},
+        {"health commits an entry", health_commits_an_entry},
         {"lines in pieces and in heaps", lines_in_pieces_and_in_heaps},
         {"an oversize line ends the connection", an_oversize_line_ends_the_connection},
         {"a day is answered when applied, and again", a_day_is_answered_when_applied},
