@@ -251,8 +251,8 @@ def real_answers_have_the_keys_of_the_page(d):
     d.wait_logged(1)
     for name, *words in (("status",), ("status", "--read"), ("health",), ("member list",), ("metrics",),
                          ("drops",), ("ring",), ("events",), ("clock",), ("digest",),
-                         ("digest", "--cluster"), ("snapshot",), ("autopilot show",),
-                         ("autopilot decisions",), ("autopilot on",), ("config show",), ("version",),
+                         ("digest", "--cluster"), ("snapshot",), ("config show",), ("version",),
+                         ("autopilot show",), ("autopilot dry-run",), ("autopilot decisions",),
                          ("leader transfer", "--to", 1), ("day end", "DAY1"), ("day begin", "DAY2"),
                          ("key new", "client", 100), ("backup", backup), ("backup verify", backup),
                          ("genesis create", "--out", genesis, "--day", "D1", identity),
