@@ -29,12 +29,18 @@ enum admin_command {
     ADMIN_AUTOPILOT,
     ADMIN_AUTOPILOT_SET,
     ADMIN_VERSION_SHOW,
+    ADMIN_EVENTS,
+    ADMIN_CLOCK,
+    ADMIN_DIGEST,
+    ADMIN_SNAPSHOT,
+    ADMIN_CONFIG,
     ADMIN_COMMAND_COUNT
 };
 
 struct admin_command_entry {
     const char *name;
-    bool changes; /* needs admin rights */
+    bool changes;     /* needs admin rights */
+    const char *keys; /* that a request may have besides "v" and "cmd", a blank between them */
 };
 extern const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT];
 
@@ -45,8 +51,10 @@ struct admin_request {
     bool read;                    /* STATUS: proven by a quorum first */
     uint8_t to;                   /* LEADER_TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
-    uint32_t timeout_ms;          /* HEALTH: for its entry; 0: as long as for any */
-    bool text;                    /* METRICS: OpenMetrics text, else numbers */
+    uint32_t timeout_ms; /* HEALTH: for its entry; 0: as long as for any. EVENTS: at most so
+                            long until there is one; 0: answered at once */
+    uint64_t since;      /* EVENTS: those behind this number */
+    bool text;           /* METRICS: OpenMetrics text, else numbers */
     /* AUTOPILOT_SET: mode, times, standbys; `was`: the index of the settings that these replace */
     struct entry_autopilot autopilot;
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is

@@ -232,8 +232,8 @@ static void draw_standbys(struct world *world)
     if (k->founders + k->standbys > NODES_MAX)
         k->founders = NODES_MAX - k->standbys;
     k->dead_ms = (uint32_t)random_between(&rng, 1000, 2500);
-    k->stabilise_ms = (uint32_t)random_between(&rng, 1000, 1500);
-    k->gone_every_ns = scaled(&rng, 1000ull * KNOBS_MS, 4000ull * KNOBS_MS);
+    k->stabilise_ms = (uint32_t)random_between(&rng, 1000, 3000);
+    k->gone_every_ns = scaled(&rng, 200ull * KNOBS_MS, 4000ull * KNOBS_MS);
 }
 
 void world_limit(struct world *world, const struct limits *limits)
