@@ -33,7 +33,10 @@ MUTANTS = [
         "name": "two at once",
         "breaks": "one change at a time",
         "edits": [(PILOT, "if (d != NULL && d->state == DECISION_OPEN) return follow(c, d);",
-                   "if (d != NULL && d->state == DECISION_OPEN)\n        (void)follow(c, d);"),
+                   "if (d != NULL && d->state == DECISION_OPEN && is_due(c, c->autopilot.proposed_ns))\n"
+                   "        return follow(c, d);"),
+                  (PILOT, "c->status.autopilot.standby = standby; return is_due(c, c->autopilot.proposed_ns) ? propose(c, &body) : 0;",
+                   "c->status.autopilot.standby = standby;\n    return propose(c, &body);"),
                   (MACHINE, "if (d->state == DECISION_OPEN) return true; return a->mode", "return a->mode")],
     },
     {
