@@ -278,6 +278,8 @@ const uint8_t *control_backup_held(const struct control *control, uint64_t *size
 
 /* A consistent copy of what was published; any thread. */
 void control_status(const struct control *control, struct control_status *status);
+/* The same for who must not wait: false after so many tries, then *status is half-written. */
+bool control_status_try(const struct control *control, struct control_status *status, int tries);
 
 /* Control's own machine, for checks on the thread that calls control_turn() (simulator, tests). */
 const struct machine *control_machine(const struct control *control);

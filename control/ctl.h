@@ -130,6 +130,8 @@ int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
+int ctl_blackbox(struct ctl *ctl);
+int ctl_completion(struct ctl *ctl);
 int ctl_clock(struct ctl *ctl);
 int ctl_digest(struct ctl *ctl);
 int ctl_snapshot(struct ctl *ctl);
