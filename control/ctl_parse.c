@@ -145,7 +145,7 @@ static const struct ctl_option *common_option_of(const char *name)
 
 static bool is_number(const char *word)
 {
-    return word[0] != '\0' && strspn(word, "0123456789") == strlen(word);
+    return strspn(word, "0123456789") == strlen(word);
 }
 
 /* Place in the command's table, -1: none. */
