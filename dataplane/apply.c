@@ -126,6 +126,7 @@ static void apply_entry(struct replica *r, const struct entry *entry)
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
     case ENTRY_DUE:
+    case ENTRY_OPERATOR:
         break;
     }
     if (entry->index == r->sample.index)

@@ -22,6 +22,7 @@ struct intake_slot {
     uint64_t appended; /* last number in the log */
     uint64_t heard_ns; /* last packet of the owner; read by control with a relaxed load */
     uint64_t acked;    /* highest acknowledged number heard of */
+    uint64_t paid_ns;  /* with a limit: its next message is due then */
 };
 
 /* What makes two copies of a session request the same request. */

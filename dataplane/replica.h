@@ -41,6 +41,8 @@ enum {
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
     REPLICA_ANSWERS = 32,          /* sessions answered in one turn */
     REPLICA_READS = 16,            /* reads that wait for proof */
+    REPLICA_DRAIN_ELECTIONS = 10,  /* longest election timeouts without a leader, after which one
+                                      that is drained would rather lead than nobody */
     REPLICA_CHUNKS_MAX = 64        /* packets of checkpoints taken from control in a millisecond */
 };
 

@@ -223,6 +223,34 @@ static bool due_ok(const void *body)
     return due.reserved == 0;
 }
 
+/* A session or a principal, never both. */
+static bool subject_ok(const struct entry_operator *op)
+{
+    return op->session != 0 ? op->principal == 0 : op->principal >= KEEL_CLIENT_MIN;
+}
+
+static bool operator_ok(const struct entry_operator *op, const uint8_t *block)
+{
+    bool subject = op->session != 0 || op->principal != 0;
+    if ((op->request[0] | op->request[1]) == 0 || op->reserved != 0 ||
+        op->operation < OPERATOR_NODE || op->operation > OPERATOR_DRAIN ||
+        (op->operation != OPERATOR_NODE && op->size != 0) ||
+        (op->operation != OPERATOR_DRAIN && op->replica != 0))
+        return false;
+    switch ((enum operator_operation)op->operation) { /* unreachable: none of them */
+    case OPERATOR_NODE:
+        return !subject && node_ok(block, op->size) &&
+               op->value <= (block[0] == NODE_RELEASE ? 1u : 0u);
+    case OPERATOR_SUSPEND:
+        return subject_ok(op) && op->value <= 1;
+    case OPERATOR_LIMIT:
+        return subject_ok(op) && op->value <= OPERATOR_RATE_MAX;
+    case OPERATOR_DRAIN:
+        return !subject && op->value <= 1 && op->replica >= 1 && op->replica <= KEEL_REPLICA_MAX;
+    }
+    return false;
+}
+
 bool entry_config_ok(const struct entry_config *config)
 {
     uint32_t named = config->voters | config->voters_new | config->learners;
@@ -299,6 +327,15 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
         size = sizeof(struct entry_due);
         ok = size <= room && due_ok(body);
         break;
+    case ENTRY_OPERATOR: {
+        struct entry_operator op;
+        if (room < sizeof(op))
+            return 0;
+        memcpy(&op, body, sizeof(op));
+        size = sizeof(op) + op.size;
+        ok = size <= room && operator_ok(&op, body + sizeof(op));
+        break;
+    }
     }
     return ok ? size : 0;
 }

@@ -165,15 +165,42 @@ static bool config_good(const uint8_t *body)
     return true;
 }
 
+/* request, session, principal, value, operation, replica, size of the block, four zeros */
+static const char *operator_problem(const uint8_t *body, size_t room, size_t *used)
+{
+    if (room < OPERATOR_HEAD || room < (size_t)OPERATOR_HEAD + le16(body + 34))
+        return "an entry too short for its kind";
+    uint64_t session = le64(body + 16);
+    uint32_t principal = le32(body + 24), value = le32(body + 28), size = le16(body + 34);
+    uint8_t operation = body[32], replica = body[33];
+    const uint8_t *block = body + OPERATOR_HEAD;
+    bool somebody = (session != 0) != (principal >= CLIENTS_FROM) && (session == 0 || principal == 0);
+    bool nobody = session == 0 && principal == 0;
+    bool good = !zeros(body, 16) && zeros(body + 36, 4);
+    if (operation == OPERATOR_NODE)
+        good = good && nobody && replica == 0 && operation_good(block, size) &&
+               value <= (block[0] == NODE_RELEASE ? 1 : 0);
+    else if (operation == OPERATOR_SUSPEND || operation == OPERATOR_LIMIT)
+        good = good && somebody && replica == 0 && size == 0 &&
+               value <= (operation == OPERATOR_LIMIT ? RATE_MAX : 1);
+    else
+        good = good && operation == OPERATOR_DRAIN && nobody && size == 0 && value <= 1 &&
+               replica >= 1 && replica <= REPLICAS;
+    *used = OPERATOR_HEAD + size;
+    return good ? NULL : "an operator's request that is out of range";
+}
+
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
     static const size_t sizes[DUE + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 16};
-    if (kind < NOOP || kind > DUE)
+    if (kind < NOOP || kind > OPERATOR)
         return "an entry of unknown kind";
     if (kind == MESSAGES)
         return messages_problem(body, room, used);
     if (kind == NODE)
         return node_problem(body, room, used);
+    if (kind == OPERATOR)
+        return operator_problem(body, room, used);
     *used = sizes[kind];
     if (room < *used)
         return "an entry too short for its kind";

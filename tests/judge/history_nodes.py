@@ -141,10 +141,12 @@ class NodePlans:
 
     def do_operator(self, s):
         op = self.draw(None)
-        body = e.messages(self.random.choice((0, s.id)), 0, 1, 0, [self.block(op)])
-        self.append(e.NODE, body, self.random.randint(1, self.replicas))
+        op.now = op.operation == n.RELEASE and self.random.random() < 0.5
+        body = e.operator(self.request(), 1, value=int(op.now), block=self.block(op))
+        self.append(e.OPERATOR, body, self.random.randint(1, self.replicas))
         status, value = self.decided(None, 0, lambda machine: machine.operate(None, 1, op))
         self.remember(op, status, value)
+        self.asked.append(body)
         self.count("operator's node operation")
 
     def do_due(self, s):

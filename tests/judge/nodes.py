@@ -21,6 +21,7 @@ class Operation:
         self.operation, self.mode, self.events, self.flags = operation, 0, 0, 0
         self.path, self.content, self.rights = "", b"", []
         self.node = self.compare = self.delay_ms = self.wait_ms = 0
+        self.now = False  # an operator's release leaves no lock-delay
         self.__dict__.update(fields)
 
 
@@ -277,10 +278,14 @@ class Nodes:
             node = self.instances.get(op.node)
             if not node:
                 raise Refused("no-node")
-            if not node.holders:
+            if not node.holders and not (op.now and self.log_ns < node.delay_ns):
                 raise Refused("lock-not-held")
-            for held in list(node.holders):
-                self.leave(held, max(held.delay_ms, self.ttl(held.session)))
+            for held in node.holders:
+                node.delay_ns = max(node.delay_ns, self.after(max(held.delay_ms, self.ttl(held.session))))
+            node.holders = []
+            if op.now:
+                node.delay_ns = 0
+            self.look(node)
             return
         if not handle:
             raise Refused("not-open")

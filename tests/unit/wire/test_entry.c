@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS = 12 };
+enum { KINDS = 13 };
 
 static uint64_t state = 1;
 
@@ -82,6 +82,18 @@ static size_t put_node(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_node *o
     return put_entry(bytes, ENTRY_NODE, body, sizeof(head) + head.bytes);
 }
 
+/* With a node operation's block where that is what it wants. */
+static size_t put_operator(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_operator *op)
+{
+    uint8_t body[sizeof(*op) + sizeof(struct entry_node) + 2];
+    const struct entry_node release = {.operation = NODE_RELEASE, .node = 9};
+    const struct entry_node open = {.operation = NODE_OPEN, .path_size = 2};
+    memcpy(body, op, sizeof(*op));
+    memcpy(body + sizeof(*op), op->size == sizeof(release) ? &release : &open, sizeof(release));
+    memcpy(body + sizeof(*op) + sizeof(open), "/a", 2);
+    return put_entry(bytes, ENTRY_OPERATOR, body, sizeof(*op) + op->size);
+}
+
 /* A sane entry of each kind. */
 static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
 {
@@ -121,6 +133,11 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
         return put_node(bytes, &(struct entry_node){.operation = NODE_OPEN}, "/a/b", "");
     case ENTRY_DUE:
         return put_entry(bytes, kind, &(struct entry_due){.term = 3}, sizeof(struct entry_due));
+    case ENTRY_OPERATOR:
+        return put_operator(bytes, &(struct entry_operator){.request = {7, 0},
+                                                            .principal = KEEL_CLIENT_MIN,
+                                                            .value = 1,
+                                                            .operation = OPERATOR_SUSPEND});
     }
     return 0;
 }
@@ -462,6 +479,15 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 80, 1},   /* another has none */
         {ENTRY_CONFIG, 88, 1},
         {ENTRY_DUE, 8, 1}, /* reserved */
+        {ENTRY_OPERATOR, 0, 255},  /* request 0 */
+        {ENTRY_OPERATOR, 16, 1},   /* a session beside a principal */
+        {ENTRY_OPERATOR, 24, 240}, /* no replica's principal, ... */
+        {ENTRY_OPERATOR, 25, 256}, /* ... any client's */
+        {ENTRY_OPERATOR, 28, 2},   /* suspended or not */
+        {ENTRY_OPERATOR, 32, 2},   /* a suspension and a limit have the same fields */
+        {ENTRY_OPERATOR, 33, 1},   /* of no replica, */
+        {ENTRY_OPERATOR, 34, 1},   /* without a block, */
+        {ENTRY_OPERATOR, 36, 1},   /* and nothing reserved */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint32_t count = taken(cases[i].kind, cases[i].offset);
@@ -469,6 +495,53 @@ static void body_ranges(void)
             printf("# kind %d, offset %zu: %u\n", (int)cases[i].kind, cases[i].offset, count);
         CU_ASSERT_EQUAL(count, cases[i].taken);
     }
+}
+
+static void operators(void)
+{
+    enum { NODE = sizeof(struct entry_node) };
+    const struct {
+        struct entry_operator op;
+        bool ok;
+    } cases[] = {
+        {{.operation = OPERATOR_SUSPEND, .session = 5, .value = 1}, true},
+        {{.operation = OPERATOR_SUSPEND, .session = 5, .value = 2}, false},
+        {{.operation = OPERATOR_SUSPEND}, false},
+        {{.operation = OPERATOR_LIMIT, .session = 5, .value = OPERATOR_RATE_MAX}, true},
+        {{.operation = OPERATOR_LIMIT, .session = 5, .value = OPERATOR_RATE_MAX + 1}, false},
+        {{.operation = OPERATOR_LIMIT, .principal = 16}, true},
+        {{.operation = OPERATOR_LIMIT, .principal = 15}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 7, .value = 1}, true},
+        {{.operation = OPERATOR_DRAIN, .replica = 7, .value = 2}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 8}, false},
+        {{.operation = OPERATOR_DRAIN}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 1, .session = 5}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 1, .principal = 16}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 1, .size = NODE}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE}, true},
+        {{.operation = OPERATOR_NODE, .size = NODE, .value = 1}, true},
+        {{.operation = OPERATOR_NODE, .size = NODE, .value = 2}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE, .session = 5}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE, .replica = 1}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE + 1}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE + 2}, true},
+        {{.operation = OPERATOR_NODE, .size = NODE + 2, .value = 1}, false},
+        {{.operation = OPERATOR_NODE}, false},
+        {{.operation = OPERATOR_DRAIN + 1, .replica = 1}, false},
+        {{.operation = 0, .principal = 16}, false},
+    };
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct entry_operator op = cases[i].op;
+        op.request[1] = 1;
+        CU_ASSERT_EQUAL(check_exact(bytes, put_operator(bytes, &op)), cases[i].ok);
+    }
+    /* a block that is said to be longer than the entry is */
+    struct entry_operator op = {.request = {1, 1}, .operation = OPERATOR_NODE, .size = NODE};
+    size_t size = put_operator(bytes, &op);
+    op.size = NODE + 8;
+    memcpy(bytes + sizeof(struct entry), &op, sizeof(op));
+    CU_ASSERT_FALSE(check_exact(bytes, size));
 }
 
 static void names(void)
@@ -538,6 +611,7 @@ int main(void)
         {"one operation to an entry, and a whole one", one_operation_and_whole},
         {"access lists", access_lists},
         {"values of each body keep their ranges", body_ranges},
+        {"what operators ask for keeps its form", operators},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},
         {0}};
