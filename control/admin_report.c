@@ -2,6 +2,7 @@
 
 #include "control/address.h"
 #include "control/admin_leadership.h"
+#include "control/admin_peers.h"
 #include "control/admin_slow.h"
 #include "control/openmetrics.h"
 #include "dataplane/frame.h"
@@ -163,6 +164,9 @@ static json_t *report_health(const struct node *n)
     put_text(to, "stopped_why", s.why);
     put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
     put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
+    struct control_status c;
+    control_status(n->start.control, &c);
+    peers_put(to, &c, s.now_ns);
     return to;
 }
 
@@ -214,6 +218,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     json_object_set_new(to, "match_index",
                         self || leads ? json_integer((json_int_t)match) : json_null());
     put_checkpoint(to, c, s, id);
+    peers_put_member(to, c, id);
     slow_put_member(to, c, id);
     json_object_set_new(to, "lag_entries",
                         self || leads ? json_integer((json_int_t)(s->last_index - match))

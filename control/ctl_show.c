@@ -41,6 +41,15 @@ int ctl_ring(struct ctl *ctl)
     return show(ctl, "ring");
 }
 
+static void print_peers(const json_t *result)
+{
+    static const char *const columns[] = {
+        "replica=PEER",        "state=STATE",       "reasons=REASONS",     "since_ms=SINCE_MS",
+        "silent_ms=SILENT_MS", "usual_ms=USUAL_MS", "suspicion=SUSPICION", NULL};
+    if (json_array_size(json_object_get(result, "peers")) > 0)
+        ctl_print_table(json_object_get(result, "peers"), columns);
+}
+
 int ctl_health(struct ctl *ctl)
 {
     json_t *result = NULL;
@@ -62,6 +71,8 @@ int ctl_health(struct ctl *ctl)
         const char *why = json_string_value(json_object_get(result, "stopped_why"));
         printf("%s%s\n", why != NULL && why[0] != '\0' ? ": " : "", why != NULL ? why : "");
     }
+    if (!ctl->json)
+        print_peers(result);
     json_decref(result);
     return code != CTL_DONE ? code : healthy ? CTL_DONE : CTL_NO_QUORUM;
 }
@@ -75,6 +86,7 @@ int ctl_member_list(struct ctl *ctl)
                                           "self=SELF",
                                           "boot=BOOT",
                                           "heard_ms=HEARD_MS",
+                                          "state=STATE",
                                           "match_index=MATCH",
                                           "lag_entries=LAG",
                                           "trip_us=TRIP_US",

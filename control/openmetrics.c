@@ -1,5 +1,6 @@
 #include "control/openmetrics.h"
 
+#include "control/admin_peers.h"
 #include "control/admin_slow.h"
 #include "dataplane/frame.h"
 
@@ -173,6 +174,7 @@ static void from_control(FILE *out, const struct node *node)
     counter(out, "keel_checkpoint_chunks_received", "Packets of checkpoints.", s.chunks_received);
     counter(out, "keel_checkpoint_chunks_malformed", "Of them, not understood.",
             s.chunks_malformed);
+    peers_metrics(out, &s);
     slow_metrics(out, &s);
     counter(out, "keel_handshakes", "Associations made.", s.handshakes_done);
     counter(out, "keel_keepalives", "Keepalives received.", s.keepalives);

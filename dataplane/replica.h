@@ -139,6 +139,8 @@ struct replica_trip {
     uint64_t heard_ns;    /* when */
     uint64_t majority_ns; /* its own round trip to a majority of voters; 0: not known */
     uint64_t drive_ns;    /* what its drive takes for a page; 0: not known */
+    uint64_t stall_ns;    /* the longest that its loop stood of late; 0: not known */
+    uint64_t beats;       /* PINGs and PONGs from it since the start, answers among them */
 };
 
 /* What status shows; published by seq, read by anybody through replica_status(). */
@@ -156,6 +158,7 @@ struct replica_status {
     struct witness witness[RAFT_ID_MAX + 1];
     struct replica_trip trip[RAFT_ID_MAX + 1];
     uint64_t drive_ns; /* what the own drive takes for a page; 0: not known */
+    uint64_t stall_ns; /* the longest that the own loop stood of late */
     /* The configuration in force at its log index, committed or not. */
     struct entry_config config;
     uint64_t config_index;
@@ -197,6 +200,7 @@ struct replica {
     struct witness witness[RAFT_ID_MAX + 1];
 
     struct replica_trip trip[RAFT_ID_MAX + 1];
+    uint64_t stood_ns[2], stood_until_ns; /* longest that the loop stood: in this second, before */
     uint64_t majority_ns; /* own round trip to a majority, as control reckons; 0: not known */
 
     struct members members;            /* as raft has them, with addresses */
@@ -273,6 +277,8 @@ void replica_status(const struct replica *replica, struct replica_status *status
 
 /* Called by seq once a turn; writes at most every millisecond. */
 void replica_publish(struct replica *replica);
+/* The longest that the loop stood in this second and the one before: no turn came. */
+uint64_t replica_stall_ns(const struct replica *replica);
 
 /* A fault that must not be survived in silence: stops voting, acknowledging and sending for good.
  */
