@@ -94,7 +94,8 @@ struct machine_session {
     char name[KEEL_NAME_MAX + 1];
     struct machine_list handles; /* by `asked` */
     uint32_t handle_count;
-    uint32_t rate; /* messages a second that intake takes; 0: no limit. What follows from `operated` */
+    uint32_t
+        rate; /* messages a second that intake takes; 0: no limit. What follows from `operated` */
     uint8_t suspended; /* 1: its messages are refused. Likewise */
     uint8_t reserved[7];
     struct machine_kept kept[KEEL_SESSION_WINDOW_MAX]; /* number n at n % WINDOW_MAX */
@@ -314,8 +315,8 @@ void machine_init(struct machine *machine, const struct genesis *genesis);
  * Every entry moves applied, log and wall time (neither ever back) and the digest. A message is
  * sequenced iff its session exists, the entry's principal owns it, it is alive, the epoch is the
  * current one, its number is last + 1 and <= the number acknowledged in this entry + W, a day is
- * open, and no operator has suspended it; the first of these that fails names the status. Whatever the order of statuses, only a
- * number that passes all but the last two of them is consumed (H15).
+ * open, and no operator has suspended it; the first of these that fails names the status. Whatever
+ * the order of statuses, only a number that passes all but the last two of them is consumed (H15).
  *
  * A node operation passes the same checks but the day's, takes its number, and is then done or
  * refused. A message with a sequencer is refused unless at its own place in the order that lock is
@@ -391,8 +392,7 @@ uint32_t machine_events(const struct machine *machine, const struct machine_sess
 
 /* What an operator's request of that id has come to, if it is among the last
  * MACHINE_REQUESTS_KEPT; else NULL. */
-const struct machine_request *machine_request(const struct machine *machine,
-                                              const uint64_t id[2]);
+const struct machine_request *machine_request(const struct machine *machine, const uint64_t id[2]);
 /* Whether that member is not to lead. */
 HOT static inline bool machine_drained(const struct machine *machine, uint32_t replica)
 {

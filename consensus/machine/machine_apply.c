@@ -110,7 +110,8 @@ static void operate(struct machine *machine, struct machine_session *s, const st
     uint16_t length;
     const uint8_t *block = entry_block_next(entry, &offset, &length);
     uint64_t value;
-    enum machine_status status = machine_node_operate(machine, s, s->principal, false, block, &value);
+    enum machine_status status =
+        machine_node_operate(machine, s, s->principal, false, block, &value);
     struct packet_result_run *run = add_run(outcome, s->last + 1, 1, status);
     run->feed = machine_kept_value(status) ? value : 0;
     run->utc_ns = machine->utc_ns;

@@ -1,7 +1,8 @@
 /* The canonical encoding: a head of fixed size, then the alive sessions by rising slot, then the
  * ended ones in the order in which they ended, each followed by its kept results from the oldest
- * on; then nodes and handles (machine_encode_nodes.c), and what operators did (machine_operator.c). Slots of sessions are part of the state,
- * because outcomes name them. Little-endian; the structs below are the format.
+ * on; then nodes and handles (machine_encode_nodes.c), and what operators did (machine_operator.c).
+ * Slots of sessions are part of the state, because outcomes name them. Little-endian; the structs
+ * below are the format.
  */
 #include "consensus/machine/machine_encode.h"
 

@@ -389,7 +389,7 @@ static void take_handle(struct machine *machine, const struct request *q,
 }
 
 /* A second open of a handle changes which events are wanted, nothing else. An operator has no
- * session, so no handle, and can create only what stays. */
+ * session, so no handle, and creates only what stays (entry_check()). */
 static enum machine_status open_node(struct machine *machine, const struct request *q,
                                      uint64_t *value)
 {
@@ -403,8 +403,6 @@ static enum machine_status open_node(struct machine *machine, const struct reque
     if (node != NULL && !may(q, node, NODE_READ))
         return MACHINE_NOT_ALLOWED;
     struct machine_handle *handle = node == NULL ? NULL : handle_on(machine, q, node->id);
-    if (q->session == NULL && (op->flags & NODE_EPHEMERAL) != 0)
-        return MACHINE_NOT_ALLOWED;
     if (handle == NULL && q->session != NULL &&
         (q->session->handle_count >= machine->handles_per_session ||
          machine_handle_room(machine) == MACHINE_NO_SLOT))
@@ -523,10 +521,9 @@ static enum machine_status acquire(struct machine *machine, const struct request
 
 static enum machine_status release(struct machine *machine, const struct request *q)
 {
-    if (q->session == NULL) {
-        struct machine_node *node = writable(machine, machine_node(machine, q->op->node));
-        return node == NULL ? MACHINE_NO_NODE : machine_lock_break(machine, node, q->now);
-    }
+    if (q->session == NULL)
+        return machine_lock_break(machine, writable(machine, machine_node(machine, q->op->node)),
+                                  q->now);
     struct machine_handle *handle = handle_on(machine, q, q->op->node);
     if (handle == NULL)
         return MACHINE_NOT_OPEN;
@@ -549,6 +546,12 @@ enum machine_status machine_node_operate(struct machine *machine, struct machine
                               .path = (const char *)block + sizeof(op),
                               .content = block + sizeof(op) + op.path_size};
     *value = machine->applied;
+    if (session == NULL && op.operation != NODE_OPEN) {
+        const struct machine_node *node = machine_node_at_path(machine, q.path, op.path_size);
+        if (node == NULL)
+            return MACHINE_NO_NODE;
+        op.node = node->id;
+    }
     switch ((enum node_operation)op.operation) {
     case NODE_OPEN:
         return open_node(machine, &q, value);

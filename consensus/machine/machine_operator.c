@@ -256,7 +256,8 @@ const char *machine_take_operated(struct machine *machine, struct source *source
         return "more restraints than the table holds";
     const char *problem = drained_problem(machine, head.drained);
     o->drained = head.drained;
-    while (problem == NULL && o->restraints < head.restraints) { /* at most MACHINE_RESTRAINTS_MAX */
+    while (problem == NULL &&
+           o->restraints < head.restraints) { /* at most MACHINE_RESTRAINTS_MAX */
         struct machine_restraint r;
         if (!machine_take(source, &r, sizeof(r)))
             return "cut off";

@@ -111,7 +111,7 @@ bool entry_acl_ok(const void *rights, size_t size)
 }
 
 /* What may not be zero for this operation is not looked at, what must be is. */
-static bool node_fields_ok(const struct entry_node *op)
+static bool node_fields_ok(const struct entry_node *op, bool by_path)
 {
     bool opens = op->operation == NODE_OPEN;
     bool acquires = op->operation == NODE_ACQUIRE;
@@ -136,7 +136,8 @@ static bool node_fields_ok(const struct entry_node *op)
     }
     bool content = (opens && (op->flags & NODE_CREATE) != 0) || op->operation == NODE_SET ||
                    op->operation == NODE_ACL;
-    return (op->flags & ~flags) == 0 && (op->node == 0) == opens && (op->path_size != 0) == opens &&
+    return (op->flags & ~flags) == 0 && (op->node == 0) == by_path &&
+           (op->path_size != 0) == by_path &&
            (content || op->content_size == 0) &&
            (opens ? (op->events & ~NODE_EVENTS_ALL) == 0 : op->events == 0) &&
            ((op->flags & NODE_COMPARE) != 0 || op->compare == 0) &&
@@ -144,17 +145,19 @@ static bool node_fields_ok(const struct entry_node *op)
                      : op->mode == 0 && op->delay_ms == 0 && op->wait_ms == 0);
 }
 
-static bool node_ok(const uint8_t *block, size_t size)
+/* Operators name every node by its path, sessions only what they open. */
+static bool node_ok(const uint8_t *block, size_t size, bool operators)
 {
     struct entry_node op;
     if (size < sizeof(op))
         return false;
     memcpy(&op, block, sizeof(op));
+    bool by_path = operators || op.operation == NODE_OPEN;
     const uint8_t *content = block + sizeof(op) + op.path_size;
     if (op.operation < NODE_OPEN || op.operation > NODE_RELEASE ||
-        size != sizeof(op) + op.path_size + op.content_size || !node_fields_ok(&op))
+        size != sizeof(op) + op.path_size + op.content_size || !node_fields_ok(&op, by_path))
         return false;
-    if (op.operation == NODE_OPEN && !entry_path_ok((const char *)block + sizeof(op), op.path_size))
+    if (by_path && !entry_path_ok((const char *)block + sizeof(op), op.path_size))
         return false;
     return op.operation == NODE_ACL ? entry_acl_ok(content, op.content_size)
                                     : op.content_size <= KEEL_CONTENT_MAX;
@@ -167,7 +170,7 @@ bool entry_node_body_check(const void *body, size_t size)
         return false;
     memcpy(&head, body, sizeof(head));
     const uint8_t *block = (const uint8_t *)body + sizeof(head) + 2;
-    return head.count == 1 && head.flags == 0 && node_ok(block, head.bytes - 2u);
+    return head.count == 1 && head.flags == 0 && node_ok(block, head.bytes - 2u, false);
 }
 
 bool entry_session_open_ok(const struct entry_session_open *open)
@@ -229,6 +232,18 @@ static bool subject_ok(const struct entry_operator *op)
     return op->session != 0 ? op->principal == 0 : op->principal >= KEEL_CLIENT_MIN;
 }
 
+/* What needs no handle. */
+static bool operators_block_ok(const struct entry_operator *op, const uint8_t *block)
+{
+    if (!node_ok(block, op->size, true))
+        return false;
+    uint8_t operation = block[0], flags = block[3];
+    if (operation == NODE_OPEN && (flags & (NODE_CREATE | NODE_EPHEMERAL)) != NODE_CREATE)
+        return false;
+    return operation != NODE_CLOSE && operation != NODE_ACQUIRE && block[2] == 0 &&
+           op->value <= (operation == NODE_RELEASE ? 1u : 0u);
+}
+
 static bool operator_ok(const struct entry_operator *op, const uint8_t *block)
 {
     bool subject = op->session != 0 || op->principal != 0;
@@ -239,8 +254,7 @@ static bool operator_ok(const struct entry_operator *op, const uint8_t *block)
         return false;
     switch ((enum operator_operation)op->operation) { /* unreachable: none of them */
     case OPERATOR_NODE:
-        return !subject && node_ok(block, op->size) &&
-               op->value <= (block[0] == NODE_RELEASE ? 1u : 0u);
+        return !subject && operators_block_ok(op, block);
     case OPERATOR_SUSPEND:
         return subject_ok(op) && op->value <= 1;
     case OPERATOR_LIMIT:

@@ -155,7 +155,8 @@ struct entry_due {
 _Static_assert(sizeof(struct entry_due) == 16, "due entry");
 
 enum operator_operation {
-    OPERATOR_NODE = 1,    /* on a node or its lock, with every right; its block follows */
+    OPERATOR_NODE = 1,    /* on a node or its lock, with every right; its block follows. OPEN with
+                             CREATE, SET, DELETE, ACL or RELEASE; the node is named by its path */
     OPERATOR_SUSPEND = 2, /* messages of a session, or of a principal's, are refused; or no more */
     OPERATOR_LIMIT = 3,   /* a session, or each of a principal's, may submit so many a second */
     OPERATOR_DRAIN = 4    /* a replica is not to lead; or it may again */

@@ -206,15 +206,23 @@ static bool build_as_operator(struct bench *bench, struct fuzz_input *in)
     uint8_t body[sizeof(struct entry_operator) + sizeof(struct entry_node) + 16];
     uint32_t offset = 0;
     uint16_t length;
-    const uint8_t *block =
-        entry_block_next((const struct entry *)(const void *)bench->bytes, &offset, &length);
-    struct entry_operator op = {
-        .request = {fuzz_below(in, 100), 1}, .operation = OPERATOR_NODE, .size = length};
-    op.value = block[0] == NODE_RELEASE ? fuzz_below(in, 2) : 0;
+    struct entry_node node;
+    memcpy(&node,
+           entry_block_next((const struct entry *)(const void *)bench->bytes, &offset, &length),
+           sizeof(node));
+    const char *path = paths[fuzz_below(in, 4)];
+    node.node = 0;
+    node.events = 0;
+    node.path_size = (uint16_t)strlen(path);
+    struct entry_operator op = {.request = {fuzz_below(in, 100), 1},
+                                .operation = OPERATOR_NODE,
+                                .size = (uint16_t)(sizeof(node) + node.path_size)};
+    op.value = node.operation == NODE_RELEASE ? fuzz_below(in, 2) : 0;
     memcpy(body, &op, sizeof(op));
-    memcpy(body + sizeof(op), block, length);
-    bench_build(bench, ENTRY_OPERATOR, BENCH_REPLICA, body, sizeof(op) + length);
-    return true;
+    memcpy(body + sizeof(op), &node, sizeof(node));
+    memcpy(body + sizeof(op) + sizeof(node), path, node.path_size);
+    bench_build(bench, ENTRY_OPERATOR, BENCH_REPLICA, body, sizeof(op) + op.size);
+    return entry_check(bench->bytes, sizeof(bench->bytes));
 }
 
 static bool build_due(struct bench *bench)

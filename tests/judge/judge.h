@@ -123,8 +123,21 @@ enum {
 };
 
 /* Log entry kinds. */
-enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE,
-       OPERATOR };
+enum {
+    NOOP = 1,
+    MESSAGES,
+    OPEN,
+    RESUME,
+    END,
+    EXPIRE,
+    DAY_END,
+    DAY_BEGIN,
+    BOOT,
+    CONFIG,
+    NODE,
+    DUE,
+    OPERATOR
+};
 
 /* Operations of a NODE entry, and the flags of its block. */
 enum { NODE_OPEN = 1, NODE_CLOSE, NODE_SET, NODE_DELETE, NODE_RIGHTS, NODE_ACQUIRE, NODE_RELEASE };
@@ -379,7 +392,8 @@ const char *status_word(uint8_t status);
 
 struct operators;
 struct operators *operators_new(void);
-/* Has a request of that id been done, as far back as is remembered? It is remembered from now on. */
+/* Has a request of that id been done, as far back as is remembered? It is remembered from now on.
+ */
 bool operators_repeated(struct operators *operators, const uint8_t *body);
 bool operators_suspended(const struct operators *operators, const struct session *session);
 /* SUSPEND or LIMIT; session NULL: the one that is named is not known, or a principal is. */
@@ -396,9 +410,8 @@ enum leaving { LEAVES_CLEAN, LEAVES_EXPIRED, LEAVES_TAKEN }; /* TAKEN: resumed, 
 struct locks *locks_new(const struct genesis_facts *genesis, struct report *report);
 /* The entry that is applied from now on. */
 void locks_at(struct locks *locks, uint64_t index, uint64_t log_ns);
-/* A node operation, with its block; session NULL: an operator's, and `now`: a lock that it breaks is
- * free at once. A status, and the value of
- * STATUS_DONE and STATUS_QUEUED. */
+/* A node operation, with its block; session NULL: an operator's, and `now`: a lock that it breaks
+ * is free at once. A status, and the value of STATUS_DONE and STATUS_QUEUED. */
 uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal, bool now,
                       const uint8_t *block, uint64_t *value);
 /* The session's life, or its process's, is over: all its handles go. */

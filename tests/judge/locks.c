@@ -285,7 +285,8 @@ static void settle(struct locks *locks, struct node *node)
     wither(locks, node);
 }
 
-/* A hold is over. The lock is delayed for `ms`: so long its session may believe that it holds it. */
+/* A hold is over. The lock is delayed for `ms`: so long its session may believe that it holds it.
+ */
 static void unhold(struct locks *locks, struct handle *handle, uint32_t ms)
 {
     struct node *node = handle->node;
@@ -387,8 +388,6 @@ static uint8_t open_node(struct locks *locks, const struct request *q, uint64_t 
     if (node == NULL && (q->flags & FLAG_CREATE) == 0)
         return STATUS_NO_NODE;
     if (node != NULL && !allowed(q, node, READ))
-        return STATUS_NOT_ALLOWED;
-    if (q->session == NULL && (q->flags & FLAG_EPHEMERAL) != 0)
         return STATUS_NOT_ALLOWED;
     bool wants = q->session != NULL && (node == NULL || handle_of(locks, q, node->id) == NULL);
     if (wants &&
@@ -551,7 +550,7 @@ static uint8_t release(struct locks *locks, const struct request *q)
 uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal, bool now,
                       const uint8_t *block, uint64_t *value)
 {
-    const struct request q = {.session = session,
+    struct request q = {.session = session,
                               .principal = principal,
                               .block = block,
                               .path = block + BLOCK_HEAD,
@@ -565,6 +564,12 @@ uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t pri
                               .flags = block[3],
                               .now = now};
     *value = locks->index;
+    if (session == NULL && q.operation != NODE_OPEN) { /* operators name nodes by their paths */
+        const struct node *named = node_of_path(locks, q.path, q.path_size);
+        if (named == NULL)
+            return STATUS_NO_NODE;
+        q.node = named->id;
+    }
     if (q.operation == NODE_OPEN)
         return open_node(locks, &q, value);
     if (q.operation == NODE_CLOSE)

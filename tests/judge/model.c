@@ -22,23 +22,11 @@ struct run {
 
 const char *status_word(uint8_t status)
 {
-    static const char *const word[STATUS_WORDS] = {"sequenced",
-                                                   "day-closed",
-                                                   "suspended",
-                                                   "stale-sequencer",
-                                                   "done",
-                                                   "queued",
-                                                   "no-node",
-                                                   "node-exists",
-                                                   "not-allowed",
-                                                   "generation-changed",
-                                                   "node-not-empty",
-                                                   "lock-busy",
-                                                   "lock-not-held",
-                                                   "node-table-full",
-                                                   "handle-limit",
-                                                   "waiter-limit",
-                                                   "not-open"};
+    static const char *const word[STATUS_WORDS] = {
+        "sequenced",      "day-closed", "suspended",     "stale-sequencer", "done",
+        "queued",         "no-node",    "node-exists",   "not-allowed",     "generation-changed",
+        "node-not-empty", "lock-busy",  "lock-not-held", "node-table-full", "handle-limit",
+        "waiter-limit",   "not-open"};
     return word[status];
 }
 

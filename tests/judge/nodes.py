@@ -158,7 +158,12 @@ class Nodes:
     # --- operations ---
 
     def operate(self, session, principal, op):
-        """(status, value); session None: an operator's."""
+        """(status, value); session None: an operator's, who names the node by its path."""
+        if session is None and op.operation != OPEN:
+            named = self.paths.get(op.path)
+            if named is None:
+                return "no-node", 0
+            op.node = named.instance
         handle = self.handles.get((session, op.node)) if session else None
         call = {OPEN: self.open, CLOSE: self.close, SET: self.change, DELETE: self.delete, RIGHTS: self.change,
                 ACQUIRE: self.acquire, RELEASE: self.release}[op.operation]
@@ -183,7 +188,7 @@ class Nodes:
             raise Refused("node-exists")
         if not node and not op.flags & CREATE:
             raise Refused("no-node")
-        if node and not node.allows(principal, READ) or session is None and op.flags & EPHEMERAL:
+        if node and not node.allows(principal, READ):
             raise Refused("not-allowed")
         fresh = session and not (node and (session, node.instance) in self.handles)
         if fresh and (len(self.handles) >= self.handles_max or

@@ -181,6 +181,27 @@ const struct machine_outcome *bench_send(struct bench *bench, uint32_t principal
     return bench_apply(bench);
 }
 
+/* An operator names the node by its path; one that is gone by one that never was. */
+static const struct machine_outcome *operate_on_node(struct bench *bench,
+                                                     const struct entry_node *op, const char *path,
+                                                     const void *content)
+{
+    const struct machine_node *node = machine_node(bench->machine, op->node);
+    struct entry_node head = *op;
+    uint8_t block[KEEL_ENTRY_MAX];
+    if (op->operation != NODE_OPEN)
+        path = node != NULL ? node->path : "/gone";
+    head.node = 0;
+    head.path_size = (uint16_t)strlen(path);
+    memcpy(block, &head, sizeof(head));
+    memcpy(block + sizeof(head), path, head.path_size);
+    memcpy(block + sizeof(head) + head.path_size, content, head.content_size);
+    const struct entry_operator wish = {
+        .operation = OPERATOR_NODE,
+        .size = (uint16_t)(sizeof(head) + head.path_size + head.content_size)};
+    return bench_operate(bench, &wish, block);
+}
+
 enum machine_status bench_node(struct bench *bench, uint64_t session, const struct entry_node *op,
                                const char *path, const void *content, uint64_t *value)
 {
@@ -203,8 +224,7 @@ enum machine_status bench_node(struct bench *bench, uint64_t session, const stru
     memcpy(at + 2 + sizeof(head) + head.path_size, content, head.content_size);
     const struct machine_outcome *outcome;
     if (session == 0) {
-        const struct entry_operator wish = {.operation = OPERATOR_NODE, .size = length};
-        outcome = bench_operate(bench, &wish, at + 2);
+        outcome = operate_on_node(bench, &head, path, content);
     } else {
         bench_build(bench, ENTRY_NODE, s != NULL ? s->principal : BENCH_REPLICA, body,
                     sizeof(messages) + messages.bytes);

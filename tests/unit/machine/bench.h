@@ -18,7 +18,7 @@ struct bench {
     uint64_t term;
     uint64_t utc_ns;
     uint64_t log_ns;
-    uint64_t requests; /* of operators, so far */
+    uint64_t requests;                        /* of operators, so far */
     alignas(8) uint8_t bytes[KEEL_ENTRY_MAX]; /* the last entry */
 };
 

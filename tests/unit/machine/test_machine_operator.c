@@ -290,10 +290,13 @@ static bool holds(uint64_t id)
 
 static enum machine_status break_lock(bool now)
 {
-    const struct entry_node release = {.operation = NODE_RELEASE, .node = node};
+    uint8_t block[sizeof(struct entry_node) + 5];
+    const struct entry_node release = {.operation = NODE_RELEASE, .path_size = 5};
     const struct entry_operator op = {
-        .value = now, .operation = OPERATOR_NODE, .size = sizeof(release)};
-    return (enum machine_status)bench_operate(&b, &op, &release)->status;
+        .value = now, .operation = OPERATOR_NODE, .size = sizeof(block)};
+    memcpy(block, &release, sizeof(release));
+    memcpy(block + sizeof(release), node != 0 ? "/lock" : "/none", 5);
+    return (enum machine_status)bench_operate(&b, &op, block)->status;
 }
 
 static bool valid(uint64_t generation, enum lock_mode mode)
@@ -366,7 +369,7 @@ static void no_waiter_takes_a_broken_generation_over(void)
 static void a_node_that_is_not_there(void)
 {
     with_a_lock();
-    node = 9999;
+    node = 0;
     CU_ASSERT_EQUAL(break_lock(false), MACHINE_NO_NODE);
     bench_free(&b);
 }

@@ -85,12 +85,12 @@ static size_t put_node(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_node *o
 /* With a node operation's block where that is what it wants. */
 static size_t put_operator(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_operator *op)
 {
-    uint8_t body[sizeof(*op) + sizeof(struct entry_node) + 2];
-    const struct entry_node release = {.operation = NODE_RELEASE, .node = 9};
-    const struct entry_node open = {.operation = NODE_OPEN, .path_size = 2};
+    uint8_t body[sizeof(*op) + sizeof(struct entry_node) + 4];
+    const struct entry_node release = {.operation = NODE_RELEASE, .path_size = 2};
+    const struct entry_node open = {.operation = NODE_OPEN, .flags = NODE_CREATE, .path_size = 4};
     memcpy(body, op, sizeof(*op));
-    memcpy(body + sizeof(*op), op->size == sizeof(release) ? &release : &open, sizeof(release));
-    memcpy(body + sizeof(*op) + sizeof(open), "/a", 2);
+    memcpy(body + sizeof(*op), op->size == sizeof(release) + 2 ? &release : &open, sizeof(release));
+    memcpy(body + sizeof(*op) + sizeof(open), "/a/b", 4);
     return put_entry(bytes, ENTRY_OPERATOR, body, sizeof(*op) + op->size);
 }
 
@@ -478,7 +478,7 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 46, 1},   /* and nothing reserved */
         {ENTRY_CONFIG, 80, 1},   /* another has none */
         {ENTRY_CONFIG, 88, 1},
-        {ENTRY_DUE, 8, 1}, /* reserved */
+        {ENTRY_DUE, 8, 1},         /* reserved */
         {ENTRY_OPERATOR, 0, 255},  /* request 0 */
         {ENTRY_OPERATOR, 16, 1},   /* a session beside a principal */
         {ENTRY_OPERATOR, 24, 240}, /* no replica's principal, ... */
@@ -499,7 +499,7 @@ static void body_ranges(void)
 
 static void operators(void)
 {
-    enum { NODE = sizeof(struct entry_node) };
+    enum { NODE = sizeof(struct entry_node) + 2 };
     const struct {
         struct entry_operator op;
         bool ok;
@@ -524,6 +524,7 @@ static void operators(void)
         {{.operation = OPERATOR_NODE, .size = NODE, .session = 5}, false},
         {{.operation = OPERATOR_NODE, .size = NODE, .replica = 1}, false},
         {{.operation = OPERATOR_NODE, .size = NODE + 1}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE - 3}, false},
         {{.operation = OPERATOR_NODE, .size = NODE + 2}, true},
         {{.operation = OPERATOR_NODE, .size = NODE + 2, .value = 1}, false},
         {{.operation = OPERATOR_NODE}, false},
@@ -542,6 +543,44 @@ static void operators(void)
     op.size = NODE + 8;
     memcpy(bytes + sizeof(struct entry), &op, sizeof(op));
     CU_ASSERT_FALSE(check_exact(bytes, size));
+}
+
+/* An operator's block, with one field set; what is left of the sane one. */
+static bool block_taken(const struct entry_node *node, size_t path)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX], body[sizeof(struct entry_operator) + sizeof(*node) + 16] = {0};
+    struct entry_operator op = {.request = {1, 1},
+                                .operation = OPERATOR_NODE,
+                                .size = (uint16_t)(sizeof(*node) + path)};
+    memcpy(body, &op, sizeof(op));
+    memcpy(body + sizeof(op), node, sizeof(*node));
+    memcpy(body + sizeof(op) + sizeof(*node), "/a/b/c/d/e/f/g/h", path);
+    return check_exact(bytes, put_entry(bytes, ENTRY_OPERATOR, body, sizeof(op) + op.size));
+}
+
+static void operators_name_nodes_by_paths(void)
+{
+    const struct {
+        struct entry_node node;
+        bool ok;
+    } cases[] = {
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE, .path_size = 2}, true},
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE | NODE_EXCLUSIVE, .path_size = 2}, true},
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE | NODE_EPHEMERAL, .path_size = 2}, false},
+        {{.operation = NODE_OPEN, .path_size = 2}, false},
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE, .path_size = 2, .events = 1}, false},
+        {{.operation = NODE_CLOSE, .path_size = 2}, false},
+        {{.operation = NODE_SET, .path_size = 2}, true},
+        {{.operation = NODE_SET, .path_size = 2, .node = 1}, false},
+        {{.operation = NODE_SET, .path_size = 0, .node = 1}, false},
+        {{.operation = NODE_SET, .path_size = 3}, false}, /* "/a/" */
+        {{.operation = NODE_DELETE, .path_size = 2}, true},
+        {{.operation = NODE_ACL, .path_size = 2}, true},
+        {{.operation = NODE_ACQUIRE, .path_size = 2, .mode = LOCK_SHARED}, false},
+        {{.operation = NODE_RELEASE, .path_size = 2}, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        CU_ASSERT_EQUAL(block_taken(&cases[i].node, cases[i].node.path_size), cases[i].ok);
 }
 
 static void names(void)
@@ -612,6 +651,7 @@ int main(void)
         {"access lists", access_lists},
         {"values of each body keep their ranges", body_ranges},
         {"what operators ask for keeps its form", operators},
+        {"operators name nodes by their paths", operators_name_nodes_by_paths},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},
         {0}};
