@@ -20,7 +20,14 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_LEADER_TRANSFER] = {"leader transfer", true},
     [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true},
     [ADMIN_BACKUP] = {"backup", true},
-    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_DRAIN] = {"drain", true}, [ADMIN_RESUME] = {"resume", true},
+    [ADMIN_SESSION_LIST] = {"session list", false}, [ADMIN_SESSION_LOCKS] = {"session locks", false},
+    [ADMIN_SESSION_KICK] = {"session kick", true}, [ADMIN_SESSION_SUSPEND] = {"session suspend", true},
+    [ADMIN_SESSION_RESUME] = {"session resume", true}, [ADMIN_SESSION_LIMIT] = {"session limit", true},
+    [ADMIN_NODE_GET] = {"node get", false}, [ADMIN_NODE_LIST] = {"node list", false},
+    [ADMIN_NODE_CREATE] = {"node create", true}, [ADMIN_NODE_SET] = {"node set", true},
+    [ADMIN_NODE_DELETE] = {"node delete", true}, [ADMIN_NODE_ACL] = {"node acl", true},
+    [ADMIN_LOCK_BREAK] = {"lock break", true}, [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -182,6 +189,20 @@ static enum admin_error parse_status(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+/* What every command that changes something takes. */
+static enum admin_error parse_change(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *id = json_object_get(object, "request");
+    const json_t *dry = json_object_get(object, "dry_run");
+    const char *text = json_string_value(id);
+    if (id != NULL && (text == NULL || !admin_request_id(text, request->id)))
+        return bad(why, ADMIN_BAD_REQUEST, "\"request\" is an id of 32 hex digits, not all 0");
+    if (dry != NULL && !json_is_boolean(dry))
+        return bad(why, ADMIN_BAD_REQUEST, "\"dry_run\" is true or false");
+    request->dry_run = json_is_true(dry);
+    return ADMIN_OK;
+}
+
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
 static bool keys_known(json_t *object, enum admin_command command)
 {
@@ -199,6 +220,10 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
         bool backup =
             command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
+        bool change = admin_commands[command].changes &&
+                      (strcmp(key, "request") == 0 || strcmp(key, "dry_run") == 0);
+        if (change || admin_target_key(command, key))
+            continue;
         if (!common && !day && !metrics && !member && !transfer && !status && !backup)
             return false;
     }
@@ -221,6 +246,11 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
     request->command = (enum admin_command)at;
     if (!keys_known(object, request->command))
         return bad(why, ADMIN_BAD_REQUEST, "a key that this command does not take");
+    enum admin_error error = parse_change(object, request, why);
+    if (error != ADMIN_OK)
+        return error;
+    if (admin_target_command(request->command))
+        return admin_target_parse(object, request, why);
     if (request->command == ADMIN_DAY)
         return parse_day(object, request, why);
     if (request->command == ADMIN_MEMBER)

@@ -13,7 +13,10 @@
 
 struct replica;
 
-enum { INTAKE_PENDING_MAX = 256 }; /* session requests appended and not yet applied */
+enum {
+    INTAKE_PENDING_MAX = 256, /* session requests appended and not yet applied */
+    INTAKE_BURST_MS = 100     /* what a limit leaves unused so long may be made up for */
+};
 
 struct intake_slot {
     uint64_t session;  /* that the overlay speaks of; 0: none */

@@ -65,8 +65,10 @@ uint32_t leadership_turn(struct replica *r)
 
 void leadership_transfer(struct replica *r, const struct command *command)
 {
-    enum raft_transfer_reason reason = step_transfer(r, (uint8_t)command->principal);
-    if (reason == RAFT_TRANSFER_TAKEN)
+    uint8_t to = (uint8_t)command->principal;
+    enum raft_transfer_reason reason =
+        command->dry ? raft_transfer_fit(&r->raft, to) : step_transfer(r, to);
+    if (reason == RAFT_TRANSFER_TAKEN && !command->dry)
         r->steps_down = command->abstains ? r->raft.transfer.number : 0;
     struct notice *notice = notice_begin(r, NOTICE_TRANSFER);
     if (notice == NULL)

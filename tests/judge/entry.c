@@ -135,7 +135,7 @@ static bool operation_good(const uint8_t *block, size_t size, bool operators)
                       (opens && (!creates || (flags & FLAG_EPHEMERAL) != 0))))
         return false;
     if (operation == NODE_RIGHTS)
-        return rights_good(path, content_size);
+        return rights_good(path + path_size, content_size);
     return content_size <= (creates || operation == NODE_SET ? CONTENT_MAX : 0);
 }
 
