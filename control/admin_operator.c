@@ -9,12 +9,11 @@
 /* --- asking
  * ---------------------------------------------------------------------------------------- */
 
-static const uint8_t node_operations[] = {
-    [ADMIN_NODE_CREATE - ADMIN_NODE_CREATE] = NODE_OPEN,
-    [ADMIN_NODE_SET - ADMIN_NODE_CREATE] = NODE_SET,
-    [ADMIN_NODE_DELETE - ADMIN_NODE_CREATE] = NODE_DELETE,
-    [ADMIN_NODE_ACL - ADMIN_NODE_CREATE] = NODE_ACL,
-    [ADMIN_LOCK_BREAK - ADMIN_NODE_CREATE] = NODE_RELEASE};
+static const uint8_t node_operations[] = {[ADMIN_NODE_CREATE - ADMIN_NODE_CREATE] = NODE_OPEN,
+                                          [ADMIN_NODE_SET - ADMIN_NODE_CREATE] = NODE_SET,
+                                          [ADMIN_NODE_DELETE - ADMIN_NODE_CREATE] = NODE_DELETE,
+                                          [ADMIN_NODE_ACL - ADMIN_NODE_CREATE] = NODE_ACL,
+                                          [ADMIN_LOCK_BREAK - ADMIN_NODE_CREATE] = NODE_RELEASE};
 
 static bool on_node(enum admin_command command)
 {
@@ -118,7 +117,8 @@ static bool others_could_lead(const struct node *node, uint32_t without)
     replica_status(node->start.replica, &s);
     uint64_t patience_ns = 2ull * node->start.genesis.election_min_ms * 1000000u;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        bool voter = ((s.config.voters_new != 0 ? s.config.voters_new : s.config.voters) >> id & 1) != 0;
+        bool voter =
+            ((s.config.voters_new != 0 ? s.config.voters_new : s.config.voters) >> id & 1) != 0;
         if (!voter || id == without || (s.drained >> id & 1) != 0)
             continue;
         bool heard = s.assoc_heard_ns[id] != 0 && s.now_ns < s.assoc_heard_ns[id] + patience_ns;
@@ -268,9 +268,8 @@ static json_t *node_of(const uint8_t *at)
     for (uint32_t i = 0; i < node.acl_count; i++, at += sizeof(struct node_right)) {
         struct node_right right;
         memcpy(&right, at, sizeof(right));
-        json_array_append_new(
-            acl, json_pack("{s:I,s:i}", "principal", (json_int_t)right.principal, "rights",
-                           (int)right.rights));
+        json_array_append_new(acl, json_pack("{s:I,s:i}", "principal", (json_int_t)right.principal,
+                                             "rights", (int)right.rights));
     }
     json_object_set_new(to, "acl", acl);
     put(to, "children", node.child_count);
@@ -294,10 +293,9 @@ static json_t *children(const uint8_t *at, const struct packet_answer *head)
         memcpy(&child, at, sizeof(child));
         memcpy(path, at + sizeof(child), child.path_size);
         at += sizeof(child) + child.path_size;
-        json_array_append_new(list, json_pack("{s:s,s:I,s:s,s:b}", "path", path, "instance",
-                                              (json_int_t)child.node, "lock",
-                                              mode_name(child.lock_mode), "ephemeral",
-                                              child.ephemeral));
+        json_array_append_new(
+            list, json_pack("{s:s,s:I,s:s,s:b}", "path", path, "instance", (json_int_t)child.node,
+                            "lock", mode_name(child.lock_mode), "ephemeral", child.ephemeral));
     }
     json_object_set_new(to, "children", list);
     put_next(to, head->more != 0, child.node);
@@ -309,7 +307,8 @@ static char *refused(uint64_t index, enum machine_status status, bool dry)
     char why[ADMIN_WHY_MAX];
     bool unsafe = status == MACHINE_NO_LEADER_LEFT;
     if (unsafe)
-        snprintf(why, sizeof(why), "no voter would be left that may lead: resume another one first");
+        snprintf(why, sizeof(why),
+                 "no voter would be left that may lead: resume another one first");
     else if (dry || index == 0)
         snprintf(why, sizeof(why), "refused: %s", machine_status_name(status));
     else

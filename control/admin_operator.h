@@ -1,5 +1,5 @@
-/* What the admin socket asks of control for operators, on replicas, sessions, nodes and locks, and how
- * it says what came of it. Keys: docs/operations.md.
+/* What the admin socket asks of control for operators, on replicas, sessions, nodes and locks, and
+ * how it says what came of it. Keys: docs/operations.md.
  */
 #ifndef KEEL_ADMIN_OPERATOR_H
 #define KEEL_ADMIN_OPERATOR_H
@@ -9,8 +9,8 @@
 
 #include <jansson.h>
 
-/* What control is to be asked, for a command that has a target (admin_target_command()). ADMIN_OK, or
- * an error with why (ADMIN_WHY_MAX). */
+/* What control is to be asked, for a command that has a target (admin_target_command()). ADMIN_OK,
+ * or an error with why (ADMIN_WHY_MAX). */
 enum admin_error admin_operator_ask(const struct node *node, const struct admin_request *request,
                                     struct control_request *ask, char *why);
 

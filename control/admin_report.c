@@ -1,6 +1,7 @@
 #include "control/admin_report.h"
 
 #include "control/address.h"
+#include "control/admin.h"
 #include "control/admin_leadership.h"
 #include "control/admin_peers.h"
 #include "control/admin_slow.h"
@@ -132,6 +133,7 @@ static json_t *report_status(const struct node *n)
     put(to, "digest_index", s.digest_index);
     put_age(to, "quorum_age_ms", s.quorum_age_ns);
     put_bool(to, "stale", s.stale);
+    put_bool(to, "drained", s.drained >> n->config->id & 1);
     put_bool(to, "stopped", s.stopped);
     put_text(to, "stopped_why", s.why);
     put_bool(to, "drive_failed", s.failed);
@@ -161,6 +163,7 @@ static json_t *report_health(const struct node *n)
     put(to, "leader", s.leader);
     put_age(to, "quorum_age_ms", s.quorum_age_ns);
     put_bool(to, "stale", s.stale);
+    put_bool(to, "drained", s.drained >> n->config->id & 1);
     put_text(to, "stopped_why", s.why);
     put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
     put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
@@ -205,6 +208,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     put_text(to, "role", member_role(&s->config, id));
     put_bool(to, "self", self && f->incarnation == n->start.super.incarnation);
     put_bool(to, "leader", s->leader == id);
+    put_bool(to, "drained", s->drained >> id & 1);
     put(to, "boot", self ? n->start.boot : s->peer_boot[id]);
     if (self)
         put_age(to, "heard_ms", 0);
@@ -332,6 +336,10 @@ static json_t *report_drops(const struct node *n)
         put(group, frame_drop_name((enum frame_drop)i), metric_get(&frames[i]));
     json_object_set_new(to, "frames", group);
     json_object_set_new(to, "requests", report_requests(n));
+    group = json_object();
+    for (int i = 0; i < ADMIN_END_COUNT && n->admin_counts != NULL; i++)
+        put(group, admin_end_name((enum admin_end)i), n->admin_counts->ended[i]);
+    json_object_set_new(to, "admin", group);
     return to;
 }
 
@@ -414,6 +422,21 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_MEMBER:
     case ADMIN_LEADER_TRANSFER:
     case ADMIN_LEADER_STEP_DOWN:
+    case ADMIN_DRAIN:
+    case ADMIN_RESUME:
+    case ADMIN_SESSION_LIST:
+    case ADMIN_SESSION_LOCKS:
+    case ADMIN_SESSION_KICK:
+    case ADMIN_SESSION_SUSPEND:
+    case ADMIN_SESSION_RESUME:
+    case ADMIN_SESSION_LIMIT:
+    case ADMIN_NODE_GET:
+    case ADMIN_NODE_LIST:
+    case ADMIN_NODE_CREATE:
+    case ADMIN_NODE_SET:
+    case ADMIN_NODE_DELETE:
+    case ADMIN_NODE_ACL:
+    case ADMIN_LOCK_BREAK:
     case ADMIN_BACKUP:
     case ADMIN_COMMAND_COUNT:
         break;

@@ -20,14 +20,22 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_LEADER_TRANSFER] = {"leader transfer", true},
     [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true},
     [ADMIN_BACKUP] = {"backup", true},
-    [ADMIN_DRAIN] = {"drain", true}, [ADMIN_RESUME] = {"resume", true},
-    [ADMIN_SESSION_LIST] = {"session list", false}, [ADMIN_SESSION_LOCKS] = {"session locks", false},
-    [ADMIN_SESSION_KICK] = {"session kick", true}, [ADMIN_SESSION_SUSPEND] = {"session suspend", true},
-    [ADMIN_SESSION_RESUME] = {"session resume", true}, [ADMIN_SESSION_LIMIT] = {"session limit", true},
-    [ADMIN_NODE_GET] = {"node get", false}, [ADMIN_NODE_LIST] = {"node list", false},
-    [ADMIN_NODE_CREATE] = {"node create", true}, [ADMIN_NODE_SET] = {"node set", true},
-    [ADMIN_NODE_DELETE] = {"node delete", true}, [ADMIN_NODE_ACL] = {"node acl", true},
-    [ADMIN_LOCK_BREAK] = {"lock break", true}, [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_DRAIN] = {"drain", true},
+    [ADMIN_RESUME] = {"resume", true},
+    [ADMIN_SESSION_LIST] = {"session list", false},
+    [ADMIN_SESSION_LOCKS] = {"session locks", false},
+    [ADMIN_SESSION_KICK] = {"session kick", true},
+    [ADMIN_SESSION_SUSPEND] = {"session suspend", true},
+    [ADMIN_SESSION_RESUME] = {"session resume", true},
+    [ADMIN_SESSION_LIMIT] = {"session limit", true},
+    [ADMIN_NODE_GET] = {"node get", false},
+    [ADMIN_NODE_LIST] = {"node list", false},
+    [ADMIN_NODE_CREATE] = {"node create", true},
+    [ADMIN_NODE_SET] = {"node set", true},
+    [ADMIN_NODE_DELETE] = {"node delete", true},
+    [ADMIN_NODE_ACL] = {"node acl", true},
+    [ADMIN_LOCK_BREAK] = {"lock break", true},
+    [ADMIN_VERSION_SHOW] = {"version", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -199,7 +207,21 @@ static enum admin_error parse_change(const json_t *object, struct admin_request 
         return bad(why, ADMIN_BAD_REQUEST, "\"request\" is an id of 32 hex digits, not all 0");
     if (dry != NULL && !json_is_boolean(dry))
         return bad(why, ADMIN_BAD_REQUEST, "\"dry_run\" is true or false");
+    if (json_is_true(dry) && (request->command == ADMIN_RELOAD || request->command == ADMIN_BACKUP))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "this command cannot be tried out: leave \"dry_run\" out");
     request->dry_run = json_is_true(dry);
+    return ADMIN_OK;
+}
+
+static enum admin_error parse_health(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *timeout = json_object_get(object, "timeout_ms");
+    json_int_t ms = json_integer_value(timeout);
+    if (timeout != NULL &&
+        (json_typeof(timeout) != JSON_INTEGER || ms < 1 || ms > ADMIN_TIMEOUT_MAX_MS))
+        return bad(why, ADMIN_BAD_REQUEST, "health wants \"timeout_ms\": 1 to 60000");
+    request->timeout_ms = (uint32_t)ms;
     return ADMIN_OK;
 }
 
@@ -224,7 +246,8 @@ static bool keys_known(json_t *object, enum admin_command command)
                       (strcmp(key, "request") == 0 || strcmp(key, "dry_run") == 0);
         if (change || admin_target_key(command, key))
             continue;
-        if (!common && !day && !metrics && !member && !transfer && !status && !backup)
+        bool health = command == ADMIN_HEALTH && strcmp(key, "timeout_ms") == 0;
+        if (!health && !common && !day && !metrics && !member && !transfer && !status && !backup)
             return false;
     }
     return true;
@@ -261,6 +284,8 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_status(object, request, why);
     if (request->command == ADMIN_BACKUP)
         return parse_backup(object, request, why);
+    if (request->command == ADMIN_HEALTH)
+        return parse_health(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

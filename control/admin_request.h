@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 enum { ADMIN_VERSION = 1, ADMIN_LINE_MAX = 4096, ADMIN_NAME_MAX = 24, ADMIN_WHY_MAX = 160 };
+enum { ADMIN_TIMEOUT_MAX_MS = 60000 }; /* that a request may state */
 
 enum admin_command {
     ADMIN_STATUS,
@@ -77,9 +78,10 @@ struct admin_request {
     bool dry_run;                 /* what changes: say what would come of it, and do nothing */
     uint64_t id[2];               /* what changes: the request's id; both 0: none was given */
     struct admin_target target;
-    uint8_t to;                   /* LEADER_TRANSFER: replica id, 0: the most caught-up */
-    uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
-    bool text;                    /* METRICS: OpenMetrics text, else numbers */
+    uint8_t to;              /* LEADER_TRANSFER: replica id, 0: the most caught-up */
+    uint64_t backup, offset; /* BACKUP: which one (0: take one), from where on */
+    uint32_t timeout_ms;     /* HEALTH: for its entry; 0: as long as for any */
+    bool text;               /* METRICS: OpenMetrics text, else numbers */
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
     struct entry_config wanted;

@@ -226,7 +226,8 @@ enum admin_error admin_target_parse(const void *json, struct admin_request *requ
     if (!flag(object, "now", &t->now) || !flag(object, "read", &request->read))
         return wants(why, "\"now\" and \"read\" are true or false");
     if (request->command == ADMIN_NODE_ACL ? !take_acl(object, t) : !take_content(object, t))
-        return wants(why, "\"content\" is at most 256 bytes as lower-case hex digits, \"acl\" at most "
-                          "8 of {\"principal\":100,\"rights\":\"rwc\"}");
+        return wants(why,
+                     "\"content\" is at most 256 bytes as lower-case hex digits, \"acl\" at most "
+                     "8 of {\"principal\":100,\"rights\":\"rwc\"}");
     return complete(request->command, object, t, why);
 }

@@ -100,14 +100,14 @@ struct control_session_row { /* the answer is an array of them, by rising id */
     uint64_t session, epoch, last, acked;
     uint64_t heard_ms; /* since its owner's last packet, at the leader; UINT64_MAX: not known */
     uint32_t principal, ttl_ms;
-    uint32_t rate; /* messages a second that it may submit; 0: no limit */
+    uint32_t rate;                           /* messages a second that it may submit; 0: no limit */
     uint16_t window, handles, held, waiting; /* locks that it holds, and waits for */
     uint8_t end_reason;                      /* enum session_end_reason; 0: alive */
     uint8_t suspended;
-    uint8_t reserved[6];
+    uint8_t reserved[10];
     char name[KEEL_NAME_MAX + 1];
 };
-_Static_assert(sizeof(struct control_session_row) == 112, "no padding");
+_Static_assert(sizeof(struct control_session_row) == 104, "no padding");
 
 struct control_lock_row { /* a lock that the session holds or waits for, by rising `asked` */
     uint64_t node;        /* instance */
@@ -130,6 +130,7 @@ struct control_request {
     bool read;    /* LOOK: of a leader that a quorum confirms after the question */
     bool dry;     /* TRANSFER, STEP_DOWN, PROPOSE of ENTRY_CONFIG: only whether it would be begun */
     uint16_t size;
+    uint32_t timeout_ms; /* at most CONTROL_REQUEST_MS; 0: that */
     uint8_t body[CONTROL_BODY_MAX];
 };
 
@@ -151,7 +152,8 @@ enum control_result {
 struct control_reply {
     uint64_t tag;
     uint64_t index, term;
-    uint64_t value; /* APPLIED: of an operator's operation */
+    uint64_t
+        value; /* APPLIED: of an operator's operation; of a probe: ns from appending to applying */
     uint32_t leader;
     uint8_t result; /* enum control_result */
     uint8_t status; /* enum machine_status, or as the result says */

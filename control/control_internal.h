@@ -60,6 +60,7 @@ enum ask_state {
     ASK_FREE,
     ASK_PROPOSED,
     ASK_APPENDED,
+    ASK_PROBED,       /* applied here; done when seq has told how long it took */
     ASK_HANDING_OVER, /* told to seq; index: the transfer's number once it is known */
     ASK_READING,
     ASK_READ /* proven: index; done when a status of read_ns is seen */

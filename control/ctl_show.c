@@ -1,10 +1,12 @@
 /* Commands that only look at a running daemon, the trading day, and reload. */
 #include "control/address.h"
 #include "control/admin_request.h"
-#include "control/ctl.h"
+#include "control/ctl_change.h"
 
 #include <stdio.h>
 #include <string.h>
+
+enum { HEALTH_WAIT_MAX_MS = 5000 };
 
 static int show_with(struct ctl *ctl, const char *name, json_t *extra)
 {
@@ -50,19 +52,37 @@ static void print_peers(const json_t *result)
         ctl_print_table(json_object_get(result, "peers"), columns);
 }
 
+static void print_healthy(const json_t *result)
+{
+    long long leader = json_integer_value(json_object_get(result, "leader"));
+    long long contact = json_integer_value(json_object_get(result, "quorum_age_ms"));
+    const json_t *commit = json_object_get(result, "commit_us");
+    if (json_is_integer(commit))
+        printf("healthy: leads, quorum contact %lld ms ago, an empty entry was committed in %.3f "
+               "ms, index %lld\n",
+               contact, (double)json_integer_value(commit) / 1000.0,
+               (long long)json_integer_value(json_object_get(result, "probe_index")));
+    else
+        printf("healthy: follows replica %lld, quorum contact %lld ms ago; how long a commit takes "
+               "is asked there\n",
+               leader, contact);
+}
+
 int ctl_health(struct ctl *ctl)
 {
     json_t *result = NULL;
-    int code = ctl_ask(ctl, "health", NULL, &result);
+    /* the daemon gives up first, so that the reason is told */
+    uint32_t timeout_ms = ctl->timeout_ms - ctl->timeout_ms / 8;
+    json_int_t wait_ms = timeout_ms < HEALTH_WAIT_MAX_MS ? timeout_ms : HEALTH_WAIT_MAX_MS;
+    json_t *extra = json_pack("{s:I}", "timeout_ms", wait_ms);
+    int code = ctl_ask(ctl, "health", extra, &result);
     if (code != CTL_DONE)
         return code;
     bool healthy = json_is_true(json_object_get(result, "healthy"));
     if (ctl->json) {
         code = ctl_print_json(result);
     } else if (healthy) {
-        printf("healthy: leader %lld, quorum contact %lld ms ago\n",
-               (long long)json_integer_value(json_object_get(result, "leader")),
-               (long long)json_integer_value(json_object_get(result, "quorum_age_ms")));
+        print_healthy(result);
     } else {
         const json_t *list = json_object_get(result, "complaints");
         fputs("unhealthy:", stdout);
@@ -85,6 +105,7 @@ int ctl_member_list(struct ctl *ctl)
                                           "leader=LEADER",
                                           "self=SELF",
                                           "boot=BOOT",
+                                          "drained=DRAINED",
                                           "heard_ms=HEARD_MS",
                                           "state=STATE",
                                           "match_index=MATCH",
@@ -147,9 +168,11 @@ static int day(struct ctl *ctl, const char *action)
                         "spaces",
                         action, ctl->word[0], KEEL_DAY_NAME_SIZE);
     json_t *extra = json_pack("{s:s,s:s}", "action", action, "name", ctl->word[0]);
-    int code = ctl_ask(ctl, "day", extra, &result);
+    int code = ctl_change(ctl, "day", extra, &result);
     if (code != CTL_DONE)
         return code;
+    if (ctl_dry_run(ctl) && json_is_true(json_object_get(result, "changed")))
+        return ctl_change_show(ctl, result, action[0] == 'b' ? "day begun" : "day ended");
     if (ctl->json)
         code = ctl_print_json(result);
     else

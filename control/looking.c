@@ -1,4 +1,5 @@
-/* What people are shown of control's machine: sessions, nodes. A page at a time, each of one state. */
+/* What people are shown of control's machine: sessions, nodes. A page at a time, each of one state.
+ */
 #include "control/control_internal.h"
 
 #include <string.h>
@@ -37,8 +38,8 @@ static struct control_session_row row_of(const struct control *c, uint32_t slot)
     memcpy(row.name, s->name, sizeof(row.name));
     const struct machine_handle *handle = NULL;
     while ((handle = machine_handle_of_session(c->machine, s, handle)) != NULL) {
-        row.held += handle->state == HANDLE_HOLDS;
-        row.waiting += handle->state == HANDLE_WAITS;
+        row.held = (uint16_t)(row.held + (handle->state == HANDLE_HOLDS));
+        row.waiting = (uint16_t)(row.waiting + (handle->state == HANDLE_WAITS));
     }
     return row;
 }

@@ -220,6 +220,8 @@ static void fill_status(struct replica *r)
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;
     s->noop_index = raft->noop_index;
+    s->probe_index = r->probe_index;
+    s->probe_ns = r->probe_ns;
     s->config = members_now(&r->members)->body;
     s->config_index = members_now(&r->members)->index;
     s->transfer = raft->transfer;

@@ -162,7 +162,8 @@ struct replica_status {
     /* The configuration in force at its log index, committed or not. */
     struct entry_config config;
     uint64_t config_index;
-    uint64_t noop_index;   /* leader: of this term's no-op */
+    uint64_t noop_index;            /* leader: of this term's no-op */
+    uint64_t probe_index, probe_ns; /* its newest ENTRY_PROBE: from appending to applying */
     uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
     struct raft_transfer transfer;
     uint32_t lapped;   /* leader: bit i: replica i needs a checkpoint */
@@ -222,6 +223,7 @@ struct replica {
     /* log time of this leader's term (design: section 7, Time) */
     uint64_t log_base_ns, log_base_at_ns;
     uint64_t last_utc_ns, last_log_ns; /* of the newest entry in the log */
+    uint64_t probe_index, probe_ns;    /* see replica_status */
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
     struct repair repair;

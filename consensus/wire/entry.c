@@ -137,8 +137,7 @@ static bool node_fields_ok(const struct entry_node *op, bool by_path)
     bool content = (opens && (op->flags & NODE_CREATE) != 0) || op->operation == NODE_SET ||
                    op->operation == NODE_ACL;
     return (op->flags & ~flags) == 0 && (op->node == 0) == by_path &&
-           (op->path_size != 0) == by_path &&
-           (content || op->content_size == 0) &&
+           (op->path_size != 0) == by_path && (content || op->content_size == 0) &&
            (opens ? (op->events & ~NODE_EVENTS_ALL) == 0 : op->events == 0) &&
            ((op->flags & NODE_COMPARE) != 0 || op->compare == 0) &&
            (acquires ? op->mode == LOCK_EXCLUSIVE || op->mode == LOCK_SHARED
@@ -265,6 +264,13 @@ static bool operator_ok(const struct entry_operator *op, const uint8_t *block)
     return false;
 }
 
+static bool probe_ok(const void *body)
+{
+    struct entry_probe probe;
+    memcpy(&probe, body, sizeof(probe));
+    return (probe.reserved[0] | probe.reserved[1]) == 0;
+}
+
 bool entry_config_ok(const struct entry_config *config)
 {
     uint32_t named = config->voters | config->voters_new | config->learners;
@@ -350,6 +356,10 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
         ok = size <= room && operator_ok(&op, body + sizeof(op));
         break;
     }
+    case ENTRY_PROBE:
+        size = sizeof(struct entry_probe);
+        ok = size <= room && probe_ok(body);
+        break;
     }
     return ok ? size : 0;
 }

@@ -35,7 +35,8 @@ enum entry_kind {
     ENTRY_CONFIG = 10,        /* cluster configuration: voters old and new, learners */
     ENTRY_NODE = 11,          /* one operation on a node or its lock */
     ENTRY_DUE = 12,           /* proposed by the leader's control: lock delays and waits are over */
-    ENTRY_OPERATOR = 13       /* what an operator asked the leader's control for */
+    ENTRY_OPERATOR = 13,      /* what an operator asked the leader's control for */
+    ENTRY_PROBE = 15          /* a person asks whether entries commit: changes nothing */
 };
 
 enum { ENTRY_VERSION = 1 };
@@ -177,6 +178,11 @@ struct entry_operator {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct entry_operator) == 40, "operator entry");
+
+struct entry_probe {
+    uint64_t reserved[2]; /* as large as a no-op, see above */
+};
+_Static_assert(sizeof(struct entry_probe) == 16, "probe entry");
 
 struct entry_session_open {
     char name[KEEL_NAME_MAX + 1]; /* zero-terminated, zero-padded, printable ASCII without space */

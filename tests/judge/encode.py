@@ -8,6 +8,7 @@ MASK64 = (1 << 64) - 1
 PAGE, SECTOR, ROOM = 4096, 512, 3584
 NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE, OPERATOR = range(
     1, 14)
+PROBE = 15
 CLEAN, KILLED, EXPIRED = 1, 2, 3
 ZERO_SECTOR = bytes(SECTOR)
 T0 = 1_700_000_000_000_000_000  # where time begins in synthetic histories
@@ -119,6 +120,10 @@ def due(term):
 
 def operator(request, operation, session=0, principal=0, value=0, replica=0, block=b""):
     return struct.pack("<QQQIIBBHI", *request, session, principal, value, operation, replica, len(block), 0) + block
+
+
+def probe():
+    return bytes(16)
 
 
 def session_open(name, process, replaces, ttl_ms, window):

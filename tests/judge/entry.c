@@ -146,8 +146,9 @@ static const char *node_problem(const uint8_t *body, size_t room, size_t *used)
         return problem;
     if (le16(body + 32) != 1 || le16(body + 36) != 0)
         return "a node operation that is not one and plain";
-    return operation_good(body + 42, le16(body + 40), false) ? NULL
-                                                      : "a node operation that is out of range";
+    return operation_good(body + 42, le16(body + 40), false)
+               ? NULL
+               : "a node operation that is out of range";
 }
 
 static bool config_good(const uint8_t *body)
@@ -197,8 +198,9 @@ static const char *operator_problem(const uint8_t *body, size_t room, size_t *us
 
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
-    static const size_t sizes[DUE + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 16};
-    if (kind < NOOP || kind > OPERATOR)
+    static const size_t sizes[PROBE + 1] = {0,  16, 40, 56,  56, 32, 32,
+                                            16, 16, 32, 144, 40, 16, [PROBE] = 16};
+    if (kind > PROBE || (sizes[kind] == 0 && kind != OPERATOR))
         return "an entry of unknown kind";
     if (kind == MESSAGES)
         return messages_problem(body, room, used);
@@ -229,6 +231,8 @@ static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, 
         good = config_good(body);
     else if (kind == DUE)
         good = le64(body + 8) == 0;
+    else if (kind == PROBE)
+        good = le64(body) == 0 && le64(body + 8) == 0;
     return good ? NULL : "an entry whose body is out of range";
 }
 

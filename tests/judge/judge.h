@@ -136,7 +136,8 @@ enum {
     CONFIG,
     NODE,
     DUE,
-    OPERATOR
+    OPERATOR,
+    PROBE = 15
 };
 
 /* Operations of a NODE entry, and the flags of its block. */

@@ -551,18 +551,18 @@ uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t pri
                       const uint8_t *block, uint64_t *value)
 {
     struct request q = {.session = session,
-                              .principal = principal,
-                              .block = block,
-                              .path = block + BLOCK_HEAD,
-                              .path_size = le16(block + 4),
-                              .content = block + BLOCK_HEAD + le16(block + 4),
-                              .content_size = le16(block + 6),
-                              .node = le64(block + 8),
-                              .compare = le64(block + 16),
-                              .operation = block[0],
-                              .mode = block[1],
-                              .flags = block[3],
-                              .now = now};
+                        .principal = principal,
+                        .block = block,
+                        .path = block + BLOCK_HEAD,
+                        .path_size = le16(block + 4),
+                        .content = block + BLOCK_HEAD + le16(block + 4),
+                        .content_size = le16(block + 6),
+                        .node = le64(block + 8),
+                        .compare = le64(block + 16),
+                        .operation = block[0],
+                        .mode = block[1],
+                        .flags = block[3],
+                        .now = now};
     *value = locks->index;
     if (session == NULL && q.operation != NODE_OPEN) { /* operators name nodes by their paths */
         const struct node *named = node_of_path(locks, q.path, q.path_size);
