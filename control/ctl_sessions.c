@@ -124,7 +124,7 @@ int ctl_session_show(struct ctl *ctl)
     if (code != CTL_DONE)
         return code;
     json_int_t id = json_integer_value(json_object_get(row, "session"));
-    code = gather(ctl, "session locks", "locks", json_pack("{s:I}", "session", id), &locks);
+    code = gather(ctl, "session show", "locks", json_pack("{s:I}", "session", id), &locks);
     if (code == CTL_DONE && ctl->json) {
         json_object_set(row, "locks", locks);
         code = ctl_print_json(row);
