@@ -42,6 +42,11 @@ enum admin_command {
     ADMIN_NODE_ACL,
     ADMIN_LOCK_BREAK,
     ADMIN_VERSION_SHOW,
+    ADMIN_EVENTS,
+    ADMIN_CLOCK,
+    ADMIN_DIGEST,
+    ADMIN_SNAPSHOT,
+    ADMIN_CONFIG,
     ADMIN_COMMAND_COUNT
 };
 
@@ -80,7 +85,9 @@ struct admin_request {
     struct admin_target target;
     uint8_t to;              /* LEADER_TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset; /* BACKUP: which one (0: take one), from where on */
-    uint32_t timeout_ms;     /* HEALTH: for its entry; 0: as long as for any */
+    uint32_t timeout_ms;     /* HEALTH: for its entry; 0: as long as for any. EVENTS: at most so
+                                long until there is one; 0: answered at once */
+    uint64_t since;          /* EVENTS: those behind this number */
     bool text;               /* METRICS: OpenMetrics text, else numbers */
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */

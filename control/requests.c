@@ -93,6 +93,12 @@ static void ask_whether(struct control *c, struct control_ask *ask,
     ask->state = ASK_PROPOSED;
 }
 
+static void begin_snapshot(struct control *c, struct control_ask *ask)
+{
+    ask->state = ASK_SNAPSHOT;
+    ask->index = c->checkpoint_wanted = c->machine->applied;
+}
+
 static void begin(struct control *c, struct control_ask *ask, const struct control_request *request)
 {
     c->status.requests++;
@@ -107,7 +113,9 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
         ask->asked = *request;
         ask->looks = true;
     }
-    if (ask->looks && !request->read)
+    if (request->kind == CONTROL_SNAPSHOT)
+        begin_snapshot(c, ask);
+    else if (ask->looks && !request->read)
         looking_answer(c, ask);
     else if (!enters)
         leadership_begin(c, ask, request);
@@ -204,6 +212,10 @@ uint32_t requests_turn(struct control *c)
         struct control_ask *ask = &c->ask[i];
         if (ask->state == ASK_PROBED)
             follow_probe(c, ask);
+        if (ask->state == ASK_SNAPSHOT && c->checkpoint_index[0] >= ask->index) {
+            ask->index = c->checkpoint_index[0];
+            requests_finish(c, ask, CONTROL_APPLIED, MACHINE_SEQUENCED);
+        }
         if (ask->state >= ASK_HANDING_OVER)
             leadership_follow(c, ask);
         if (ask->state == ASK_READING && c->now_ns >= ask->deadline_ns)
