@@ -61,6 +61,7 @@ def leading(parts, options):
         parts.holds(code == 0 and now != leader, 'step-down: replica %s leads instead of %d' % (now, leader), said)
         leader = c.leader(30)
         draining(parts, c, leader)
+        no_quorum_left(parts, c)
         c.stop_all()
 
 
@@ -96,6 +97,27 @@ def draining(parts, c, leader):
     c.wait_caught_up(leader)
     wait_for('it is handed the office again', lambda: ask(c, now, 'leader', 'transfer', '--to', leader)[0] == 0)
     parts.ok('a resumed replica leads again')
+
+
+def no_quorum_left(parts, c):
+    """One server is dead: to take another one out would leave nobody but it to agree with."""
+    leader = c.leader(30)
+    dead, other = [i for i in c.ids() if i != leader]
+    c.kill(dead)
+    time.sleep(1)
+    for words in (('--dry-run',), ()):
+        code, said = ask(c, leader, 'member', 'remove', other, *words)
+        parts.holds(code == 6, 'member remove that would lose the quorum%s: exit 6: %s' % (
+            ', tried out' if words else '', said['error']['why']), said)
+    code, said = ask(c, leader, 'member', 'remove', dead, '--dry-run')
+    parts.holds(code == 0 and said['dry_run'] and len(ask(c, leader, 'member', 'list')[1]['members']) == 3,
+                'member remove of the dead one --dry-run: would be done, and is not', said)
+    code, said = ask(c, leader, 'day', 'end', 'nonesuch', '--dry-run')
+    parts.holds(code == 1 and 'wrong-day-state' in said['error']['why'], 'day end of another day --dry-run: exit 1', said)
+    code, said = ask(c, leader, 'drain', other)
+    parts.holds(code == 0, 'the only follower may be drained while the leader is there', said)
+    code, said = ask(c, leader, 'drain', leader)
+    parts.holds(code == 6, 'the leader may then not: exit 6: %s' % said['error']['why'], said)
 
 
 # --- who may submit ---

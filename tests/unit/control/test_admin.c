@@ -459,7 +459,7 @@ static void operators_ask(void)
         {"\"session kick\",\"session\":99", "refused"},
         {"\"session suspend\",\"session\":99", "refused"},
         {"\"session resume\",\"session\":99", "refused"},
-        {"\"reload\",\"dry_run\":true", "bad-request"},
+        {"\"config reload\",\"dry_run\":true", "bad-request"},
         {"\"day\",\"action\":\"begin\",\"name\":\"D9\",\"dry_run\":true", "refused"}};
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         json_t *error = ask_line(d, fd, refused[i][0]);

@@ -92,7 +92,7 @@ static const struct refusal {
     {"drain", "\"replica\":1,\"request\":\"A0000000000000000000000000000000\"", "32 hex digits"},
     {"drain", "\"replica\":1,\"request\":\"00000000000000000000000000000000\"", "32 hex digits"},
     {"drain", "\"replica\":1,\"dry_run\":1", "true or false"},
-    {"reload", "\"dry_run\":true", "cannot be tried out"},
+    {"config reload", "\"dry_run\":true", "cannot be tried out"},
     {"backup", "\"dry_run\":true", "cannot be tried out"},
     {"status", "\"dry_run\":true", "a key that this command does not take"},
     {"session list", "\"principal\":15", "from 16 on"},
