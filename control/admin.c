@@ -1,6 +1,7 @@
 #include "control/admin.h"
 
 #include "control/admin_answer.h"
+#include "control/admin_autopilot.h"
 #include "control/admin_backup.h"
 #include "control/admin_events.h"
 #include "control/admin_health.h"
@@ -184,6 +185,23 @@ static char *ask_operator(struct admin *a, struct connection *c,
     return error == ADMIN_OK ? ask_control(a, c, request, &ask) : admin_answer_error(error, why, 0);
 }
 
+/* Settings that stand as wished are answered at once. Whether the standbys are learners is decided
+ * where the entry is. */
+static char *ask_autopilot(struct admin *a, struct connection *c,
+                           const struct admin_request *request)
+{
+    struct replica_status s;
+    replica_status(a->node->start.replica, &s);
+    if (s.role == RAFT_LEADER && autopilot_stands(a->node, &request->autopilot))
+        return admin_answer_entry(request, request->was, s.term, false);
+    struct control_request ask = {.tag = ++a->next_tag,
+                                  .kind = request->dry_run ? CONTROL_TRY : CONTROL_PROPOSE,
+                                  .entry_kind = ENTRY_AUTOPILOT,
+                                  .size = sizeof(request->autopilot)};
+    memcpy(ask.body, &request->autopilot, sizeof(request->autopilot));
+    return ask_control(a, c, request, &ask);
+}
+
 static char *ask_reload(struct admin *a, struct connection *c)
 {
     uint64_t ticket;
@@ -264,6 +282,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_day(a, &a->connection[place], &request);
     if (request.command == ADMIN_MEMBER)
         return ask_member(a, &a->connection[place], &request);
+    if (request.command == ADMIN_AUTOPILOT_SET)
+        return ask_autopilot(a, &a->connection[place], &request);
     if (request.command == ADMIN_BACKUP)
         return ask_backup(a, &a->connection[place], &request);
     if (request.command == ADMIN_EVENTS)

@@ -1,5 +1,6 @@
 #include "control/admin_answer.h"
 
+#include "control/admin_autopilot.h"
 #include "control/admin_leadership.h"
 #include "control/admin_operator.h"
 #include "control/admin_report.h"
@@ -116,6 +117,8 @@ static char *answer_reply(const struct admin_request *request, const struct cont
                                   "look at `status`",
                                   0);
     }
+    if (request->command == ADMIN_AUTOPILOT_SET && reply->status != MACHINE_SEQUENCED)
+        return admin_answer_error(ADMIN_UNSAFE, autopilot_refusal(reply->status), 0);
     if (reply->status != MACHINE_SEQUENCED) {
         bool day = reply->status == MACHINE_DAY_STATE;
         char where[32] = "";

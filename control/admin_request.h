@@ -41,6 +41,8 @@ enum admin_command {
     ADMIN_NODE_DELETE,
     ADMIN_NODE_ACL,
     ADMIN_LOCK_BREAK,
+    ADMIN_AUTOPILOT,
+    ADMIN_AUTOPILOT_SET,
     ADMIN_VERSION_SHOW,
     ADMIN_EVENTS,
     ADMIN_CLOCK,
@@ -52,7 +54,8 @@ enum admin_command {
 
 struct admin_command_entry {
     const char *name;
-    bool changes; /* needs admin rights */
+    bool changes;     /* needs admin rights */
+    const char *keys; /* that a request may have besides "v" and "cmd", a blank between them */
 };
 extern const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT];
 
@@ -89,6 +92,8 @@ struct admin_request {
                                 long until there is one; 0: answered at once */
     uint64_t since;          /* EVENTS: those behind this number */
     bool text;               /* METRICS: OpenMetrics text, else numbers */
+    /* AUTOPILOT_SET: mode, times, standbys; `was`: the index of the settings that these replace */
+    struct entry_autopilot autopilot;
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
     struct entry_config wanted;
@@ -119,14 +124,17 @@ const char *admin_error_name(enum admin_error error);
 enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,
                                      char *why);
 
-/* Reads the keys of a command that has a target; false where it has none. */
+/* Whether that command has a target; and its keys, which are known to be its own. */
 bool admin_target_command(enum admin_command command);
-bool admin_target_key(enum admin_command command, const char *key);
 enum admin_error admin_target_parse(const void *object, struct admin_request *request, char *why);
 
 /* 32 hex digits, not all zero; false: they are not. */
 bool admin_request_id(const char *text, uint64_t id[2]);
 enum { ADMIN_ID_DIGITS = 32 };
+
+/* "off", "dry-run", "on"; and back, -1: none of them (NULL too). */
+const char *admin_autopilot_mode_name(uint32_t mode);
+int admin_autopilot_mode(const char *name);
 
 /* A day's name as people write it (1..10 printable characters without spaces) to its padded form.
  */

@@ -5,32 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-struct key {
-    const char *name;
-    uint32_t commands; /* bit i: command i takes it */
-};
-
 #define OF(command) (UINT32_C(1) << (ADMIN_##command - ADMIN_DRAIN))
 #define SESSIONS (OF(SESSION_LIST) | OF(SESSION_SUSPEND) | OF(SESSION_RESUME) | OF(SESSION_LIMIT))
 #define NODES                                                                                      \
     (OF(NODE_GET) | OF(NODE_LIST) | OF(NODE_CREATE) | OF(NODE_SET) | OF(NODE_DELETE) |             \
      OF(NODE_ACL) | OF(LOCK_BREAK))
-
-static const struct key keys[] = {
-    {"replica", OF(DRAIN) | OF(RESUME)},
-    {"session", SESSIONS | OF(SESSION_KICK) | OF(SESSION_LOCKS)},
-    {"principal", SESSIONS},
-    {"name", OF(SESSION_LIST)},
-    {"epoch", OF(SESSION_KICK)},
-    {"rate", OF(SESSION_LIMIT)},
-    {"after", OF(SESSION_LIST) | OF(SESSION_LOCKS) | OF(NODE_LIST)},
-    {"path", NODES},
-    {"content", OF(NODE_CREATE) | OF(NODE_SET)},
-    {"acl", OF(NODE_ACL)},
-    {"if", OF(NODE_SET) | OF(NODE_DELETE) | OF(NODE_ACL)},
-    {"now", OF(LOCK_BREAK)},
-    {"read", OF(SESSION_LIST) | OF(SESSION_LOCKS) | OF(NODE_GET) | OF(NODE_LIST)},
-};
 
 bool admin_target_command(enum admin_command command)
 {
@@ -40,14 +19,6 @@ bool admin_target_command(enum admin_command command)
 static uint32_t bit_of(enum admin_command command)
 {
     return UINT32_C(1) << (command - ADMIN_DRAIN);
-}
-
-bool admin_target_key(enum admin_command command, const char *key)
-{
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (strcmp(keys[i].name, key) == 0)
-            return admin_target_command(command) && (keys[i].commands & bit_of(command)) != 0;
-    return false;
 }
 
 static bool hex_digit(char c, uint8_t *value)

@@ -1,4 +1,4 @@
-/* What the two files of the machine's encoding share. Not for other files. */
+/* What the files of the machine's encoding share. Not for other files. */
 #ifndef KEEL_MACHINE_ENCODE_H
 #define KEEL_MACHINE_ENCODE_H
 
@@ -59,5 +59,10 @@ size_t machine_nodes_encoded_max(const struct genesis *genesis);
 void machine_put_operated(struct sink *sink, const struct machine *machine);
 const char *machine_take_operated(struct machine *machine, struct source *source);
 size_t machine_operated_encoded_max(void);
+/* The autopilot's settings, then its decisions by their place. At most sizeof(struct
+ * machine_autopilot) bytes. */
+void machine_put_autopilot(struct sink *sink, const struct machine *machine);
+/* NULL, or why the bytes are refused; everything else is in place. */
+const char *machine_take_autopilot(struct machine *machine, struct source *source);
 
 #endif

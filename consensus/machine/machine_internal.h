@@ -182,6 +182,13 @@ void machine_restraint_forget(struct machine *machine, uint64_t session);
 /* Other members, or members in other incarnations, are in force than in `before`. */
 void machine_drained_config(struct machine *machine, const struct entry_config *before);
 
+/* --- the autopilot: machine_autopilot.c --- */
+
+void machine_autopilot_init(struct machine *machine);
+enum machine_status machine_apply_autopilot(struct machine *machine, const struct entry *entry);
+/* Other members are in force: machine->config; `before` were. */
+void machine_autopilot_members(struct machine *machine, const struct entry *entry,
+                               const struct entry_config *before, uint64_t before_index);
 /* The session entries; each sets outcome->status and ->slot. */
 void machine_apply_open(struct machine *machine, const struct entry *entry,
                         struct machine_outcome *outcome);

@@ -52,6 +52,7 @@ const char *machine_seed(struct machine *machine, const struct genesis *genesis)
     machine_founders(machine, genesis);
     machine->operated.drained = 0;
     machine->config_index = l->seed_index;
+    machine_autopilot_init(machine);
     struct machine_session *sessions = machine_sessions(machine);
     for (uint32_t slot = 0; slot < machine->sessions_max; slot++)
         if (sessions[slot].id != 0 && machine_alive(&sessions[slot])) {

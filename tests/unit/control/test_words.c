@@ -132,6 +132,9 @@ static const char *needs(int command)
         return ",\"action\":\"end\",\"name\":\"D1\"";
     if (command == ADMIN_MEMBER)
         return ",\"was\":0,\"voters\":[1,2],\"learners\":[]";
+    if (command == ADMIN_AUTOPILOT_SET)
+        return ",\"was\":0,\"mode\":\"off\",\"dead_ms\":1000,\"stabilise_ms\":1000,"
+               "\"standbys\":[]";
     if (command == ADMIN_DRAIN || command == ADMIN_RESUME)
         return ",\"replica\":2";
     if (command == ADMIN_SESSION_LIMIT)

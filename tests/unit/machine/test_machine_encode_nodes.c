@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODE_SIZE = 112, HANDLE_SIZE = 88, LIMITS = 464 };
+enum { NODE_SIZE = 112, HANDLE_SIZE = 88, LIMITS = 464, BEHIND = 48 }; /* BEHIND: the autopilot */
 
 /* Where the fields of a node lie in its record, */
 enum {
@@ -127,7 +127,8 @@ static uint64_t word_at(size_t at)
 /* Behind the handles stands what operators did: here, requests. */
 static size_t handles_end(void)
 {
-    return encoding_size - 16 - b.machine->operated.requests * sizeof(struct machine_request);
+    return encoding_size - BEHIND - 16 -
+           b.machine->operated.requests * sizeof(struct machine_request);
 }
 
 /* Where a handle's record lies: those of all handles end the encoding but for operators' part. */

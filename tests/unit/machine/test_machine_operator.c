@@ -377,7 +377,8 @@ static void a_node_that_is_not_there(void)
 /* --- the encoding ------------------------------------------------------------------------------
  */
 
-enum { RESTRAINT = 24, REQUEST = 48 };
+/* BEHIND: the autopilot, which has decided nothing. */
+enum { RESTRAINT = 24, REQUEST = 48, BEHIND = 48 };
 
 static uint8_t *bytes;
 static size_t size;
@@ -432,7 +433,7 @@ static void it_outlives_a_checkpoint(void)
 static void insane(size_t from_end, const void *value, size_t length, const char *why)
 {
     uint8_t before[16];
-    uint8_t *at = bytes + size - from_end;
+    uint8_t *at = bytes + size - BEHIND - from_end;
     memcpy(before, at, length);
     memcpy(at, value, length);
     CU_ASSERT_STRING_EQUAL(decode(size), why);
@@ -462,20 +463,20 @@ static void insane_operators_are_refused(void)
     insane(A, &zero, 8, who);
     insane(A - 8, &two, 4, who); /* a session and a principal */
     insane(B - 8, &low, 4, who);
-    insane(B, bytes + size - A, 16, who);
+    insane(B, bytes + size - BEHIND - A, 16, who);
     insane(A - 16, &two, 4, range);
     insane(A - 16, &zero, 4, range);
     insane(B - 12, &fast, 4, range);
     insane(B - 20, &two, 4, range);
     insane(R, &zero, 8, id);
-    insane(S, bytes + size - R, 16, id);
+    insane(S, bytes + size - BEHIND - R, 16, id);
     insane(R - 24, &zero, 8, request);
     insane(S - 24, &ahead, 8, request);
-    insane(S - 24, bytes + size - (R - 24), 8, request);
+    insane(S - 24, bytes + size - BEHIND - (R - 24), 8, request);
     insane(S - 40, &last, 4, request);
     insane(S - 44, &zero, 4, request);
     insane(S - 44, &all, 4, request);
-    for (size_t cut = size - HEAD; cut < size; cut++)
+    for (size_t cut = size - BEHIND - HEAD; cut < size; cut++)
         CU_ASSERT_STRING_EQUAL(decode(cut), "cut off");
     forget();
 }
