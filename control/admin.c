@@ -2,6 +2,7 @@
 
 #include "control/admin_answer.h"
 #include "control/admin_backup.h"
+#include "control/admin_founding.h"
 #include "control/admin_leadership.h"
 #include "control/admin_report.h"
 #include "control/log.h"
@@ -166,6 +167,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
     enum admin_error error = admin_request_parse(line, size, &request, why);
     if (error != ADMIN_OK)
         return admin_answer_error(error, why, 0);
+    if (a->node->founding != NULL)
+        return admin_founding_line(a->node, &request);
     if (admin_commands[request.command].changes && !may_change)
         return admin_answer_error(ADMIN_DENIED,
                                   "only root, the daemon's user and the [admin] group may "
@@ -317,6 +320,8 @@ static void accept_one(struct admin *a)
 static void take_replies(struct admin *a)
 {
     struct control_reply reply;
+    if (a->node->founding != NULL)
+        return;                                            /* there is no control yet */
     while (control_answer(a->node->start.control, &reply)) /* bound: CONTROL_REQUESTS */
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];

@@ -1,5 +1,7 @@
 #include "control/admin_report.h"
 
+#include "control/admin_founding.h"
+
 #include "control/address.h"
 #include "control/admin_leadership.h"
 #include "control/admin_slow.h"
@@ -404,6 +406,8 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_drops(node);
     case ADMIN_VERSION_SHOW:
         return report_version(node);
+    case ADMIN_GENESIS:
+        return admin_genesis(node);
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:

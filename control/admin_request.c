@@ -14,6 +14,7 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
     [ADMIN_MEMBER] = {"member", true},    [ADMIN_TRANSFER] = {"transfer", true},
     [ADMIN_BACKUP] = {"backup", true},    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_GENESIS] = {"genesis", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -43,6 +44,8 @@ const char *admin_error_name(enum admin_error error)
         return "unsafe";
     case ADMIN_NO_QUORUM:
         return "no-quorum";
+    case ADMIN_FOUNDING:
+        return "founding";
     case ADMIN_CONFIGURATION:
         return "configuration";
     case ADMIN_FAILED:

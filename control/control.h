@@ -42,6 +42,7 @@ enum {
     CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
     CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
     CONTROL_TRIPS_MS = 100,         /* how often round trips are measured */
+    CONTROL_FOUNDERS_MS = 50,       /* how often founders without a record are looked after */
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
@@ -61,6 +62,8 @@ struct control_options {
     uint64_t chain;                           /* log chain at machine->applied */
     uint64_t page;                            /* page that holds machine->applied (0: none does) */
     uint64_t cluster_id, boot, boot_id;
+    bool founding;              /* the record came by agreement: founders may still lack it */
+    uint64_t founding_boot;     /* starts before the genesis record */
     const struct keyring *keys; /* stays the caller's, constant; until control_rekey() */
     /* 0: the defaults above */
     uint32_t silent_ms;

@@ -102,6 +102,12 @@ bool ctl_colour(void);
 /* A new file, whole or not at all; it must not exist. Says why not as "name: ...". */
 int ctl_write_new(const char *name, const char *path, const void *bytes, size_t size);
 
+/* --- ctl_founding.c --- */
+/* The paxos record of a ring, in words: "never written", "locked list ...". */
+enum { CTL_PAXOS_TEXT_MAX = 256 };
+struct disk;
+void ctl_paxos_text(struct disk *disk, char text[CTL_PAXOS_TEXT_MAX]);
+
 /* --- commands --- */
 int ctl_status(struct ctl *ctl);
 int ctl_health(struct ctl *ctl);
@@ -127,6 +133,7 @@ int ctl_ring_dump(struct ctl *ctl);
 int ctl_genesis_create(struct ctl *ctl);
 int ctl_genesis_install(struct ctl *ctl);
 int ctl_genesis_show(struct ctl *ctl);
+int ctl_genesis_status(struct ctl *ctl);
 int ctl_key_new(struct ctl *ctl);
 int ctl_node_get(struct ctl *ctl);
 int ctl_node_list(struct ctl *ctl);

@@ -17,6 +17,7 @@ struct node {
     const struct config *config; /* as it started: what a reload may change is in `reload` */
     struct reload *reload;
     struct startup start;
+    struct founding_shown *founding; /* set: there is no genesis record yet, and no `start` */
     struct port *port;
     struct port_facts port_facts;
     struct disk_facts disk_facts;
