@@ -3,34 +3,37 @@
 #include "control/admin_answer.h"
 #include "control/admin_backup.h"
 #include "control/admin_founding.h"
+#include "control/admin_health.h"
 #include "control/admin_leadership.h"
+#include "control/admin_listen.h"
+#include "control/admin_places.h"
 #include "control/admin_report.h"
 #include "control/log.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ADMIN_BACKLOG = 16, ADMIN_TICK_MS = 200, ADMIN_WAIT_MS = 5, ADMIN_GROUPS_MAX = 128 };
+enum {
+    ADMIN_TICK_MS = 200,
+    ADMIN_WAIT_MS = 5,
+    ADMIN_ACCEPTS_A_TURN = ADMIN_LISTEN_BACKLOG, /* an operator stands behind whoever came before */
+    ADMIN_READS_A_TURN = 8,                      /* requests of those who may only look */
+    ADMIN_READER_ASKS = CONTROL_REQUESTS / 2     /* of them, under way with control */
+};
 
 struct connection {
-    int fd; /* -1: place is free */
-    bool may_change;
-    bool waiting;   /* a request is with control, or with the reload worker */
-    bool reloading; /* ... with the worker */
+    int fd;         /* -1: place is free */
+    bool reloading; /* its request is with the reload worker */
     bool backing;   /* ... with control, which encodes its state */
     bool closing;   /* after its answer has gone */
     uint64_t tag;   /* of that request */
     struct admin_request request;
-    uint64_t heard_ms;
     size_t size; /* bytes in line */
     char *out;   /* being sent */
     size_t out_size, out_at;
@@ -40,31 +43,65 @@ struct connection {
 struct admin {
     const struct node *node;
     int listener;
-    gid_t group;
-    bool has_group;
+    struct admin_rights rights;
     char path[CONFIG_PATH_MAX];
     uint64_t next_tag;
     struct admin_backup backup;
+    struct admin_health health;
+    struct admin_share share;
+    uint32_t next_reader; /* served first in the next turn */
+    struct admin_counts counts;
+    struct admin_place place[ADMIN_CONNECTIONS_MAX]; /* of the connection with this number */
     struct connection connection[ADMIN_CONNECTIONS_MAX];
 };
 
-static uint64_t now_ms(void)
+static uint64_t read_clock(clockid_t id)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    clock_gettime(id, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+/* What this thread has used of a processor: waiting for one is not held against readers. */
+static uint64_t used_ns(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static uint64_t now_ms(void)
+{
+    return now_ns() / 1000000;
+}
+
+static struct admin_place *place_of(struct admin *a, const struct connection *c)
+{
+    return &a->place[c - a->connection];
 }
 
 /* --- requests
  * -------------------------------------------------------------------------------------- */
 
+/* Readers leave control's places to those who may change things. */
+static bool reader_asks_too_much(const struct admin *a, const struct admin_place *place)
+{
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        asked += a->place[i].right == ADMIN_RIGHT_READ && a->place[i].waiting;
+    return place->right == ADMIN_RIGHT_READ && asked >= ADMIN_READER_ASKS;
+}
+
 /* NULL: control has it. */
 static char *ask_control(struct admin *a, struct connection *c, const struct admin_request *request,
                          const struct control_request *ask)
 {
-    if (!control_ask(a->node->start.control, ask))
+    if (reader_asks_too_much(a, place_of(a, c)) || !control_ask(a->node->start.control, ask))
         return admin_answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
-    c->waiting = true;
+    place_of(a, c)->waiting = true;
     c->tag = ask->tag;
     c->request = *request;
     return NULL;
@@ -90,13 +127,15 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     return ask_control(a, c, request, &ask);
 }
 
-/* A transfer, or a status that must be true. */
+/* An office to be handed over, or a status that must be true. */
 static char *ask_leadership(struct admin *a, struct connection *c,
                             const struct admin_request *request)
 {
-    bool read = request->command == ADMIN_STATUS;
-    struct control_request ask = {
-        .tag = ++a->next_tag, .kind = read ? CONTROL_READ : CONTROL_TRANSFER, .to = request->to};
+    enum control_request_kind kind = request->command == ADMIN_STATUS ? CONTROL_READ
+                                     : request->command == ADMIN_LEADER_TRANSFER
+                                         ? CONTROL_TRANSFER
+                                         : CONTROL_STEP_DOWN;
+    struct control_request ask = {.tag = ++a->next_tag, .kind = (uint8_t)kind, .to = request->to};
     return ask_control(a, c, request, &ask);
 }
 
@@ -139,7 +178,7 @@ static char *ask_reload(struct admin *a, struct connection *c)
             "another reload is under way, or a loop still uses what the last one "
             "replaced: ask again",
             0);
-    c->waiting = c->reloading = true;
+    place_of(a, c)->waiting = c->reloading = true;
     c->tag = ticket;
     return NULL;
 }
@@ -152,12 +191,24 @@ static char *ask_backup(struct admin *a, struct connection *c, const struct admi
     enum admin_error error;
     if (request->backup == 0) {
         error = admin_backup_begin(&a->backup, a->node->start.control, now_ms(), why);
-        c->waiting = c->backing = error == ADMIN_OK;
+        place_of(a, c)->waiting = c->backing = error == ADMIN_OK;
         c->tag = a->backup.id;
         return error == ADMIN_OK ? NULL : admin_answer_error(error, why, 0);
     }
     error = admin_backup_piece(&a->backup, a->node->start.control, now_ms(), request, &result, why);
     return error == ADMIN_OK ? admin_answer_result(result) : admin_answer_error(error, why, 0);
+}
+
+/* NULL: control has a probe under way. */
+static char *ask_health(struct admin *a, struct connection *c, const struct admin_request *request)
+{
+    json_t *result = admin_health_begin(&a->health, a->node, request, &a->next_tag, now_ms());
+    if (result != NULL)
+        return admin_answer_result(result);
+    place_of(a, c)->waiting = true;
+    c->tag = a->health.tag;
+    c->request = *request;
+    return NULL;
 }
 
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
@@ -171,8 +222,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return admin_founding_line(a->node, &request);
     if (admin_commands[request.command].changes && !may_change)
         return admin_answer_error(ADMIN_DENIED,
-                                  "only root, the daemon's user and the [admin] group may "
-                                  "change things",
+                                  "only root, the daemon's user and the users and the group "
+                                  "of [admin] may change things",
                                   0);
     if (request.command == ADMIN_DAY)
         return ask_day(a, &a->connection[place], &request);
@@ -180,9 +231,12 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_BACKUP)
         return ask_backup(a, &a->connection[place], &request);
+    if (request.command == ADMIN_HEALTH)
+        return ask_health(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
-    if (request.command == ADMIN_TRANSFER || request.read)
+    if (request.command == ADMIN_LEADER_TRANSFER || request.command == ADMIN_LEADER_STEP_DOWN ||
+        request.read)
         return ask_leadership(a, &a->connection[place], &request);
     return admin_answer_result(admin_report(a->node, &request));
 }
@@ -190,23 +244,30 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
 /* --- connections
  * ----------------------------------------------------------------------------------- */
 
-static void hang_up(struct connection *c)
+static void hang_up(struct admin *a, struct connection *c)
 {
     close(c->fd);
     free(c->out);
     memset(c, 0, offsetof(struct connection, line));
+    memset(place_of(a, c), 0, sizeof(struct admin_place));
     c->fd = -1;
 }
 
+static void end(struct admin *a, struct connection *c, enum admin_end why)
+{
+    a->counts.ended[why]++;
+    hang_up(a, c);
+}
+
 /* What is left of a line that control answers late goes nowhere if its asker has gone. */
-static void send_out(struct connection *c)
+static void send_out(struct admin *a, struct connection *c)
 {
     while (c->out != NULL && c->out_at < c->out_size) { /* bound: the answer */
         ssize_t sent = send(c->fd, c->out + c->out_at, c->out_size - c->out_at, MSG_NOSIGNAL);
         if (sent < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (sent <= 0) {
-            hang_up(c);
+            hang_up(a, c);
             return;
         }
         c->out_at += (size_t)sent;
@@ -215,122 +276,139 @@ static void send_out(struct connection *c)
         return;
     free(c->out);
     c->out = NULL;
+    struct admin_place *place = place_of(a, c);
+    place->out_ms = 0;
+    place->since_ms = now_ms();
+    if (place->half_ms != 0) /* what waited behind the answer has its time from now on */
+        place->half_ms = place->since_ms;
     if (c->closing)
-        hang_up(c);
+        hang_up(a, c);
 }
 
-static void put_answer(struct connection *c, char *line)
+static void put_answer(struct admin *a, struct connection *c, char *line)
 {
     size_t size = line != NULL ? strlen(line) : 0;
     if (line == NULL || size > ADMIN_ANSWER_MAX) {
         free(line);
-        hang_up(c);
+        hang_up(a, c);
         return;
     }
     c->out = line;
     c->out_size = size;
     c->out_at = 0;
-    send_out(c);
+    place_of(a, c)->out_ms = now_ms();
+    send_out(a, c);
 }
 
-/* Takes the lines that are complete, one at a time: the next waits until the answer has gone. */
-static void take_lines(struct admin *a, struct connection *c)
+/* A request stands there whole, or more than one may be, and nothing of this connection is under
+ * way. */
+static bool has_line(const struct admin *a, const struct connection *c)
 {
-    uint32_t place = (uint32_t)(c - a->connection);
-    while (c->fd >= 0 && c->out == NULL && !c->waiting) { /* bound: bytes in the buffer */
-        char *end = memchr(c->line, '\n', c->size);
-        if (end == NULL) {
-            if (c->size <= ADMIN_LINE_MAX)
-                return;
-            c->closing = true; /* where the next line begins is unknown */
-            c->size = 0;
-            put_answer(
-                c, admin_answer_error(ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes", 0));
-            return;
-        }
-        size_t size = (size_t)(end - c->line);
-        char *line = admin_line(a, place, c->line, size, c->may_change);
-        memmove(c->line, end + 1, c->size - size - 1);
-        c->size -= size + 1;
-        if (!c->waiting)
-            put_answer(c, line);
+    return c->fd >= 0 && c->out == NULL && !a->place[c - a->connection].waiting &&
+           (c->size > ADMIN_LINE_MAX || memchr(c->line, '\n', c->size) != NULL);
+}
+
+/* Takes one line: what stands behind it waits for the next turn, when others had theirs. */
+static void take_line(struct admin *a, struct connection *c)
+{
+    struct admin_place *place = place_of(a, c);
+    char *newline = memchr(c->line, '\n', c->size);
+    if (newline == NULL) {
+        c->closing = true; /* where the next line begins is unknown */
+        c->size = 0;
+        put_answer(a, c,
+                   admin_answer_error(ADMIN_BAD_REQUEST, "the line is longer than 4096 bytes", 0));
+        return;
     }
+    size_t size = (size_t)(newline - c->line);
+    char *line = admin_line(a, (uint32_t)(c - a->connection), c->line, size,
+                            place->right >= ADMIN_RIGHT_CHANGE);
+    memmove(c->line, newline + 1, c->size - size - 1);
+    c->size -= size + 1;
+    place->half_ms = c->size > 0 ? now_ms() : 0;
+    a->counts.requests++;
+    if (!place->waiting)
+        put_answer(a, c, line);
 }
 
 static void receive(struct admin *a, struct connection *c)
 {
-    size_t room = sizeof(c->line) - c->size;
-    if (room == 0)
-        return; /* it waits for its answer; the rest stays in the kernel */
-    ssize_t got = recv(c->fd, c->line + c->size, room, 0);
+    ssize_t got = recv(c->fd, c->line + c->size, sizeof(c->line) - c->size, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        hang_up(c);
+        hang_up(a, c);
         return;
     }
     c->size += (size_t)got;
-    c->heard_ms = now_ms();
-    take_lines(a, c);
+    if (place_of(a, c)->half_ms == 0)
+        place_of(a, c)->half_ms = now_ms();
 }
 
-static bool may_change(const struct admin *a, int fd)
+static void refuse(struct admin *a, int fd, enum admin_end why)
 {
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
-        return false;
-    if (peer.uid == 0 || peer.uid == geteuid())
-        return true;
-    if (!a->has_group)
-        return false;
-    gid_t groups[ADMIN_GROUPS_MAX];
-    size = sizeof(groups);
-    if (peer.gid == a->group)
-        return true;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
-        return false;
-    for (uint32_t i = 0; i < size / sizeof(groups[0]); i++)
-        if (groups[i] == a->group)
-            return true;
-    return false;
+    static const char denied[] =
+        "{\"v\":1,\"ok\":false,\"error\":{\"code\":\"denied\",\"why\":\"this user may not look "
+        "here: [admin] read_users and read_group name who may\"}}\n";
+    static const char busy[] = "{\"v\":1,\"ok\":false,\"error\":{\"code\":\"busy\",\"why\":\"too "
+                               "many connections: try again\"}}\n";
+    if (why == ADMIN_END_DENIED)
+        send(fd, denied, sizeof(denied) - 1, MSG_NOSIGNAL);
+    else
+        send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
+    close(fd);
+    a->counts.ended[why]++;
 }
 
-static void accept_one(struct admin *a)
+/* False: nobody waits to be let in. *lesser: set if who came may change nothing. */
+static bool accept_one(struct admin *a, bool *lesser)
 {
     int fd = accept4(a->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
-        return;
-    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
-        struct connection *c = &a->connection[i];
-        if (c->fd >= 0)
-            continue;
-        c->fd = fd;
-        c->may_change = may_change(a, fd);
-        c->heard_ms = now_ms();
-        return;
+        return false;
+    a->counts.accepted++;
+    struct admin_peer peer;
+    enum admin_right right = admin_peer_read(&a->rights, fd, &peer)
+                                 ? admin_right_of(&a->rights, &peer)
+                                 : ADMIN_RIGHT_NONE;
+    *lesser = *lesser || right < ADMIN_RIGHT_CHANGE;
+    if (right == ADMIN_RIGHT_NONE) {
+        refuse(a, fd, ADMIN_END_DENIED);
+        return true;
     }
-    static const char busy[] =
-        "{\"v\":1,\"ok\":false,\"error\":{\"code\":\"busy\",\"why\":\"too many "
-        "connections: try again\"}}\n";
-    send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
-    close(fd);
+    uint64_t now = now_ms();
+    uint32_t at = admin_places_find(a->place, right, peer.uid, now);
+    if (at == ADMIN_CONNECTIONS_MAX) {
+        refuse(a, fd, ADMIN_END_BUSY);
+        return true;
+    }
+    struct connection *c = &a->connection[at];
+    if (c->fd >= 0)
+        end(a, c, ADMIN_END_GAVE_WAY);
+    c->fd = fd;
+    a->place[at] = (struct admin_place){.right = (uint8_t)right, .uid = peer.uid, .since_ms = now};
+    return true;
 }
 
 static void take_replies(struct admin *a)
 {
     struct control_reply reply;
     if (a->node->founding != NULL)
-        return;                                            /* there is no control yet */
-    while (control_answer(a->node->start.control, &reply)) /* bound: CONTROL_REQUESTS */
+        return;                                              /* there is no control yet */
+    while (control_answer(a->node->start.control, &reply)) { /* bound: CONTROL_REQUESTS */
+        bool probe = admin_health_reply(&a->health, &reply, now_ms());
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];
-            if (c->fd < 0 || !c->waiting || c->reloading || c->backing || c->tag != reply.tag)
+            if (c->fd < 0 || !a->place[i].waiting || c->reloading || c->backing ||
+                c->tag != reply.tag)
                 continue;
-            c->waiting = false;
-            put_answer(c, admin_answer_asked(a->node, &c->request, &reply));
-            take_lines(a, c);
+            a->place[i].waiting = false;
+            put_answer(a, c,
+                       probe
+                           ? admin_answer_result(admin_health_result(&a->health, a->node, now_ms()))
+                           : admin_answer_asked(a->node, &c->request, &reply));
         }
+    }
 }
 
 static void take_reload(struct admin *a)
@@ -342,9 +420,8 @@ static void take_reload(struct admin *a)
         const struct reload_report *report = reload_result(a->node->reload, c->tag);
         if (report == NULL)
             continue;
-        c->waiting = c->reloading = false;
-        put_answer(c, admin_answer_reload(report));
-        take_lines(a, c);
+        a->place[i].waiting = c->reloading = false;
+        put_answer(a, c, admin_answer_reload(report));
     }
 }
 
@@ -357,29 +434,89 @@ static void take_backup(struct admin *a)
                              : NULL;
         if (result == NULL)
             continue;
-        c->waiting = c->backing = false;
-        put_answer(c, admin_answer_result(result));
-        take_lines(a, c);
+        a->place[i].waiting = c->backing = false;
+        put_answer(a, c, admin_answer_result(result));
     }
 }
 
-/* Returns how many are polled; waits shortly while a request is elsewhere. */
+/* Returns how many are polled; waits shortly while a request is elsewhere, and not at all while one
+ * can be served. Readers that rest are not looked at, nor is who wants to come in. */
 static nfds_t watch(const struct admin *a, struct pollfd *fds, uint32_t *place, int *timeout)
 {
+    bool rest = admin_share_rests(&a->share, now_ns());
     nfds_t count = 1;
-    fds[0] = (struct pollfd){.fd = a->listener, .events = POLLIN};
-    *timeout = ADMIN_TICK_MS;
+    fds[0] = (struct pollfd){.fd = rest ? -1 : a->listener, .events = POLLIN};
+    *timeout = rest ? 1 : ADMIN_TICK_MS;
     for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
         const struct connection *c = &a->connection[i];
-        if (c->fd < 0)
+        if (c->fd < 0 || (rest && a->place[i].right == ADMIN_RIGHT_READ))
             continue;
-        if (c->waiting)
-            *timeout = ADMIN_WAIT_MS;
-        short events = c->out != NULL ? POLLOUT : c->waiting ? 0 : POLLIN;
+        bool waiting = a->place[i].waiting, ready = has_line(a, c);
+        int wait = ready ? 0 : waiting ? ADMIN_WAIT_MS : ADMIN_TICK_MS;
+        *timeout = wait < *timeout ? wait : *timeout;
         place[count] = i;
-        fds[count++] = (struct pollfd){.fd = c->fd, .events = events};
+        fds[count++] = (struct pollfd){.fd = c->fd,
+                                       .events = c->out != NULL     ? POLLOUT
+                                                 : waiting || ready ? 0
+                                                                    : POLLIN};
     }
     return count;
+}
+
+static void attend(struct admin *a, struct connection *c, short events)
+{
+    if (events & (POLLERR | POLLHUP) && c->out == NULL && !(events & POLLIN) && !has_line(a, c))
+        hang_up(a, c);
+    else if (events & POLLOUT)
+        send_out(a, c);
+    else if (events & POLLIN)
+        receive(a, c);
+}
+
+/* Those who may change things first, a request of each; then some readers', within their share. */
+static void serve(struct admin *a)
+{
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        if (a->place[i].right > ADMIN_RIGHT_READ && has_line(a, &a->connection[i]))
+            take_line(a, &a->connection[i]);
+    if (admin_share_rests(&a->share, now_ns()))
+        return;
+    uint64_t began_ns = used_ns();
+    uint32_t served = 0, first = a->next_reader;
+    for (uint32_t n = 0; n < ADMIN_CONNECTIONS_MAX && served < ADMIN_READS_A_TURN; n++) {
+        uint32_t i = (first + n) % ADMIN_CONNECTIONS_MAX;
+        if (a->place[i].right != ADMIN_RIGHT_READ || !has_line(a, &a->connection[i]))
+            continue;
+        take_line(a, &a->connection[i]);
+        a->next_reader = (i + 1) % ADMIN_CONNECTIONS_MAX;
+        served++;
+    }
+    if (served > 0)
+        admin_share_spent(&a->share, used_ns() - began_ns, now_ns());
+}
+
+/* Takes of the readers' share if one of them, or a stranger, was among those who came. */
+static void let_in(struct admin *a)
+{
+    uint64_t began_ns = used_ns();
+    bool lesser = false;
+    uint32_t n = 0;
+    while (n < ADMIN_ACCEPTS_A_TURN && accept_one(a, &lesser)) /* bound: ADMIN_ACCEPTS_A_TURN */
+        n++;
+    if (lesser)
+        admin_share_spent(&a->share, used_ns() - began_ns, now_ns());
+}
+
+static void end_what_is_over(struct admin *a)
+{
+    uint64_t now = now_ms();
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        enum admin_end why = ADMIN_END_COUNT;
+        if (a->connection[i].fd >= 0 && !has_line(a, &a->connection[i]))
+            why = admin_place_over(&a->place[i], now);
+        if (why != ADMIN_END_COUNT)
+            end(a, &a->connection[i], why);
+    }
 }
 
 void admin_run(struct admin *a, const uint32_t *stop)
@@ -390,91 +527,20 @@ void admin_run(struct admin *a, const uint32_t *stop)
         int timeout;
         nfds_t count = watch(a, fds, place, &timeout);
         poll(fds, count, timeout);
-        for (nfds_t i = 1; i < count; i++) {
-            struct connection *c = &a->connection[place[i]];
-            if (fds[i].revents & (POLLERR | POLLHUP) && c->out == NULL &&
-                !(fds[i].revents & POLLIN))
-                hang_up(c);
-            else if (fds[i].revents & POLLOUT) {
-                send_out(c);
-                take_lines(a, c);
-            } else if (fds[i].revents & POLLIN)
-                receive(a, c);
-            else if (!c->waiting && now_ms() - c->heard_ms > ADMIN_IDLE_MS)
-                hang_up(c);
-        }
-        if (fds[0].revents & POLLIN)
-            accept_one(a);
+        for (nfds_t i = 1; i < count; i++)
+            attend(a, &a->connection[place[i]], fds[i].revents);
         take_replies(a);
         take_reload(a);
         take_backup(a);
+        serve(a);
+        if (fds[0].revents & POLLIN)
+            let_in(a);
+        end_what_is_over(a);
     }
 }
 
-/* --- the socket
- * ------------------------------------------------------------------------------------ */
-
-static int find_group(struct admin *a, const char *name, char *problem)
-{
-    if (name[0] == '\0')
-        return 0;
-    struct group entry, *found = NULL;
-    char buffer[8192];
-    if (getgrnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || found == NULL) {
-        snprintf(problem, CONFIG_PROBLEM_SIZE,
-                 "[admin] group %s does not exist: make it with "
-                 "`groupadd %s`, or take the line out",
-                 name, name);
-        return -ENOENT;
-    }
-    a->group = found->gr_gid;
-    a->has_group = true;
-    return 0;
-}
-
-/* A socket that a dead daemon left answers nobody. */
-static bool answers(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool alive = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
-    if (fd >= 0)
-        close(fd);
-    return alive;
-}
-
-static int listen_at(struct admin *a, char *problem)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat st;
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", a->path);
-    a->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (a->listener >= 0 && lstat(a->path, &st) == 0) {
-        if (!S_ISSOCK(st.st_mode) || answers(&address)) {
-            snprintf(problem, CONFIG_PROBLEM_SIZE, "[admin] socket %s: %s", a->path,
-                     S_ISSOCK(st.st_mode)
-                         ? "another keeld answers there: give each its own"
-                         : "something that is no socket stands there: name another");
-            return -EEXIST;
-        }
-        unlink(a->path);
-    }
-    mode_t mask = umask(0117); /* 0660 from the first moment */
-    int rc = a->listener < 0 ||
-                     bind(a->listener, (const struct sockaddr *)&address, sizeof(address)) != 0
-                 ? -errno
-                 : 0;
-    umask(mask);
-    if (rc == 0 && a->has_group && chown(a->path, (uid_t)-1, a->group) != 0)
-        rc = -errno;
-    if (rc == 0 && (chmod(a->path, 0666) != 0 || listen(a->listener, ADMIN_BACKLOG) != 0))
-        rc = -errno;
-    if (rc != 0)
-        snprintf(problem, CONFIG_PROBLEM_SIZE,
-                 "[admin] socket %s: %s: make its directory, owned by "
-                 "the daemon's user",
-                 a->path, strerror(-rc));
-    return rc;
-}
+/* --- opening and closing
+ * --------------------------------------------------------------------------- */
 
 int admin_open(struct admin **admin, const struct node *node, char *problem)
 {
@@ -486,12 +552,10 @@ int admin_open(struct admin **admin, const struct node *node, char *problem)
     for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
         a->connection[i].fd = -1;
     snprintf(a->path, sizeof(a->path), "%s", node->config->socket);
-    int rc = find_group(a, node->config->group, problem);
+    int rc = admin_rights_open(&a->rights, node->config, problem);
     if (rc == 0)
-        rc = listen_at(a, problem);
-    if (rc != 0) {
-        if (a->listener >= 0)
-            close(a->listener);
+        rc = a->listener = admin_listen(a->path, &a->rights, problem);
+    if (rc < 0) {
         free(a);
         return rc;
     }
@@ -505,8 +569,13 @@ void admin_close(struct admin *a)
         return;
     for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
         if (a->connection[i].fd >= 0)
-            hang_up(&a->connection[i]);
+            hang_up(a, &a->connection[i]);
     close(a->listener);
     unlink(a->path);
     free(a);
+}
+
+const struct admin_counts *admin_counts(const struct admin *a)
+{
+    return &a->counts;
 }

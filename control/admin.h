@@ -1,20 +1,22 @@
 /* The admin socket: one JSON object a line each way, on a Unix socket, on a thread of its own.
  *
- * Everybody who can open the socket may read; root, the daemon's own user and the members of the
- * configured group may change things (SO_PEERCRED, and the kernel's group list of that process at
- * connect). A connection has one request under way at a time; lines, connections and answers that
- * nobody reads are bounded. Nothing here waits for `seq`: a wedged data path still answers
- * `status`.
+ * Who may look and who may change things: admin_rights.h. Who gets in while others crowd the door,
+ * and for how long: admin_places.h. A connection has one request under way at a time and is served
+ * one a turn; those who may change things come first. Nothing here waits for `seq`: a wedged data
+ * path still answers `status`.
  */
 #ifndef KEEL_ADMIN_H
 #define KEEL_ADMIN_H
 
+#include "control/admin_places.h"
 #include "control/node.h"
 
-enum {
-    ADMIN_CONNECTIONS_MAX = 32,
-    ADMIN_ANSWER_MAX = 1 << 20, /* bytes of one answer */
-    ADMIN_IDLE_MS = 60000       /* a connection that says nothing this long is closed */
+enum { ADMIN_ANSWER_MAX = 1 << 20 }; /* bytes of one answer */
+
+/* Since start; the admin thread's, which alone reports them. */
+struct admin_counts {
+    uint64_t accepted, requests;
+    uint64_t ended[ADMIN_END_COUNT];
 };
 
 struct admin;
@@ -24,6 +26,7 @@ struct admin;
 int admin_open(struct admin **admin, const struct node *node, char *problem);
 /* Serves until *stop (relaxed) is set; the admin thread's whole life. */
 void admin_run(struct admin *admin, const uint32_t *stop);
+const struct admin_counts *admin_counts(const struct admin *admin);
 /* Closes everything and removes the socket. */
 void admin_close(struct admin *admin);
 

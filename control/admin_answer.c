@@ -148,7 +148,9 @@ char *admin_answer_asked(const struct node *node, const struct admin_request *re
                          const struct control_reply *reply)
 {
     bool common = reply->result == CONTROL_NOT_LEADER || reply->result == CONTROL_BUSY;
-    if (request->command == ADMIN_TRANSFER && !common)
+    bool hands_over =
+        request->command == ADMIN_LEADER_TRANSFER || request->command == ADMIN_LEADER_STEP_DOWN;
+    if (hands_over && !common)
         return answer_transfer(reply);
     if (request->command == ADMIN_STATUS && reply->result == CONTROL_APPLIED)
         return answer_read(node, request, reply);

@@ -8,12 +8,12 @@
 
 #include <jansson.h>
 
-/* The result of `genesis`: phase, reason, founders; of a running replica its record. The caller's;
- * NULL: out of memory. */
+/* The result of `genesis status`: phase, reason, founders; of a running replica its record. The
+ * caller's; NULL: out of memory. */
 json_t *admin_genesis(const struct node *node);
 
-/* The answer line of a node that has no genesis record yet (node->founding is set): `genesis` and
- * `version`; to all else why it cannot be answered. The caller's. */
+/* The answer line of a node that has no genesis record yet (node->founding is set): `genesis
+ * status` and `version`; to all else why it cannot be answered. The caller's. */
 char *admin_founding_line(const struct node *node, const struct admin_request *request);
 
 #endif

@@ -63,7 +63,7 @@ static const char *advice(uint32_t reason)
     case RAFT_TRANSFER_UNDER_WAY:
         return "another transfer is under way: look at `keelctl status`, ask again";
     case RAFT_TRANSFER_UNKNOWN:
-        return "no member has that id: `keelctl members` lists them";
+        return "no member has that id: `keelctl member list` lists them";
     case RAFT_TRANSFER_LEARNER:
         return "that member is a learner and cannot lead";
     case RAFT_TRANSFER_LEAVING:
@@ -71,10 +71,12 @@ static const char *advice(uint32_t reason)
     case RAFT_TRANSFER_SILENT:
         return "that member was not heard within the election timeout: is it up?";
     case RAFT_TRANSFER_BEHIND:
-        return "that member lacks too much of the log: wait until its lag in `keelctl members` is "
+        return "that member lacks too much of the log: wait until its lag in `keelctl member list` "
+               "is "
                "small";
     case RAFT_TRANSFER_UNABLE:
-        return "that member is short of ring space: look at its `keelctl ring`";
+        return "that member is short of ring space (look at its `keelctl ring`) or keeps out of "
+               "elections";
     case RAFT_TRANSFER_NOBODY:
         return "no other voter is in contact, caught up and with room to lead";
     case RAFT_TRANSFER_LATE:

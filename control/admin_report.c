@@ -3,7 +3,9 @@
 #include "control/admin_founding.h"
 
 #include "control/address.h"
+#include "control/admin.h"
 #include "control/admin_leadership.h"
+#include "control/admin_peers.h"
 #include "control/admin_slow.h"
 #include "control/openmetrics.h"
 #include "dataplane/frame.h"
@@ -165,6 +167,9 @@ static json_t *report_health(const struct node *n)
     put_text(to, "stopped_why", s.why);
     put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
     put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
+    struct control_status c;
+    control_status(n->start.control, &c);
+    peers_put(to, &c, s.now_ns);
     return to;
 }
 
@@ -216,6 +221,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     json_object_set_new(to, "match_index",
                         self || leads ? json_integer((json_int_t)match) : json_null());
     put_checkpoint(to, c, s, id);
+    peers_put_member(to, c, id);
     slow_put_member(to, c, id);
     json_object_set_new(to, "lag_entries",
                         self || leads ? json_integer((json_int_t)(s->last_index - match))
@@ -329,6 +335,10 @@ static json_t *report_drops(const struct node *n)
         put(group, frame_drop_name((enum frame_drop)i), metric_get(&frames[i]));
     json_object_set_new(to, "frames", group);
     json_object_set_new(to, "requests", report_requests(n));
+    group = json_object();
+    for (int i = 0; i < ADMIN_END_COUNT && n->admin_counts != NULL; i++)
+        put(group, admin_end_name((enum admin_end)i), n->admin_counts->ended[i]);
+    json_object_set_new(to, "admin", group);
     return to;
 }
 
@@ -396,7 +406,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_status(node);
     case ADMIN_HEALTH:
         return report_health(node);
-    case ADMIN_MEMBERS:
+    case ADMIN_MEMBER_LIST:
         return report_members(node);
     case ADMIN_METRICS:
         return report_metrics(node, request->text);
@@ -411,7 +421,8 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:
-    case ADMIN_TRANSFER:
+    case ADMIN_LEADER_TRANSFER:
+    case ADMIN_LEADER_STEP_DOWN:
     case ADMIN_BACKUP:
     case ADMIN_COMMAND_COUNT:
         break;

@@ -8,13 +8,20 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},   [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBERS] = {"members", false}, [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},       [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},          [ADMIN_RELOAD] = {"reload", true},
-    [ADMIN_MEMBER] = {"member", true},    [ADMIN_TRANSFER] = {"transfer", true},
-    [ADMIN_BACKUP] = {"backup", true},    [ADMIN_VERSION_SHOW] = {"version", false},
-    [ADMIN_GENESIS] = {"genesis", false},
+    [ADMIN_STATUS] = {"status", false},
+    [ADMIN_HEALTH] = {"health", false},
+    [ADMIN_MEMBER_LIST] = {"member list", false},
+    [ADMIN_METRICS] = {"metrics", false},
+    [ADMIN_RING] = {"ring", false},
+    [ADMIN_DROPS] = {"drops", false},
+    [ADMIN_DAY] = {"day", true},
+    [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_MEMBER] = {"member", true},
+    [ADMIN_LEADER_TRANSFER] = {"leader transfer", true},
+    [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true},
+    [ADMIN_BACKUP] = {"backup", true},
+    [ADMIN_VERSION_SHOW] = {"version", false},
+    [ADMIN_GENESIS] = {"genesis status", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -147,7 +154,7 @@ static enum admin_error parse_transfer(const json_t *object, struct admin_reques
     const json_t *to = json_object_get(object, "to");
     json_int_t id = json_integer_value(to);
     if (to != NULL && (json_typeof(to) != JSON_INTEGER || id < 1 || id > KEEL_REPLICA_MAX))
-        return bad(why, ADMIN_BAD_REQUEST, "transfer wants \"to\": a replica's id, 1 to 7");
+        return bad(why, ADMIN_BAD_REQUEST, "leader transfer wants \"to\": a replica's id, 1 to 7");
     request->to = (uint8_t)id;
     return ADMIN_OK;
 }
@@ -178,6 +185,17 @@ static enum admin_error parse_status(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+static enum admin_error parse_health(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *timeout = json_object_get(object, "timeout_ms");
+    json_int_t ms = json_integer_value(timeout);
+    if (timeout != NULL &&
+        (json_typeof(timeout) != JSON_INTEGER || ms < 1 || ms > ADMIN_TIMEOUT_MAX_MS))
+        return bad(why, ADMIN_BAD_REQUEST, "health wants \"timeout_ms\": 1 to 60000");
+    request->timeout_ms = (uint32_t)ms;
+    return ADMIN_OK;
+}
+
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
 static bool keys_known(json_t *object, enum admin_command command)
 {
@@ -191,11 +209,12 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool member =
             command == ADMIN_MEMBER && (strcmp(key, "was") == 0 || strcmp(key, "voters") == 0 ||
                                         strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
-        bool transfer = command == ADMIN_TRANSFER && strcmp(key, "to") == 0;
+        bool transfer = command == ADMIN_LEADER_TRANSFER && strcmp(key, "to") == 0;
         bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
         bool backup =
             command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
-        if (!common && !day && !metrics && !member && !transfer && !status && !backup)
+        bool health = command == ADMIN_HEALTH && strcmp(key, "timeout_ms") == 0;
+        if (!health && !common && !day && !metrics && !member && !transfer && !status && !backup)
             return false;
     }
     return true;
@@ -221,12 +240,14 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_day(object, request, why);
     if (request->command == ADMIN_MEMBER)
         return parse_member(object, request, why);
-    if (request->command == ADMIN_TRANSFER)
+    if (request->command == ADMIN_LEADER_TRANSFER)
         return parse_transfer(object, request, why);
     if (request->command == ADMIN_STATUS)
         return parse_status(object, request, why);
     if (request->command == ADMIN_BACKUP)
         return parse_backup(object, request, why);
+    if (request->command == ADMIN_HEALTH)
+        return parse_health(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

@@ -11,18 +11,20 @@
 #include <stdint.h>
 
 enum { ADMIN_VERSION = 1, ADMIN_LINE_MAX = 4096, ADMIN_NAME_MAX = 24, ADMIN_WHY_MAX = 160 };
+enum { ADMIN_TIMEOUT_MAX_MS = 60000 }; /* that a request may state */
 
 enum admin_command {
     ADMIN_STATUS,
     ADMIN_HEALTH,
-    ADMIN_MEMBERS,
+    ADMIN_MEMBER_LIST,
     ADMIN_METRICS,
     ADMIN_RING,
     ADMIN_DROPS,
     ADMIN_DAY,
     ADMIN_RELOAD,
     ADMIN_MEMBER,
-    ADMIN_TRANSFER,
+    ADMIN_LEADER_TRANSFER,
+    ADMIN_LEADER_STEP_DOWN,
     ADMIN_BACKUP,
     ADMIN_VERSION_SHOW,
     ADMIN_GENESIS,
@@ -40,8 +42,9 @@ struct admin_request {
     bool day_begin;               /* DAY: begin, else end */
     char day[KEEL_DAY_NAME_SIZE]; /* DAY: padded with spaces */
     bool read;                    /* STATUS: proven by a quorum first */
-    uint8_t to;                   /* TRANSFER: replica id, 0: the most caught-up */
+    uint8_t to;                   /* LEADER_TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
+    uint32_t timeout_ms;          /* HEALTH: for its entry; 0: as long as for any */
     bool text;                    /* METRICS: OpenMetrics text, else numbers */
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */

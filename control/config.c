@@ -297,6 +297,9 @@ static const struct key keys[] = {
     {"eal", "extra", parse_text, AT(eal_extra), 0, CONFIG_TEXT_MAX, false},
     {"admin", "socket", parse_text, AT(socket), 0, CONFIG_PATH_MAX, false},
     {"admin", "group", parse_text, AT(group), 0, 64, false},
+    {"admin", "users", parse_text, AT(users), 0, CONFIG_TEXT_MAX, false},
+    {"admin", "read_group", parse_text, AT(read_group), 0, 64, false},
+    {"admin", "read_users", parse_text, AT(read_users), 0, CONFIG_TEXT_MAX, false},
     {"keys", "file", parse_text, AT(keys), 0, CONFIG_TEXT_MAX, true, true},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };

@@ -64,7 +64,10 @@ struct config {
     char eal_extra[CONFIG_TEXT_MAX];
     /* [admin] */
     char socket[CONFIG_PATH_MAX];
-    char group[64]; /* its members may administer; empty: root and the daemon's own user */
+    char group[64]; /* its members may administer, beside root and the daemon's own user */
+    char users[CONFIG_TEXT_MAX]; /* ... and so may these: names or numbers */
+    char read_group[64];         /* its members may look; neither: everybody on this host may */
+    char read_users[CONFIG_TEXT_MAX];
     /* [keys] */
     char keys[CONFIG_TEXT_MAX];
     /* [limits]: copies that must equal the genesis record; bit i of limit_mask: field i is stated

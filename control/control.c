@@ -273,6 +273,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += digests_turn(c);
     work += members_turn(c);
     work += trips_turn(c);
+    work += detector_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;

@@ -13,6 +13,7 @@
 #ifndef KEEL_CONTROL_H
 #define KEEL_CONTROL_H
 
+#include "control/suspicion.h"
 #include "dataplane/auth/keys.h"
 #include "dataplane/feed_exceptions.h"
 #include "dataplane/replica.h"
@@ -80,6 +81,7 @@ struct control_options {
 enum control_request_kind {
     CONTROL_PROPOSE, /* an entry */
     CONTROL_TRANSFER,
+    CONTROL_STEP_DOWN, /* a transfer to the most caught-up, and no campaign soon after */
     CONTROL_READ
 };
 
@@ -91,6 +93,7 @@ struct control_request {
     uint8_t to;   /* TRANSFER: replica id, 0: the most caught-up */
     uint8_t reserved[3];
     uint16_t size;
+    uint32_t timeout_ms; /* at most CONTROL_REQUEST_MS; 0: that */
     uint8_t body[CONTROL_BODY_MAX];
 };
 
@@ -112,11 +115,23 @@ enum control_result {
 struct control_reply {
     uint64_t tag;
     uint64_t index, term;
-    uint64_t value; /* APPLIED: of a node operation */
+    uint64_t value; /* APPLIED: of a node operation; of a probe: ns from appending to applying */
     uint32_t leader;
     uint8_t result; /* enum control_result */
     uint8_t status; /* enum machine_status, or as the result says */
     uint8_t reserved[2];
+};
+
+/* What a peer seems to be, from here: suspicion.h. */
+struct detector_view {
+    uint64_t since_ns;  /* clock of control_turn(): the state began */
+    uint64_t silent_ns; /* since its last valid packet, in time that was listened */
+    uint64_t usual_ns;  /* the longest usual gap between its beats */
+    uint32_t suspicion; /* silence in thousandths of that */
+    uint8_t state;      /* enum detector_state */
+    uint8_t reasons;    /* enum detector_reason */
+    bool judged;        /* a member, and not this replica itself */
+    uint8_t reserved;
 };
 
 /* What control shows; published once a turn, read by anybody through control_status(). */
@@ -160,8 +175,12 @@ struct control_status {
     uint64_t trip_ns[KEEL_REPLICA_MAX + 1];  /* round trip to it from here */
     uint64_t way_ns[KEEL_REPLICA_MAX + 1];   /* its round trip to a majority of voters */
     uint64_t drive_ns[KEEL_REPLICA_MAX + 1]; /* what its drive takes for a page */
+    uint64_t stall_ns[KEEL_REPLICA_MAX + 1]; /* longest that its loop stood in the last second or
+                                                two; 0: not known */
     /* So many times as slow as the median of all; 0: no slower than others. */
     uint32_t link_slow[KEEL_REPLICA_MAX + 1], drive_slow[KEEL_REPLICA_MAX + 1];
+    struct detector_view peer[KEEL_REPLICA_MAX + 1];
+    uint64_t peer_changes;      /* of grades, since start */
     uint64_t transfers_by_link; /* asked for here, because a voter's way is so much shorter */
     char problem[CONTROL_PROBLEM_SIZE]; /* what goes wrong at the moment; empty: nothing */
 };

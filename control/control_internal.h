@@ -61,6 +61,7 @@ enum ask_state {
     ASK_FREE,
     ASK_PROPOSED,
     ASK_APPENDED,
+    ASK_PROBED,       /* applied here; done when seq has told how long it took */
     ASK_HANDING_OVER, /* told to seq; index: the transfer's number once it is known */
     ASK_READING,
     ASK_READ /* proven: index; done when a status of read_ns is seen */
@@ -151,7 +152,7 @@ struct control_trip {     /* to a peer; trips.c */
     uint64_t ns[TRIPS_KEPT];
     uint64_t asked_ns; /* the oldest ping without an answer; 0: none */
     uint64_t heard_ns;
-    uint64_t way_ns, drive_ns; /* as the peer tells */
+    uint64_t way_ns, drive_ns, stall_ns; /* as the peer tells */
 };
 
 struct control_trips {
@@ -161,6 +162,19 @@ struct control_trips {
     uint32_t rounds;                 /* in a row in which a voter's way was so much shorter; one in
                                         which it plainly was counts as several */
     uint32_t rests;                  /* doublings of the rest before the next handing over */
+};
+
+enum { DETECTOR_STEP_MS = 50 }; /* no more between two looks counts as time that was listened */
+
+struct detector_peer {              /* detector.c */
+    uint64_t incarnation;           /* of whom this speaks; 0: no member, or this replica itself */
+    uint64_t heard_ns, beats, boot; /* as seq had them at the last look */
+    struct suspicion suspicion;
+};
+
+struct control_detector {
+    uint64_t seen_ns; /* seq's clock at the last look */
+    struct detector_peer peer[KEEL_REPLICA_MAX + 1];
 };
 
 struct control {
@@ -228,6 +242,8 @@ struct control {
     struct control_digests digests;
 
     struct control_trips trips;
+
+    struct control_detector detector;
 
     /* members */
     struct packet_members told; /* the newest that another replica told; voters 0: none yet */
@@ -373,6 +389,12 @@ uint32_t digests_turn(struct control *c);
 
 /* trips.c: slow links and drives. */
 uint32_t trips_turn(struct control *c);
+
+/* detector.c: what each peer seems to be, from here. */
+uint32_t detector_turn(struct control *c);
+/* The grade of a member (id: 1 .. KEEL_REPLICA_MAX), and since when on control's clock; UNKNOWN of
+ * this replica itself and of who is no member. As told at this turn, once detector_turn() was. */
+enum detector_state detector_peer(const struct control *c, uint32_t id, uint64_t *since_ns);
 
 /* requests.c: what people asked to be logged. */
 uint32_t requests_turn(struct control *c);

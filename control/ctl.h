@@ -111,7 +111,7 @@ void ctl_paxos_text(struct disk *disk, char text[CTL_PAXOS_TEXT_MAX]);
 /* --- commands --- */
 int ctl_status(struct ctl *ctl);
 int ctl_health(struct ctl *ctl);
-int ctl_members(struct ctl *ctl);
+int ctl_member_list(struct ctl *ctl);
 int ctl_metrics(struct ctl *ctl);
 int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
@@ -123,7 +123,8 @@ int ctl_member_add(struct ctl *ctl);
 int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);
 int ctl_member_replace(struct ctl *ctl);
-int ctl_transfer(struct ctl *ctl);
+int ctl_leader_transfer(struct ctl *ctl);
+int ctl_leader_step_down(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);
 int ctl_backup(struct ctl *ctl);
 int ctl_backup_verify(struct ctl *ctl);

@@ -28,11 +28,19 @@ static int open_socket(const struct ctl *ctl, int *fd)
                         sizeof(address.sun_path) - 1);
     strcpy(address.sun_path, ctl->socket);
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* A keeld that lets nobody in, or a crowd at its door, holds connect() up. */
+    struct timeval patience = {.tv_sec = ctl->timeout_ms / 1000,
+                               .tv_usec = (ctl->timeout_ms % 1000) * 1000};
+    if (*fd >= 0)
+        setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (*fd >= 0 && connect(*fd, (struct sockaddr *)&address, sizeof(address)) == 0)
         return CTL_DONE;
     int error = errno;
     if (*fd >= 0)
         close(*fd);
+    if (error == EAGAIN)
+        return ctl_fail(CTL_TIMED_OUT, "%s: keeld lets nobody in: nothing was asked: look at it",
+                        ctl->socket);
     return ctl_fail(CTL_UNREACHABLE, "%s: %s: %s", ctl->socket, strerror(error),
                     error == EACCES ? "run it as a user who may open the socket"
                                     : "is keeld running? name its socket with -s");
@@ -53,6 +61,8 @@ static int exchange(const struct ctl *ctl, int fd, const char *line, char **answ
     for (size_t sent = 0; sent < size;) { /* bound: the line */
         ssize_t n =
             ready(fd, POLLOUT, until_ms) ? send(fd, line + sent, size - sent, MSG_NOSIGNAL) : 0;
+        if (n < 0 && errno == EPIPE)
+            break; /* it closed at once, and may have said why */
         if (n <= 0)
             return n == 0 ? ctl_fail(CTL_TIMED_OUT, "keeld does not read: no answer within %u s",
                                      ctl->timeout_ms / 1000)

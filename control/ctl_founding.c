@@ -14,7 +14,7 @@ int ctl_genesis_status(struct ctl *ctl)
         "replica=ID",         "address=ADDRESS",         "said=SAID", "heard_ms=HEARD_MS",
         "cluster_id=CLUSTER", "incarnation=INCARNATION", NULL};
     json_t *result = NULL;
-    int code = ctl_ask(ctl, "genesis", NULL, &result);
+    int code = ctl_ask(ctl, "genesis status", NULL, &result);
     if (code != CTL_DONE)
         return code;
     const char *phase = json_string_value(json_object_get(result, "phase"));

@@ -64,7 +64,7 @@ static const char *text_of(const json_t *row, const char *key)
 static int look(struct change *c)
 {
     json_t *answer = NULL;
-    int code = ctl_ask(c->ctl, "members", NULL, &answer);
+    int code = ctl_ask(c->ctl, "member list", NULL, &answer);
     if (code != CTL_DONE)
         return code;
     json_decref(c->now.answer);
@@ -181,7 +181,7 @@ static int step(struct change *c, uint32_t voters, uint32_t learners, json_t *ad
         if (!wait_on(c))
             code = ctl_fail(CTL_TIMED_OUT,
                             "%s: begun, and not complete in time: the leader goes on by itself, "
-                            "look at `keelctl members`",
+                            "look at `keelctl member list`",
                             c->name);
     }
     return code;

@@ -1,11 +1,13 @@
 #include "control/ctl.h"
 
+#include "consensus/ensure.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { CELL_MAX = 96, COLUMNS_MAX = 12 };
+enum { CELL_MAX = 96, COLUMNS_MAX = 16 };
 
 bool ctl_colour(void)
 {
@@ -73,6 +75,7 @@ void ctl_print_table(const json_t *rows, const char *const *columns)
         title[count] = strchr(columns[count], '=') + 1;
         width[count] = strlen(title[count]);
     }
+    ENSURE(columns[count] == NULL);           /* a column that is not shown is missed by nobody */
     for (size_t pass = 0; pass < 2; pass++) { /* first the widths, then the lines */
         for (size_t c = 0; pass == 1 && c < count; c++)
             printf("%s%-*s%s%s", colour ? "\033[1m" : "", (int)width[c], title[c],

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { HEALTH_WAIT_MAX_MS = 5000 };
+
 static int show_with(struct ctl *ctl, const char *name, json_t *extra)
 {
     json_t *result = NULL;
@@ -31,29 +33,6 @@ int ctl_status(struct ctl *ctl)
     return show_with(ctl, "status", read ? json_pack("{s:b}", "read", 1) : NULL);
 }
 
-int ctl_transfer(struct ctl *ctl)
-{
-    uint64_t to = 0;
-    json_t *result = NULL;
-    if (ctl->value[0] != NULL && !address_number(ctl->value[0], 1, KEEL_REPLICA_MAX, &to))
-        return ctl_fail(CTL_USAGE, "transfer: --to %s: give a replica's id, 1 to %d", ctl->value[0],
-                        KEEL_REPLICA_MAX);
-    json_t *extra = to != 0 ? json_pack("{s:I}", "to", (json_int_t)to) : NULL;
-    int code = ctl_ask(ctl, "transfer", extra, &result);
-    if (code != CTL_DONE)
-        return code;
-    if (ctl->json)
-        code = ctl_print_json(result);
-    else
-        printf("replica %lld %s, term %lld, index %lld\n",
-               (long long)json_integer_value(json_object_get(result, "leader")),
-               json_is_true(json_object_get(result, "changed")) ? "leads" : "had led before",
-               (long long)json_integer_value(json_object_get(result, "term")),
-               (long long)json_integer_value(json_object_get(result, "index")));
-    json_decref(result);
-    return code;
-}
-
 int ctl_drops(struct ctl *ctl)
 {
     return show(ctl, "drops");
@@ -64,19 +43,46 @@ int ctl_ring(struct ctl *ctl)
     return show(ctl, "ring");
 }
 
+static void print_peers(const json_t *result)
+{
+    static const char *const columns[] = {
+        "replica=PEER",        "state=STATE",       "reasons=REASONS",     "since_ms=SINCE_MS",
+        "silent_ms=SILENT_MS", "usual_ms=USUAL_MS", "suspicion=SUSPICION", NULL};
+    if (json_array_size(json_object_get(result, "peers")) > 0)
+        ctl_print_table(json_object_get(result, "peers"), columns);
+}
+
+static void print_healthy(const json_t *result)
+{
+    long long leader = json_integer_value(json_object_get(result, "leader"));
+    long long contact = json_integer_value(json_object_get(result, "quorum_age_ms"));
+    const json_t *commit = json_object_get(result, "commit_us");
+    if (json_is_integer(commit))
+        printf("healthy: leads, quorum contact %lld ms ago, an empty entry was committed in %.3f "
+               "ms, index %lld\n",
+               contact, (double)json_integer_value(commit) / 1000.0,
+               (long long)json_integer_value(json_object_get(result, "probe_index")));
+    else
+        printf("healthy: follows replica %lld, quorum contact %lld ms ago; how long a commit takes "
+               "is asked there\n",
+               leader, contact);
+}
+
 int ctl_health(struct ctl *ctl)
 {
     json_t *result = NULL;
-    int code = ctl_ask(ctl, "health", NULL, &result);
+    /* the daemon gives up first, so that the reason is told */
+    uint32_t timeout_ms = ctl->timeout_ms - ctl->timeout_ms / 8;
+    json_int_t wait_ms = timeout_ms < HEALTH_WAIT_MAX_MS ? timeout_ms : HEALTH_WAIT_MAX_MS;
+    json_t *extra = json_pack("{s:I}", "timeout_ms", wait_ms);
+    int code = ctl_ask(ctl, "health", extra, &result);
     if (code != CTL_DONE)
         return code;
     bool healthy = json_is_true(json_object_get(result, "healthy"));
     if (ctl->json) {
         code = ctl_print_json(result);
     } else if (healthy) {
-        printf("healthy: leader %lld, quorum contact %lld ms ago\n",
-               (long long)json_integer_value(json_object_get(result, "leader")),
-               (long long)json_integer_value(json_object_get(result, "quorum_age_ms")));
+        print_healthy(result);
     } else {
         const json_t *list = json_object_get(result, "complaints");
         fputs("unhealthy:", stdout);
@@ -85,11 +91,13 @@ int ctl_health(struct ctl *ctl)
         const char *why = json_string_value(json_object_get(result, "stopped_why"));
         printf("%s%s\n", why != NULL && why[0] != '\0' ? ": " : "", why != NULL ? why : "");
     }
+    if (!ctl->json)
+        print_peers(result);
     json_decref(result);
     return code != CTL_DONE ? code : healthy ? CTL_DONE : CTL_NO_QUORUM;
 }
 
-int ctl_members(struct ctl *ctl)
+int ctl_member_list(struct ctl *ctl)
 {
     static const char *const columns[] = {"replica=ID",
                                           "address=ADDRESS",
@@ -98,6 +106,7 @@ int ctl_members(struct ctl *ctl)
                                           "self=SELF",
                                           "boot=BOOT",
                                           "heard_ms=HEARD_MS",
+                                          "state=STATE",
                                           "match_index=MATCH",
                                           "lag_entries=LAG",
                                           "trip_us=TRIP_US",
@@ -108,7 +117,7 @@ int ctl_members(struct ctl *ctl)
                                           "incarnation=INCARNATION",
                                           NULL};
     json_t *result = NULL;
-    int code = ctl_ask(ctl, "members", NULL, &result);
+    int code = ctl_ask(ctl, "member list", NULL, &result);
     if (code != CTL_DONE)
         return code;
     if (ctl->json)

@@ -12,13 +12,18 @@ const struct ctl_command ctl_commands[] = {
      .options = {{"read", NULL, "only from a leader that a majority confirms after the question"}},
      .run = ctl_status},
     {.name = "health",
-     .summary = "exit 0 if this replica can do its work, else 7, and why",
-     .example = "keelctl health && echo fine",
+     .summary = "exit 0 if this replica can do its work, else 7, and why; times a commit",
+     .example = "keelctl health --timeout 1000 && echo fine",
+     .more_help =
+         "The leader commits an entry that changes nothing and says how long it took, from\n"
+         "appending to applying. Within --timeout, or exit 7 with the reason. A follower says\n"
+         "whom it follows and how fresh that leader's majority is: ask the leader for the "
+         "time.\n\n",
      .run = ctl_health},
-    {.name = "members",
+    {.name = "member list",
      .summary = "the members of the cluster, as this replica sees them",
-     .example = "keelctl members",
-     .run = ctl_members},
+     .example = "keelctl member list",
+     .run = ctl_member_list},
     {.name = "member add",
      .words = "IDENTITY...",
      .words_min = 1,
@@ -101,11 +106,18 @@ const struct ctl_command ctl_commands[] = {
          "[keys] file, and the keys in it. An error in a file, or another key that differs,\n"
          "changes nothing (exit 6). SIGHUP to keeld does the same and logs what came of it.\n\n",
      .run = ctl_reload},
-    {.name = "transfer",
+    {.name = "leader transfer",
      .summary = "hands this leader's office to another replica; answers when that one leads",
-     .example = "keelctl transfer --to 2",
+     .example = "keelctl leader transfer --to 2",
      .options = {{"to", "ID", "to this replica (default: the most caught-up voter)"}},
-     .run = ctl_transfer},
+     .run = ctl_leader_transfer},
+    {.name = "leader step-down",
+     .summary = "gives this leader's office up to the most caught-up, and stays out of elections",
+     .example = "keelctl leader step-down",
+     .more_help =
+         "For one election timeout after that it does not campaign, and is handed nothing.\n"
+         "Refused (exit 6) where no other voter is caught up and in contact.\n\n",
+     .run = ctl_leader_step_down},
     {.name = "genesis create",
      .words = "IDENTITY...",
      .words_min = 1,

@@ -337,6 +337,8 @@ static int assemble(struct daemon *d)
         result = open_reload(d);
     if (result == STARTUP_OK && admin_open(&d->admin, &d->node, d->problem) != 0)
         result = STARTUP_FAILED;
+    if (result == STARTUP_OK)
+        d->node.admin_counts = admin_counts(d->admin);
     return result;
 }
 

@@ -25,6 +25,7 @@ void leadership_begin(struct control *c, struct control_ask *ask,
     }
     command->tag = ask->serial;
     command->principal = request->to;
+    command->abstains = request->kind == CONTROL_STEP_DOWN;
     control_command_send(c);
     ask->state = read ? ASK_READING : ASK_HANDING_OVER;
 }

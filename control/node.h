@@ -13,6 +13,8 @@
 
 enum { NODE_THREADS_MAX = 4 };
 
+struct admin_counts;
+
 struct node {
     const struct config *config; /* as it started: what a reload may change is in `reload` */
     struct reload *reload;
@@ -25,8 +27,9 @@ struct node {
     struct loop loop[NODE_THREADS_MAX];
     struct config_thread thread[NODE_THREADS_MAX];
     uint32_t thread_count;
-    bool ring_huge, ring_locked; /* the window's memory */
-    uint64_t control_turns;      /* grows while the control thread advances; relaxed */
+    bool ring_huge, ring_locked;             /* the window's memory */
+    const struct admin_counts *admin_counts; /* NULL: no socket; for the admin thread alone */
+    uint64_t control_turns;                  /* grows while the control thread advances; relaxed */
 };
 
 /* Why this replica cannot do its work at the moment: words of a fixed list, NULL: it can. `at`

@@ -1,5 +1,7 @@
 #include "control/openmetrics.h"
 
+#include "control/admin.h"
+#include "control/admin_peers.h"
 #include "control/admin_slow.h"
 #include "dataplane/frame.h"
 
@@ -136,6 +138,18 @@ static void frames(FILE *out, const struct node *node)
                 frame_drop_name((enum frame_drop)i), metric_get(&drops[i]));
 }
 
+static void from_admin(FILE *out, const struct admin_counts *counts)
+{
+    if (counts == NULL)
+        return;
+    counter(out, "keel_admin_connections", "Connections to the admin socket.", counts->accepted);
+    counter(out, "keel_admin_requests", "Requests there.", counts->requests);
+    head(out, "keel_admin_ended", "counter", "Of the connections, refused or ended, by reason.");
+    for (int i = 0; i < ADMIN_END_COUNT; i++)
+        fprintf(out, "keel_admin_ended_total{reason=\"%s\"} %" PRIu64 "\n",
+                admin_end_name((enum admin_end)i), counts->ended[i]);
+}
+
 static void stages(FILE *out, const struct metrics *m)
 {
     head(out, "keel_stage_seconds", "histogram", "Latency of a message's stages at the leader.");
@@ -173,6 +187,7 @@ static void from_control(FILE *out, const struct node *node)
     counter(out, "keel_checkpoint_chunks_received", "Packets of checkpoints.", s.chunks_received);
     counter(out, "keel_checkpoint_chunks_malformed", "Of them, not understood.",
             s.chunks_malformed);
+    peers_metrics(out, &s);
     slow_metrics(out, &s);
     counter(out, "keel_handshakes", "Associations made.", s.handshakes_done);
     counter(out, "keel_keepalives", "Keepalives received.", s.keepalives);
@@ -238,6 +253,7 @@ char *openmetrics_text(const struct node *node, size_t *size)
     from_control(out, node);
     from_feed(out, node);
     from_port(out, node);
+    from_admin(out, node->admin_counts);
     fputs("# EOF\n", out);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {

@@ -64,7 +64,10 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
     c->status.requests++;
     ask->tag = request->tag;
     ask->serial = ++c->ask_serial;
-    ask->deadline_ns = c->now_ns + CONTROL_REQUEST_MS * 1000000ull;
+    uint32_t timeout_ms = request->timeout_ms;
+    if (timeout_ms == 0 || timeout_ms > CONTROL_REQUEST_MS)
+        timeout_ms = CONTROL_REQUEST_MS;
+    ask->deadline_ns = c->now_ns + timeout_ms * 1000000ull;
     if (request->kind != CONTROL_PROPOSE)
         leadership_begin(c, ask, request);
     else if (c->seen.role != RAFT_LEADER)
@@ -115,10 +118,23 @@ void requests_applied(struct control *c, const struct entry *entry)
         if (ask->state != ASK_APPENDED || ask->index != entry->index)
             continue;
         ask->value = c->outcome.value;
-        if (ask->term == entry->term)
+        if (ask->term == entry->term && entry->kind == ENTRY_PROBE)
+            ask->state = ASK_PROBED;
+        else if (ask->term == entry->term)
             requests_finish(c, ask, CONTROL_APPLIED, c->outcome.status);
         else
             requests_finish(c, ask, CONTROL_LOST, 0);
+    }
+}
+
+/* seq says so within a millisecond of applying it, unless it is deposed just then. */
+static void follow_probe(struct control *c, struct control_ask *ask)
+{
+    if (c->seen.probe_index >= ask->index) {
+        ask->value = c->seen.probe_ns;
+        requests_finish(c, ask, CONTROL_APPLIED, MACHINE_SEQUENCED);
+    } else if (c->seen.role != RAFT_LEADER) {
+        requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
     }
 }
 
@@ -135,6 +151,8 @@ uint32_t requests_turn(struct control *c)
     }
     for (uint32_t i = 0; i < CONTROL_REQUESTS; i++) {
         struct control_ask *ask = &c->ask[i];
+        if (ask->state == ASK_PROBED)
+            follow_probe(c, ask);
         if (ask->state >= ASK_HANDING_OVER)
             leadership_follow(c, ask);
         if (ask->state == ASK_READING && c->now_ns >= ask->deadline_ns)

@@ -174,7 +174,7 @@ static enum startup_result agree_on_members(const struct startup *s, char *probl
             return refuse_start(
                 problem, STARTUP_CONFIG,
                 "[members] %u differs from the genesis record and from the members in the log "
-                "(see `keelctl genesis show`, `keelctl members`): correct the configuration",
+                "(see `keelctl genesis show`, `keelctl member list`): correct the configuration",
                 id);
     }
     return STARTUP_OK;

@@ -3,8 +3,8 @@
  * Each replica pings the others ten times a second. Of the newest TRIPS_KEPT round trips to a peer
  * the least counts: a loop that got no turn makes one of them long, a slow link all. A replica's
  * *way* is the round trip within which a majority of voters answers it, itself among them: what the
- * network adds to a commit that it leads. Everybody tells its own way, and what its drive takes for
- * a page, with each answer.
+ * network adds to a commit that it leads. Everybody tells its own way, what its drive takes for a
+ * page and how long its loop stood, with each answer.
  *
  * A leader whose way is TRIPS_RATIO times that of a voter, for TRIPS_ROUNDS in a row, hands over to
  * the nearest such voter: everybody's messages wait for the leader's links, and nobody else can do
@@ -161,10 +161,12 @@ static void judge(struct control *c)
         s->trip_ns[id] = trip_ns(c, id);
         s->way_ns[id] = fresh ? t->way_ns : 0;
         s->drive_ns[id] = fresh ? t->drive_ns : 0;
+        s->stall_ns[id] = fresh ? t->stall_ns : 0;
     }
     s->trip_ns[c->replica->id] = 0;
     s->way_ns[c->replica->id] = own_way_ns(c);
     s->drive_ns[c->replica->id] = c->seen.drive_ns;
+    s->stall_ns[c->replica->id] = c->seen.stall_ns;
     grade(s->way_ns, s->link_slow);
     grade(s->drive_ns, s->drive_slow);
 }
@@ -189,6 +191,7 @@ static void take(struct control *c, uint32_t id)
     t->heard_ns = c->now_ns;
     t->way_ns = seen->majority_ns;
     t->drive_ns = seen->drive_ns;
+    t->stall_ns = seen->stall_ns;
 }
 
 static uint32_t ask(struct control *c, uint32_t id)

@@ -1,5 +1,6 @@
 #include "control/watch.h"
 
+#include "control/admin_peers.h"
 #include "control/log.h"
 
 #include <string.h>
@@ -136,6 +137,7 @@ void watch_look(struct watch *w)
         say_changes(w, &s);
     say_handed_over(w, &s, &c);
     say_installed(w, &c);
+    peers_say(w->peer, &c, w->node->config->id);
     if (strcmp(c.problem, w->problem) != 0) {
         if (c.problem[0] != '\0')
             log_event(LOG_LEVEL_ERROR, "control", "replica=%u why=\"%s\"", w->node->config->id,

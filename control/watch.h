@@ -15,6 +15,7 @@ struct watch {
     uint32_t role, leader, stopped, failed, stale;
     uint64_t term, stalls, installed;
     uint64_t by_drive, by_link; /* leaderships that this replica gave up of itself */
+    struct detector_view peer[KEEL_REPLICA_MAX + 1]; /* as last said */
     bool hung;
     bool start_again; /* nothing but a start is wanted any more */
     char problem[CONTROL_PROBLEM_SIZE];

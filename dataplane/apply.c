@@ -100,6 +100,15 @@ static void sample_done(struct replica *r)
     r->sample.applied_ns = end_ns; /* send_flush() ends it */
 }
 
+/* Of an entry that this leader stamped: log time runs from its appending. */
+static void note_probe(struct replica *r, const struct entry *entry)
+{
+    if (r->raft.role != RAFT_LEADER || entry->term != r->raft.term)
+        return;
+    r->probe_index = entry->index;
+    r->probe_ns = r->log_base_ns + (r->now_ns - r->log_base_at_ns) - entry->log_ns;
+}
+
 static void apply_entry(struct replica *r, const struct entry *entry)
 {
     machine_apply(r->machine, entry, &r->outcome);
@@ -126,6 +135,9 @@ static void apply_entry(struct replica *r, const struct entry *entry)
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
     case ENTRY_DUE:
+        break;
+    case ENTRY_PROBE:
+        note_probe(r, entry);
         break;
     }
     if (entry->index == r->sample.index)

@@ -250,7 +250,7 @@ static void obey(struct replica *r, const struct command *command)
         spans(r, command->index);
         break;
     case COMMAND_TRANSFER:
-        leadership_transfer(r, command->tag, (uint8_t)command->principal);
+        leadership_transfer(r, command);
         break;
     case COMMAND_READ:
         leadership_read(r, command->tag);

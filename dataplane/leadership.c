@@ -63,17 +63,33 @@ uint32_t leadership_turn(struct replica *r)
     return count - kept;
 }
 
-void leadership_transfer(struct replica *r, uint64_t tag, uint8_t to)
+void leadership_transfer(struct replica *r, const struct command *command)
 {
-    enum raft_transfer_reason reason = step_transfer(r, to);
+    enum raft_transfer_reason reason = step_transfer(r, (uint8_t)command->principal);
+    if (reason == RAFT_TRANSFER_TAKEN)
+        r->steps_down = command->abstains ? r->raft.transfer.number : 0;
     struct notice *notice = notice_begin(r, NOTICE_TRANSFER);
     if (notice == NULL)
         return;
-    notice->u.transfer.tag = tag;
+    notice->u.transfer.tag = command->tag;
     notice->u.transfer.number = r->raft.transfer.number;
     notice->u.transfer.reason = (uint8_t)reason;
     spsc_push(&r->notices);
     r->status_at_ns = 0;
+}
+
+/* Who stepped down does not campaign within an election timeout, the longest that anybody draws. */
+void leadership_lost(struct replica *r)
+{
+    const struct raft_transfer *t = &r->raft.transfer;
+    if (r->steps_down != 0 && r->steps_down == t->number && t->reason != RAFT_TRANSFER_LATE)
+        r->abstains_until_ns = r->now_ns + 2 * r->raft.options.election_min_ns;
+    r->steps_down = 0;
+}
+
+bool leadership_abstains(const struct replica *r)
+{
+    return r->raft.role != RAFT_LEADER && r->now_ns < r->abstains_until_ns;
 }
 
 /* Asked now, not of the turn's beginning: the loop may have stood still since. H20: Emin x (1 -

@@ -113,6 +113,7 @@ struct command {
     uint32_t principal;  /* ANSWER, FORGET, TRANSFER, PING */
     uint8_t entry_kind;  /* PROPOSE: enum entry_kind */
     uint8_t packet_kind; /* ANSWER */
+    uint8_t abstains;    /* TRANSFER: 1: and does not campaign for an election timeout after it */
     struct frame_address to; /* SEND */
     union {
         uint8_t bytes[COMMAND_BYTES_MAX];

@@ -57,7 +57,8 @@ static void pong(struct replica *r, uint32_t principal, const void *asked, size_
     bool timed = principal <= KEEL_REPLICA_MAX && size == sizeof(struct packet_ping);
     if (timed) {
         struct packet_pong body = {.trip_ns = r->majority_ns,
-                                   .drive_ns = ring_drive_ns(r->ring, r->now_ns)};
+                                   .drive_ns = ring_drive_ns(r->ring, r->now_ns),
+                                   .stall_ns = replica_stall_ns(r)};
         memcpy(&body.stamp, asked, sizeof(body.stamp));
         memcpy(send_body(&frame), &body, sizeof(body));
     }
@@ -67,10 +68,10 @@ static void pong(struct replica *r, uint32_t principal, const void *asked, size_
 /* A stamp from the future is none of this process. */
 static void note_trip(struct replica *r, uint32_t id, const void *body, size_t size)
 {
-    struct packet_pong told;
-    if (size != sizeof(told))
+    struct packet_pong told = {0};
+    if (size != sizeof(told) && size != PACKET_PONG_SHORT)
         return;
-    memcpy(&told, body, sizeof(told));
+    memcpy(&told, body, size);
     if (told.stamp > r->now_ns)
         return;
     struct replica_trip *trip = &r->trip[id];
@@ -79,6 +80,7 @@ static void note_trip(struct replica *r, uint32_t id, const void *body, size_t s
     trip->heard_ns = r->now_ns;
     trip->majority_ns = told.trip_ns;
     trip->drive_ns = told.drive_ns;
+    trip->stall_ns = told.stall_ns;
 }
 
 static void peer_message(struct replica *r, const struct auth_peer *from, uint8_t kind,
@@ -143,8 +145,10 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     if (kind == AUTH_KIND_PING || kind == AUTH_KIND_PONG) {
         uint32_t id = from->principal;
         bool member = is_member(r, from);
-        if (member)
-            note_boot(r, id, from); /* followers hear nothing else of each other */
+        if (member) { /* followers hear nothing else of each other */
+            note_boot(r, id, from);
+            r->trip[id].beats++;
+        }
         if (kind == AUTH_KIND_PING)
             pong(r, id, body, size);
         else if (member)

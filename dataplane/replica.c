@@ -8,7 +8,7 @@ static size_t aligned(size_t size)
     return (size + 4095) & ~(size_t)4095;
 }
 
-enum { REPLICA_ASSOCIATIONS = 1024, REPLICA_PUBLISH_NS = 1000000 };
+enum { REPLICA_ASSOCIATIONS = 1024, REPLICA_PUBLISH_NS = 1000000, REPLICA_STOOD_NS = 1000000000 };
 
 size_t replica_memory_size(const struct genesis *genesis)
 {
@@ -220,6 +220,8 @@ static void fill_status(struct replica *r)
     s->quorum_age_ns = age_ns;
     s->started_ns = r->started_ns;
     s->noop_index = raft->noop_index;
+    s->probe_index = r->probe_index;
+    s->probe_ns = r->probe_ns;
     s->config = members_now(&r->members)->body;
     s->config_index = members_now(&r->members)->index;
     s->transfer = raft->transfer;
@@ -227,6 +229,7 @@ static void fill_status(struct replica *r)
                           ? r->now_ns - raft->transfer.drive_moved_ns
                           : 0;
     s->drive_ns = ring_drive_ns(r->ring, r->now_ns);
+    s->stall_ns = replica_stall_ns(r);
     s->lapped = r->lapped;
     s->hole = raft->hole;
     s->settling = raft->settling;
@@ -248,10 +251,29 @@ static void fill_status(struct replica *r)
     ring_stats(r->ring, &s->ring);
 }
 
+uint64_t replica_stall_ns(const struct replica *r)
+{
+    return r->stood_ns[0] > r->stood_ns[1] ? r->stood_ns[0] : r->stood_ns[1];
+}
+
+/* A loop that takes turns comes by when it is time to publish: by so much it is late. */
+static void note_stood(struct replica *r)
+{
+    uint64_t stood_ns = r->status_at_ns != 0 ? r->now_ns - r->status_at_ns : 0;
+    if (r->now_ns >= r->stood_until_ns) {
+        r->stood_ns[1] = r->stood_ns[0];
+        r->stood_ns[0] = 0;
+        r->stood_until_ns = r->now_ns + REPLICA_STOOD_NS;
+    }
+    if (stood_ns > r->stood_ns[0])
+        r->stood_ns[0] = stood_ns;
+}
+
 void replica_publish(struct replica *r)
 {
     if (r->now_ns < r->status_at_ns)
         return;
+    note_stood(r);
     r->status_at_ns = r->now_ns + REPLICA_PUBLISH_NS;
     install_turn(r);
     repair_turn(r);

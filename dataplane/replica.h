@@ -137,6 +137,8 @@ struct replica_trip {
     uint64_t heard_ns;    /* when */
     uint64_t majority_ns; /* its own round trip to a majority of voters; 0: not known */
     uint64_t drive_ns;    /* what its drive takes for a page; 0: not known */
+    uint64_t stall_ns;    /* the longest that its loop stood of late; 0: not known */
+    uint64_t beats;       /* PINGs and PONGs from it since the start, answers among them */
 };
 
 /* What status shows; published by seq, read by anybody through replica_status(). */
@@ -154,10 +156,12 @@ struct replica_status {
     struct witness witness[RAFT_ID_MAX + 1];
     struct replica_trip trip[RAFT_ID_MAX + 1];
     uint64_t drive_ns; /* what the own drive takes for a page; 0: not known */
+    uint64_t stall_ns; /* the longest that the own loop stood of late */
     /* The configuration in force at its log index, committed or not. */
     struct entry_config config;
     uint64_t config_index;
-    uint64_t noop_index;   /* leader: of this term's no-op */
+    uint64_t noop_index;            /* leader: of this term's no-op */
+    uint64_t probe_index, probe_ns; /* its newest ENTRY_PROBE: from appending to applying */
     uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
     struct raft_transfer transfer;
     uint32_t lapped;   /* leader: bit i: replica i needs a checkpoint */
@@ -195,6 +199,7 @@ struct replica {
     struct witness witness[RAFT_ID_MAX + 1];
 
     struct replica_trip trip[RAFT_ID_MAX + 1];
+    uint64_t stood_ns[2], stood_until_ns; /* longest that the loop stood: in this second, before */
     uint64_t majority_ns; /* own round trip to a majority, as control reckons; 0: not known */
 
     struct members members;            /* as raft has them, with addresses */
@@ -215,11 +220,15 @@ struct replica {
     /* log time of this leader's term (design: section 7, Time) */
     uint64_t log_base_ns, log_base_at_ns;
     uint64_t last_utc_ns, last_log_ns; /* of the newest entry in the log */
+    uint64_t probe_index, probe_ns;    /* see replica_status */
 
     struct catch_up catch_up[RAFT_ID_MAX + 1]; /* peers behind the window */
     struct repair repair;
     bool catching_up; /* some queue may hold pages: looked at when leadership is gone */
     uint32_t lapped;  /* bit i: the log no longer reaches back to what replica i lacks */
+
+    uint64_t steps_down;        /* number of the transfer that is a step-down; 0: none */
+    uint64_t abstains_until_ns; /* no campaign before this */
 
     uint32_t read_count;
     struct replica_read read[REPLICA_READS];
@@ -268,6 +277,8 @@ void replica_status(const struct replica *replica, struct replica_status *status
 
 /* Called by seq once a turn; writes at most every millisecond. */
 void replica_publish(struct replica *replica);
+/* The longest that the loop stood in this second and the one before: no turn came. */
+uint64_t replica_stall_ns(const struct replica *replica);
 
 /* A fault that must not be survived in silence: stops voting, acknowledging and sending for good.
  */
@@ -364,9 +375,14 @@ HOT uint32_t send_flush(struct replica *r);
 HOT void send_frame(struct replica *r, struct port_frame *frame);
 
 /* leadership.c: transfers and reads. */
-void leadership_transfer(struct replica *r, uint64_t tag, uint8_t to);
+void leadership_transfer(struct replica *r, const struct command *command);
 void leadership_read(struct replica *r, uint64_t tag);
 uint32_t leadership_turn(struct replica *r);
+/* The office is gone. */
+void leadership_lost(struct replica *r);
+/* Is this one, which does not lead, to keep out of elections? It then behaves as one that is short
+ * of room (H8): it says so, declines to be handed the office, and does not campaign. It votes. */
+bool leadership_abstains(const struct replica *r);
 /* May what rests on this replica's lease of that term still leave? (H19) */
 bool leadership_lease(const struct replica *r, uint64_t term);
 

@@ -119,6 +119,7 @@ static void effects(struct replica *r, const struct raft_msg *msg, const uint8_t
     if (out->deposed) {
         r->intake->pending_count = 0;
         metric_add(&r->metrics.deposed, 1);
+        leadership_lost(r);
     }
     persist(r, msg, entries);
     for (uint32_t i = 0; i < out->send_count; i++)
@@ -182,11 +183,16 @@ static bool settles(const struct raft_msg *msg, const uint8_t *entries)
     return first.kind == ENTRY_NOOP;
 }
 
+/* Whether one that does not lead may. */
+static bool fit_to_lead(const struct replica *r)
+{
+    return r->raft.role == RAFT_LEADER || (ring_room_to_lead(r->ring) && !leadership_abstains(r));
+}
+
 /* Apart from what comes with every message. */
 __attribute__((cold, noinline)) static void look_at_room(struct replica *r, struct raft_in *in)
 {
-    if (in->msg.kind == RAFT_TIMEOUT_NOW && r->raft.role != RAFT_LEADER &&
-        !ring_room_to_lead(r->ring))
+    if (in->msg.kind == RAFT_TIMEOUT_NOW && !fit_to_lead(r))
         step_no_space(r); /* H8: raft declines */
     in->scarce = ring_scarce(r->ring);
 }
@@ -207,7 +213,7 @@ void step_peer(struct replica *r, const struct raft_msg *msg, uint64_t incarnati
         in.space = ring_room(r->ring, msg->count, (uint32_t)size) == RING_ROOM ||
                    (settles(msg, entries) &&
                     ring_room_to_settle(r->ring, msg->count, (uint32_t)size) == RING_ROOM);
-        in.unable = msg->count == 0 && !ring_room_to_lead(r->ring);
+        in.unable = msg->count == 0 && (!ring_room_to_lead(r->ring) || leadership_abstains(r));
     } else if (msg->kind != RAFT_APPEND_REPLY) {
         look_at_room(r, &in);
     }
@@ -301,7 +307,7 @@ uint32_t step_tick(struct replica *r)
     if (r->now_ns < raft_next_tick_ns(&r->raft))
         return 0;
     step_propose(r); /* a leader's tick may append, behind all that was framed */
-    if (r->raft.role != RAFT_LEADER && !ring_room_to_lead(r->ring))
+    if (!fit_to_lead(r))
         step_no_space(r); /* H8: whoever is short of space does not campaign */
     struct raft_in in = {.event = RAFT_EV_TICK, .scarce = ring_scarce(r->ring)};
     if (r->raft.config.voters_new != 0)

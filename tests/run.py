@@ -88,6 +88,7 @@ def tests(build, sanitized, fuzz, turn):
              e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('gray-real', True, 6, e2e('gray.py'), e2e('gray.py', '--no-overload'), turn=0),
         Test('feed', True, 4, e2e('feed.py'), turn=0),
+        Test('admin-flood', True, 3, e2e('admin_flood.py')),
         Test('readme', True, 3, e2e('readme.py')),
         Test('auth', True, 8, e2e('auth.py'), e2e('auth.py', '--kills', '10'), turn=1),
         Test('ring-wrap', True, 10, e2e('ring_wrap.py'), e2e('ring_wrap.py', '--amount', '256M'),

@@ -246,7 +246,7 @@ static enum machine_status apply_config(struct machine *machine, const struct en
     return MACHINE_SEQUENCED;
 }
 
-/* Days, boots and configuration: entries that only a leader's own control proposes. */
+/* Days, boots, configuration, probes: entries that only a leader's own control proposes. */
 static enum machine_status apply_leaders(struct machine *machine, const struct entry *entry,
                                          struct machine_outcome *outcome)
 {
@@ -261,6 +261,8 @@ static enum machine_status apply_leaders(struct machine *machine, const struct e
         outcome->day_began = status == MACHINE_SEQUENCED;
     } else if (entry->kind == ENTRY_BOOT) {
         status = apply_boot(machine, entry_body(entry));
+    } else if (entry->kind == ENTRY_PROBE) {
+        status = MACHINE_SEQUENCED; /* its index is all that it is for */
     } else {
         status = apply_config(machine, entry);
     }
@@ -299,6 +301,7 @@ static void apply_other(struct machine *machine, const struct entry *entry,
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
     case ENTRY_CONFIG:
+    case ENTRY_PROBE:
         outcome->status = (uint8_t)apply_leaders(machine, entry, outcome);
         return;
     }

@@ -223,6 +223,13 @@ static bool due_ok(const void *body)
     return due.reserved == 0;
 }
 
+static bool probe_ok(const void *body)
+{
+    struct entry_probe probe;
+    memcpy(&probe, body, sizeof(probe));
+    return (probe.reserved[0] | probe.reserved[1]) == 0;
+}
+
 bool entry_config_ok(const struct entry_config *config)
 {
     uint32_t named = config->voters | config->voters_new | config->learners;
@@ -298,6 +305,10 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
     case ENTRY_DUE:
         size = sizeof(struct entry_due);
         ok = size <= room && due_ok(body);
+        break;
+    case ENTRY_PROBE:
+        size = sizeof(struct entry_probe);
+        ok = size <= room && probe_ok(body);
         break;
     }
     return ok ? size : 0;

@@ -32,7 +32,8 @@ enum entry_kind {
     ENTRY_BOOT = 9,           /* a replica's boot counter and boot id */
     ENTRY_CONFIG = 10,        /* cluster configuration: voters old and new, learners */
     ENTRY_NODE = 11,          /* one operation on a node or its lock */
-    ENTRY_DUE = 12            /* proposed by the leader's control: lock delays and waits are over */
+    ENTRY_DUE = 12,           /* proposed by the leader's control: lock delays and waits are over */
+    ENTRY_PROBE = 15          /* a person asks whether entries commit: changes nothing */
 };
 
 enum { ENTRY_VERSION = 1 };
@@ -150,6 +151,11 @@ struct entry_due {
     uint64_t reserved; /* no entry is smaller than a no-op: so many fit a page at most */
 };
 _Static_assert(sizeof(struct entry_due) == 16, "due entry");
+
+struct entry_probe {
+    uint64_t reserved[2]; /* as large as a no-op, see above */
+};
+_Static_assert(sizeof(struct entry_probe) == 16, "probe entry");
 
 struct entry_session_open {
     char name[KEEL_NAME_MAX + 1]; /* zero-terminated, zero-padded, printable ASCII without space */

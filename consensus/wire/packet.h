@@ -154,12 +154,14 @@ struct packet_ping { /* 8 bytes */
 };
 _Static_assert(sizeof(struct packet_ping) == 8, "ping");
 
-struct packet_pong {   /* 24 bytes */
+struct packet_pong {   /* 32 bytes; 24 of them, without stall_ns, come from releases before it */
     uint64_t stamp;    /* as it came */
     uint64_t trip_ns;  /* the sender's round trip to a majority of voters, itself among them */
     uint64_t drive_ns; /* what its drive takes for a page; 0 in either: not known */
+    uint64_t stall_ns; /* the longest that its loop stood in the last second or two */
 };
-_Static_assert(sizeof(struct packet_pong) == 24, "pong");
+_Static_assert(sizeof(struct packet_pong) == 32, "pong");
+enum { PACKET_PONG_SHORT = 24 };
 
 enum { PACKET_DIGESTS = 4 };
 

@@ -72,7 +72,7 @@ def lead(c, wanted):
     """The page's commands for the leader are run where it says."""
     leader = c.leader()
     if leader != wanted:
-        code, text = c.ctl(leader, 'transfer', '--to', wanted, timeout=20)
+        code, text = c.ctl(leader, 'leader', 'transfer', '--to', wanted, timeout=20)
         expect(code == 0, 'no transfer to replica %d: %s' % (wanted, text))
 
 
@@ -91,7 +91,7 @@ def at_leader(c, script, host):
 
 
 def members(c, at):
-    code, text = c.ctl(at, 'members')
+    code, text = c.ctl(at, 'member', 'list')
     return {row['replica']: row['role'] for row in json.loads(text)['members']} if code == 0 else {}
 
 

@@ -144,9 +144,17 @@ class Founders(Cluster):
                         other, record['cluster_id'], founder['replica']))
         having = [i for servers in clusters.values() for i in servers]
         for i in self.alive():
-            if i not in having and not self.reason(i):
-                raise Failure('server %d has no record and gives no reason: %s' % (i, self.log_tail(i)))
+            if i not in having:
+                self.wait_why(i)
         return clusters
+
+    def wait_why(self, i, timeout=FOUNDED_S):
+        """It says why it has no record, or has got one; it may be about to start, or to go on as a replica."""
+        until = time.monotonic() + timeout
+        while not self.reason(i) and not self.record(i):
+            if time.monotonic() > until:
+                raise Failure('server %d has no record and gives no reason: %s' % (i, self.log_tail(i)))
+            time.sleep(0.05)
 
     def hang_up(self, *ids):
         """The configuration is read again."""

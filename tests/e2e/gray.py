@@ -76,10 +76,10 @@ def slow_link(parts, storm):
         old, status['slow_times']))
     by_link = sum(n or 0 for n in told(c, 'transfers_by_link'))
     parts.holds(by_link >= 1, 'transfers_by_link counts it', by_link)
-    members = json.loads(c.ctl(now, 'members')[1])['members']
+    members = json.loads(c.ctl(now, 'member', 'list')[1])['members']
     row = [m for m in members if m['replica'] == old][0]
     parts.holds(row['slow'] == 'link' and row['trip_us'] >= 1500 * LINK_MS,
-                'keelctl members shows its round trip: %s us' % row['trip_us'], row)
+                'keelctl member list shows its round trip: %s us' % row['trip_us'], row)
     shown_in_metrics(parts, c, now, old, 'link')
     c.wire.heal()
     until(lambda: told(c, 'slow_replica') == [0] * c.size, 'a status in which nobody is slow again')

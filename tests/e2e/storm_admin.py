@@ -213,10 +213,20 @@ def stand_still(process):
 def exit_codes(parts, c):
     done = run(c.program('keelctl'), '-s', c.path('nobody.sock'), 'status', check=False)
     check(parts, 'keelctl where no daemon is', done, 3, c.path('nobody.sock'))
+    commit = c.status(c.leader())['commit_index']
     parts.holds(all(ctl(c, i, 'health').returncode == 0 for i in c.ids()),
                 'keelctl health: exit 0 on each', [ctl(c, i, 'health') for i in c.ids()])
     leader = c.leader()
     follower = next(i for i in c.ids() if i != leader)
+    done = ctl(c, leader, '--json', 'health')
+    told = json.loads(done.stdout)
+    parts.holds(told['probe'] == 'committed' and told['probe_index'] > commit and told['commit_us'] > 0 and
+                c.status(leader)['commit_index'] >= told['probe_index'],
+                'the leader\'s health commits an entry: index %s in %s us' % (
+                    told['probe_index'], told['commit_us']), told)
+    told = json.loads(ctl(c, follower, '--json', 'health').stdout)
+    parts.holds((told['probe'], told['leader'], told['probe_index']) == ('follows', leader, None),
+                'a follower\'s says whom it follows', told)
     check(parts, 'day end at a follower', ctl(c, follower, 'day', 'end', c.day), 5,
           'ask replica %d' % leader)
     check(parts, 'day end of another day', ctl(c, leader, 'day', 'end', '20000101'), 1, 'refused')

@@ -32,7 +32,7 @@ def at_leader(c, *words):
 
 
 def members(c, at):
-    code, text = c.ctl(at, 'members')
+    code, text = c.ctl(at, 'member', 'list')
     return json.loads(text) if code == 0 else None
 
 

@@ -39,15 +39,15 @@ def refusals(parts, c):
     leader = c.leader(30)
     follower = leader % 3 + 1
     before = c.status(leader)
-    code, said = ask(c, follower, 'transfer', '--to', leader)
+    code, said = ask(c, follower, 'leader', 'transfer', '--to', leader)
     parts.holds(code == 5 and said['error']['leader'] == leader,
                 'transfer at a follower: exit 5, names leader %d' % leader, (code, said))
-    code, said = ask(c, leader, 'transfer', '--to', 7)
+    code, said = ask(c, leader, 'leader', 'transfer', '--to', 7)
     parts.holds(code == 6, 'transfer to no member: exit 6: %s' % said['error']['why'], (code, said))
-    code, said = ask(c, leader, 'transfer', '--to', leader)
+    code, said = ask(c, leader, 'leader', 'transfer', '--to', leader)
     parts.holds(code == 0 and said['changed'] is False and said['leader'] == leader,
                 'transfer to whom leads: exit 0, nothing changed', (code, said))
-    code, said = ask(c, leader, 'transfer', '--to', 0)
+    code, said = ask(c, leader, 'leader', 'transfer', '--to', 0)
     parts.holds(code == 2, 'transfer --to 0: exit 2', (code, said))
     code, said = ask(c, follower, 'status', '--read')
     parts.holds(code == 5 and said['error']['leader'] == leader,
@@ -69,7 +69,7 @@ def round_and_round(parts, c):
         c.wait_caught_up(to)
         asked.append(time.time_ns())
         began = time.monotonic()
-        code, said = ask(c, leader, 'transfer', *(['--to', to] if n % 2 else []))
+        code, said = ask(c, leader, 'leader', 'transfer', *(['--to', to] if n % 2 else []))
         slowest = max(slowest, time.monotonic() - began)
         now = said.get('leader')
         if code != 0 or now == leader or (n % 2 and now != to):
@@ -90,7 +90,7 @@ def sleeping_target(parts, c):
     to = leader % 3 + 1
     c.wait_caught_up(to)
     tell(c, signal.SIGSTOP, to)
-    code, said = ask(c, leader, 'transfer', '--to', to)
+    code, said = ask(c, leader, 'leader', 'transfer', '--to', to)
     expect(code != 0, 'a transfer to a stopped process is said to be done: %r' % said)
     parts.holds(code in (4, 6), 'transfer to a process that is stopped: exit %d: %s' % (
         code, said.get('error', {}).get('why')), (code, said))
@@ -105,8 +105,8 @@ def sleeping_leader(parts, c):
     leader = c.leader(30)
     to = leader % 3 + 1
     c.wait_caught_up(to)
-    process = c.spawn(c.program('keelctl'), '--json', '-s', c.path('admin-%d.sock' % leader), 'transfer',
-                      '--to', to, out='asleep')
+    process = c.spawn(c.program('keelctl'), '--json', '-s', c.path('admin-%d.sock' % leader), 'leader',
+                      'transfer', '--to', to, out='asleep')
     time.sleep(0.002)
     tell(c, signal.SIGSTOP, leader)
     time.sleep(3 * ELECTION_MS / 1000)
@@ -127,7 +127,7 @@ def no_quorum(parts, c):
     tell(c, signal.SIGSTOP, *others)
     code, said = ask(c, leader, 'status', '--read')
     parts.holds(code == 7, 'status --read without a quorum: exit 7', (code, said))
-    code, said = ask(c, leader, 'transfer')
+    code, said = ask(c, leader, 'leader', 'transfer')
     parts.holds(code in (6, 7), 'transfer without a quorum: exit %d' % code, (code, said))
     tell(c, signal.SIGCONT, *others)
     c.leader(30)

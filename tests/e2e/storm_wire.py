@@ -154,7 +154,7 @@ class WireStorm(Storm):
         i = self.leads(fault.replica)
         if i in self.c.replica:
             self.c.spawn(self.c.program('keelctl'), '--timeout', TRANSFER_S, '-s',
-                         self.c.path('admin-%d.sock' % i), 'transfer')
+                         self.c.path('admin-%d.sock' % i), 'leader', 'transfer')
 
     def restart_gateway(self, fault):
         if self.gateway[fault.gateway].poll() is None:

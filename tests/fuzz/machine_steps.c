@@ -192,12 +192,13 @@ static bool build_due(struct bench *bench)
 static bool build_raw(struct bench *bench, struct fuzz_input *in)
 {
     uint8_t body[sizeof(struct entry_messages) + 64];
-    enum entry_kind kind = (enum entry_kind)(ENTRY_NOOP + fuzz_below(in, ENTRY_DUE));
+    enum entry_kind kind = (enum entry_kind)(ENTRY_NOOP + fuzz_below(in, ENTRY_PROBE));
     static const uint8_t sizes[] = {
         [ENTRY_NOOP] = 16,           [ENTRY_MESSAGES] = 64,    [ENTRY_SESSION_OPEN] = 56,
         [ENTRY_SESSION_RESUME] = 56, [ENTRY_SESSION_END] = 32, [ENTRY_SESSION_EXPIRE] = 32,
         [ENTRY_DAY_END] = 16,        [ENTRY_DAY_BEGIN] = 16,   [ENTRY_BOOT] = 32,
-        [ENTRY_CONFIG] = 80,         [ENTRY_NODE] = 76,        [ENTRY_DUE] = 16};
+        [ENTRY_CONFIG] = 80,         [ENTRY_NODE] = 76,        [ENTRY_DUE] = 16,
+        [ENTRY_PROBE] = 16};
     fuzz_take(in, body, sizes[kind]);
     bench_build(bench, kind, principal(in), body, sizes[kind]);
     return entry_check(bench->bytes, sizeof(bench->bytes));

@@ -8,6 +8,7 @@ MASK64 = (1 << 64) - 1
 PAGE, SECTOR, ROOM = 4096, 512, 3584
 NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE = range(
     1, 13)
+PROBE = 15
 CLEAN, KILLED, EXPIRED = 1, 2, 3
 ZERO_SECTOR = bytes(SECTOR)
 T0 = 1_700_000_000_000_000_000  # where time begins in synthetic histories
@@ -115,6 +116,10 @@ def right(principal, rights):
 
 def due(term):
     return struct.pack("<QQ", term, 0)
+
+
+def probe():
+    return bytes(16)
 
 
 def session_open(name, process, replaces, ttl_ms, window):

@@ -167,8 +167,9 @@ static bool config_good(const uint8_t *body)
 
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
-    static const size_t sizes[DUE + 1] = {0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 16};
-    if (kind < NOOP || kind > DUE)
+    static const size_t sizes[PROBE + 1] = {0,  16, 40, 56,  56, 32, 32,
+                                            16, 16, 32, 144, 40, 16, [PROBE] = 16};
+    if (kind > PROBE || sizes[kind] == 0)
         return "an entry of unknown kind";
     if (kind == MESSAGES)
         return messages_problem(body, room, used);
@@ -197,6 +198,8 @@ static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, 
         good = config_good(body);
     else if (kind == DUE)
         good = le64(body + 8) == 0;
+    else if (kind == PROBE)
+        good = le64(body) == 0 && le64(body + 8) == 0;
     return good ? NULL : "an entry whose body is out of range";
 }
 

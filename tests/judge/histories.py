@@ -331,6 +331,10 @@ class History(RingPlans, FeedPlans, NodePlans):
             self.append(e.BOOT, boot, leader)
         self.count("leader change")
 
+    def do_probe(self, _):
+        self.append(e.PROBE, e.probe(), self.random.randint(1, self.replicas))
+        self.count("probe")
+
     def run_machine(self):
         r = self.random
         self.append(e.NOOP, e.noop(1, self.incarnations[1]))
@@ -338,7 +342,7 @@ class History(RingPlans, FeedPlans, NodePlans):
             self.open_session(gateway, f"oms-{gateway.principal}")
         actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3),
                    (self.do_window, 3), (self.do_stranger, 3), (self.do_restart, 4),
-                   (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5)]
+                   (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5), (self.do_probe, 2)]
         turns = (60, 90) if self.wrapped else (12, 30)
         if self.lock_users:
             for name in ("locks", "more", "most")[: r.randint(1, 3)]:

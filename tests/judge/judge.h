@@ -122,7 +122,21 @@ enum {
 };
 
 /* Log entry kinds. */
-enum { NOOP = 1, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE };
+enum {
+    NOOP = 1,
+    MESSAGES,
+    OPEN,
+    RESUME,
+    END,
+    EXPIRE,
+    DAY_END,
+    DAY_BEGIN,
+    BOOT,
+    CONFIG,
+    NODE,
+    DUE,
+    PROBE = 15
+};
 
 /* Operations of a NODE entry, and the flags of its block. */
 enum { NODE_OPEN = 1, NODE_CLOSE, NODE_SET, NODE_DELETE, NODE_RIGHTS, NODE_ACQUIRE, NODE_RELEASE };

@@ -1,5 +1,5 @@
-/* What only a leader may say: that it holds a lease while it is the only one that could, and a
- * read's index. */
+/* What only a leader may say: that it holds a lease while it is the only one that could, a read's
+ * index, and what log time it is. */
 #include "tests/sim/check.h"
 
 /* H19, H20: who was in contact with a quorum within the minimum election timeout, less what clocks
@@ -25,6 +25,16 @@ void check_lead_elected(struct world *world, const struct node *winner)
     }
 }
 
+/* "No leader, no time": log time is what leaders' clocks counted in office, one after the other. It
+ * never runs ahead of true time by more than a clock may, whatever the wall clocks say. */
+static void time_elapsed(struct world *world, const struct node *node)
+{
+    uint64_t fast_ns = world->now_ns / 1000000 * world->knobs.drift_ppm + 1000000;
+    if (node->replica->last_log_ns > world->now_ns + fast_ns)
+        world_fail(world, "node %u: log time stands at %.6f s: it is ahead of true time", node->id,
+                   (double)node->replica->last_log_ns / 1e9);
+}
+
 /* H19: a lease that was ended, for the word to a successor, is ended for the rest of the term; and
  * an election timeout later somebody else leads, or this leader has stepped down. */
 void check_lead_turn(struct world *world, struct node *node)
@@ -33,6 +43,7 @@ void check_lead_turn(struct world *world, struct node *node)
     uint64_t now_ns = clock_now_ns(node->clock);
     if (raft->role != RAFT_LEADER || raft->failed || node->replica->stopped)
         return;
+    time_elapsed(world, node);
     if (node->word_term != raft->term && raft->transfer.lease_ended != 0) {
         node->word_term = raft->term;
         node->word_ns = now_ns;

@@ -15,6 +15,7 @@ enum {
     HOLDER_PAUSE_MS = 300, /* between what it does, at most */
     HOLDER_STOPS = 80,     /* one in so many times it stands still ... */
     HOLDER_STOP_MAX_MS = 8000,
+    HOLDER_MUTES = 80, /* ... or goes on, hears, and is not heard */
     HOLDER_PAYLOAD = 16,
     HOLDER_OLD = 4 /* sequencers of all holders that are remembered */
 };
@@ -342,6 +343,12 @@ static void act(struct holder *h, uint64_t now)
         h->world->now_ns < h->world->knobs.faults_until_ns) {
         h->until_ns = h->world->now_ns + random_between(rng, 500, HOLDER_STOP_MAX_MS) * HOLDER_MS;
         world_fault(h->world, FAULT_GUEST_SLEEP);
+    } else if (random_below(rng, HOLDER_MUTES) == 0 &&
+               knobs_on(&h->world->knobs, FAULT_CUT_ONE_WAY) &&
+               h->world->now_ns < h->world->knobs.faults_until_ns) {
+        h->host.mute_until_ns =
+            h->world->now_ns + random_between(rng, 500, HOLDER_STOP_MAX_MS) * HOLDER_MS;
+        world_fault(h->world, FAULT_CUT_ONE_WAY);
     } else if (what == 0 && h->world->knobs.ends && random_below(rng, 20) == 0) {
         h->ending = true; /* and believes nothing any more */
         engine_end(h->engine, now);

@@ -4,7 +4,7 @@
 
 static void transmit(struct sim_host *host, struct port_frame *frame)
 {
-    if (frame->size > 0)
+    if (frame->size > 0 && host->world->now_ns >= host->mute_until_ns)
         net_send(host->world, host->endpoint, frame->data, frame->size);
 }
 
@@ -55,6 +55,7 @@ void host_init(struct sim_host *host, struct world *world, uint32_t endpoint, in
 {
     host->world = world;
     host->endpoint = endpoint;
+    host->mute_until_ns = 0;
     host->principal = KEEL_CLIENT_MIN + endpoint - ENDPOINT_GUEST;
     host->clock = sim_clock_open(world, rate_ppm, 0);
     host->frames = aligned_alloc(64, (frame_host_size() + 63) & ~(size_t)63);

@@ -14,6 +14,7 @@ struct sim_host {
     struct clock *clock;
     struct engine *engine;
     struct keyring *keys;
+    uint64_t mute_until_ns; /* what it sends is lost so long, world's time */
 };
 
 /* At an endpoint from ENDPOINT_GUEST on, with a clock that goes so much too fast. */

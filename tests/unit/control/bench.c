@@ -343,7 +343,7 @@ static void step(struct bench *b)
         struct bench_node *n = &b->node[id];
         if (n->cut)
             n->port.head = n->port.tail;
-        if (n->up)
+        if (n->up && !n->asleep)
             turn(b, n);
     }
 }

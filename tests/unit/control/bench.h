@@ -45,6 +45,7 @@ struct bench_node {
     void *ring_memory;
     bool up, cut;      /* cut: its frames go nowhere, none arrive */
     bool idle_control; /* control takes no turns */
+    bool asleep;       /* nothing does: frames wait in its port */
     uint64_t late_ns;  /* its frames, and those to it, take so long */
     uint64_t incarnation;
     char problem[STARTUP_PROBLEM_SIZE];

@@ -56,13 +56,18 @@ static const struct refusal {
      "a new member has"},
     {"member", NEW "[{" FOUR "},{}]", "a new member has"},
     {"member", "\"to\":1", "a key that this command does not take"},
-    {"transfer", "\"to\":null", "1 to 7"},
-    {"transfer", "\"to\":0", "1 to 7"},
-    {"transfer", "\"to\":8", "1 to 7"},
-    {"transfer", "\"was\":1", "a key that this command does not take"},
+    {"leader transfer", "\"to\":null", "1 to 7"},
+    {"leader transfer", "\"to\":0", "1 to 7"},
+    {"leader transfer", "\"to\":8", "1 to 7"},
+    {"leader transfer", "\"was\":1", "a key that this command does not take"},
+    {"leader step-down", "\"to\":1", "a key that this command does not take"},
     {"status", "\"read\":\"yes\"", "true or false"},
     {"status", "\"format\":\"numbers\"", "a key that this command does not take"},
     {"health", "\"read\":true", "a key that this command does not take"},
+    {"health", "\"timeout_ms\":0", "1 to 60000"},
+    {"health", "\"timeout_ms\":60001", "1 to 60000"},
+    {"health", "\"timeout_ms\":\"1\"", "1 to 60000"},
+    {"status", "\"timeout_ms\":1", "a key that this command does not take"},
     {"backup", "\"offset\":0", "or neither"},
     {"backup", "\"backup\":1", "or neither"},
     {"backup", "\"backup\":\"1\",\"offset\":0", "or neither"},
@@ -114,9 +119,13 @@ static void leadership_and_metrics(void)
 {
     struct admin_request r;
     char why[ADMIN_WHY_MAX];
-    CU_ASSERT_EQUAL(ask("transfer", "", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("health", "", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(r.timeout_ms, 0);
+    CU_ASSERT_EQUAL(ask("health", "\"timeout_ms\":60000", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(r.timeout_ms, 60000);
+    CU_ASSERT_EQUAL(ask("leader transfer", "", &r, why), ADMIN_OK);
     CU_ASSERT_EQUAL(r.to, 0);
-    CU_ASSERT_EQUAL(ask("transfer", "\"to\":7", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("leader transfer", "\"to\":7", &r, why), ADMIN_OK);
     CU_ASSERT_EQUAL(r.to, 7);
     CU_ASSERT_EQUAL(ask("status", "", &r, why), ADMIN_OK);
     CU_ASSERT_FALSE(r.read);

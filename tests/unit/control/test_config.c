@@ -54,7 +54,8 @@ static void takes_every_key(void)
         "checkpoint_send_kib_s = 2048\nscrub_pages_s = 50\n"
         "[cores]\nseq = 3\ndisk = 4\nfeed =\naux = 4\ncontrol = 0\nidle = spin\nsleep_us = 20\n"
         "[memory]\nhugepages = no\npool_mib = 64\n[eal]\nextra = --log-level=7\n[admin]\n"
-        "socket = /tmp/x.sock\ngroup = ops\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",
+        "socket = /tmp/x.sock\ngroup = ops\nusers = alice, 1001\nread_group = look\n"
+        "read_users = 99\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",
         sound);
     CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
     CU_ASSERT_EQUAL(c.feed.framing, FEED_ENVELOPE);
@@ -67,6 +68,9 @@ static void takes_every_key(void)
     CU_ASSERT_EQUAL(c.idle, IDLE_SPIN);
     CU_ASSERT_EQUAL(c.pages, EAL_PAGES_ORDINARY);
     CU_ASSERT_STRING_EQUAL(c.group, "ops");
+    CU_ASSERT_STRING_EQUAL(c.users, "alice, 1001");
+    CU_ASSERT_STRING_EQUAL(c.read_group, "look");
+    CU_ASSERT_STRING_EQUAL(c.read_users, "99");
     struct config_thread threads[4];
     CU_ASSERT_EQUAL_FATAL(config_threads(&c, threads), 2);
     CU_ASSERT_EQUAL(threads[0].roles, ROLE_SEQ | ROLE_FEED);

@@ -354,6 +354,43 @@ static void without_a_quorum_the_outcome_is_unknown(void)
     bench_free(b);
 }
 
+/* What is told is the leader's own time from appending to applying; without a quorum it gives up in
+ * the time that it was given. */
+static void a_probe_is_timed_and_bounded(void)
+{
+    struct bench *b = bench_new(3);
+    start_all(b);
+    uint32_t id = bench_settle(b);
+    struct control *control = b->node[id].start.control;
+    struct control_request request = {
+        .tag = 1, .entry_kind = ENTRY_PROBE, .size = sizeof(struct entry_probe)};
+    struct control_reply reply;
+    bench_run(b, 100);
+    uint64_t digest = control_machine(control)->digest;
+    CU_ASSERT_TRUE(control_ask(control, &request));
+    for (int ms = 0; !control_answer(control, &reply); ms++) {
+        CU_ASSERT_TRUE_FATAL(ms < 1000);
+        bench_run(b, 1);
+    }
+    CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    CU_ASSERT_EQUAL(reply.index, control_machine(control)->applied);
+    CU_ASSERT_NOT_EQUAL(control_machine(control)->digest, digest);
+    /* the bench's drive and wire take turns of 100 us */
+    CU_ASSERT(reply.value >= BENCH_STEP_NS && reply.value < 50 * BENCH_STEP_NS);
+    CU_ASSERT_EQUAL(
+        bench_ask(b, other(id), ENTRY_PROBE, request.body, (uint8_t)request.size).result,
+        CONTROL_NOT_LEADER);
+    b->node[id].cut = true;
+    request.timeout_ms = 20;
+    CU_ASSERT_TRUE(control_ask(control, &request));
+    bench_run(b, 19);
+    CU_ASSERT_FALSE(control_answer(control, &reply));
+    bench_run(b, 3);
+    CU_ASSERT_TRUE_FATAL(control_answer(control, &reply));
+    CU_ASSERT_EQUAL(reply.result, CONTROL_TIMED_OUT);
+    bench_free(b);
+}
+
 /* --- handshakes
  * -------------------------------------------------------------------------------------- */
 
@@ -592,6 +629,7 @@ int main(void)
         {"a follower names the leader", a_follower_names_the_leader},
         {"a refusal of the machine is told", a_refusal_of_the_machine_is_told},
         {"a superseded proposal is lost, not unknown", a_proposal_that_was_superseded_is_lost},
+        {"a probe is timed and bounded", a_probe_is_timed_and_bounded},
         {"without a quorum the outcome is unknown", without_a_quorum_the_outcome_is_unknown},
         {"followers keep their association warm", followers_keep_their_association_warm},
         {"a restarted peer is met again, its boot logged", a_restarted_peer_is_met_again},

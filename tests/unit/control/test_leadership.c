@@ -59,6 +59,62 @@ static void a_transfer_is_answered_when_the_target_leads(void)
     bench_free(b);
 }
 
+static void who_stepped_down_stays_out_for_an_election_timeout(void)
+{
+    uint32_t was;
+    struct bench *b = three(&was);
+    struct replica *r = b->node[was].start.replica;
+    struct control_reply reply = ask(b, was, CONTROL_STEP_DOWN, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    CU_ASSERT_NOT_EQUAL(reply.leader, was);
+    uint32_t now = bench_settle(b);
+    CU_ASSERT_NOT_EQUAL_FATAL(now, was);
+    CU_ASSERT_TRUE(leadership_abstains(r));
+    bench_run(b, 30); /* it has said so, and is handed nothing */
+    uint64_t until_ns = r->abstains_until_ns;
+    if (b->now_ns < until_ns) {
+        reply = ask(b, now, CONTROL_TRANSFER, (uint8_t)was);
+        CU_ASSERT_EQUAL(reply.result, CONTROL_REFUSED);
+        CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_UNABLE);
+    }
+    /* alone with one voter that may lead, it votes for that one, and does not campaign before */
+    uint64_t term = bench_status(b, now).term;
+    b->node[now].cut = true;
+    while (b->now_ns < until_ns) {
+        bench_run(b, 1);
+        CU_ASSERT_TRUE(bench_status(b, was).role == RAFT_FOLLOWER);
+    }
+    CU_ASSERT_NOT_EQUAL(bench_settle(b), 0);
+    b->node[now].cut = false;
+    bench_run(b, 1000);
+    uint32_t last = bench_settle(b);
+    CU_ASSERT_TRUE(bench_status(b, last).term > term);
+    CU_ASSERT_FALSE(leadership_abstains(r));
+    if (last != was) {
+        reply = ask(b, last, CONTROL_TRANSFER, (uint8_t)was);
+        CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    }
+    bench_free(b);
+}
+
+static void nobody_steps_down_for_nobody(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint64_t term = bench_status(b, leader).term;
+    for (uint32_t id = 1; id <= 3; id++)
+        b->node[id].start.replica->abstains_until_ns = id == leader ? 0 : UINT64_MAX;
+    bench_run(b, 50);
+    struct control_reply reply = ask(b, leader, CONTROL_STEP_DOWN, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_REFUSED);
+    CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_NOBODY);
+    CU_ASSERT_EQUAL(bench_status(b, leader).role, RAFT_LEADER);
+    CU_ASSERT_EQUAL(bench_status(b, leader).term, term);
+    reply = ask(b, leader % 3 + 1, CONTROL_STEP_DOWN, 0);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_NOT_LEADER);
+    bench_free(b);
+}
+
 static void what_is_refused_changes_nothing(void)
 {
     uint32_t leader;
@@ -258,6 +314,9 @@ int main(void)
     static const struct unit_test tests[] = {
         {"a transfer is answered when the target leads",
          a_transfer_is_answered_when_the_target_leads},
+        {"who stepped down stays out for an election timeout",
+         who_stepped_down_stays_out_for_an_election_timeout},
+        {"nobody steps down for nobody", nobody_steps_down_for_nobody},
         {"what is refused changes nothing", what_is_refused_changes_nothing},
         {"a target that vanishes is answered with time-out",
          a_target_that_vanishes_is_answered_with_time_out},

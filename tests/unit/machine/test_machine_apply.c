@@ -1,5 +1,6 @@
 #include "tests/unit/machine/bench.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct bench b;
@@ -328,16 +329,40 @@ static void configuration(void)
     bench_free(&b);
 }
 
+/* Of a machine that differs in nothing but digest and place nobody can tell that it was asked. */
+static void a_probe_changes_nothing(void)
+{
+    start();
+    const size_t size = machine_size(&b.genesis);
+    struct machine *before = malloc(size);
+    const struct entry_probe probe = {{0}};
+    memcpy(before, b.machine, size);
+    bench_build(&b, ENTRY_PROBE, BENCH_REPLICA, &probe, sizeof(probe));
+    CU_ASSERT_EQUAL(bench_apply(&b)->status, MACHINE_SEQUENCED);
+    CU_ASSERT_EQUAL(b.outcome.feed_after, b.outcome.feed_before);
+    CU_ASSERT_EQUAL(b.machine->applied, before->applied + 1);
+    CU_ASSERT_NOT_EQUAL(b.machine->digest, before->digest);
+    before->applied = b.machine->applied;
+    before->applied_term = b.machine->applied_term;
+    before->digest = b.machine->digest;
+    before->utc_ns = b.machine->utc_ns;
+    before->log_ns = b.machine->log_ns;
+    CU_ASSERT_EQUAL(memcmp(b.machine, before, size), 0);
+    free(before);
+    bench_free(&b);
+}
+
 static void leaders_entries_of_a_client_are_refused(void)
 {
     start();
-    const enum entry_kind kinds[] = {ENTRY_DAY_END, ENTRY_BOOT, ENTRY_CONFIG};
+    const enum entry_kind kinds[] = {ENTRY_DAY_END, ENTRY_BOOT, ENTRY_CONFIG, ENTRY_PROBE};
     struct entry_day day = {.name = "DAY1      "};
     struct entry_boot boot = {.replica = 1, .incarnation = BENCH_INCARNATION + 1, .boot = 1};
     struct entry_config config = {.voters = 2, .member = {{0}, {3, 1, 1, 0}}};
-    const void *bodies[] = {&day, &boot, &config};
-    const size_t sizes[] = {sizeof(day), sizeof(boot), sizeof(config)};
-    for (uint32_t i = 0; i < 3; i++) {
+    struct entry_probe probe = {{0}};
+    const void *bodies[] = {&day, &boot, &config, &probe};
+    const size_t sizes[] = {sizeof(day), sizeof(boot), sizeof(config), sizeof(probe)};
+    for (uint32_t i = 0; i < 4; i++) {
         bench_build(&b, kinds[i], BENCH_ALICE, bodies[i], sizes[i]);
         CU_ASSERT_EQUAL(bench_apply(&b)->status, MACHINE_NOT_OWNER);
     }
@@ -471,6 +496,7 @@ int main(void)
         {"trading days", days},
         {"H2: equal boots with two ids", h2_equal_boots},
         {"configuration entries", configuration},
+        {"a probe changes nothing", a_probe_changes_nothing},
         {"leaders' entries of a client are refused", leaders_entries_of_a_client_are_refused},
         {"unknown kinds are refused", unknown_kinds_are_refused},
         {"time never runs back", time_never_runs_back},
