@@ -2,6 +2,7 @@
 
 #include "control/admin_answer.h"
 #include "control/admin_backup.h"
+#include "control/admin_events.h"
 #include "control/admin_founding.h"
 #include "control/admin_health.h"
 #include "control/admin_leadership.h"
@@ -31,8 +32,10 @@ struct connection {
     int fd;         /* -1: place is free */
     bool reloading; /* its request is with the reload worker */
     bool backing;   /* ... with control, which encodes its state */
-    bool closing;   /* after its answer has gone */
-    uint64_t tag;   /* of that request */
+    bool following; /* ... for an event to come, until then: */
+    uint64_t follow_until_ms;
+    bool closing; /* after its answer has gone */
+    uint64_t tag; /* of that request */
     struct admin_request request;
     size_t size; /* bytes in line */
     char *out;   /* being sent */
@@ -91,7 +94,8 @@ static bool reader_asks_too_much(const struct admin *a, const struct admin_place
 {
     uint32_t asked = 0;
     for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
-        asked += a->place[i].right == ADMIN_RIGHT_READ && a->place[i].waiting;
+        asked += a->place[i].right == ADMIN_RIGHT_READ && a->place[i].waiting &&
+                 !a->connection[i].following;
     return place->right == ADMIN_RIGHT_READ && asked >= ADMIN_READER_ASKS;
 }
 
@@ -211,6 +215,26 @@ static char *ask_health(struct admin *a, struct connection *c, const struct admi
     return NULL;
 }
 
+/* NULL: nothing has happened yet that it does not know. */
+static char *ask_events(struct admin *a, struct connection *c, const struct admin_request *request)
+{
+    if (admin_events_ready(a->node, request))
+        return admin_answer_result(admin_events_result(a->node, request));
+    place_of(a, c)->waiting = c->following = true;
+    c->follow_until_ms = now_ms() + request->timeout_ms;
+    c->request = *request;
+    return NULL;
+}
+
+/* NULL: control writes a checkpoint, or looks whether it must. */
+static char *ask_snapshot(struct admin *a, struct connection *c,
+                          const struct admin_request *request)
+{
+    const struct control_request ask = {
+        .tag = ++a->next_tag, .kind = CONTROL_SNAPSHOT, .timeout_ms = request->timeout_ms};
+    return ask_control(a, c, request, &ask);
+}
+
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -231,6 +255,10 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_member(a, &a->connection[place], &request);
     if (request.command == ADMIN_BACKUP)
         return ask_backup(a, &a->connection[place], &request);
+    if (request.command == ADMIN_EVENTS)
+        return ask_events(a, &a->connection[place], &request);
+    if (request.command == ADMIN_SNAPSHOT)
+        return ask_snapshot(a, &a->connection[place], &request);
     if (request.command == ADMIN_HEALTH)
         return ask_health(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
@@ -399,7 +427,7 @@ static void take_replies(struct admin *a)
         bool probe = admin_health_reply(&a->health, &reply, now_ms());
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
             struct connection *c = &a->connection[i];
-            if (c->fd < 0 || !a->place[i].waiting || c->reloading || c->backing ||
+            if (c->fd < 0 || !a->place[i].waiting || c->reloading || c->backing || c->following ||
                 c->tag != reply.tag)
                 continue;
             a->place[i].waiting = false;
@@ -422,6 +450,18 @@ static void take_reload(struct admin *a)
             continue;
         a->place[i].waiting = c->reloading = false;
         put_answer(a, c, admin_answer_reload(report));
+    }
+}
+
+static void take_events(struct admin *a)
+{
+    for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        struct connection *c = &a->connection[i];
+        if (c->fd < 0 || !c->following ||
+            (now_ms() < c->follow_until_ms && !admin_events_ready(a->node, &c->request)))
+            continue;
+        a->place[i].waiting = c->following = false;
+        put_answer(a, c, admin_answer_result(admin_events_result(a->node, &c->request)));
     }
 }
 
@@ -452,7 +492,10 @@ static nfds_t watch(const struct admin *a, struct pollfd *fds, uint32_t *place, 
         if (c->fd < 0 || (rest && a->place[i].right == ADMIN_RIGHT_READ))
             continue;
         bool waiting = a->place[i].waiting, ready = has_line(a, c);
-        int wait = ready ? 0 : waiting ? ADMIN_WAIT_MS : ADMIN_TICK_MS;
+        int wait = ready          ? 0
+                   : c->following ? ADMIN_EVENTS_LOOK_MS
+                   : waiting      ? ADMIN_WAIT_MS
+                                  : ADMIN_TICK_MS;
         *timeout = wait < *timeout ? wait : *timeout;
         place[count] = i;
         fds[count++] = (struct pollfd){.fd = c->fd,
@@ -532,6 +575,7 @@ void admin_run(struct admin *a, const uint32_t *stop)
         take_replies(a);
         take_reload(a);
         take_backup(a);
+        take_events(a);
         serve(a);
         if (fds[0].revents & POLLIN)
             let_in(a);

@@ -129,6 +129,19 @@ static char *answer_transfer(const struct control_reply *reply)
     return error == ADMIN_OK ? admin_answer_result(result) : admin_answer_error(error, why, 0);
 }
 
+static char *answer_snapshot(const struct node *node, const struct control_reply *reply)
+{
+    struct control_status c;
+    char why[ADMIN_WHY_MAX];
+    control_status(node->start.control, &c);
+    if (reply->result == CONTROL_APPLIED)
+        return admin_answer_result(json_pack("{s:I}", "index", (json_int_t)reply->index));
+    snprintf(why, sizeof(why), "no checkpoint of index %llu in time: %.90s",
+             (unsigned long long)reply->index,
+             c.problem[0] != '\0' ? c.problem : "the drive lags, or one is being received");
+    return admin_answer_error(ADMIN_TIMED_OUT, why, 0);
+}
+
 /* What was read is at least as new as the question; it must not be newer than the leadership. */
 static char *answer_read(const struct node *node, const struct admin_request *request,
                          const struct control_reply *reply)
@@ -152,6 +165,8 @@ char *admin_answer_asked(const struct node *node, const struct admin_request *re
         request->command == ADMIN_LEADER_TRANSFER || request->command == ADMIN_LEADER_STEP_DOWN;
     if (hands_over && !common)
         return answer_transfer(reply);
+    if (request->command == ADMIN_SNAPSHOT)
+        return answer_snapshot(node, reply);
     if (request->command == ADMIN_STATUS && reply->result == CONTROL_APPLIED)
         return answer_read(node, request, reply);
     return answer_reply(reply);

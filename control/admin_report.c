@@ -4,6 +4,7 @@
 
 #include "control/address.h"
 #include "control/admin.h"
+#include "control/admin_facts.h"
 #include "control/admin_leadership.h"
 #include "control/admin_peers.h"
 #include "control/admin_slow.h"
@@ -418,6 +419,14 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_version(node);
     case ADMIN_GENESIS:
         return admin_genesis(node);
+    case ADMIN_CLOCK:
+        return admin_clock(node);
+    case ADMIN_DIGEST:
+        return admin_digest(node);
+    case ADMIN_CONFIG:
+        return admin_config(node);
+    case ADMIN_EVENTS:
+    case ADMIN_SNAPSHOT:
     case ADMIN_DAY:
     case ADMIN_RELOAD:
     case ADMIN_MEMBER:

@@ -15,13 +15,18 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_RING] = {"ring", false},
     [ADMIN_DROPS] = {"drops", false},
     [ADMIN_DAY] = {"day", true},
-    [ADMIN_RELOAD] = {"reload", true},
+    [ADMIN_RELOAD] = {"config reload", true},
     [ADMIN_MEMBER] = {"member", true},
     [ADMIN_LEADER_TRANSFER] = {"leader transfer", true},
     [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true},
     [ADMIN_BACKUP] = {"backup", true},
     [ADMIN_VERSION_SHOW] = {"version", false},
     [ADMIN_GENESIS] = {"genesis status", false},
+    [ADMIN_EVENTS] = {"events", false},
+    [ADMIN_CLOCK] = {"clock", false},
+    [ADMIN_DIGEST] = {"digest", false},
+    [ADMIN_SNAPSHOT] = {"snapshot", true},
+    [ADMIN_CONFIG] = {"config show", false},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -185,15 +190,25 @@ static enum admin_error parse_status(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
-static enum admin_error parse_health(const json_t *object, struct admin_request *request, char *why)
+static enum admin_error parse_timeout(const json_t *object, struct admin_request *request,
+                                      char *why)
 {
     const json_t *timeout = json_object_get(object, "timeout_ms");
     json_int_t ms = json_integer_value(timeout);
     if (timeout != NULL &&
         (json_typeof(timeout) != JSON_INTEGER || ms < 1 || ms > ADMIN_TIMEOUT_MAX_MS))
-        return bad(why, ADMIN_BAD_REQUEST, "health wants \"timeout_ms\": 1 to 60000");
+        return bad(why, ADMIN_BAD_REQUEST, "\"timeout_ms\" is from 1 to 60000");
     request->timeout_ms = (uint32_t)ms;
     return ADMIN_OK;
+}
+
+static enum admin_error parse_events(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *since = json_object_get(object, "since");
+    if (since != NULL && (json_typeof(since) != JSON_INTEGER || json_integer_value(since) < 0))
+        return bad(why, ADMIN_BAD_REQUEST, "events wants \"since\": an event's number");
+    request->since = (uint64_t)json_integer_value(since);
+    return parse_timeout(object, request, why);
 }
 
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
@@ -213,8 +228,12 @@ static bool keys_known(json_t *object, enum admin_command command)
         bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
         bool backup =
             command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
-        bool health = command == ADMIN_HEALTH && strcmp(key, "timeout_ms") == 0;
-        if (!health && !common && !day && !metrics && !member && !transfer && !status && !backup)
+        bool timed =
+            (command == ADMIN_HEALTH || command == ADMIN_EVENTS || command == ADMIN_SNAPSHOT) &&
+            strcmp(key, "timeout_ms") == 0;
+        bool events = command == ADMIN_EVENTS && strcmp(key, "since") == 0;
+        if (!timed && !events && !common && !day && !metrics && !member && !transfer && !status &&
+            !backup)
             return false;
     }
     return true;
@@ -246,8 +265,10 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
         return parse_status(object, request, why);
     if (request->command == ADMIN_BACKUP)
         return parse_backup(object, request, why);
-    if (request->command == ADMIN_HEALTH)
-        return parse_health(object, request, why);
+    if (request->command == ADMIN_HEALTH || request->command == ADMIN_SNAPSHOT)
+        return parse_timeout(object, request, why);
+    if (request->command == ADMIN_EVENTS)
+        return parse_events(object, request, why);
     const char *format = json_string_value(json_object_get(object, "format"));
     request->text = format == NULL || strcmp(format, "openmetrics") == 0;
     if (format != NULL && !request->text && strcmp(format, "numbers") != 0)

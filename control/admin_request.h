@@ -28,6 +28,11 @@ enum admin_command {
     ADMIN_BACKUP,
     ADMIN_VERSION_SHOW,
     ADMIN_GENESIS,
+    ADMIN_EVENTS,
+    ADMIN_CLOCK,
+    ADMIN_DIGEST,
+    ADMIN_SNAPSHOT,
+    ADMIN_CONFIG,
     ADMIN_COMMAND_COUNT
 };
 
@@ -44,8 +49,10 @@ struct admin_request {
     bool read;                    /* STATUS: proven by a quorum first */
     uint8_t to;                   /* LEADER_TRANSFER: replica id, 0: the most caught-up */
     uint64_t backup, offset;      /* BACKUP: which one (0: take one), from where on */
-    uint32_t timeout_ms;          /* HEALTH: for its entry; 0: as long as for any */
-    bool text;                    /* METRICS: OpenMetrics text, else numbers */
+    uint32_t timeout_ms; /* HEALTH: for its entry; 0: as long as for any. EVENTS: at most so
+                            long until there is one; 0: answered at once */
+    uint64_t since;      /* EVENTS: those behind this number */
+    bool text;           /* METRICS: OpenMetrics text, else numbers */
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
     struct entry_config wanted;

@@ -53,6 +53,8 @@ static bool due(const struct control *c)
         return true;
     if (c->machine->applied <= c->checkpoint_index[0])
         return false;
+    if (c->checkpoint_wanted > c->checkpoint_index[0])
+        return true;
     if (c->page >= c->checkpoint_page + c->options.checkpoint_pages)
         return true;
     return c->now_ns >= c->checkpoint_at_ns + c->options.checkpoint_ms * 1000000ull;

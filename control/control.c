@@ -224,6 +224,9 @@ static void publish(struct control *c)
     s->applied = c->machine->applied;
     s->feed_next = c->machine->feed_next;
     s->digest = c->machine->digest;
+    s->log_ns = c->machine->log_ns;
+    s->log_utc_ns = c->machine->utc_ns;
+    digests_publish(c);
     s->checkpoint_index[0] = c->checkpoint_index[0];
     s->checkpoint_index[1] = c->checkpoint_index[1];
     s->checkpoint_sequence = c->checkpoint_sequence;

@@ -82,7 +82,8 @@ enum control_request_kind {
     CONTROL_PROPOSE, /* an entry */
     CONTROL_TRANSFER,
     CONTROL_STEP_DOWN, /* a transfer to the most caught-up, and no campaign soon after */
-    CONTROL_READ
+    CONTROL_READ,
+    CONTROL_SNAPSHOT /* a checkpoint of all that is applied by now, if none covers it */
 };
 
 struct control_request {
@@ -122,6 +123,11 @@ struct control_reply {
     uint8_t reserved[2];
 };
 
+struct control_digest_mark {
+    uint64_t index; /* 0: none */
+    uint64_t digest;
+};
+
 /* What a peer seems to be, from here: suspicion.h. */
 struct detector_view {
     uint64_t since_ns;  /* clock of control_turn(): the state began */
@@ -137,6 +143,7 @@ struct detector_view {
 /* What control shows; published once a turn, read by anybody through control_status(). */
 struct control_status {
     uint64_t applied, feed_next, digest;       /* of its own instance */
+    uint64_t log_ns, log_utc_ns;               /* ... as its newest entry has them */
     uint64_t checkpoint_index[2];              /* [0] newest verified, [1] the other; 0: none */
     uint64_t checkpoint_sequence;              /* of the newest */
     uint64_t checkpoints, checkpoint_failures; /* written since start */
@@ -170,6 +177,10 @@ struct control_status {
     uint64_t backups;        /* taken since start */
     uint64_t digests_equal;  /* digests of others that were compared and are alike */
     uint32_t digest_differs; /* bit i: the last one of replica i is another */
+    /* The last digests of each replica, this one's among them, and this one's own at the same index
+     * (0: not known any more, or not yet). */
+    struct control_digest_mark digest_told[KEEL_REPLICA_MAX + 1][PACKET_DIGESTS];
+    uint64_t digest_own[KEEL_REPLICA_MAX + 1][PACKET_DIGESTS];
     uint32_t reserved;
     /* Of each replica, this one among them; 0: not known. trips.c says what they are. */
     uint64_t trip_ns[KEEL_REPLICA_MAX + 1];  /* round trip to it from here */

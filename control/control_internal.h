@@ -62,6 +62,7 @@ enum ask_state {
     ASK_PROPOSED,
     ASK_APPENDED,
     ASK_PROBED,       /* applied here; done when seq has told how long it took */
+    ASK_SNAPSHOT,     /* done when a checkpoint of `index` or behind it stands */
     ASK_HANDING_OVER, /* told to seq; index: the transfer's number once it is known */
     ASK_READING,
     ASK_READ /* proven: index; done when a status of read_ns is seen */
@@ -78,14 +79,10 @@ struct control_ask {
     uint64_t read_ns;
 };
 
-struct digest_mark {
-    uint64_t index; /* 0: none */
-    uint64_t digest;
-};
-
 struct control_digests {
-    struct digest_mark own[PACKET_DIGESTS][CONTROL_DIGESTS_KEPT];
-    struct digest_mark told[KEEL_REPLICA_MAX + 1][PACKET_DIGESTS]; /* by the others, the last */
+    struct control_digest_mark own[PACKET_DIGESTS][CONTROL_DIGESTS_KEPT];
+    struct control_digest_mark told[KEEL_REPLICA_MAX + 1]
+                                   [PACKET_DIGESTS]; /* by the others, the last */
     uint64_t newest[PACKET_DIGESTS];
     uint64_t tell_at_ns;
     bool stopped;
@@ -209,7 +206,8 @@ struct control {
     size_t checkpoint_cap;
     uint64_t checkpoint_index[2]; /* [0] newest verified; [1] the one before, 0: none */
     uint64_t checkpoint_sequence;
-    uint64_t checkpoint_page; /* page of the newest */
+    uint64_t checkpoint_page;   /* page of the newest */
+    uint64_t checkpoint_wanted; /* by people: one of this index, or a newer one */
     uint64_t checkpoint_at_ns;
     uint64_t checkpoint_not_before_ns;
     uint8_t checkpoint_area; /* the next one goes here */
@@ -383,6 +381,7 @@ void members_told(struct control *c, const struct notice *notice);
 uint32_t members_turn(struct control *c);
 
 /* digests.c: the odd one out stops. */
+void digests_publish(struct control *c);
 void digests_applied(struct control *c);
 void digests_told(struct control *c, const struct notice *notice);
 uint32_t digests_turn(struct control *c);

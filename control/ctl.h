@@ -25,7 +25,9 @@ enum {
     CTL_WORDS_MAX = 64,   /* positional words of one command */
     CTL_ANSWER_MAX = 2 << 20,
     CTL_TIMEOUT_MS = 10000,
-    CTL_TIMEOUT_MAX_S = 3600
+    CTL_TIMEOUT_MAX_MS = 3600000,
+    CTL_WATCH_S = 2, /* default of --watch */
+    CTL_WATCH_MAX_S = 3600
 };
 #define CTL_SOCKET "/run/keel/keeld.sock"
 
@@ -36,6 +38,7 @@ struct ctl { /* one invocation, parsed */
     const char *socket;
     uint32_t timeout_ms;
     bool timeout_given;
+    uint32_t watch_s; /* 0: once */
     bool json;
     bool help;
     int word_count;
@@ -61,11 +64,16 @@ struct ctl_command {
      * NULL. */
     bool (*take_more)(struct ctl *ctl, const char *name, const char *value);
     const char *more_help;
+    bool shows;   /* what is there, and changes nothing: may be repeated with --watch */
+    bool endless; /* runs as long as it is wanted: --timeout bounds its steps */
     int (*run)(struct ctl *ctl);
 };
 
 extern const struct ctl_command ctl_commands[];
 extern const uint32_t ctl_command_count;
+
+/* Options of every command; NULL ends. An argument in brackets may be left out. */
+extern const struct ctl_option ctl_common_options[];
 
 /* --- ctl_parse.c --- */
 /* Fills *ctl from the words of a command line; CTL_DONE, or CTL_USAGE after saying why on stderr.
@@ -75,6 +83,10 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv);
 void ctl_help(const struct ctl_command *command);
 /* "keelctl: what: why" on stderr; returns code. */
 __attribute__((format(printf, 2, 3))) int ctl_fail(int code, const char *format, ...);
+
+/* --- ctl_run.c --- */
+/* Runs the parsed command, within --timeout or again and again with --watch; its exit code. */
+int ctl_run(struct ctl *ctl);
 
 /* --- ctl_client.c --- */
 /* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the
@@ -95,6 +107,9 @@ int ctl_print_json(const json_t *result);
 void ctl_print_pairs(const json_t *object, int indent);
 /* Rows of an array of objects; `columns` are "key=TITLE" texts, NULL ends. */
 void ctl_print_table(const json_t *rows, const char *const *columns);
+/* "2026-11-30T22:16:01.248Z" */
+enum { CTL_UTC_TEXT_MAX = 40 };
+const char *ctl_utc_text(json_int_t utc_ns, char text[CTL_UTC_TEXT_MAX]);
 /* Bold on a terminal, unless NO_COLOR is set. */
 bool ctl_colour(void);
 
@@ -116,9 +131,15 @@ int ctl_metrics(struct ctl *ctl);
 int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);
+int ctl_events(struct ctl *ctl);
+int ctl_clock(struct ctl *ctl);
+int ctl_digest(struct ctl *ctl);
+int ctl_snapshot(struct ctl *ctl);
+int ctl_config_show(struct ctl *ctl);
+int ctl_config_check(struct ctl *ctl);
+int ctl_config_reload(struct ctl *ctl);
 int ctl_day_end(struct ctl *ctl);
 int ctl_day_begin(struct ctl *ctl);
-int ctl_reload(struct ctl *ctl);
 int ctl_member_add(struct ctl *ctl);
 int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);

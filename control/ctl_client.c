@@ -64,8 +64,8 @@ static int exchange(const struct ctl *ctl, int fd, const char *line, char **answ
         if (n < 0 && errno == EPIPE)
             break; /* it closed at once, and may have said why */
         if (n <= 0)
-            return n == 0 ? ctl_fail(CTL_TIMED_OUT, "keeld does not read: no answer within %u s",
-                                     ctl->timeout_ms / 1000)
+            return n == 0 ? ctl_fail(CTL_TIMED_OUT, "keeld does not read: no answer within %u ms",
+                                     ctl->timeout_ms)
                           : ctl_fail(CTL_UNREACHABLE, "%s: %s", ctl->socket, strerror(errno));
         sent += (size_t)n;
     }
@@ -76,9 +76,9 @@ static int exchange(const struct ctl *ctl, int fd, const char *line, char **answ
             free(text);
             return n == -2
                        ? ctl_fail(CTL_TIMED_OUT,
-                                  "no answer within %u s: whether it was done is "
+                                  "no answer within %u ms: whether it was done is "
                                   "unknown",
-                                  ctl->timeout_ms / 1000)
+                                  ctl->timeout_ms)
                        : ctl_fail(CTL_UNREACHABLE, "%s: keeld closed the connection", ctl->socket);
         }
         at += (size_t)n;

@@ -271,9 +271,14 @@ int ctl_key_new(struct ctl *ctl)
     if (getrandom(key.key[0], sizeof(key.key[0]), 0) != sizeof(key.key[0]))
         return ctl_fail(CTL_FAILED, "key new: no random numbers: %s", strerror(errno));
     keyring_format_key(&key, text);
-    int code = fputs(text, stdout) < 0 || fflush(stdout) != 0
-                   ? ctl_fail(CTL_FAILED, "key new: stdout cannot be written")
-                   : CTL_DONE;
+    int code = CTL_DONE;
+    if (ctl->json) {
+        json_t *shown = json_pack("{s:I,s:s}", "principal", (json_int_t)id, "section", text);
+        code = ctl_print_json(shown);
+        json_decref(shown);
+    } else if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
+        code = ctl_fail(CTL_FAILED, "key new: stdout cannot be written");
+    }
     explicit_bzero(&key, sizeof(key));
     explicit_bzero(text, sizeof(text));
     return code;

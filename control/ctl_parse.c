@@ -9,6 +9,14 @@
 
 enum { HELP_COLUMN = 20, COMMAND_WORD_MAX = 64 };
 
+const struct ctl_option ctl_common_options[] = {
+    {"socket", "PATH", "admin socket, also -s (default " CTL_SOCKET ")"},
+    {"timeout", "MS", "give up after so many milliseconds, exit 4 (default 10000)"},
+    {"watch", "[S]", "show it again every S seconds (default 2)"},
+    {"json", NULL, "one line of JSON instead of tables"},
+    {"help", NULL, "this"},
+    {0}};
+
 int ctl_fail(int code, const char *format, ...)
 {
     va_list args;
@@ -45,10 +53,9 @@ void ctl_help(const struct ctl_command *c)
         if (c->more_help != NULL)
             fputs(c->more_help, stdout);
     }
-    help_option("socket", "PATH", "admin socket, also -s (default " CTL_SOCKET ")");
-    help_option("timeout", "S", "give up after so many seconds (default 10)");
-    help_option("json", NULL, "one line of JSON instead of tables");
-    help_option("help", NULL, "this");
+    for (const struct ctl_option *o = ctl_common_options; o->name != NULL; o++)
+        if (c == NULL || c->shows || strcmp(o->name, "watch") != 0)
+            help_option(o->name, o->argument, o->help);
     if (c != NULL)
         printf("\nexample: %s\n", c->example);
     else
@@ -92,10 +99,24 @@ static int unknown(const char *word)
     return ctl_fail(CTL_USAGE, "%s: no such command: see `keelctl --help`", word);
 }
 
+static int take_watch(struct ctl *ctl, const char *value)
+{
+    uint64_t seconds = CTL_WATCH_S;
+    if (ctl->command != NULL && !ctl->command->shows)
+        return ctl_fail(CTL_USAGE, "--watch: %s does not only show something", ctl->command->name);
+    if (value != NULL && !address_number(value, 1, CTL_WATCH_MAX_S, &seconds))
+        return ctl_fail(CTL_USAGE, "--watch %s: give whole seconds from 1 to %d", value,
+                        CTL_WATCH_MAX_S);
+    ctl->watch_s = (uint32_t)seconds;
+    return CTL_DONE;
+}
+
 static int common_option(struct ctl *ctl, const char *name, const char *value, bool *taken)
 {
-    uint64_t seconds;
+    uint64_t ms;
     *taken = true;
+    if (strcmp(name, "watch") == 0)
+        return take_watch(ctl, value);
     if (strcmp(name, "json") == 0)
         ctl->json = true;
     else if (strcmp(name, "help") == 0)
@@ -104,18 +125,26 @@ static int common_option(struct ctl *ctl, const char *name, const char *value, b
         ctl->socket = value;
     else if (strcmp(name, "timeout") != 0)
         *taken = false;
-    else if (!address_number(value, 1, CTL_TIMEOUT_MAX_S, &seconds))
-        return ctl_fail(CTL_USAGE, "--timeout %s: give whole seconds from 1 to %d", value,
-                        CTL_TIMEOUT_MAX_S);
+    else if (!address_number(value, 1, CTL_TIMEOUT_MAX_MS, &ms))
+        return ctl_fail(CTL_USAGE, "--timeout %s: give milliseconds from 1 to %d", value,
+                        CTL_TIMEOUT_MAX_MS);
     else
-        ctl->timeout_ms = (uint32_t)seconds * 1000;
+        ctl->timeout_ms = (uint32_t)ms;
     ctl->timeout_given = ctl->timeout_given || strcmp(name, "timeout") == 0;
     return CTL_DONE;
 }
 
-static bool common_flag(const char *name)
+static const struct ctl_option *common_option_of(const char *name)
 {
-    return strcmp(name, "json") == 0 || strcmp(name, "help") == 0;
+    for (const struct ctl_option *o = ctl_common_options; o->name != NULL; o++)
+        if (strcmp(o->name, name) == 0)
+            return o;
+    return NULL;
+}
+
+static bool is_number(const char *word)
+{
+    return word[0] != '\0' && strspn(word, "0123456789") == strlen(word);
 }
 
 /* Place in the command's table, -1: none. */
@@ -129,17 +158,32 @@ static int own_option(const struct ctl_command *c, const char *name)
 
 static bool is_known(const struct ctl_command *c, const char *name)
 {
-    return common_flag(name) || strcmp(name, "socket") == 0 || strcmp(name, "timeout") == 0 ||
-           own_option(c, name) >= 0 || (c != NULL && c->take_more != NULL);
+    return common_option_of(name) != NULL || own_option(c, name) >= 0 ||
+           (c != NULL && c->take_more != NULL);
 }
 
+enum value { VALUE_NONE, VALUE_MAY, VALUE_MUST };
+
 /* Whether the word behind --name is its value; an unknown name is refused whatever follows. */
-static bool wants_value(const struct ctl_command *c, const char *name)
+static enum value wants_value(const struct ctl_command *c, const char *name)
 {
+    const struct ctl_option *common = common_option_of(name);
     int own = own_option(c, name);
-    if (common_flag(name) || !is_known(c, name))
-        return false;
-    return own < 0 || c->options[own].argument != NULL;
+    if (!is_known(c, name))
+        return VALUE_NONE;
+    const char *argument = common != NULL ? common->argument
+                           : own >= 0     ? c->options[own].argument
+                                          : "VALUE"; /* one that take_more() knows */
+    if (argument == NULL)
+        return VALUE_NONE;
+    return argument[0] == '[' ? VALUE_MAY : VALUE_MUST;
+}
+
+/* A value that may be left out is one only where it can be nothing else: a number. */
+static bool takes_next(const struct ctl_command *c, const char *name, const char *next)
+{
+    enum value wants = wants_value(c, name);
+    return wants == VALUE_MUST || (wants == VALUE_MAY && is_number(next));
 }
 
 static int take_option(struct ctl *ctl, const char *name, const char *value)
@@ -150,9 +194,9 @@ static int take_option(struct ctl *ctl, const char *name, const char *value)
         return ctl_fail(CTL_USAGE, "--%s: no such option: see `keelctl %s%s--help`", name,
                         ctl->command != NULL ? ctl->command->name : "",
                         ctl->command != NULL ? " " : "");
-    if (wants_value(ctl->command, name) && value == NULL)
+    if (wants_value(ctl->command, name) == VALUE_MUST && value == NULL)
         return ctl_fail(CTL_USAGE, "--%s: wants a value", name);
-    if (!wants_value(ctl->command, name) && value != NULL)
+    if (wants_value(ctl->command, name) == VALUE_NONE && value != NULL)
         return ctl_fail(CTL_USAGE, "--%s: takes no value", name);
     int result = common_option(ctl, name, value, &taken);
     if (taken)
@@ -204,7 +248,8 @@ static const struct ctl_command *scan(int argc, char **argv, int *used, const ch
         else if (strcmp(argv[i], "--") == 0)
             only_words = true;
         else if (strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--socket") == 0 ||
-                 strcmp(argv[i], "--timeout") == 0)
+                 strcmp(argv[i], "--timeout") == 0 ||
+                 (strcmp(argv[i], "--watch") == 0 && i + 1 < argc && is_number(argv[i + 1])))
             i++;
     }
     return *count > 0 ? find(*count, words, used) : NULL;
@@ -233,7 +278,8 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv)
             continue;
         }
         int result = split_option(argv[i], name, &value);
-        if (result == CTL_DONE && value == NULL && wants_value(ctl->command, name) && i + 1 < argc)
+        if (result == CTL_DONE && value == NULL && i + 1 < argc &&
+            takes_next(ctl->command, name, argv[i + 1]))
             value = argv[++i];
         if (result == CTL_DONE)
             result = take_option(ctl, name, value);

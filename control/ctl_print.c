@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CELL_MAX = 96, COLUMNS_MAX = 16 };
@@ -13,6 +14,15 @@ bool ctl_colour(void)
 {
     const char *no = getenv("NO_COLOR");
     return isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0');
+}
+
+const char *ctl_utc_text(json_int_t utc_ns, char text[CTL_UTC_TEXT_MAX])
+{
+    struct tm tm;
+    time_t seconds = (time_t)(utc_ns / 1000000000);
+    size_t size = strftime(text, CTL_UTC_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
+    snprintf(text + size, CTL_UTC_TEXT_MAX - size, ".%03dZ", (int)(utc_ns % 1000000000 / 1000000));
+    return text;
 }
 
 int ctl_print_json(const json_t *result)

@@ -1,4 +1,4 @@
-/* Commands that only look at a running daemon, the trading day, and reload. */
+/* Commands that only look at a running daemon, and the trading day. */
 #include "control/address.h"
 #include "control/admin_request.h"
 #include "control/ctl.h"
@@ -191,21 +191,4 @@ int ctl_day_end(struct ctl *ctl)
 int ctl_day_begin(struct ctl *ctl)
 {
     return day(ctl, "begin");
-}
-
-int ctl_reload(struct ctl *ctl)
-{
-    static const char *const columns[] = {"what=WHAT", "change=CHANGE", "name=NAME", NULL};
-    json_t *result = NULL;
-    int code = ctl_ask(ctl, "reload", NULL, &result);
-    if (code != CTL_DONE)
-        return code;
-    if (ctl->json)
-        code = ctl_print_json(result);
-    else if (json_is_true(json_object_get(result, "changed")))
-        ctl_print_table(json_object_get(result, "changes"), columns);
-    else
-        puts("nothing has changed");
-    json_decref(result);
-    return code;
 }

@@ -27,6 +27,7 @@ _Static_assert((int)READER_DEPTH <= (int)DISK_DEPTH_MAX, "the reader's depth");
 struct daemon {
     const struct config *config;
     struct node node;
+    struct journal journal;
     struct keyring *keys; /* until reload has them */
     bool ordinary_pages;  /* whatever the configuration says */
     const char *config_path;
@@ -531,6 +532,9 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
     d->node.config = config;
     d->node.thread_count = config_threads(config, d->node.thread);
     take_signals(&wanted);
+    journal_init(&d->journal);
+    d->node.journal = &d->journal;
+    log_keep(&d->journal);
     log_event(LOG_LEVEL_INFO, "starting", "replica=%u version=%s config=\"%s\" data=\"%s\"",
               config->id, KEEL_VERSION, config_path, config->data);
     int result = open_all(d, &wanted);
@@ -555,6 +559,7 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
         result = STARTUP_OK;
     if (result == STARTUP_OK)
         log_event(LOG_LEVEL_INFO, "stopped", "replica=%u", config->id);
+    log_keep(NULL);
     free(d);
     return result;
 }

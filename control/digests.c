@@ -16,14 +16,14 @@
 
 static const uint8_t steps[PACKET_DIGESTS] = {4, 8, 12, 16};
 
-static struct digest_mark *own_mark(struct control *c, uint32_t level, uint64_t index)
+static struct control_digest_mark *own_mark(struct control *c, uint32_t level, uint64_t index)
 {
     return &c->digests.own[level][(index >> steps[level]) % CONTROL_DIGESTS_KEPT];
 }
 
 static uint64_t own_digest(struct control *c, uint32_t level, uint64_t index)
 {
-    const struct digest_mark *mark = own_mark(c, level, index);
+    const struct control_digest_mark *mark = own_mark(c, level, index);
     return mark->index == index ? mark->digest : 0;
 }
 
@@ -51,7 +51,7 @@ static uint32_t count_telling(struct control *c, uint32_t level, uint64_t index,
 {
     uint32_t count = 0;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        const struct digest_mark *told = &c->digests.told[id][level];
+        const struct control_digest_mark *told = &c->digests.told[id][level];
         bool tells = id == c->replica->id ? own_digest(c, level, index) == digest
                                           : told->index == index && told->digest == digest;
         count += tells && (voters(c) >> id & 1) != 0;
@@ -62,7 +62,7 @@ static uint32_t count_telling(struct control *c, uint32_t level, uint64_t index,
 /* What a replica told, against what is known here for that index. */
 static void compare(struct control *c, uint32_t level, uint32_t from)
 {
-    const struct digest_mark *told = &c->digests.told[from][level];
+    const struct control_digest_mark *told = &c->digests.told[from][level];
     uint64_t mine = own_digest(c, level, told->index);
     if (mine == 0 || told->index == 0)
         return; /* not there yet, or too long ago */
@@ -88,7 +88,7 @@ void digests_told(struct control *c, const struct notice *notice)
         uint64_t index = notice->u.digests.body.mark[level].index;
         if (index == 0 || index % (1ull << steps[level]) != 0)
             continue;
-        c->digests.told[from][level] = (struct digest_mark){
+        c->digests.told[from][level] = (struct control_digest_mark){
             .index = index, .digest = notice->u.digests.body.mark[level].digest};
         compare(c, level, from);
     }
@@ -100,7 +100,7 @@ void digests_applied(struct control *c)
     for (uint32_t level = 0; level < PACKET_DIGESTS && index % (1ull << steps[level]) == 0;
          level++) {
         *own_mark(c, level, index) =
-            (struct digest_mark){.index = index, .digest = c->machine->digest};
+            (struct control_digest_mark){.index = index, .digest = c->machine->digest};
         c->digests.newest[level] = index;
         for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
             if (c->digests.told[id][level].index == index)
@@ -116,7 +116,7 @@ static bool tell(struct control *c, uint32_t id)
     struct packet_digests body;
     memset(&body, 0, sizeof(body));
     for (uint32_t level = 0; level < PACKET_DIGESTS; level++) {
-        const struct digest_mark *mark = own_mark(c, level, c->digests.newest[level]);
+        const struct control_digest_mark *mark = own_mark(c, level, c->digests.newest[level]);
         body.mark[level].index = mark->index;
         body.mark[level].digest = mark->digest;
     }
@@ -140,6 +140,19 @@ static void compare_own(struct control *c)
          "damaged; restart it, and replace the host if it happens again",
          (unsigned long long)index, (unsigned long long)c->seen.mark_digest,
          (unsigned long long)mine);
+}
+
+void digests_publish(struct control *c)
+{
+    for (uint32_t level = 0; level < PACKET_DIGESTS; level++) {
+        c->digests.told[c->replica->id][level] = *own_mark(c, level, c->digests.newest[level]);
+        for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
+            const struct control_digest_mark *told = &c->digests.told[id][level];
+            c->status.digest_told[id][level] = *told;
+            c->status.digest_own[id][level] =
+                told->index != 0 ? own_digest(c, level, told->index) : 0;
+        }
+    }
 }
 
 uint32_t digests_turn(struct control *c)

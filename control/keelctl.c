@@ -19,6 +19,6 @@ int main(int argc, char **argv)
     if (code == CTL_DONE && ctl.help)
         ctl_help(ctl.command);
     else if (code == CTL_DONE)
-        code = ctl.command->run(&ctl);
+        code = ctl_run(&ctl);
     return code;
 }

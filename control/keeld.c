@@ -1,5 +1,6 @@
 /* keeld: the daemon of one replica. */
 #include "consensus/ensure.h"
+#include "control/config_check.h"
 #include "control/daemon.h"
 #include "control/format_command.h"
 
@@ -36,26 +37,20 @@ _Noreturn void ensure_failed(const char *file, int line, const char *condition)
     abort();
 }
 
-static int check(const struct config *config, const char *path)
+static int check(const char *path)
 {
-    struct keyring *keys = calloc(1, sizeof(*keys));
-    char why[256] = "";
-    if (keys == NULL)
+    struct config_checked *checked = malloc(sizeof(*checked));
+    if (checked == NULL)
         return STARTUP_FAILED;
-    int rc = keyring_read(keys, config->keys, why);
-    bool own = rc == 0 && keyring_find(keys, config->id) != NULL;
-    if (rc != 0)
-        fprintf(stderr, "keeld: %s: [keys] file: %s\n", path, why[0] != '\0' ? why : strerror(-rc));
-    else if (!own)
-        fprintf(stderr,
-                "keeld: %s: it has no section [replica %u]: draw a key with `keelctl key new`\n",
-                config->keys, config->id);
+    bool good = config_check(path, checked);
+    const struct config *c = &checked->config;
+    if (good)
+        printf("%s: replica %u, data %s, port %s, %u keys\n", path, c->id, c->data, c->device,
+               checked->keys);
     else
-        printf("%s: replica %u, data %s, port %s, %u keys\n", path, config->id, config->data,
-               config->device, keys->count);
-    keyring_wipe(keys);
-    free(keys);
-    return own ? STARTUP_OK : STARTUP_CONFIG;
+        fprintf(stderr, "keeld: %s\n", checked->problem);
+    free(checked);
+    return good ? STARTUP_OK : STARTUP_CONFIG;
 }
 
 /* EAL starts once in a process: the same process goes on as another program image. */
@@ -119,10 +114,10 @@ int main(int argc, char **argv)
     if (config == NULL)
         return STARTUP_FAILED;
     int result = STARTUP_CONFIG;
-    if (!config_read(config, path, problem))
+    if (only_check)
+        result = check(path);
+    else if (!config_read(config, path, problem))
         fprintf(stderr, "keeld: %s\n", problem);
-    else if (only_check)
-        result = check(config, path);
     else
         result = daemon_run(config, path, ordinary_pages);
     if (result == DAEMON_PAGES_GONE || result == DAEMON_START_AGAIN)

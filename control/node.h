@@ -6,6 +6,7 @@
 #define KEEL_CONTROL_NODE_H
 
 #include "control/config.h"
+#include "control/journal.h"
 #include "control/reload.h"
 #include "control/startup.h"
 #include "dataplane/disk.h"
@@ -18,6 +19,7 @@ struct admin_counts;
 struct node {
     const struct config *config; /* as it started: what a reload may change is in `reload` */
     struct reload *reload;
+    struct journal *journal; /* NULL: nothing is kept */
     struct startup start;
     struct founding_shown *founding; /* set: there is no genesis record yet, and no `start` */
     struct port *port;

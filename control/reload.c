@@ -24,7 +24,7 @@ struct draft {
 
 struct reload {
     struct reload_options options;
-    struct config config; /* as it runs; config and keys: the worker's alone */
+    struct config config; /* as it runs; config (written under the lock) and keys: the worker's */
     struct keyring *keys;
     struct feed_table *table; /* in force; NULL: the feed's first */
     struct draft draft;
@@ -158,7 +158,9 @@ static struct feed_table *put_in_force(struct reload *r)
         r->table = draft->table;
         draft->table = NULL;
     }
+    pthread_mutex_lock(&r->lock);
     r->config = draft->config;
+    pthread_mutex_unlock(&r->lock);
     return old;
 }
 
@@ -265,6 +267,13 @@ int reload_open(struct reload **reload, const struct reload_options *options)
     r->keys = options->keys;
     *reload = r;
     return 0;
+}
+
+void reload_config(struct reload *r, struct config *config)
+{
+    pthread_mutex_lock(&r->lock);
+    *config = r->config;
+    pthread_mutex_unlock(&r->lock);
 }
 
 bool reload_ask(struct reload *r, enum reload_by by, uint64_t *ticket)

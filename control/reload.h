@@ -1,4 +1,4 @@
-/* Reading configuration and key files again while the replica runs, for `keelctl reload` and
+/* Reading configuration and key files again while the replica runs, for `keelctl config reload` and
  * SIGHUP.
  *
  * All of it is applied or nothing: a file with an error, and one that differs in a key that needs a
@@ -77,6 +77,8 @@ struct reload;
 
 /* 0, or -ENOMEM (then the keys are still the caller's). */
 int reload_open(struct reload **reload, const struct reload_options *options);
+/* The configuration in force, feed and keys as last reloaded; any thread. */
+void reload_config(struct reload *reload, struct config *config);
 /* Asks for one; *ticket names it. False: one is under way. */
 bool reload_ask(struct reload *reload, enum reload_by by, uint64_t *ticket);
 /* NULL: not done yet. Else what came of the newest one that admin asked for; stays as it is until

@@ -59,6 +59,12 @@ static struct control_ask *free_place(struct control *c)
     return NULL;
 }
 
+static void begin_snapshot(struct control *c, struct control_ask *ask)
+{
+    ask->state = ASK_SNAPSHOT;
+    ask->index = c->checkpoint_wanted = c->machine->applied;
+}
+
 static void begin(struct control *c, struct control_ask *ask, const struct control_request *request)
 {
     c->status.requests++;
@@ -68,7 +74,9 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
     if (timeout_ms == 0 || timeout_ms > CONTROL_REQUEST_MS)
         timeout_ms = CONTROL_REQUEST_MS;
     ask->deadline_ns = c->now_ns + timeout_ms * 1000000ull;
-    if (request->kind != CONTROL_PROPOSE)
+    if (request->kind == CONTROL_SNAPSHOT)
+        begin_snapshot(c, ask);
+    else if (request->kind != CONTROL_PROPOSE)
         leadership_begin(c, ask, request);
     else if (c->seen.role != RAFT_LEADER)
         requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
@@ -153,6 +161,10 @@ uint32_t requests_turn(struct control *c)
         struct control_ask *ask = &c->ask[i];
         if (ask->state == ASK_PROBED)
             follow_probe(c, ask);
+        if (ask->state == ASK_SNAPSHOT && c->checkpoint_index[0] >= ask->index) {
+            ask->index = c->checkpoint_index[0];
+            requests_finish(c, ask, CONTROL_APPLIED, MACHINE_SEQUENCED);
+        }
         if (ask->state >= ASK_HANDING_OVER)
             leadership_follow(c, ask);
         if (ask->state == ASK_READING && c->now_ns >= ask->deadline_ns)

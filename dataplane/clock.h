@@ -6,6 +6,7 @@
 #ifndef KEEL_CLOCK_H
 #define KEEL_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,15 @@ uint64_t clock_utc_ns(struct clock *clock, uint32_t *error_ns);
 /* Re-measures TSC against CLOCK_BOOTTIME and CLOCK_REALTIME and reads the kernel's error estimate
  * (adjtimex); housekeeping thread, about once a second. */
 void clock_discipline(struct clock *clock);
+/* How UTC is told, for people; any thread. */
+struct clock_facts {
+    bool counter;         /* the processor's; else each read asks the kernel */
+    uint64_t measured_ns; /* monotone, when UTC was last measured */
+    uint64_t steps;  /* UTC moved by more than CLOCK_UTC_STEP_NS between two measurements ... */
+    int64_t step_ns; /* ... the last time by so much */
+};
+#define CLOCK_UTC_STEP_NS 10000000
+void clock_facts(const struct clock *clock, struct clock_facts *facts);
 /* clock_utc_ns() for a now_ns that clock_now_ns() has just given: the counter is not read again. */
 uint64_t clock_utc_at(struct clock *clock, uint64_t now_ns, uint32_t *error_ns);
 

@@ -29,6 +29,8 @@ struct clock {
     _Atomic int64_t utc_offset_ns; /* UTC - monotone time */
     _Atomic uint64_t utc_at_ns;    /* monotone, when it was measured */
     _Atomic uint32_t utc_error_ns; /* UINT32_MAX: unknown */
+    _Atomic uint64_t utc_steps;
+    _Atomic int64_t utc_step_ns;
 };
 
 static uint64_t kernel_ns(clockid_t id)
@@ -138,6 +140,18 @@ static uint32_t kernel_error_ns(uint64_t width_ns)
     return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
+/* What no slewing does within a second or so. One thread. */
+static void note_step(struct clock *clock, int64_t offset_ns)
+{
+    int64_t moved_ns =
+        offset_ns - atomic_load_explicit(&clock->utc_offset_ns, memory_order_relaxed);
+    if (atomic_load_explicit(&clock->utc_at_ns, memory_order_relaxed) == 0 ||
+        llabs(moved_ns) <= CLOCK_UTC_STEP_NS)
+        return; /* the first measurement is no step */
+    atomic_store_explicit(&clock->utc_step_ns, moved_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&clock->utc_steps, 1, memory_order_relaxed);
+}
+
 void clock_discipline(struct clock *clock)
 {
     uint64_t tick, width;
@@ -156,10 +170,20 @@ void clock_discipline(struct clock *clock)
         utc_ns = ns;
         at_ns = before_ns + took_ns / 2;
     }
+    note_step(clock, (int64_t)(utc_ns - at_ns));
     /* Relaxed: see struct clock. */
     atomic_store_explicit(&clock->utc_offset_ns, (int64_t)(utc_ns - at_ns), memory_order_relaxed);
     atomic_store_explicit(&clock->utc_at_ns, at_ns, memory_order_relaxed);
     atomic_store_explicit(&clock->utc_error_ns, kernel_error_ns(best_ns), memory_order_relaxed);
+}
+
+void clock_facts(const struct clock *clock, struct clock_facts *facts)
+{
+    /* Relaxed: see struct clock. */
+    facts->counter = clock->tsc;
+    facts->measured_ns = atomic_load_explicit(&clock->utc_at_ns, memory_order_relaxed);
+    facts->steps = atomic_load_explicit(&clock->utc_steps, memory_order_relaxed);
+    facts->step_ns = atomic_load_explicit(&clock->utc_step_ns, memory_order_relaxed);
 }
 
 HOT uint64_t clock_utc_at(struct clock *clock, uint64_t now_ns, uint32_t *error_ns)

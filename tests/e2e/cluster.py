@@ -257,7 +257,7 @@ class Cluster:
         return [i for i, p in self.replica.items() if p.poll() is None]
 
     def ctl(self, i, *words, timeout=5):
-        done = run(self.program('keelctl'), '--json', '--timeout', timeout, '-s',
+        done = run(self.program('keelctl'), '--json', '--timeout', 1000 * timeout, '-s',
                    self.path('admin-%d.sock' % i), *words, check=False, timeout=timeout + 5)
         return done.returncode, done.stdout
 

@@ -1,4 +1,4 @@
-"""`keelctl reload` and SIGHUP on real lines: a subscriber is added while messages flow and taken out again,
+"""`keelctl config reload` and SIGHUP on real lines: a subscriber is added while messages flow and taken out again,
 the others miss nothing; a bad file is refused and changes nothing; a client's key rolls over. Run by feed.py
 on its cluster."""
 
@@ -30,7 +30,7 @@ def more(text):
 
 def reload(c, i, rows=None):
     """By keelctl; `rows` is what it must say has changed."""
-    code, text = c.ctl(i, 'reload', timeout=10)
+    code, text = c.ctl(i, 'config', 'reload', timeout=10)
     if code != 0:
         raise Failure('reload of replica %d: exit %d: %s' % (i, code, c.log_tail(i, 2)))
     answer = json.loads(text)
@@ -130,7 +130,7 @@ def check_subscribers(c):
 
 
 def refused(c, i, why):
-    done = run(c.program('keelctl'), '-s', c.path('admin-%d.sock' % i), 'reload', check=False)
+    done = run(c.program('keelctl'), '-s', c.path('admin-%d.sock' % i), 'config', 'reload', check=False)
     if done.returncode != REFUSED or why not in done.stderr or 'nothing was changed' not in done.stderr:
         raise Failure('reload of replica %d: exit %d: %s; not %s' % (
             i, done.returncode, done.stderr.strip(), why))

@@ -175,7 +175,7 @@ class Machines(Cluster):
         self.kill(*self.ids(), how=signal.SIGTERM)
 
     def ctl(self, i, *words, timeout=5):
-        done = run(*self.at(i, 'keelctl', '--json', '--timeout', timeout, *words), check=False,
+        done = run(*self.at(i, 'keelctl', '--json', '--timeout', 1000 * timeout, *words), check=False,
                    timeout=timeout + 5)
         return done.returncode, done.stdout
 

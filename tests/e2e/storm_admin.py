@@ -169,7 +169,7 @@ def part_usage(parts, options):
 
 
 def ctl(c, i, *words, timeout=10):
-    return run(c.program('keelctl'), '--timeout', timeout, '-s', c.path('admin-%d.sock' % i), *words,
+    return run(c.program('keelctl'), '--timeout', 1000 * timeout, '-s', c.path('admin-%d.sock' % i), *words,
                check=False, timeout=timeout + 10)
 
 
@@ -234,6 +234,27 @@ def exit_codes(parts, c):
     done = ctl(c, follower, 'status', timeout=1)
     c.replica[follower].send_signal(signal.SIGCONT)
     check(parts, 'keelctl of a daemon that does not answer', done, 4, 'no answer')
+
+
+def compared(parts, c):
+    """Digests of one index, at each of the three; a checkpoint on a follower; clocks."""
+    until = time.monotonic() + 20
+    told = []
+    while time.monotonic() < until and not (len(told) == 3 and all(told)):
+        time.sleep(0.2)
+        told = [json.loads(ctl(c, i, '--json', 'digest', '--cluster').stdout)['majority_index']
+                for i in c.ids()]
+    done = ctl(c, 1, 'digest', '--cluster')
+    parts.holds(all(told) and done.returncode == 0 and 'nobody tells another' in done.stdout,
+                'keelctl digest --cluster: %s' % done.stdout.splitlines()[-1], (told, done))
+    follower = next(i for i in c.ids() if i != c.leader())
+    applied = c.status(follower)['control_applied']
+    index = json.loads(ctl(c, follower, '--json', 'snapshot').stdout)['index']
+    parts.holds(index >= applied and c.status(follower)['checkpoint_index'] >= index,
+                'keelctl snapshot at a follower: a checkpoint of index %d stands' % index, applied)
+    clock = json.loads(ctl(c, 1, '--json', 'clock').stdout)
+    parts.holds(abs(clock['utc_ns'] - time.time_ns()) < 1e9 and clock['measured_ms'] < 60000,
+                'keelctl clock: UTC, and within %s ns' % clock['utc_error_ns'], clock)
 
 
 def no_quorum(parts, c):
@@ -316,6 +337,7 @@ def part_admin(parts, options):
         c.wait_equal()
         replay(parts, c, c.path('input'), count)
         exit_codes(parts, c)
+        compared(parts, c)
         day_roll(parts, c, count)
         wait_end(c, consumer, 'consumer', 30)
         two_days(parts, c, count + 1, second + 1)

@@ -16,7 +16,7 @@ CHANGE_S = 60  # a change has to be complete by then
 
 
 def member(c, at, *words, timeout=CHANGE_S):
-    return run(c.program('keelctl'), '--timeout', timeout, '-s', c.path('admin-%d.sock' % at), 'member',
+    return run(c.program('keelctl'), '--timeout', 1000 * timeout, '-s', c.path('admin-%d.sock' % at), 'member',
                *words, check=False, timeout=timeout + 20)
 
 

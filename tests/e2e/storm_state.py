@@ -1,6 +1,7 @@
 """Memory that changes under a replica: its state differs from the others', who all have the same log. By
 majority it is the odd one out: it stops, and says so; a start reads the log again and is well."""
 
+import json
 import os
 import re
 import signal
@@ -85,6 +86,10 @@ def odd_one_out(parts, c, limit, why, name):
         time.sleep(0.1)
     parts.holds(code == 7 and 'event=replica-stopped' in c.log_tail(i, 50),
                 'and is loud: exit 7 of keelctl health, event=replica-stopped', (code, text))
+    if limit is None:
+        code, text = c.ctl(i, 'digest', '--cluster')
+        parts.holds(code == 1 and json.loads(text)['odd'] == [i],
+                    'keelctl digest --cluster names it: exit 1', (code, text))
     wait_end(c, gateway, name, COUNT / RATE + 60)
     c.kill(i)
     c.start(i)

@@ -153,7 +153,7 @@ class WireStorm(Storm):
     def transfer(self, fault):
         i = self.leads(fault.replica)
         if i in self.c.replica:
-            self.c.spawn(self.c.program('keelctl'), '--timeout', TRANSFER_S, '-s',
+            self.c.spawn(self.c.program('keelctl'), '--timeout', 1000 * TRANSFER_S, '-s',
                          self.c.path('admin-%d.sock' % i), 'leader', 'transfer')
 
     def restart_gateway(self, fault):

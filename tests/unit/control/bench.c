@@ -123,6 +123,11 @@ uint64_t clock_utc_ns(struct clock *clock, uint32_t *error_ns)
     return 1700000000000000000ull + clock->bench->now_ns;
 }
 
+void clock_facts(const struct clock *clock, struct clock_facts *facts)
+{
+    *facts = (struct clock_facts){.measured_ns = clock->bench->now_ns};
+}
+
 uint64_t clock_random(struct clock *clock, uint64_t *state)
 {
     (void)clock;

@@ -1,10 +1,9 @@
 /* The admin socket itself: lines in pieces, garbage, oversize, too many, gone askers; and that a
  * request that needs the log is answered when it is applied.
  */
-#include "control/admin.h"
 #include "control/admin_request.h"
 #include "control/backup_file.h"
-#include "tests/unit/control/bench.h"
+#include "tests/unit/control/desk.h"
 #include "tests/unit/unit.h"
 
 #include <jansson.h>
@@ -19,56 +18,6 @@
 #include <unistd.h>
 
 enum { ANSWER_WAIT_MS = 10000, ANSWER_ROOM = 1 << 20 };
-
-struct desk { /* one replica with its admin thread */
-    struct bench *bench;
-    struct config config;
-    struct node *node;
-    struct admin *admin;
-    pthread_t thread;
-    uint32_t stop;
-    char directory[64];
-};
-
-static void *serve(void *context)
-{
-    struct desk *d = context;
-    admin_run(d->admin, &d->stop);
-    return NULL;
-}
-
-static struct desk *desk_open(void)
-{
-    struct desk *d = calloc(1, sizeof(*d));
-    char problem[CONFIG_PROBLEM_SIZE] = "";
-    d->bench = bench_new(1);
-    CU_ASSERT_EQUAL_FATAL(bench_start(d->bench, 1), STARTUP_OK);
-    bench_settle(d->bench);
-    strcpy(d->directory, "/tmp/keel-admin-XXXXXX");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->directory));
-    snprintf(d->config.socket, sizeof(d->config.socket), "%s/s", d->directory);
-    d->config.id = 1;
-    strcpy(d->config.data, "memory");
-    d->node = calloc(1, sizeof(*d->node));
-    d->node->config = &d->config;
-    d->node->start = d->bench->node[1].start; /* read only */
-    d->node->port = &d->bench->node[1].port;
-    d->node->thread_count = 1;
-    CU_ASSERT_EQUAL_FATAL(admin_open(&d->admin, d->node, problem), 0);
-    CU_ASSERT_EQUAL_FATAL(pthread_create(&d->thread, NULL, serve, d), 0);
-    return d;
-}
-
-static void desk_close(struct desk *d)
-{
-    __atomic_store_n(&d->stop, 1, __ATOMIC_RELAXED);
-    pthread_join(d->thread, NULL);
-    admin_close(d->admin);
-    CU_ASSERT_EQUAL(rmdir(d->directory), 0); /* the socket is gone too */
-    bench_free(d->bench);
-    free(d->node);
-    free(d);
-}
 
 static int dial(const struct desk *d)
 {
@@ -422,7 +371,7 @@ static void rights(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));
     free(answer);
-    const char *again = "{\"v\":1,\"cmd\":\"reload\"}";
+    const char *again = "{\"v\":1,\"cmd\":\"config reload\"}";
     answer = admin_line(d->admin, 0, again, strlen(again), false);
     CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
     CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\"denied\""));

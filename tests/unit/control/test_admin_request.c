@@ -65,6 +65,10 @@ static const struct refusal {
     {"status", "\"format\":\"numbers\"", "a key that this command does not take"},
     {"health", "\"read\":true", "a key that this command does not take"},
     {"health", "\"timeout_ms\":0", "1 to 60000"},
+    {"events", "\"timeout_ms\":0", "1 to 60000"},
+    {"events", "\"since\":-1", "an event's number"},
+    {"events", "\"since\":\"1\"", "an event's number"},
+    {"health", "\"since\":1", "a key that this command does not take"},
     {"health", "\"timeout_ms\":60001", "1 to 60000"},
     {"health", "\"timeout_ms\":\"1\"", "1 to 60000"},
     {"status", "\"timeout_ms\":1", "a key that this command does not take"},
@@ -123,6 +127,10 @@ static void leadership_and_metrics(void)
     CU_ASSERT_EQUAL(r.timeout_ms, 0);
     CU_ASSERT_EQUAL(ask("health", "\"timeout_ms\":60000", &r, why), ADMIN_OK);
     CU_ASSERT_EQUAL(r.timeout_ms, 60000);
+    CU_ASSERT_EQUAL(ask("events", "", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(r.since, 0);
+    CU_ASSERT_EQUAL(ask("events", "\"since\":7,\"timeout_ms\":1", &r, why), ADMIN_OK);
+    CU_ASSERT_TRUE(r.since == 7 && r.timeout_ms == 1);
     CU_ASSERT_EQUAL(ask("leader transfer", "", &r, why), ADMIN_OK);
     CU_ASSERT_EQUAL(r.to, 0);
     CU_ASSERT_EQUAL(ask("leader transfer", "\"to\":7", &r, why), ADMIN_OK);

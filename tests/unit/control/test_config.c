@@ -1,5 +1,5 @@
 /* The configuration: what it takes, and that each mistake is named with its line and a remedy. */
-#include "control/config.h"
+#include "control/config_show.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -41,12 +41,10 @@ static void takes_a_sound_file(void)
     CU_ASSERT_STRING_EQUAL(c.socket, "/run/keel/keeld.sock");
 }
 
-static void takes_every_key(void)
+static void every_key(char *text, size_t room)
 {
-    struct config c;
-    char problem[CONFIG_PROBLEM_SIZE], text[4096];
     snprintf(
-        text, sizeof(text),
+        text, room,
         "%s# a comment\n; another\n\n  [feed]\n  framing = envelope\n\tport = 9000\n"
         "request_port = 9001\ndestinations = 239.1.1.1, 10.0.0.9:77\nconsumers = 10.0.0.9 "
         "10.0.0.8\n"
@@ -57,6 +55,13 @@ static void takes_every_key(void)
         "socket = /tmp/x.sock\ngroup = ops\nusers = alice, 1001\nread_group = look\n"
         "read_users = 99\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",
         sound);
+}
+
+static void takes_every_key(void)
+{
+    struct config c;
+    char problem[CONFIG_PROBLEM_SIZE], text[4096];
+    every_key(text, sizeof(text));
     CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
     CU_ASSERT_EQUAL(c.feed.framing, FEED_ENVELOPE);
     CU_ASSERT_EQUAL(c.feed.destination_count, 2);
@@ -77,6 +82,41 @@ static void takes_every_key(void)
     CU_ASSERT_EQUAL(threads[0].core, 3);
     CU_ASSERT_EQUAL(threads[1].roles, ROLE_DISK | ROLE_AUX);
     CU_ASSERT_EQUAL(threads[1].core, 4);
+}
+
+/* What is shown, as a file again; how many rows are no default. */
+static uint32_t shown_text(const struct config *c, char *text, size_t room)
+{
+    static struct config_shown row;
+    uint32_t stated = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; config_show(c, i, &row); i++) {
+        size_t at = strlen(text);
+        CU_ASSERT_TRUE(i < CONFIG_SHOWN_MAX);
+        stated += !row.is_default;
+        if (!row.is_default)
+            snprintf(text + at, room - at, "[%s]\n%s = %s\n", row.section, row.name, row.value);
+    }
+    return stated;
+}
+
+static void what_is_shown_reads_as_the_same(void)
+{
+    struct config c, again;
+    char problem[CONFIG_PROBLEM_SIZE], text[8192];
+    every_key(text, sizeof(text));
+    strcat(text, "[network]\ngateway = 10.0.0.254\nudp_port = 7400\n");
+    CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
+    shown_text(&c, text, sizeof(text));
+    CU_ASSERT_TRUE_FATAL(parse(&again, text, problem));
+    CU_ASSERT_EQUAL(memcmp(&again, &c, sizeof(c)), 0);
+    /* of the shortest file only what it says is no default; a default that 0 stands for is told */
+    CU_ASSERT_TRUE_FATAL(parse(&c, sound, problem));
+    CU_ASSERT_EQUAL(shown_text(&c, text, sizeof(text)), 7);
+    struct config_shown row;
+    for (uint32_t i = 0; config_show(&c, i, &row); i++)
+        if (strcmp(row.name, "window_mib") == 0)
+            CU_ASSERT_STRING_EQUAL(row.value, "16");
 }
 
 static void h3_limits_state_what_genesis_says(void)
@@ -468,6 +508,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"a sound file is taken, with defaults", takes_a_sound_file},
         {"every key is taken; roles on one core share a thread", takes_every_key},
+        {"what is shown reads as the same", what_is_shown_reads_as_the_same},
         {"H3: limits state what the genesis record says", h3_limits_state_what_genesis_says},
         {"founders make a proposal", founders_make_a_proposal},
         {"founders that cannot be", founders_that_cannot_be},

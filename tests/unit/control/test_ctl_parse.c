@@ -36,6 +36,7 @@ const struct ctl_command ctl_commands[] = {
      .run = run},
     {.name = "ring",
      .summary = "shows the ring",
+     .shows = true,
      .example = "keelctl ring",
      /* as many as there may be */
      .options = {{"a", NULL, "1"},
@@ -126,8 +127,18 @@ static void taken(void)
     CU_ASSERT_TRUE(ctl.json && ctl.value[0] != NULL && ctl.value[1] == NULL);
     CU_ASSERT_STRING_EQUAL(ctl.value[7], "8");
     CU_ASSERT_STRING_EQUAL(ctl.value[CTL_OPTIONS_MAX - 1], "12");
+    CU_ASSERT_EQUAL(ctl.watch_s, 0);
+    /* a number behind --watch is its value, anything else is not */
+    CU_ASSERT_EQUAL(parse(&ctl, "ring --watch"), CTL_DONE);
+    CU_ASSERT_EQUAL(ctl.watch_s, CTL_WATCH_S);
+    CU_ASSERT_EQUAL(parse(&ctl, "--watch ring"), CTL_DONE);
+    CU_ASSERT_EQUAL(ctl.watch_s, CTL_WATCH_S);
+    CU_ASSERT_EQUAL(parse(&ctl, "--watch 5 ring --json"), CTL_DONE);
+    CU_ASSERT_TRUE(ctl.watch_s == 5 && ctl.json && ctl.word_count == 0);
+    CU_ASSERT_EQUAL(parse(&ctl, "ring --watch=3600"), CTL_DONE);
+    CU_ASSERT_EQUAL(ctl.watch_s, 3600);
     /* options before, between and behind the words; each form of a value */
-    CU_ASSERT_EQUAL(parse(&ctl, "-s /a --timeout 2 ring --from=5 verify --quiet f --timeout=3"),
+    CU_ASSERT_EQUAL(parse(&ctl, "-s /a --timeout 2 ring --from=5 verify --quiet f --timeout=3000"),
                     CTL_DONE);
     CU_ASSERT_PTR_EQUAL(ctl.command, &ctl_commands[0]);
     CU_ASSERT_TRUE(ctl.timeout_given && ctl.timeout_ms == 3000);
@@ -194,8 +205,13 @@ static void refused(void)
         {"ring --h 1 --h=2", "--h: given twice"},
         {"ring -s", "--socket: wants a value"},
         {"ring --timeout", "--timeout: wants a value"},
-        {"ring --timeout 0", "--timeout 0: give whole seconds from 1 to 3600"},
-        {"ring --timeout=3601", "--timeout 3601: give"},
+        {"ring --timeout 0", "--timeout 0: give milliseconds from 1 to 3600000"},
+        {"ring --timeout=3600001", "--timeout 3600001: give"},
+        {"ring --watch=0", "--watch 0: give whole seconds from 1 to 3600"},
+        {"ring --watch=", "--watch : give whole seconds"},
+        {"ring --watch 3601", "--watch 3601: give"},
+        {"ring --watch soon", "ring: 'soon' is a word too many"},
+        {"ring verify f --watch", "--watch: ring verify does not only show something"},
         {"ring --timeout 1s", "--timeout 1s: give"},
         {"make --more-of", "--more-of: wants a value"},
         {"make x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x "
@@ -244,7 +260,8 @@ static void helped(void)
         text = help(c);
         CU_ASSERT_EQUAL(strncmp(text, usage, strlen(usage)), 0);
         CU_ASSERT_PTR_NOT_NULL(strstr(text, example));
-        CU_ASSERT_PTR_NOT_NULL(strstr(text, "  --timeout S"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "  --timeout MS"));
+        CU_ASSERT_EQUAL(strstr(text, "  --watch [S]") != NULL, c->shows);
         CU_ASSERT_EQUAL(strstr(text, "more-ANYTHING") != NULL, c->more_help != NULL);
         for (int k = 0; k < CTL_OPTIONS_MAX && c->options[k].name != NULL; k++) {
             const struct ctl_option *o = &c->options[k];

@@ -284,7 +284,7 @@ static void options_anywhere(void)
     CU_ASSERT_PTR_NOT_NULL(ctl.value[2]);
     CU_ASSERT_PTR_NULL(ctl.value[3]);
     CU_ASSERT_STRING_EQUAL(ctl.word[0], "FILE");
-    CU_ASSERT_EQUAL(parse_line(&ctl, "status --timeout 3"), CTL_DONE);
+    CU_ASSERT_EQUAL(parse_line(&ctl, "status --timeout 3000"), CTL_DONE);
     CU_ASSERT_EQUAL(ctl.timeout_ms, 3000);
     CU_ASSERT_EQUAL(parse_line(&ctl, "ring verify -- --odd-name"), CTL_DONE);
     CU_ASSERT_STRING_EQUAL(ctl.word[0], "--odd-name");

@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""keelctl against the admin thread of a replica in a bench; prints TAP.
+
+    test_keelctl.py KEELCTL KEELD DESK
+"""
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+KEELCTL, KEELD, DESK = sys.argv[1:4]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+TESTS = []
+WAIT_S = 30
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(" ".join(str(w) for w in what))
+
+
+class Desk:
+    def __init__(self, where):
+        self.where = where
+        self.process = subprocess.Popen([DESK], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True)
+        self.socket = self.process.stderr.readline().strip()
+
+    def close(self):
+        self.process.stdin.close()
+        return self.process.wait(timeout=WAIT_S)
+
+    def log(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def wait_logged(self, number):
+        until = time.monotonic() + WAIT_S
+        while self.ask("events", "--since", number - 1)["last"] < number:
+            check(time.monotonic() < until, "not logged")
+
+    def words(self, *words):
+        return [KEELCTL, "-s", self.socket] + [str(w) for w in words]
+
+    def run(self, *words, code=0, **more):
+        done = subprocess.run(self.words(*words), capture_output=True, text=True, timeout=WAIT_S,
+                              check=False, **more)
+        check(done.returncode == code, words, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def ask(self, *words):
+        return json.loads(self.run("--json", *words).stdout)
+
+    def spawn(self, *words):
+        return subprocess.Popen(self.words(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
+
+
+def stand_still(process):
+    """SIGSTOP, and waits until it has reached every thread."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = "/proc/%d/task" % process.pid
+    until = time.monotonic() + WAIT_S
+    for task in os.listdir(tasks):
+        state = ""
+        while state != "T":
+            check(time.monotonic() < until, "a thread does not stand still")
+            with open("%s/%s/stat" % (tasks, task), encoding="ascii") as file:
+                state = file.read().rpartition(")")[2].split()[0]
+
+
+def ended(process):
+    process.terminate()
+    return process.communicate(timeout=WAIT_S)
+
+
+@test
+def watch_repeats_what_is_shown(d):
+    process = d.spawn("--json", "version", "--watch", 1)
+    lines = [json.loads(process.stdout.readline()) for _ in range(3)]
+    check(lines[0] == lines[1] == lines[2] and lines[0]["replica"] == 1, lines)
+    ended(process)
+    process = d.spawn("member", "list", "--watch=1")
+    text = "".join(process.stdout.readline() for _ in range(5))
+    check(re.fullmatch(r"ID .*\n1 .*\n\nID .*\n1 .*\n", text), repr(text))
+    ended(process)
+
+
+@test
+def watch_outlives_the_daemon(d):
+    process = subprocess.Popen([KEELCTL, "-s", os.path.join(d.where, "later"), "version", "--watch",
+                                "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    check("is keeld running?" in process.stderr.readline(), "no word of it")
+    os.symlink(d.socket, os.path.join(d.where, "later"))
+    line = ""
+    while not line.startswith("keeld "):
+        line = process.stdout.readline()
+        check(line, "it has ended")
+    ended(process)
+
+
+@test
+def timeout_ends_what_does_not_end(d):
+    pipe = os.path.join(d.where, "pipe")
+    os.mkfifo(pipe)
+    done = d.run("genesis", "show", pipe, "--timeout", 100, code=4)
+    check("not done within --timeout" in done.stderr, done.stderr)
+    stand_still(d.process)
+    try:
+        done = d.run("status", "--timeout", 100, code=4)
+        check("no answer within 100 ms" in done.stderr, done.stderr)
+    finally:
+        os.kill(d.process.pid, signal.SIGCONT)
+
+
+@test
+def facts_are_shown(d):
+    clock = d.ask("clock")
+    check(clock["utc_steps"] == 0 and clock["utc_step_ns"] is None and clock["rho_ppm"] > 0, clock)
+    later = d.ask("clock")
+    check(later["utc_ns"] > clock["utc_ns"] and later["log_ns"] == clock["log_ns"], clock, later)
+    text = d.run("clock").stdout
+    check(len(text.splitlines()) == 5 and "right within" in text, text)
+    digest = d.ask("digest")
+    check(re.fullmatch("[0-9a-f]{16}", digest["digest"]) and "replicas" not in digest, digest)
+    probed = d.ask("health")["probe_index"]
+    until = time.monotonic() + WAIT_S
+    while d.ask("digest")["index"] < probed:
+        check(time.monotonic() < until, "no newer digest")
+    check(d.ask("digest")["digest"] != digest["digest"], digest)
+    cluster = d.ask("digest", "--cluster")
+    check(cluster["odd"] == [] and [r["replica"] for r in cluster["replicas"]] == [1], cluster)
+
+
+@test
+def a_snapshot_covers_what_was_applied(d):
+    probed = d.ask("health")["probe_index"]
+    first = d.ask("snapshot")["index"]
+    status = d.ask("status")
+    check(first >= probed and status["checkpoint_index"] == first, first, probed, status)
+    check(d.ask("snapshot")["index"] == first and d.ask("status")["checkpoints"] ==
+          status["checkpoints"], "another one of the same")
+    check("index %d stands" % first in d.run("snapshot").stdout, "not said")
+
+
+@test
+def configurations_are_shown_and_checked(d):
+    rows = d.ask("config", "show")["keys"]
+    shown = {(row["section"], row["key"]): (row["value"], row["default"]) for row in rows}
+    check(shown["replica", "id"] == ("1", False), shown)
+    check(shown["ring", "window_mib"] == ("16", True), shown)
+    check(shown["admin", "socket"] == (d.socket, False), shown)
+    check("\n[ring]\nwindow_mib = 16    ; default\n" in d.run("config", "show").stdout, "as a file")
+    check("no files to read" in d.run("config", "reload", code=1).stderr, "it has none")
+    path = os.path.join(d.where, "keeld.conf")
+    keys = os.path.join(d.where, "keys")
+    text = "[replica]\nid = 1\ndata = /ring\n[network]\nport = af_packet:eth1\n" \
+           "address = 10.0.0.1/24\n[keys]\nfile = %s\n" % keys
+    with open(path, "w") as file:
+        file.write(text)
+    with open(keys, "w") as file:
+        file.write(d.run("key", "new", "replica", 1).stdout)
+    os.chmod(keys, 0o600)
+    for words in ([], ["--json"]):
+        good = d.run("config", "check", path, *words)
+    check(json.loads(good.stdout) == {"good": True, "problem": "", "replica": 1, "keys": 1}, good)
+    check(subprocess.run([KEELD, "--config", path, "--check"], capture_output=True, text=True,
+                         check=False).stdout == d.run("config", "check", path).stdout, "as keeld")
+    for old, new, says in (("id = 1", "id = 2", "[replica 2]"), ("eth1", "", "network interface"),
+                           ("[keys]", "[kees]", "%s:7" % path)):
+        with open(path, "w") as file:
+            file.write(text.replace(old, new))
+        said = d.run("config", "check", path, code=1).stderr
+        check(says in said, said)
+        answer = json.loads(d.run("--json", "config", "check", path, code=1).stdout)
+        check(answer["good"] is False and answer["problem"] in said, answer)
+
+
+KEPT = 512
+
+
+@test
+def events_are_numbered_and_gaps_are_said(d):
+    check(d.ask("events") == {**d.ask("events"), "last": 0, "lost": 0, "events": []}, d.ask("events"))
+    for n in range(3):
+        d.log("number %d" % n)
+    d.wait_logged(3)
+    shown = d.run("events", "--since", 1).stdout.splitlines()
+    check([line.split(" ", 1)[0] for line in shown] == ["2", "3"], shown)
+    check(all(re.fullmatch(r"\d \d{4}-\d\d-\d\dT[0-9:.]{12}Z notice said number \d", line)
+              for line in shown), shown)
+    for n in range(3, KEPT + 10):
+        d.log("number %d" % n)
+    d.wait_logged(KEPT + 10)
+    answer = d.ask("events", "--since", 4)
+    numbers = [event["number"] for event in answer["events"]]
+    check(numbers == list(range(11, KEPT + 11)), numbers[:3], numbers[-3:])
+    check((answer["lost"], answer["last"]) == (6, KEPT + 10), answer["lost"], answer["last"])
+    check(all(e["text"] == "number %d" % (e["number"] - 1) for e in answer["events"]), answer)
+    shown = d.run("events", "--since", 4).stdout.splitlines()
+    check(shown[0].startswith("(6 events") and len(shown) == KEPT + 1, shown[:2])
+    d.run("events", "--since", "x", code=2)
+
+
+@test
+def events_are_followed(d):
+    d.log("first")
+    process = d.spawn("--json", "events", "--follow")
+    for n, text in enumerate(("first", "second", "third \x01\xe9 end"), 1):
+        if n > 1:
+            d.log(text)
+        event = json.loads(process.stdout.readline())
+        check(event["number"] == n and event["text"] == text.encode().decode("latin-1").translate(
+            {i: "?" for i in list(range(32)) + list(range(127, 256))}), event)
+    stand_still(process)  # and the journal laps it
+    for n in range(2 * KEPT):  # one answer, of 256 at most, may be under way
+        d.log("more %d" % n)
+    d.wait_logged(2 * KEPT + 3)
+    process.send_signal(signal.SIGCONT)
+    number, lost = 3, 0
+    while number < 2 * KEPT + 3:
+        event = json.loads(process.stdout.readline())
+        lost += event.get("lost", 0)
+        number += event.get("lost", 1)
+        check("lost" in event or event["number"] == number, number, event)
+    check(lost > 0, "nothing was lost")
+    ended(process)
+
+
+def main():
+    failures = 0
+    print("1..%d" % len(TESTS))
+    for i, function in enumerate(TESTS):
+        where = tempfile.mkdtemp(prefix="keelctl-test-")
+        desk = problem = None
+        try:
+            desk = Desk(where)
+            function(desk)
+            check(desk.close() == 0, "the desk found something wrong")
+        except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as e:
+            problem = e
+        finally:
+            if desk is not None and desk.process.poll() is None:
+                desk.process.kill()
+                desk.process.wait()
+            shutil.rmtree(where)
+        print("%s %d - %s" % ("ok" if problem is None else "not ok", i + 1,
+                              function.__name__.replace("_", " ")), flush=True)
+        if problem is not None:
+            failures += 1
+            for line in (type(problem).__name__ + ": " + str(problem)).splitlines()[:20]:
+                print("# " + line[:1000])
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
