@@ -19,6 +19,8 @@ static const char sound[] = "[replica]\n"                 /* 1 */
                             "[keys]\n"                    /* 10 */
                             "file = /etc/keel/keys\n";    /* 11 */
 
+static const char founders[] = "[founders]\nday = D1\n1 = b@10.0.0.1:7400\n2 = c@10.0.0.2:7400\n";
+
 static bool parse(struct config *config, const char *text, char *problem)
 {
     return config_parse(config, "f.conf", text, strlen(text), problem);
@@ -106,6 +108,7 @@ static void what_is_shown_reads_as_the_same(void)
     char problem[CONFIG_PROBLEM_SIZE], text[8192];
     every_key(text, sizeof(text));
     strcat(text, "[network]\ngateway = 10.0.0.254\nudp_port = 7400\n");
+    strcat(text, founders);
     CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
     shown_text(&c, text, sizeof(text));
     CU_ASSERT_TRUE_FATAL(parse(&again, text, problem));
@@ -135,8 +138,6 @@ static void h3_limits_state_what_genesis_says(void)
     g.window_max = 8; /* not stated: genesis alone decides */
     CU_ASSERT_PTR_NULL(config_limit_problem(&c, &g));
 }
-
-static const char founders[] = "[founders]\nday = D1\n1 = b@10.0.0.1:7400\n2 = c@10.0.0.2:7400\n";
 
 /* What a server is to found a cluster with: a genesis record but for cluster id and crc. */
 static void founders_make_a_proposal(void)
