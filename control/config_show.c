@@ -57,11 +57,16 @@ static const struct row {
     {"memory", "pool_mib", FORM_U32, AT(memory_mib), 0},
     {"eal", "extra", FORM_TEXT, AT(eal_extra), 0},
     {"admin", "socket", FORM_TEXT, AT(socket), 0},
+    {"admin", "blackbox", FORM_TEXT, AT(blackbox), 0},
     {"admin", "group", FORM_TEXT, AT(group), 0},
+    {"admin", "users", FORM_TEXT, AT(users), 0},
+    {"admin", "read_group", FORM_TEXT, AT(read_group), 0},
+    {"admin", "read_users", FORM_TEXT, AT(read_users), 0},
     {"keys", "file", FORM_TEXT, AT(keys), 0},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
-_Static_assert((int)ROWS + 2 * (int)KEEL_REPLICA_MAX + 1 + (int)GENESIS_FIELDS <= (int)CONFIG_SHOWN_MAX,
+_Static_assert((int)ROWS + 2 * (int)KEEL_REPLICA_MAX + 1 + (int)GENESIS_FIELDS <=
+                   (int)CONFIG_SHOWN_MAX,
                "rows");
 _Static_assert(KEEL_REPLICA_MAX == 7, "names of ids");
 

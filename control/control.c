@@ -195,6 +195,7 @@ static uint32_t take_notices(struct control *c)
             break;
         case NOTICE_PROPOSED:
             requests_proposed(c, notice);
+            autopilot_proposed(c, notice);
             break;
         }
         spsc_drop(&c->replica->notices);
@@ -277,22 +278,28 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += members_turn(c);
     work += trips_turn(c);
     work += detector_turn(c);
+    work += autopilot_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;
 }
 
-void control_status(const struct control *c, struct control_status *status)
+bool control_status_try(const struct control *c, struct control_status *status, int tries)
 {
-    for (;;) { /* bounded by the writer: it writes for a moment, once a turn */
+    for (int i = 0; i < tries; i++) {
         uint64_t before = __atomic_load_n(&c->status_version, __ATOMIC_ACQUIRE);
-        if (before & 1)
-            continue;
         memcpy(status, &c->shown, sizeof(*status));
         __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with the release fence in publish() */
-        if (__atomic_load_n(&c->status_version, __ATOMIC_RELAXED) == before)
-            return;
+        if ((before & 1) == 0 && __atomic_load_n(&c->status_version, __ATOMIC_RELAXED) == before)
+            return true;
     }
+    return false;
+}
+
+void control_status(const struct control *c, struct control_status *status)
+{
+    while (!control_status_try(c, status, 1)) /* bounded by the writer: for a moment, once a turn */
+        continue;
 }
 
 const struct machine *control_machine(const struct control *c)

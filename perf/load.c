@@ -2,9 +2,11 @@
  *
  *   keel-load latency    MEMBERS KEYS SIZE COUNT
  *   keel-load throughput MEMBERS KEYS SIZE SECONDS SESSIONS
+ *   keel-load fenced     MEMBERS KEYS SIZE SECONDS SESSIONS
  *
  * KEYS is a file name with one %d for the principal, 100 and on. Latency: one message outstanding.
- * Throughput: SESSIONS sessions of one thread, each with its window always full. The sockets are
+ * Throughput: SESSIONS sessions of one thread, each with its window always full; fenced: the same,
+ * each message under the sequencer of a lock that its session holds. The sockets are
  * polled, the core is given up in between: what is measured is the way, not the wake-up.
  */
 #include "client/keel.h"
@@ -30,6 +32,9 @@ enum {
 
 struct load {
     struct keel *keel[SESSIONS_MAX];
+    bool fenced;
+    struct keel_sequencer sequencer[SESSIONS_MAX];
+    struct keel_result operated; /* the last answer to a node operation */
     uint32_t sessions;
     uint32_t size;
     uint64_t answered, late;
@@ -58,6 +63,9 @@ static double cpu_seconds(void)
 static void result(void *context, const struct keel_result *r)
 {
     struct load *load = context;
+    load->operated = *r;
+    if (r->status == KEEL_DONE)
+        return;
     if (r->status != KEEL_SEQUENCED) {
         fprintf(stderr, "keel-load: message %" PRIu64 " ends as %s\n", r->number,
                 keel_status_name((int)r->status));
@@ -83,11 +91,12 @@ static int open_session(struct load *load, uint32_t i, const char *members, cons
     }
     snprintf(file, sizeof(file), "%.*s%u%s", (int)(mark - keys), keys, PRINCIPAL_FIRST + i,
              mark + 2);
-    snprintf(name, sizeof(name), "load-%u-%u", window, i);
+    snprintf(name, sizeof(name), "%s-%u-%u", load->fenced ? "fenced" : "load", window, i);
     struct keel_options options = {.members = members,
                                    .key_file = file,
                                    .session = name,
                                    .window = window,
+                                   .leases = load->fenced,
                                    .result = result,
                                    .context = load};
     if (keel_open(&load->keel[i], &options, problem) != 0) {
@@ -95,6 +104,38 @@ static int open_session(struct load *load, uint32_t i, const char *members, cons
         return 1;
     }
     return 0;
+}
+
+/* What a node operation answered; 0: it did not. */
+static uint64_t operated(struct load *load, uint32_t i, uint64_t number)
+{
+    uint64_t began = now_ns();
+    load->operated.number = 0;
+    keel_flush(load->keel[i]);
+    while (load->operated.number != number) { /* bound: time */
+        if (keel_poll(load->keel[i], 0) < 0 || now_ns() - began > STUCK_S * UINT64_C(1000000000))
+            return 0;
+        sched_yield();
+    }
+    return load->operated.feed;
+}
+
+/* Each session holds a lock of its own. */
+static int take_lock(struct load *load, uint32_t i)
+{
+    const struct keel_lock_options options = {.mode = KEEL_EXCLUSIVE};
+    char path[32];
+    uint64_t number;
+    struct keel_sequencer *s = &load->sequencer[i];
+    snprintf(path, sizeof(path), "/load-%u", i);
+    if (keel_node_open(load->keel[i], path, KEEL_CREATE, 0, "", 0, &number) != KEEL_OK)
+        return 1;
+    s->node = operated(load, i, number);
+    if (s->node == 0 || keel_acquire(load->keel[i], s->node, &options, &number) != KEEL_OK)
+        return 1;
+    s->generation = operated(load, i, number);
+    s->mode = KEEL_EXCLUSIVE;
+    return s->generation == 0;
 }
 
 static int by_value(const void *a, const void *b)
@@ -177,7 +218,9 @@ static bool fill_and_poll(struct load *load, const uint8_t *payload)
         if (keel_poll(keel, 0) < 0)
             return false;
         for (uint32_t k = 0; k < KEEL_WINDOW_MAX; k++)
-            if (keel_submit(keel, payload, load->size, NULL) != 0)
+            if ((load->fenced
+                     ? keel_submit_fenced(keel, payload, load->size, &load->sequencer[i], NULL)
+                     : keel_submit(keel, payload, load->size, NULL)) != 0)
                 break;
         keel_flush(keel);
     }
@@ -209,10 +252,12 @@ static int throughput(struct load *load, uint64_t seconds)
 int main(int argc, char **argv)
 {
     struct load load = {0};
-    bool fast = argc == 7 && strcmp(argv[1], "throughput") == 0;
+    load.fenced = argc == 7 && strcmp(argv[1], "fenced") == 0;
+    bool fast = load.fenced || (argc == 7 && strcmp(argv[1], "throughput") == 0);
     if (!fast && (argc != 6 || strcmp(argv[1], "latency") != 0)) {
         fprintf(stderr, "usage: keel-load latency MEMBERS KEYS SIZE COUNT\n"
-                        "       keel-load throughput MEMBERS KEYS SIZE SECONDS SESSIONS\n");
+                        "       keel-load throughput MEMBERS KEYS SIZE SECONDS SESSIONS\n"
+                        "       keel-load fenced     MEMBERS KEYS SIZE SECONDS SESSIONS\n");
         return 2;
     }
     load.size = (uint32_t)strtoul(argv[4], NULL, 10);
@@ -227,12 +272,17 @@ int main(int argc, char **argv)
     int status = 0;
     for (uint32_t i = 0; i < load.sessions && status == 0; i++)
         status = open_session(&load, i, argv[2], argv[3], fast ? KEEL_WINDOW_MAX : 1);
+    for (uint32_t i = 0; load.fenced && i < load.sessions && status == 0; i++)
+        status = take_lock(&load, i);
     if (status == 0)
         status = fast ? throughput(&load, amount) : latency(&load, amount);
     if (status == 1)
         fprintf(stderr, "keel-load: the run has failed\n");
-    for (uint32_t i = 0; i < load.sessions; i++)
+    for (uint32_t i = 0; i < load.sessions; i++) {
+        if (load.fenced && status == 0)
+            keel_end(load.keel[i], STUCK_S * INT64_C(1000000000)); /* frees its lock at once */
         keel_close(load.keel[i]);
+    }
     free(load.sample);
     return status;
 }

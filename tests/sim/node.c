@@ -245,7 +245,8 @@ void node_crash(struct world *world, struct node *node)
 {
     say(world, node, "crashes");
     REACHED(down, world, node);
-    world->disturbed_ns = world->now_ns;
+    world->disturbed_ns = node->down_ns = world->now_ns;
+    memset(node->seen, 0, sizeof(node->seen));
     check_net_table(world, node->id, node->replica->auth);
     node->repaired = node->replica->repair.pages + node_copies(node);
     strikes_count(world, node);
@@ -308,6 +309,7 @@ static void look_at_transfer(struct world *world, struct node *node)
     if (s.transfer_have > node->transfer_have)
         script_chunk(world, node);
     node->transfer_have = s.transfer_have;
+    check_peers(world, node, &s);
 }
 
 static uint32_t roles(struct world *world, struct node *node)

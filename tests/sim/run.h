@@ -42,7 +42,9 @@ enum event_count {
     COUNT_JEOPARDIES,
     COUNT_LIVES,  /* heals after which something had to be committed */
     COUNT_STEADY, /* heals that had to leave the term as it was, or almost */
-    COUNT_STRUCK, /* strikes by their kind ... */
+    COUNT_DEAD,   /* peers that are down, said to be dead; and said to be well again */
+    COUNT_BACK,
+    COUNT_STRUCK,                                   /* strikes by their kind ... */
     COUNT_STRUCK_AT = COUNT_STRUCK + STRIKE_FAULTS, /* ... and their place */
     COUNT_PAGES_REPAIRED = COUNT_STRUCK_AT + STRIKE_SWARM_PLACES,
     COUNT_COPIES_REPAIRED,

@@ -121,6 +121,7 @@ enum event_kind {
     EVENT_REPLACE /* an operator formats the drive of a replica whose start was refused */
 };
 
+struct control_status;
 struct world;
 
 struct event {
@@ -175,9 +176,20 @@ struct drive_view {
     uint64_t sequence;     /* of the newest */
 };
 
+struct peer_seen { /* check_peers.c: of a node by another; its clock, but listens_ns */
+    uint64_t incarnation;
+    uint64_t listens_ns;           /* world's time: it takes turns since */
+    uint64_t heard_ns;             /* last packet; 0: none */
+    uint64_t alive_ns, regular_ns; /* they come since, with no gap of either kind */
+    bool dead;                     /* said to be, and not well since */
+};
+
 struct node {
     uint32_t id;
     bool up;
+    uint64_t down_ns; /* world's time of the last crash */
+    uint64_t seen_ns; /* by its clock: check_peers.c looked last */
+    struct peer_seen seen[NODES_MAX + 1];
     struct media media;
     struct ring_super super;
     struct drive_view view;
@@ -269,6 +281,7 @@ struct world {
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
     uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
+    uint64_t found_dead, found_back; /* peers that are down, said to be dead; that are well again */
     uint64_t lives, steady; /* heals after which the cluster had to commit; had to keep its term */
     uint64_t learners, promoted, removed, leaders_removed;
     uint64_t grants, waits_granted, fenced, stale, jeopardies, hold_lives; /* of holders */
@@ -477,6 +490,9 @@ void drive_faults_rest(struct world *world, struct node *node);
 /* check_lead.c: what only a leader may say. */
 void check_lead_elected(struct world *world, const struct node *winner);
 void check_lead_turn(struct world *world, struct node *node);
+/* check_peers.c: what a node's control thinks of the others, after its turn. */
+void check_peers(struct world *world, struct node *node, const struct control_status *status);
+
 void check_live_healed(struct world *world);
 void check_live(struct world *world, uint64_t healed_ns);
 /* What a read that is asked now must see at least; what it saw. */

@@ -187,6 +187,82 @@ def configurations_are_shown_and_checked(d):
         check(answer["good"] is False and answer["problem"] in said, answer)
 
 
+def documented():
+    """Of docs/keelctl-json.md: each command's (keys that always stand, keys that may)."""
+    with open(os.path.join(ROOT, "docs", "keelctl-json.md"), encoding="utf-8") as file:
+        parts = re.split(r"^## (.*)$", file.read(), flags=re.M)
+    told = {}
+    for names, text in zip(parts[1::2], parts[2::2]):
+        always, may = set(), set()
+        for line in re.findall("^- (.*)$", text, re.M):
+            heads = re.findall("((?:`[^`]+`(?:, )?)+)(?::|$)", line)
+            keys = {key for head in heads[:1] for key in re.findall("`([^`]+)`", head)}
+            if "; `" in line:
+                keys |= set(re.findall("; `([^`]+)`:", line))
+            (may if "(sometimes)" in line else always).update(keys)
+        like = re.search("^As (.*)\\.$", text, re.M)
+        for name in names.split(", "):
+            told[name] = told[like.group(1)] if like else (always, may)
+    return told
+
+
+def keys_of(value, before=""):
+    """Names as the page has them: a.b, a[].b."""
+    found = set()
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found.add(before + key)
+            found |= keys_of(inner, before + key + ".")
+    elif isinstance(value, list):
+        for inner in value:
+            found |= keys_of(inner, before[:-1] + "[].")
+    return found
+
+
+def compare(name, answer, told):
+    always, may = told[name]
+    real = keys_of(answer)
+
+    def known(key):
+        return any(re.fullmatch(re.escape(k).replace(r"\*", "[^.]+"), key) for k in always | may)
+
+    check(all(known(key) for key in real), name, "not documented:",
+          sorted(k for k in real if not known(k)))
+    lacking = {k for k in always if "*" not in k and k not in real}
+    check(not lacking, name, "documented and not there:", sorted(lacking))
+
+
+@test
+def every_command_has_its_keys_in_the_page(d):
+    names = [line[2:22].strip() for line in d.run("--help").stdout.splitlines()
+             if re.match("  [a-z]", line)]
+    told = documented()
+    check(set(told) == set(names), set(told) ^ set(names))
+
+
+@test
+def real_answers_have_the_keys_of_the_page(d):
+    told = documented()
+    ring, genesis, backup = (os.path.join(d.where, name) for name in ("ring", "genesis", "backup"))
+    identity = subprocess.run(
+        [KEELD, "format", "--data", ring, "--replica", "1", "--address", "10.0.0.1:7400", "--size",
+         "8M", "--checkpoint-size", "1M"], capture_output=True, text=True, check=True).stdout.strip()
+    d.log("something")
+    d.wait_logged(1)
+    for name, *words in (("status",), ("status", "--read"), ("health",), ("member list",), ("metrics",),
+                         ("drops",), ("ring",), ("events",), ("clock",), ("digest",),
+                         ("digest", "--cluster"), ("snapshot",), ("config show",), ("version",),
+                         ("autopilot show",), ("autopilot dry-run",), ("autopilot decisions",),
+                         ("leader transfer", "--to", 1), ("day end", "DAY1"), ("day begin", "DAY2"),
+                         ("key new", "client", 100), ("backup", backup), ("backup verify", backup),
+                         ("genesis create", "--out", genesis, "--day", "D1", identity),
+                         ("genesis install", "--data", ring, genesis), ("genesis show", ring),
+                         ("ring verify", ring), ("recover", ring)):
+        compare(name, d.ask(*name.split(), *words), told)
+    error = json.loads(d.run("--json", "day", "end", "OTHER", code=1).stdout)
+    check(set(error) == {"error"} and set(error["error"]) == {"code", "why"}, error)
+
+
 KEPT = 512
 
 
