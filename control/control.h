@@ -159,10 +159,10 @@ struct autopilot_status {
     uint32_t why;                   /* enum autopilot_why */
     uint32_t about;                 /* replica id; 0: nobody */
     uint32_t refusal;               /* enum raft_refusal */
-    uint32_t reserved;
-    uint64_t proposed;   /* decisions, since start */
-    uint64_t changes;    /* changes of members asked for */
-    uint64_t watched_ns; /* a leader's: it has looked without a break for so long */
+    uint32_t standby;               /* DECIDING: who is to take the place of `about` */
+    uint64_t proposed;              /* decisions, since start */
+    uint64_t changes;               /* changes of members asked for */
+    uint64_t watched_ns;            /* a leader's: it has looked without a break for so long */
     /* of each member, by a leader: not heard for so long; heard and caught up for so long */
     uint64_t silent_ns[KEEL_REPLICA_MAX + 1], steady_ns[KEEL_REPLICA_MAX + 1];
 };
