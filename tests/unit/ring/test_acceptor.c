@@ -48,6 +48,16 @@ static void blank_where_never_written(void)
     struct acceptor_record record = read_sound(&world, &bad);
     CU_ASSERT(bad == 0 && record.sequence == 0 && record.paxos.lock == 0 && record.boot == 0);
     CU_ASSERT(record.incarnation == world.super.incarnation && record.replica == WORLD_REPLICA);
+    for (uint32_t which = 0; which < 2; which++) { /* nothing rests on a write that was cut off */
+        copy_at(&world, which)[3] = 1;
+        record = read_sound(&world, &bad);
+        CU_ASSERT(bad == 1u << which && record.sequence == 0);
+        copy_at(&world, which)[3] = 0;
+    }
+    record.boot = 1; /* a start that has promised nothing yet */
+    CU_ASSERT(acceptor_write(world.writer, &record, 0) == 0);
+    record = read_sound(&world, &bad);
+    CU_ASSERT(record.boot == 1 && record.sequence == 1 && record.paxos.incarnation == 0);
     world_free(&world);
 }
 
