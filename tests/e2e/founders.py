@@ -113,6 +113,17 @@ class Founders(Cluster):
         raise Failure('server %d says %s, not %s, within %g s; all: %s' % (
             i, found, ' or '.join(words), timeout, self.reasons()))
 
+    def wait_locked_other(self, i, timeout=FOUNDED_S):
+        """True: it has locked another list; False: it has got a record."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            if self.reason(i) == 'locked-other':
+                return True
+            if self.record(i):
+                return False
+            time.sleep(0.05)
+        raise Failure('server %d says %s' % (i, self.reason(i)))
+
     # --- the rules -------------------------------------------------------------------------------
 
     def wait_founded(self, *ids, timeout=FOUNDED_S):
