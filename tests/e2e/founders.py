@@ -62,19 +62,19 @@ class Founders(Cluster):
         """What it logged since its last start."""
         return read(self.path('keeld-%d.log' % i))[self.marks.get(i, 0):]
 
-    def kill_at(self, event, *ids, timeout=FOUNDED_S):
-        """SIGKILL to all of these as soon as the log of one has so many lines of the genesis since its start;
+    def kill_at(self, event, *ids, what=EVENT, timeout=FOUNDED_S):
+        """SIGKILL to all of these as soon as the log of one has so many lines of that since its start;
         False: they have fewer, for good."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             texts = [self.log_since(i) for i in ids]
-            if any(text.count(EVENT) >= event for text in texts):
+            if any(text.count(what) >= event for text in texts):
                 self.kill(*ids)
                 return True
             if all('event=started' in text for text in texts):
                 return False
             time.sleep(0.001)
-        raise Failure('no %d lines of the genesis within %g s: %s' % (event, timeout, [self.log_tail(i) for i in ids]))
+        raise Failure('no %d lines %s within %g s: %s' % (event, what, timeout, [self.log_tail(i) for i in ids]))
 
     # --- what is there ---------------------------------------------------------------------------
 

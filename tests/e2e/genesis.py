@@ -158,7 +158,8 @@ def wiped_early(parts, options, seed=None):
         if seed is not None:
             time.sleep(CUT_S)
             f.wire.heal()
-        f.kill_at(3, 1, 2, 3)  # mostly when one has locked the list; the others go by chance
+        f.kill_at(1, 1, what='event=genesis-wrote')  # the lock
+        f.kill(2, 3)
         if f.one_or_none():
             parts.say('decided before the kill: wiped-late has that')
             return
