@@ -4,6 +4,7 @@
 #include "control/admin_autopilot.h"
 #include "control/admin_backup.h"
 #include "control/admin_events.h"
+#include "control/admin_founding.h"
 #include "control/admin_health.h"
 #include "control/admin_leadership.h"
 #include "control/admin_listen.h"
@@ -273,6 +274,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
     enum admin_error error = admin_request_parse(line, size, &request, why);
     if (error != ADMIN_OK)
         return admin_answer_error(error, why, 0);
+    if (a->node->founding != NULL)
+        return admin_founding_line(a->node, &request);
     if (admin_commands[request.command].changes && !may_change)
         return admin_answer_error(ADMIN_DENIED,
                                   "only root, the daemon's user and the users and the group "
@@ -454,6 +457,8 @@ static bool accept_one(struct admin *a, bool *lesser)
 static void take_replies(struct admin *a)
 {
     struct control_reply reply;
+    if (a->node->founding != NULL)
+        return;                                              /* there is no control yet */
     while (control_answer(a->node->start.control, &reply)) { /* bound: CONTROL_REQUESTS */
         bool probe = admin_health_reply(&a->health, &reply, now_ms());
         for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {

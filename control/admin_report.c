@@ -1,5 +1,7 @@
 #include "control/admin_report.h"
 
+#include "control/admin_founding.h"
+
 #include "control/address.h"
 #include "control/admin.h"
 #include "control/admin_autopilot.h"
@@ -432,6 +434,8 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return autopilot_report(node);
     case ADMIN_VERSION_SHOW:
         return report_version(node);
+    case ADMIN_GENESIS:
+        return admin_genesis(node);
     case ADMIN_CLOCK:
         return admin_clock(node);
     case ADMIN_DIGEST:

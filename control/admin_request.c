@@ -43,6 +43,7 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_NODE_DELETE] = {"node delete", true, "path if"},
     [ADMIN_NODE_ACL] = {"node acl", true, "path acl if"},
     [ADMIN_LOCK_BREAK] = {"lock break", true, "path now"},
+    [ADMIN_GENESIS] = {"genesis status", false, ""},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -72,6 +73,8 @@ const char *admin_error_name(enum admin_error error)
         return "unsafe";
     case ADMIN_NO_QUORUM:
         return "no-quorum";
+    case ADMIN_FOUNDING:
+        return "founding";
     case ADMIN_CONFIGURATION:
         return "configuration";
     case ADMIN_FAILED:

@@ -44,6 +44,7 @@ enum admin_command {
     ADMIN_AUTOPILOT,
     ADMIN_AUTOPILOT_SET,
     ADMIN_VERSION_SHOW,
+    ADMIN_GENESIS,
     ADMIN_EVENTS,
     ADMIN_CLOCK,
     ADMIN_DIGEST,
@@ -114,6 +115,7 @@ enum admin_error {
     ADMIN_BEHIND,        /* a learner that is to vote has not caught up: wait, and ask again */
     ADMIN_UNSAFE,        /* refused for safety; nothing was changed */
     ADMIN_NO_QUORUM,     /* no majority confirmed it */
+    ADMIN_FOUNDING,      /* there is no genesis record yet */
     ADMIN_CONFIGURATION, /* reload: the files say what cannot be; nothing was changed */
     ADMIN_FAILED,
     ADMIN_ERROR_COUNT

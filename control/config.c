@@ -311,7 +311,8 @@ _Static_assert((int)GENESIS_FIELDS <= 32, "one bit for each limit");
 
 static bool known_section(const char *section)
 {
-    if (strcmp(section, "members") == 0 || strcmp(section, "limits") == 0)
+    if (strcmp(section, "members") == 0 || strcmp(section, "limits") == 0 ||
+        strcmp(section, "founders") == 0)
         return true;
     for (int i = 0; i < KEY_COUNT; i++)
         if (strcmp(section, keys[i].section) == 0)
@@ -352,6 +353,13 @@ static bool take_limit(struct reading *r, const char *name, const char *value)
     return true;
 }
 
+static bool take_founder(struct reading *r, const char *name, const char *value)
+{
+    char why[CONFIG_FOUNDERS_WHY_MAX];
+    const char *problem = config_founders_take(&r->config->founders, name, value, why);
+    return problem == NULL || problem_at(r, r->line, "[founders] %s", problem);
+}
+
 static bool take_key(struct reading *r, const char *section, const char *name, const char *value)
 {
     for (int i = 0; i < KEY_COUNT; i++) {
@@ -381,6 +389,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
         return take_member(r, name, value);
     if (strcmp(section, "limits") == 0)
         return take_limit(r, name, value);
+    if (strcmp(section, "founders") == 0)
+        return take_founder(r, name, value);
     return take_key(r, section, name, value);
 }
 
@@ -400,7 +410,7 @@ static void check_section(struct reading *r, const char *line)
     snprintf(section, sizeof(section), "%.*s", (int)(size < 60 ? size : 60), line + 1);
     if (!known_section(section))
         problem_at(r, r->line,
-                   "unknown section [%s]: there are replica, network, members, feed, "
+                   "unknown section [%s]: there are replica, network, members, founders, feed, "
                    "ring, cores, memory, eal, admin, keys, limits",
                    section);
 }
@@ -468,6 +478,10 @@ static bool complete(struct reading *r)
             return problem_at(r, 0, "[members] %u differs from [network] address and udp_port",
                               c->id);
     }
+    char why[CONFIG_FOUNDERS_WHY_MAX];
+    const char *founders = config_founders_complete(c, why);
+    if (founders != NULL)
+        return problem_at(r, 0, "[founders] %s", founders);
     for (uint32_t i = 0; i < c->feed.destination_count; i++)
         if (c->feed.destination[i].port == 0)
             c->feed.destination[i].port = c->feed_port;
@@ -579,24 +593,4 @@ const char *config_limit_problem(const struct config *config, const struct genes
         if (config->limit_mask & 1u << i && config->limit[i] != genesis_field_get(genesis, i))
             return genesis_fields[i].name;
     return NULL;
-}
-
-uint32_t config_threads(const struct config *config, struct config_thread threads[4])
-{
-    static const struct {
-        enum config_core core;
-        uint32_t role;
-    } map[] = {{CORE_DISK, ROLE_DISK}, {CORE_FEED, ROLE_FEED}, {CORE_AUX, ROLE_AUX}};
-    uint32_t count = 1;
-    threads[0] = (struct config_thread){.roles = ROLE_SEQ, .core = config->core[CORE_SEQ]};
-    for (uint32_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
-        int core = config->core[map[i].core];
-        uint32_t at = 0;
-        while (core >= 0 && at < count && threads[at].core != core)
-            at++;
-        if (at == count)
-            threads[count++] = (struct config_thread){.roles = 0, .core = core};
-        threads[at].roles |= map[i].role;
-    }
-    return count;
 }

@@ -5,11 +5,13 @@
  *
  * Every unknown section or key, doubled key and value out of range is an error that names the file,
  * the line and what to do. Nothing here decides what replicas must agree on: that stands in the
- * genesis record, and [members] and [limits] only state what it is expected to say (H3).
+ * genesis record, and [members] and [limits] only state what it is expected to say (H3). Where
+ * there is none yet, [founders] and [limits] say what this server proposes.
  */
 #ifndef KEEL_CONFIG_H
 #define KEEL_CONFIG_H
 
+#include "control/config_founders.h"
 #include "control/startup.h"
 #include "dataplane/eal.h"
 #include "dataplane/loop.h"
@@ -40,6 +42,7 @@ struct config {
     /* [members] */
     uint32_t member_count;
     struct genesis_founder member[KEEL_REPLICA_MAX + 1];
+    struct config_founders founders;
     /* [feed] */
     struct feed_options feed; /* framing, heartbeat_ms, destinations, consumers */
     uint16_t feed_port;       /* of destinations without one */

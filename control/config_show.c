@@ -3,6 +3,7 @@
 #include "control/address.h"
 #include "control/genesis_fields.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +65,8 @@ static const struct row {
     {"keys", "file", FORM_TEXT, AT(keys), 0},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
-_Static_assert((int)ROWS + (int)KEEL_REPLICA_MAX + (int)GENESIS_FIELDS <= (int)CONFIG_SHOWN_MAX,
+_Static_assert((int)ROWS + 2 * (int)KEEL_REPLICA_MAX + 1 + (int)GENESIS_FIELDS <=
+                   (int)CONFIG_SHOWN_MAX,
                "rows");
 _Static_assert(KEEL_REPLICA_MAX == 7, "names of ids");
 
@@ -147,10 +149,30 @@ static void put_value(const struct config *c, const struct row *row, char *value
     }
 }
 
-/* Members and limits behind the rest: those that are stated. */
+static const char *const ids[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
+
+/* Row `at` of the section; its rows are one more than its founders. */
+static void show_founders(const struct config_founders *f, uint32_t at, struct config_shown *shown)
+{
+    char address[ADDRESS_TEXT_MAX];
+    uint32_t id = 0;
+    shown->section = "founders";
+    shown->name = "day";
+    snprintf(shown->value, sizeof(shown->value), "%.*s", KEEL_DAY_NAME_SIZE, f->day);
+    shown->value[strcspn(shown->value, " ")] = '\0';
+    for (uint32_t left = at; left > 0; left -= f->founder[id].incarnation != 0)
+        id++; /* bound: the founders that were counted */
+    if (at == 0)
+        return;
+    shown->name = ids[id];
+    snprintf(shown->value, sizeof(shown->value), "%016" PRIx64 "@%s", f->founder[id].incarnation,
+             address_text(address, f->founder[id].ip, f->founder[id].port));
+}
+
+/* Members, founders and limits behind the rest: those that are stated. */
 static bool show_stated(const struct config *c, uint32_t at, struct config_shown *shown)
 {
-    static const char *const ids[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
+    uint32_t founders = c->founders.count > 0 ? c->founders.count + 1 : 0;
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
         if (c->member[id].port == 0 || at-- > 0)
             continue;
@@ -159,6 +181,11 @@ static bool show_stated(const struct config *c, uint32_t at, struct config_shown
         address_text(shown->value, c->member[id].ip, c->member[id].port);
         return true;
     }
+    if (at < founders) {
+        show_founders(&c->founders, at, shown);
+        return true;
+    }
+    at -= founders;
     for (uint32_t i = 0; i < GENESIS_FIELDS; i++) {
         if ((c->limit_mask >> i & 1) == 0 || at-- > 0)
             continue;

@@ -30,7 +30,8 @@ size_t control_size(const struct control_options *options)
 {
     const struct genesis *g = options->genesis;
     return aligned(sizeof(struct control)) + aligned(machine_size(g)) + aligned(handshake_size()) +
-           aligned(sessions_size(g)) + aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
+           aligned(founding_size()) + aligned(sessions_size(g)) +
+           aligned((size_t)CONTROL_PAGES * RING_PAGE_SIZE) +
            aligned(sizeof(struct feed_exceptions)) + 3 * checkpoint_cap(options) +
            aligned(machine_size(g)) + aligned(RING_PAGE_SIZE) + aligned(backup_size_max(g));
 }
@@ -66,6 +67,7 @@ struct control *control_init(void *memory, const struct control_options *options
     c->machine = take(&at, machine_bytes);
     memcpy(c->machine, options->machine, machine_bytes);
     void *handshake = take(&at, handshake_size());
+    c->founding_memory = take(&at, founding_size());
     c->session = take(&at, sessions_size(options->genesis));
     memset(c->session, 0, sessions_size(options->genesis));
     c->page_bytes = take(&at, (size_t)CONTROL_PAGES * RING_PAGE_SIZE);
@@ -265,6 +267,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += take_notices(c);
     work += take_chunks(c);
     work += peers_turn(c);
+    work += founders_turn(c);
     work += cursor_turn(c);
     work += receiving_turn(c);
     work += repairing_turn(c);
@@ -313,4 +316,5 @@ const struct machine *control_machine(const struct control *c)
 void control_stop(struct control *c)
 {
     explicit_bzero(c->handshake, handshake_size());
+    explicit_bzero(c->founding_memory, founding_size());
 }

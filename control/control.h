@@ -44,6 +44,7 @@ enum {
     CONTROL_LOCKS_MS = 250,         /* how often locks are counted, for people */
     CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
     CONTROL_TRIPS_MS = 100,         /* how often round trips are measured */
+    CONTROL_FOUNDERS_MS = 50,       /* how often founders without a record are looked after */
     CONTROL_AUTOPILOT_MS = 20,      /* how often the autopilot looks */
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
@@ -64,6 +65,8 @@ struct control_options {
     uint64_t chain;                           /* log chain at machine->applied */
     uint64_t page;                            /* page that holds machine->applied (0: none does) */
     uint64_t cluster_id, boot, boot_id;
+    bool founding;              /* the record came by agreement: founders may still lack it */
+    uint64_t founding_boot;     /* starts before the genesis record */
     const struct keyring *keys; /* stays the caller's, constant; until control_rekey() */
     /* 0: the defaults above */
     uint32_t silent_ms;

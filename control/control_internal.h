@@ -8,6 +8,7 @@
 
 #include "control/backup_file.h"
 #include "control/control.h"
+#include "control/founding.h"
 
 enum {
     CONTROL_PAGES = NOTICE_SPANS, /* pages read for one answer about spans */
@@ -197,6 +198,9 @@ struct control {
     struct replica *replica;
     struct machine *machine; /* own instance */
     struct handshake *handshake;
+    struct founding *founding; /* NULL until somebody asks under cluster id 0 */
+    void *founding_memory;
+    uint64_t founders_at_ns;         /* they are looked after again */
     struct control_session *session; /* by slot */
     struct machine_outcome outcome;
     uint64_t now_ns;
@@ -323,6 +327,10 @@ uint32_t peers_turn(struct control *c);
 void peers_datagram(struct control *c, const struct notice *notice);
 /* The highest boot known of a replica: drive, log, or its packets. */
 void peers_boot(const struct control *c, uint32_t id, uint64_t *boot, uint64_t *boot_id);
+
+/* founders.c: those who have no genesis record yet. False: the packet is none of cluster id 0. */
+bool founders_packet(struct control *c, const struct notice *notice);
+uint32_t founders_turn(struct control *c);
 
 /* rekey.c: other root keys. */
 uint32_t rekey_turn(struct control *c);

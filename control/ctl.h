@@ -130,6 +130,12 @@ bool ctl_colour(void);
 /* A new file, whole or not at all; it must not exist. Says why not as "name: ...". */
 int ctl_write_new(const char *name, const char *path, const void *bytes, size_t size);
 
+/* --- ctl_founding.c --- */
+/* The paxos record of a ring, in words: "never written", "locked list ...". */
+enum { CTL_PAXOS_TEXT_MAX = 256 };
+struct disk;
+void ctl_paxos_text(struct disk *disk, char text[CTL_PAXOS_TEXT_MAX]);
+
 /* --- ctl_autopilot.c --- */
 /* Makes a learner a standby, and says so. */
 int ctl_autopilot_mark(struct ctl *ctl, const char *name, uint32_t id);
@@ -184,6 +190,7 @@ int ctl_ring_dump(struct ctl *ctl);
 int ctl_genesis_create(struct ctl *ctl);
 int ctl_genesis_install(struct ctl *ctl);
 int ctl_genesis_show(struct ctl *ctl);
+int ctl_genesis_status(struct ctl *ctl);
 int ctl_key_new(struct ctl *ctl);
 int ctl_node_get(struct ctl *ctl);
 int ctl_node_list(struct ctl *ctl);

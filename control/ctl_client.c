@@ -121,6 +121,8 @@ int ctl_error(const char *name, const json_t *error)
     if (strcmp(code, admin_error_name(ADMIN_NO_QUORUM)) == 0)
         return ctl_fail(CTL_NO_QUORUM, "%s: %s: look at `keelctl health` of each replica", name,
                         why);
+    if (strcmp(code, admin_error_name(ADMIN_FOUNDING)) == 0)
+        return ctl_fail(CTL_NO_QUORUM, "%s: %s (`keelctl genesis status` says more)", name, why);
     if (strcmp(code, admin_error_name(ADMIN_CONFIGURATION)) == 0)
         return ctl_fail(CTL_REFUSED, "%s: nothing was changed: %s", name, why);
     if (strcmp(code, admin_error_name(ADMIN_BAD_REQUEST)) == 0 ||

@@ -8,6 +8,7 @@
 #include "control/identity.h"
 #include "dataplane/auth/keys.h"
 #include "dataplane/crc32c.h"
+#include "dataplane/ring/acceptor.h"
 #include "dataplane/ring/recover.h"
 
 #include <errno.h>
@@ -212,10 +213,10 @@ int ctl_genesis_install(struct ctl *ctl)
     if (rc != 0)
         return ctl_fail(rc == -EWOULDBLOCK ? CTL_REFUSED : CTL_FAILED, "genesis install: %s",
                         why[0] != '\0' ? why : strerror(-rc));
-    rc = ring_genesis_install(disk, &genesis, ctl->value[1] != NULL, why);
+    rc = acceptor_install(disk, &genesis, ctl->value[1] != NULL, why);
     disk_close(disk);
     if (rc != 0)
-        return ctl_fail(rc == -EEXIST || rc == -EPERM ? CTL_REFUSED : CTL_FAILED,
+        return ctl_fail(rc == -EEXIST || rc == -EPERM || rc == -EBUSY ? CTL_REFUSED : CTL_FAILED,
                         "genesis install: %s: %s", ctl->value[0],
                         why[0] != '\0' ? why : strerror(-rc));
     return print_genesis(ctl, &genesis);
@@ -230,14 +231,18 @@ int ctl_genesis_show(struct ctl *ctl)
     int code = read_record(ctl->word[0], &genesis, &larger);
     if (code != CTL_DONE || !larger)
         return code == CTL_DONE ? print_genesis(ctl, &genesis) : code;
+    char paxos[CTL_PAXOS_TEXT_MAX] = "";
     struct disk_options options = {.path = ctl->word[0], .read_only = true, .depth = 1};
     int rc = disk_open(&disk, &options, why);
     if (rc == 0) {
         rc = ring_genesis_read(disk, &genesis, why);
+        ctl_paxos_text(disk, paxos);
         disk_close(disk);
     }
     if (rc == -ENOENT)
-        return ctl_fail(CTL_FAILED, "genesis show: %s: no record is installed there", ctl->word[0]);
+        return ctl_fail(CTL_FAILED,
+                        "genesis show: %s: no record is installed there; its paxos record: %s",
+                        ctl->word[0], paxos);
     if (rc != 0)
         return ctl_fail(CTL_FAILED, "genesis show: %s: %s", ctl->word[0],
                         why[0] != '\0' ? why : strerror(-rc));

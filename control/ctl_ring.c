@@ -133,14 +133,18 @@ int ctl_ring_verify(struct ctl *ctl)
         free(found);
         return code;
     }
+    char paxos[CTL_PAXOS_TEXT_MAX];
     int rc = ring_inspect(disk, &visitor, &totals, found, why);
+    ctl_paxos_text(disk, paxos);
     disk_close(disk);
     if (rc != 0) {
         free(found);
-        return ctl_fail(CTL_FAILED, "ring verify: %s: %s", ctl->word[0],
-                        why[0] != '\0' ? why : strerror(-rc));
+        return ctl_fail(CTL_FAILED, "ring verify: %s: %s%s%s", ctl->word[0],
+                        why[0] != '\0' ? why : strerror(-rc),
+                        rc == -ENOENT ? "; its paxos record: " : "", rc == -ENOENT ? paxos : "");
     }
     json_t *object = totals_object(&totals, found);
+    json_object_set_new(object, "paxos_record", json_string(paxos));
     if (ctl->json)
         code = ctl_print_json(object);
     else
@@ -257,7 +261,9 @@ int ctl_ring_dump(struct ctl *ctl)
     if (code != CTL_DONE)
         return code;
     found = calloc(1, sizeof(*found));
+    char paxos[CTL_PAXOS_TEXT_MAX];
     int rc = found == NULL ? -ENOMEM : ring_inspect(disk, &visitor, &totals, found, why);
+    ctl_paxos_text(disk, paxos);
     disk_close(disk);
     if (rc == 0) {
         if (found->damage != RING_INTACT)
@@ -265,8 +271,9 @@ int ctl_ring_dump(struct ctl *ctl)
                             ring_damage_name(found->damage), found->why);
         ring_recovery_free(found);
     } else {
-        code = ctl_fail(CTL_FAILED, "ring dump: %s: %s", ctl->word[0],
-                        why[0] != '\0' ? why : strerror(-rc));
+        code = ctl_fail(CTL_FAILED, "ring dump: %s: %s%s%s", ctl->word[0],
+                        why[0] != '\0' ? why : strerror(-rc),
+                        rc == -ENOENT ? "; its paxos record: " : "", rc == -ENOENT ? paxos : "");
     }
     free(found);
     if (fflush(stdout) != 0 && code == CTL_DONE)

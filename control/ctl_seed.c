@@ -4,6 +4,7 @@
 #include "control/admin_request.h"
 #include "control/exclusive.h"
 #include "control/identity.h"
+#include "dataplane/ring/acceptor.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -43,7 +44,15 @@ static int open_target(struct ctl_seed *s)
         return ctl_fail(rc == -EWOULDBLOCK ? CTL_REFUSED : CTL_FAILED, "%s: --to %s: %s",
                         name_of(s), s->to, why[0] != '\0' ? why : strerror(-rc));
     }
+    struct acceptor_record record;
+    uint32_t bad;
     rc = seed_ring_fresh(s->disk, &s->super, why);
+    if (rc == 0)
+        rc = acceptor_read(s->disk, &s->super, &record, &bad, why);
+    if (rc == 0 && record.paxos.lock != 0) {
+        rc = -EEXIST;
+        snprintf(why, sizeof(why), "it has locked a founder list: format it anew");
+    }
     if (rc == 0)
         return CTL_DONE;
     return ctl_fail(rc == -EEXIST || rc == -ENOTEMPTY ? CTL_REFUSED : CTL_FAILED, "%s: --to %s: %s",
@@ -160,7 +169,7 @@ int ctl_seed_form(struct ctl_seed *s)
     int code = ctl_write_new(name_of(s), s->genesis_path, &s->genesis, sizeof(s->genesis));
     if (code != CTL_DONE)
         return code;
-    rc = ring_genesis_install(s->disk, &s->genesis, false, why);
+    rc = acceptor_install(s->disk, &s->genesis, false, why);
     if (rc != 0)
         return ctl_fail(CTL_FAILED, "%s: nothing was formed: --to %s: %s: remove %s and try again",
                         name_of(s), s->to, why[0] != '\0' ? why : strerror(-rc), s->genesis_path);

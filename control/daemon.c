@@ -3,6 +3,7 @@
 #include "control/admin.h"
 #include "control/blackbox.h"
 #include "control/exclusive.h"
+#include "control/founding_run.h"
 #include "control/log.h"
 #include "control/need.h"
 #include "control/watch.h"
@@ -35,6 +36,7 @@ struct daemon {
     struct clock *clock;
     struct eal_memory ring_memory;
     struct disk *writer, *reader, *control_disk;
+    struct ring_super super;
     bool eal_up;
     struct admin *admin;
     pthread_t loop_thread[NODE_THREADS_MAX], control_thread, admin_thread, reload_thread;
@@ -100,12 +102,11 @@ static int read_super(struct daemon *d, struct ring_super *super)
 
 static int open_disks(struct daemon *d)
 {
-    struct ring_super super;
     char why[DISK_PROBLEM_SIZE] = "";
-    int result = read_super(d, &super);
+    int result = read_super(d, &d->super);
     if (result != STARTUP_OK)
         return result;
-    need_of(d->config, &super, &d->need);
+    need_of(d->config, &d->super, &d->need);
     if (eal_memory_take(&d->ring_memory, d->need.window_bytes, 2u << 20) != 0)
         return fail(d, STARTUP_FAILED, "the ring's window needs %zu MiB: lower [ring] window_mib",
                     d->need.window_bytes >> 20);
@@ -173,6 +174,88 @@ static int open_port(struct daemon *d)
     return STARTUP_OK;
 }
 
+/* core -1: wherever the daemon may run. */
+static int spawn(pthread_t *thread, const char *name, int core, void *(*run)(void *), void *context)
+{
+    int rc = pthread_create(thread, NULL, run, context);
+    if (rc != 0)
+        return -rc;
+    pthread_setname_np(*thread, name);
+    if (core < 0)
+        return 0;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)core, &set);
+    rc = pthread_setaffinity_np(*thread, sizeof(set), &set);
+    if (rc != 0)
+        log_event(LOG_LEVEL_WARNING, "core", "thread=%s core=%d why=\"%s\"", name, core,
+                  strerror(rc));
+    return 0;
+}
+
+/* --- the genesis
+ * ----------------------------------------------------------------------------------- */
+
+static void *admin_main(void *context)
+{
+    struct daemon *d = context;
+    admin_run(d->admin, &d->stop);
+    return NULL;
+}
+
+/* The admin socket of this time is one of its own: it has no replica to ask. */
+static int found_with_admin(struct daemon *d, struct founding_run *run, const sigset_t *wanted)
+{
+    d->node.founding = founding_run_shown(run);
+    if (admin_open(&d->admin, &d->node, d->problem) != 0)
+        return STARTUP_FAILED;
+    int result = STARTUP_FAILED;
+    int rc = spawn(&d->admin_thread, "keel-admin", d->config->core[CORE_CONTROL], admin_main, d);
+    if (rc != 0)
+        return fail(d, STARTUP_FAILED, "a thread could not be started: %s", strerror(-rc));
+    sd_notify(0, "READY=1");
+    switch (founding_run(run, wanted, d->problem)) {
+    case FOUNDING_INSTALLED:
+        result = STARTUP_OK;
+        break;
+    case FOUNDING_SIGNAL:
+        result = DAEMON_STOPPED;
+        break;
+    case FOUNDING_AGAIN:
+        result = DAEMON_START_AGAIN;
+        break;
+    case FOUNDING_FAILED:
+        break;
+    }
+    __atomic_store_n(&d->stop, 1, __ATOMIC_RELAXED);
+    pthread_join(d->admin_thread, NULL);
+    __atomic_store_n(&d->stop, 0, __ATOMIC_RELAXED);
+    return result;
+}
+
+static int found(struct daemon *d, const sigset_t *wanted)
+{
+    const struct founding_run_options options = {.config = d->config,
+                                                 .super = &d->super,
+                                                 .disk = d->writer,
+                                                 .port = d->node.port,
+                                                 .clock = d->clock,
+                                                 .keys = d->keys};
+    bool wanted_here;
+    int result = founding_look(&options, &wanted_here, d->problem);
+    if (result != STARTUP_OK || !wanted_here)
+        return result;
+    struct founding_run *run = founding_run_open(&options, d->problem);
+    if (run == NULL)
+        return STARTUP_FAILED;
+    result = found_with_admin(d, run, wanted);
+    admin_close(d->admin);
+    d->admin = NULL;
+    d->node.founding = NULL;
+    founding_run_close(run);
+    return result;
+}
+
 /* --- assembling
  * ------------------------------------------------------------------------------------ */
 
@@ -219,6 +302,7 @@ static int assemble(struct daemon *d)
     options.clock = d->clock;
     options.keys = d->keys;
     options.feed.queue = need_feed_queue(d->config);
+    founding_look_back(d->writer, d->config, &d->super, &options.control);
     struct startup *s = &d->node.start;
     int result = (int)startup_begin(s, &options, d->problem);
     if (result != STARTUP_OK)
@@ -229,6 +313,13 @@ static int assemble(struct daemon *d)
                     "[limits] %s differs from the genesis record (`keelctl genesis "
                     "show`): correct the configuration",
                     limit);
+    char why[CONFIG_FOUNDERS_WHY_MAX];
+    const char *founders = config_founders_problem(d->config, &s->genesis, why);
+    if (founders != NULL)
+        return fail(d, STARTUP_CONFIG,
+                    "[founders] %s differs from the genesis record (`keelctl genesis show`): this "
+                    "server is in that cluster: correct the section, or take it out",
+                    founders);
     log_event(LOG_LEVEL_INFO, "recovered",
               "replica=%u boot=%llu term=%llu vote=%u first_index=%llu last_index=%llu commit=%llu "
               "checkpoint=%llu replayed=%llu pages=%llu torn_pages=%llu zeroed_slots=%llu",
@@ -283,36 +374,10 @@ static void *control_main(void *context)
     return NULL;
 }
 
-static void *admin_main(void *context)
-{
-    struct daemon *d = context;
-    admin_run(d->admin, &d->stop);
-    return NULL;
-}
-
 static void *reload_main(void *context)
 {
     reload_run(context);
     return NULL;
-}
-
-/* core -1: wherever the daemon may run. */
-static int spawn(pthread_t *thread, const char *name, int core, void *(*run)(void *), void *context)
-{
-    int rc = pthread_create(thread, NULL, run, context);
-    if (rc != 0)
-        return -rc;
-    pthread_setname_np(*thread, name);
-    if (core < 0)
-        return 0;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)core, &set);
-    rc = pthread_setaffinity_np(*thread, sizeof(set), &set);
-    if (rc != 0)
-        log_event(LOG_LEVEL_WARNING, "core", "thread=%s core=%d why=\"%s\"", name, core,
-                  strerror(rc));
-    return 0;
 }
 
 static const char *thread_name(uint32_t roles)
@@ -411,7 +476,7 @@ static void open_box(struct daemon *d)
                   strerror(-rc));
 }
 
-static int open_all(struct daemon *d)
+static int open_all(struct daemon *d, const sigset_t *wanted)
 {
     int result = read_keys(d);
     int rc = result == STARTUP_OK ? clock_open(&d->clock) : 0;
@@ -423,6 +488,8 @@ static int open_all(struct daemon *d)
         open_box(d);
     if (result == STARTUP_OK)
         result = open_port(d);
+    if (result == STARTUP_OK)
+        result = found(d, wanted);
     if (result == STARTUP_OK)
         result = assemble(d);
     return result;
@@ -485,11 +552,14 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
     log_keep(&d->journal);
     log_event(LOG_LEVEL_INFO, "starting", "replica=%u version=%s config=\"%s\" data=\"%s\"",
               config->id, KEEL_VERSION, config_path, config->data);
-    int result = open_all(d);
+    int result = open_all(d, &wanted);
     if (result == STARTUP_OK)
         result = start_threads(d);
     if (result == STARTUP_OK)
         result = run(d, &wanted);
+    else if (result == DAEMON_STOPPED || result == DAEMON_START_AGAIN)
+        log_event(LOG_LEVEL_NOTICE, "stopping", "genesis=none again=%s",
+                  result == DAEMON_START_AGAIN ? "yes" : "no");
     else if (result == DAEMON_PAGES_GONE)
         log_event(
             LOG_LEVEL_WARNING, "pages-gone",
@@ -500,6 +570,8 @@ int daemon_run(const struct config *config, const char *config_path, bool ordina
                   "exit=%d why=\"%s\"", result, d->problem);
     stop_threads(d);
     close_all(d);
+    if (result == DAEMON_STOPPED)
+        result = STARTUP_OK;
     if (result == STARTUP_OK)
         log_event(LOG_LEVEL_INFO, "stopped", "replica=%u", config->id);
     log_keep(NULL);

@@ -11,6 +11,7 @@ enum { /* results of daemon_run(): this process is to go on as a new program ima
           started only once */
        DAEMON_PAGES_GONE = 100,  /* with ordinary pages */
        DAEMON_START_AGAIN = 101, /* as before */
+       DAEMON_STOPPED = 102, /* by a signal, before there was a genesis record; daemon.c's own */
 };
 
 enum {

@@ -21,6 +21,7 @@ struct node {
     struct reload *reload;
     struct journal *journal; /* NULL: nothing is kept */
     struct startup start;
+    struct founding_shown *founding; /* set: there is no genesis record yet, and no `start` */
     struct port *port;
     struct port_facts port_facts;
     struct disk_facts disk_facts;

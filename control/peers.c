@@ -142,6 +142,8 @@ void peers_datagram(struct control *c, const struct notice *notice)
     uint8_t out[HANDSHAKE_PACKET_MAX];
     size_t size = 0;
     struct auth_install done;
+    if (founders_packet(c, notice))
+        return;
     memset(&done, 0, sizeof(done));
     switch (handshake_receive(c->handshake, notice->u.bytes, notice->size, &from, now_ms(c), out,
                               &size, &done)) {

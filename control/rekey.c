@@ -46,6 +46,8 @@ bool control_rekey_done(const struct control *c, const struct control_rekey *rek
 static void rekey_begin(struct control *c, const struct control_rekey *rekey)
 {
     handshake_keys(c->handshake, rekey->keys);
+    if (c->founding != NULL)
+        founding_keys(c->founding, rekey->keys);
     for (uint32_t i = 0; i < rekey->ended_count; i++) {
         uint32_t id = rekey->ended[i];
         if (id <= c->replica->id || id > KEEL_REPLICA_MAX)

@@ -199,6 +199,7 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
     case PACKET_COOKIE:
     case PACKET_SALT:
     case PACKET_SALT_REPLY:
+    case PACKET_GENESIS: /* not under this cluster's associations */
     case PACKET_RESULT:
     case PACKET_SESSION:
     case PACKET_REDIRECT:
@@ -207,6 +208,17 @@ static void authenticated(struct replica *r, const struct auth_peer *from, uint8
         break;
     }
     metric_add(&r->metrics.drop[DROP_KIND], 1);
+}
+
+/* A founder without a genesis record speaks under cluster id 0: control has associations of its
+ * own for those (founders.c). Questions are small; what is larger needs no answer. */
+static __attribute__((cold, noinline)) void founder_packet(struct replica *r,
+                                                           const struct frame_datagram *dg)
+{
+    struct packet head;
+    memcpy(&head, dg->payload, sizeof(head));
+    if (head.cluster == 0 && head.from <= KEEL_REPLICA_MAX && dg->size <= HANDSHAKE_PACKET_MAX)
+        notice_datagram(r, dg);
 }
 
 static void datagram(struct replica *r, const struct frame_datagram *dg)
@@ -228,6 +240,8 @@ static void datagram(struct replica *r, const struct frame_datagram *dg)
         auth_open(r->auth, dg->payload, dg->size, r->now_ns, &from, &body, &size);
     if (reject != AUTH_OK) {
         metric_add(&r->metrics.auth_reject[reject], 1);
+        if (reject == AUTH_WRONG_CLUSTER)
+            founder_packet(r, dg);
         return;
     }
     if (from->principal >= KEEL_CLIENT_MIN)

@@ -23,8 +23,8 @@ const char *paxos_record_problem(const struct paxos_record *record)
         return "a value that was never accepted";
     if (value && genesis_problem(&record->value) != NULL)
         return "its value is no genesis record";
-    if (value && record->lock != 0 && paxos_list_hash(record->value.founder) != record->lock)
-        return "its value has other founders than the locked list";
+    if (value && record->lock != 0 && paxos_list_hash(&record->value) != record->lock)
+        return "its value has not the founders and limits of the locked list";
     return NULL;
 }
 
@@ -46,7 +46,8 @@ void paxos_init(struct paxos *paxos, const struct paxos_boot *boot)
     paxos->incarnation = boot->incarnation;
     if (boot->proposal.magic != 0) {
         paxos->proposal = boot->proposal;
-        paxos->list = paxos_list_hash(boot->proposal.founder);
+        paxos->list = paxos_list_hash(&boot->proposal);
+        paxos->founders = paxos_founders_hash(&boot->proposal);
     }
     if (boot->record.incarnation == boot->incarnation) {
         ENSURE(paxos_record_problem(&boot->record) == NULL);
@@ -73,6 +74,7 @@ struct paxos_msg *paxos_emit(const struct paxos *paxos, struct paxos_out *out, u
     send->msg.to = to;
     send->msg.locked = paxos->record.lock != 0;
     send->msg.list = paxos->record.lock != 0 ? paxos->record.lock : paxos->list;
+    send->msg.founders = send->msg.list == paxos->list ? paxos->founders : 0;
     return &send->msg;
 }
 

@@ -11,8 +11,9 @@
  * is another founder. Each is started with a list of all founders and the limits that it would
  * propose, both in one genesis record. Then, each server by itself and in any order:
  *
- * 1. compare: founders tell one another the hash of their list. Nothing is promised, nothing
- *    written; a wrong list is still put right by a restart.
+ * 1. compare: founders tell one another the hash of their list, which covers the first day's name
+ *    and the limits too. Nothing is promised, nothing written; a wrong list is still put right by a
+ *    restart.
  * 2. lock: who has heard the same hash from every founder of its list locks it, durably, once in
  *    the life of its format.
  * 3. agree: who knows of the durable lock of every founder may promise, and propose. So a list that
@@ -50,7 +51,7 @@ enum {
  * caller's; format leaves it all zero. */
 struct paxos_record {
     uint64_t incarnation; /* of the founder that wrote it; 0: never written */
-    uint64_t lock;        /* hash of the founder list that is locked; 0: none */
+    uint64_t lock;        /* paxos_list_hash() of the list that is locked; 0: none */
     uint64_t promised;    /* highest ballot promised; 0: none */
     uint64_t accepted;    /* ballot at which a value was accepted last; 0: none */
     uint32_t decided;     /* 1: value is this server's genesis record for ever */
@@ -73,11 +74,11 @@ enum paxos_msg_kind {
 
 /* One struct for all kinds; what a kind does not use is zero. */
 struct paxos_msg {
-    uint8_t kind;   /* enum paxos_msg_kind */
-    uint8_t from;   /* replica id */
-    uint8_t to;     /* replica id */
-    uint8_t locked; /* 1: the sender has durably locked `list` */
-    uint8_t reserved[4];
+    uint8_t kind;      /* enum paxos_msg_kind */
+    uint8_t from;      /* replica id */
+    uint8_t to;        /* replica id */
+    uint8_t locked;    /* 1: the sender has durably locked `list` */
+    uint32_t founders; /* paxos_founders_hash() of `list`; 0: none, or not known any more */
     uint64_t list; /* hash of the sender's founder list: the locked one if there is one; 0: none */
     uint64_t ballot;      /* PREPARE .. REFUSE: the ballot that this is about */
     uint64_t held;        /* PROMISE: ballot of value, 0: none accepted; REFUSE: the promised one */
@@ -108,8 +109,9 @@ enum paxos_word {
     PAXOS_SAID_CLUSTER_OTHER,   /* one that does, with another list */
     PAXOS_SAID_INCARNATION,     /* it is not the incarnation that the own list names */
     PAXOS_SAID_OTHER_LIST,
-    PAXOS_SAID_SAME_LIST, /* not locked yet */
-    PAXOS_SAID_LOCKED     /* the same, durably */
+    PAXOS_SAID_OTHER_LIMITS, /* the same founders, with another day or other limits */
+    PAXOS_SAID_SAME_LIST,    /* not locked yet */
+    PAXOS_SAID_LOCKED        /* the same, durably */
 };
 
 /* Why there is no genesis record yet; where it is about a founder, its id stands beside it. */
@@ -119,13 +121,14 @@ enum paxos_why {
     PAXOS_WHY_CLUSTER_STRANGE, /* founder N is in a cluster that does not name this server */
     PAXOS_WHY_CLUSTER_OTHER, /* founder N is in a cluster of other founders, this one among them */
     PAXOS_WHY_NO_LIST,
-    PAXOS_WHY_NOT_NAMED,   /* the own list does not name this id with this incarnation */
-    PAXOS_WHY_LOCKED,      /* another list was locked since the format */
-    PAXOS_WHY_INCARNATION, /* founder N is of another incarnation than the list says */
-    PAXOS_WHY_OTHER_LIST,  /* founder N has another list */
-    PAXOS_WHY_SILENT,      /* waiting for founder N */
-    PAXOS_WHY_UNLOCKED,    /* waiting for founder N's lock to be durable */
-    PAXOS_WHY_MAJORITY,    /* all have locked; waiting for a majority to agree */
+    PAXOS_WHY_NOT_NAMED,    /* the own list does not name this id with this incarnation */
+    PAXOS_WHY_LOCKED,       /* another list was locked since the format */
+    PAXOS_WHY_INCARNATION,  /* founder N is of another incarnation than the list says */
+    PAXOS_WHY_OTHER_LIST,   /* founder N has another list */
+    PAXOS_WHY_OTHER_LIMITS, /* founder N has the same founders, another day or other limits */
+    PAXOS_WHY_SILENT,       /* waiting for founder N */
+    PAXOS_WHY_UNLOCKED,     /* waiting for founder N's lock to be durable */
+    PAXOS_WHY_MAJORITY,     /* all have locked; waiting for a majority to agree */
     PAXOS_WHYS
 };
 
@@ -167,7 +170,7 @@ struct paxos {
     uint8_t attempts; /* own ballots that did not decide, at most PAXOS_DOUBLINGS_MAX */
     uint32_t heard;   /* mask: founders that promised, or accepted, the own ballot */
     uint32_t locked; /* mask: founders known to have locked the own list, for their format's life */
-    uint32_t reserved;
+    uint32_t founders;                  /* paxos_founders_hash() of the own list */
     uint8_t said[KEEL_REPLICA_MAX + 1]; /* enum paxos_word */
     uint64_t incarnation;
     uint64_t list;            /* hash of the own list; 0: none was given */
@@ -205,8 +208,13 @@ const char *paxos_record_problem(const struct paxos_record *record);
 void paxos_record_installed(struct paxos_record *record, uint64_t incarnation,
                             const struct genesis *genesis);
 
-/* Hash of a founder list: ids, addresses, incarnations; never 0. Against accidents, not malice. */
-uint64_t paxos_list_hash(const struct genesis_founder founder[KEEL_REPLICA_MAX + 1]);
+/* Hash of a founder list as far as founders must agree on it beforehand: ids, addresses,
+ * incarnations, the first day's name, every limit; all but the cluster id, which is drawn. Never 0.
+ * Against accidents, not malice. */
+uint64_t paxos_list_hash(const struct genesis *list);
+/* Of ids, addresses and incarnations alone; never 0. Tells other limits from other founders, for
+ * people: nothing rests on it. */
+uint32_t paxos_founders_hash(const struct genesis *list);
 
 /* Zeroes *paxos first. */
 void paxos_init(struct paxos *paxos, const struct paxos_boot *boot);

@@ -4,16 +4,28 @@
 
 #include <string.h>
 
-uint64_t paxos_list_hash(const struct genesis_founder founder[KEEL_REPLICA_MAX + 1])
+/* FNV-1a with a closing mix. Two lists that differ in one byte alone never collide. */
+static uint64_t hash_of(const void *bytes, size_t size)
 {
-    /* FNV-1a with a closing mix. Two lists that differ in one byte alone never collide. */
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    const uint8_t *at = (const uint8_t *)&founder[1];
-    for (size_t i = 0; i < KEEL_REPLICA_MAX * sizeof(founder[0]); i++)
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < size; i++)
         hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
     hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
-    hash ^= hash >> 32;
+    return hash ^ hash >> 32;
+}
+
+uint64_t paxos_list_hash(const struct genesis *list)
+{
+    size_t from = offsetof(struct genesis, founder[1]), to = offsetof(struct genesis, crc);
+    uint64_t hash = hash_of((const uint8_t *)list + from, to - from);
     return hash != 0 ? hash : 1;
+}
+
+uint32_t paxos_founders_hash(const struct genesis *list)
+{
+    return (uint32_t)hash_of(&list->founder[1], sizeof(list->founder) - sizeof(list->founder[0])) |
+           1;
 }
 
 bool paxos_is_founder(const struct paxos *paxos, uint8_t id)
@@ -66,7 +78,8 @@ void paxos_hear(struct paxos *paxos, const struct paxos_in *in)
 {
     const struct paxos_msg *msg = &in->msg;
     uint32_t bit = 1u << msg->from;
-    enum paxos_word word = PAXOS_SAID_OTHER_LIST;
+    enum paxos_word word =
+        msg->founders == paxos->founders ? PAXOS_SAID_OTHER_LIMITS : PAXOS_SAID_OTHER_LIST;
     /* The incarnation first: a wiped server may still be configured with the same list, and what it
      * has locked is gone. */
     if (in->incarnation != paxos->proposal.founder[msg->from].incarnation) {
@@ -90,7 +103,7 @@ void paxos_on_hello(struct paxos *paxos, const struct paxos_in *in, struct paxos
 
 bool paxos_value_fits(uint64_t list, const struct genesis *value)
 {
-    return genesis_problem(value) == NULL && paxos_list_hash(value->founder) == list;
+    return genesis_problem(value) == NULL && paxos_list_hash(value) == list;
 }
 
 /* Learning (2.3): whoever sends it has it durably, so it was decided, or installed by hand where

@@ -17,6 +17,7 @@ enum paxos_why paxos_why(const struct paxos *paxos, uint8_t *about)
         enum paxos_why why;
     } founders[] = {{PAXOS_SAID_INCARNATION, PAXOS_WHY_INCARNATION},
                     {PAXOS_SAID_OTHER_LIST, PAXOS_WHY_OTHER_LIST},
+                    {PAXOS_SAID_OTHER_LIMITS, PAXOS_WHY_OTHER_LIMITS},
                     {PAXOS_SAID_NOTHING, PAXOS_WHY_SILENT},
                     {PAXOS_SAID_SAME_LIST, PAXOS_WHY_UNLOCKED}};
 
@@ -52,12 +53,14 @@ const char *paxos_why_name(enum paxos_why why)
         [PAXOS_WHY_INSTALLED] = "a genesis record is installed",
         [PAXOS_WHY_FAILED] = "a write failed",
         [PAXOS_WHY_CLUSTER_STRANGE] = "a cluster exists already that does not name this server",
-        [PAXOS_WHY_CLUSTER_OTHER] = "a cluster exists already, with other founders than the list",
+        [PAXOS_WHY_CLUSTER_OTHER] =
+            "a cluster exists already, with other founders or limits than the list",
         [PAXOS_WHY_NO_LIST] = "no founder list is given",
         [PAXOS_WHY_NOT_NAMED] = "the founder list does not name this server's incarnation",
         [PAXOS_WHY_LOCKED] = "another founder list was locked since the format",
         [PAXOS_WHY_INCARNATION] = "a founder is of another incarnation",
         [PAXOS_WHY_OTHER_LIST] = "a founder has another list",
+        [PAXOS_WHY_OTHER_LIMITS] = "a founder has another first day or other limits",
         [PAXOS_WHY_SILENT] = "waiting for a founder",
         [PAXOS_WHY_UNLOCKED] = "waiting for a founder to lock the list",
         [PAXOS_WHY_MAJORITY] = "waiting for a majority of the founders"};

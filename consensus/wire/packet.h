@@ -36,6 +36,7 @@ enum packet_kind {
     PACKET_TIMEOUT_NOW = 24,
     PACKET_FETCH = 25,
     PACKET_FETCH_REPLY = 26,
+    PACKET_GENESIS = 27, /* before there is a genesis record: packet_genesis.h */
     PACKET_DIGESTS_TELL = 28,
     PACKET_CHECKPOINT_CHUNK = 29,
     PACKET_CHECKPOINT_REPLY = 30,

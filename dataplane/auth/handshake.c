@@ -83,10 +83,12 @@ static bool is_client(uint32_t principal)
     return principal >= KEEL_CLIENT_MIN;
 }
 
-/* A client initiates to every replica, a replica to those above it. */
-static bool initiates_to(uint32_t from, uint32_t to)
+/* A client initiates to every replica, a replica to those above it; before genesis (cluster 0) to
+ * any other, since those below may not know of it. */
+static bool initiates_to(const struct handshake *h, uint32_t from, uint32_t to)
 {
-    return is_replica(to) && (is_client(from) || (is_replica(from) && from < to));
+    bool may = h->options.self.cluster == 0 ? from != to : from < to;
+    return is_replica(to) && (is_client(from) || (is_replica(from) && may));
 }
 
 static void draw(const struct handshake *h, void *bytes, size_t size)
@@ -263,7 +265,7 @@ bool handshake_begin(struct handshake *h, uint32_t peer, const struct handshake_
 {
     struct initiation *initiation = initiation_find(h, peer);
 
-    if (!initiates_to(h->options.self.principal, peer) ||
+    if (!initiates_to(h, h->options.self.principal, peer) ||
         keyring_find(h->options.keys, h->options.self.principal) == NULL)
         return false;
     if (initiation == NULL)
@@ -407,7 +409,7 @@ static enum handshake_reject receive_hello(struct handshake *h, const struct han
 {
     static const uint8_t zero[sizeof hello->padding];
 
-    if (!initiates_to(hello->head.from, h->options.self.principal))
+    if (!initiates_to(h, hello->head.from, h->options.self.principal))
         return HANDSHAKE_UNEXPECTED;
     if (!handshake_bytes_equal(hello->padding, zero, sizeof zero))
         return HANDSHAKE_MALFORMED;
@@ -447,7 +449,7 @@ static enum handshake_reject check_salt(struct handshake *h, const struct handsh
     const struct handshake_identity *self = &h->options.self;
     uint32_t initiator = salt->head.from;
 
-    if (!initiates_to(initiator, self->principal))
+    if (!initiates_to(h, initiator, self->principal))
         return HANDSHAKE_UNEXPECTED;
     if (!handshake_bytes_equal(salt->reserved, zero, sizeof zero) || salt->handle == 0 ||
         is_client(initiator) != (salt->incarnation == 0))

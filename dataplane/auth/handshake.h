@@ -9,12 +9,12 @@
  * The responder keeps nothing between packets but its cookie secret and its limits; each SALT that
  * it accepts, a doubled one too, gets a salt of its own, so that no key comes twice (H18). The
  * initiator installs once. No answer is larger than what it answers. A client initiates to every
- * replica; of two replicas the lower id does, with its key. Cold path; runs on control's thread and
- * in the client library, never in the loop. Crypto by OpenSSL (HKDF, HMAC). State machine only:
- * sending, time and randomness are the caller's; its state holds pointers to the caller's options,
- * so it is not to be moved. Proofs are HMAC-SHA256 under a key derived from the root key, over
- * everything both sides said, so that roles, ids, cluster, incarnations and boots cannot be moved
- * between handshakes.
+ * replica; of two replicas the lower id does, with its key; before genesis either may. Cold path;
+ * runs on control's thread and in the client library, never in the loop. Crypto by OpenSSL (HKDF,
+ * HMAC). State machine only: sending, time and randomness are the caller's; its state holds
+ * pointers to the caller's options, so it is not to be moved. Proofs are HMAC-SHA256 under a key
+ * derived from the root key, over everything both sides said, so that roles, ids, cluster,
+ * incarnations and boots cannot be moved between handshakes.
  */
 #ifndef KEEL_HANDSHAKE_H
 #define KEEL_HANDSHAKE_H

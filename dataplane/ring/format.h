@@ -4,7 +4,8 @@
  * A ring file or device:
  *   block 0, 1    superblock, two copies, written at format: identity, geometry, hints
  *   block 2, 3    genesis record, two copies, zero until installed
- *   block 4..15   zero
+ *   block 4, 5    paxos record, two copies, zero until founders agree (acceptor.h)
+ *   block 6..15   zero
  *   then          checkpoint area A, checkpoint area B (checkpoint_blocks blocks each)
  *   then          slots: `slots` pages of 4 KiB; page number p lies in slot p mod slots
  */

@@ -5,6 +5,7 @@
 #include "consensus/wire/feed.h"
 #include "consensus/wire/genesis.h"
 #include "consensus/wire/packet.h"
+#include "consensus/wire/packet_genesis.h"
 
 #include <string.h>
 
@@ -141,6 +142,15 @@ static void genesis(const uint8_t *bytes, size_t size)
     FUZZ_REQUIRE(g.window_max >= 1 && g.window_max <= KEEL_SESSION_WINDOW_MAX);
 }
 
+static void founding(const uint8_t *body, size_t size)
+{
+    struct paxos_msg msg;
+    uint8_t again[PACKET_GENESIS_MAX];
+    if (!packet_genesis_decode(body, size, &msg))
+        return;
+    FUZZ_REQUIRE(packet_genesis_encode(&msg, again) == size && memcmp(again, body, size) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -149,8 +159,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t left = size - 1;
     switch (data[0] >> 5) { /* the low bits choose among the kinds of peer packets */
     case 0:
-    case 1:
         peer((uint8_t)(PACKET_PREVOTE + (data[0] & 0x0f)), bytes, left);
+        break;
+    case 1:
+        if ((data[0] & 0x10) != 0)
+            founding(bytes, left);
+        else
+            peer((uint8_t)(PACKET_PREVOTE + (data[0] & 0x0f)), bytes, left);
         break;
     case 2:
         entry(bytes, left);

@@ -292,9 +292,9 @@ static void other_json_is_no_request(void)
 static void error_words(void)
 {
     static const char *const words[ADMIN_ERROR_COUNT] = {
-        "ok",     "bad-request", "unknown-command", "denied",  "not-leader",
-        "busy",   "lost",        "timed-out",       "refused", "behind",
-        "unsafe", "no-quorum",   "configuration",   "failed"};
+        "ok",     "bad-request", "unknown-command", "denied",        "not-leader",
+        "busy",   "lost",        "timed-out",       "refused",       "behind",
+        "unsafe", "no-quorum",   "founding",        "configuration", "failed"};
     for (int i = 0; i < ADMIN_ERROR_COUNT; i++)
         CU_ASSERT_STRING_EQUAL(admin_error_name((enum admin_error)i), words[i]);
     CU_ASSERT_STRING_EQUAL(admin_error_name(ADMIN_ERROR_COUNT), "unknown");

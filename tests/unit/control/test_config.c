@@ -19,6 +19,8 @@ static const char sound[] = "[replica]\n"                 /* 1 */
                             "[keys]\n"                    /* 10 */
                             "file = /etc/keel/keys\n";    /* 11 */
 
+static const char founders[] = "[founders]\nday = D1\n1 = b@10.0.0.1:7400\n2 = c@10.0.0.2:7400\n";
+
 static bool parse(struct config *config, const char *text, char *problem)
 {
     return config_parse(config, "f.conf", text, strlen(text), problem);
@@ -107,6 +109,7 @@ static void what_is_shown_reads_as_the_same(void)
     char problem[CONFIG_PROBLEM_SIZE], text[8192];
     every_key(text, sizeof(text));
     strcat(text, "[network]\ngateway = 10.0.0.254\nudp_port = 7400\n");
+    strcat(text, founders);
     CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
     shown_text(&c, text, sizeof(text));
     CU_ASSERT_TRUE_FATAL(parse(&again, text, problem));
@@ -135,6 +138,60 @@ static void h3_limits_state_what_genesis_says(void)
     g.rho_ppm = 200;
     g.window_max = 8; /* not stated: genesis alone decides */
     CU_ASSERT_PTR_NULL(config_limit_problem(&c, &g));
+}
+
+/* What a server is to found a cluster with: a genesis record but for cluster id and crc. */
+static void founders_make_a_proposal(void)
+{
+    struct config c;
+    struct genesis g, none;
+    char problem[CONFIG_PROBLEM_SIZE], text[1024], why[CONFIG_FOUNDERS_WHY_MAX];
+    CU_ASSERT_TRUE_FATAL(parse(&c, sound, problem));
+    config_founders_genesis(&c, &g);
+    memset(&none, 0, sizeof(none));
+    CU_ASSERT_TRUE(c.founders.count == 0 && memcmp(&g, &none, sizeof(g)) == 0);
+    CU_ASSERT_PTR_NULL(config_founders_problem(&c, &g, why));
+
+    snprintf(text, sizeof(text), "%s%s[limits]\nstall_ms = 61\n", sound, founders);
+    CU_ASSERT_TRUE_FATAL(parse(&c, text, problem));
+    config_founders_genesis(&c, &g);
+    genesis_defaults(&none);
+    CU_ASSERT_EQUAL(c.founders.count, 2);
+    CU_ASSERT_EQUAL(g.founder[1].incarnation, 0xb);
+    CU_ASSERT_EQUAL(g.founder[2].ip, 0x0a000002);
+    CU_ASSERT_EQUAL(g.founder[2].port, 7400);
+    CU_ASSERT_EQUAL(memcmp(g.day, "D1        ", KEEL_DAY_NAME_SIZE), 0);
+    CU_ASSERT_TRUE(g.stall_ms == 61 && g.heartbeat_ms == none.heartbeat_ms && g.cluster_id == 0);
+    CU_ASSERT_PTR_NULL(config_founders_problem(&c, &g, why));
+    g.day[1] = '2';
+    CU_ASSERT_STRING_EQUAL(config_founders_problem(&c, &g, why), "day");
+    g.founder[2].incarnation++;
+    CU_ASSERT_STRING_EQUAL(config_founders_problem(&c, &g, why), "founder 2");
+}
+
+static void founders_that_cannot_be(void)
+{
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"[founders]\nday = D1\n", "no founder"},
+        {"[founders]\n2 = c@10.0.0.2:7400\n", "day is missing"},
+        {"[founders]\nday = D1\n1 = b@10.0.0.1:7400\n", "no line for this replica, 2"},
+        {"[founders]\nday = D1\n2 = c@10.0.0.3:7400\n", "differs from [network]"},
+        {"[founders]\nday = D1\n2 = c@10.0.0.2:7401\n", "differs from [network]"},
+        {"[founders]\nday = D1\n2 = c@10.0.0.2:7400\n1 = c@10.0.0.1:7400\n", "one incarnation"},
+        {"[founders]\nday = D1\n2 = c@10.0.0.2:7400\n[limits]\nstall_ms = 0\n", "stall_ms"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct config c;
+        char problem[CONFIG_PROBLEM_SIZE], text[1024];
+        snprintf(text, sizeof(text), "%s%s", sound, bad[i].text);
+        CU_ASSERT_FALSE(parse(&c, text, problem));
+        if (strstr(problem, "[founders]") == NULL || strstr(problem, bad[i].says) == NULL) {
+            printf("# %s: %s\n", bad[i].says, problem);
+            CU_FAIL("another message");
+        }
+    }
 }
 
 /* A line put behind the sound file, at line 12 of a section. */
@@ -173,6 +230,13 @@ static const struct mistake mistakes[] = {
     {"cores", "seq = two", "core's number"},
     {"cores", "idle = nap", "one of spin, yield, sleep"},
     {"memory", "hugepages = maybe", "one of auto, yes, no"},
+    {"founders", "8 = b@10.0.0.1:7400", "replica ids from 1 to 7"},
+    {"founders", "name = x", "give `day`"},
+    {"founders", "1 = 10.0.0.1:7400", "INCARNATION@IP:PORT"},
+    {"founders", "1 = 0@10.0.0.1:7400", "INCARNATION@IP:PORT"},
+    {"founders", "1 = b@10.0.0.1", "INCARNATION@IP:PORT"},
+    {"founders", "1 = 00000000000000000000b@10.0.0.1:7400", "INCARNATION@IP:PORT"},
+    {"founders", "day = a day", "without spaces"},
     {"limits", "election_ms = 1", "no such number"},
     {"limits", "rho_ppm = x", "whole number"},
     {"limits", "rho-ppm = 1", "no such number"},
@@ -224,6 +288,12 @@ static void parts_must_fit_each_other(void)
     strstr(text, "2 = 10.0.0.2")[strlen("2 = 10.0.0.")] = '9';
     CU_ASSERT_FALSE(parse(&c, text, problem));
     CU_ASSERT_PTR_NOT_NULL(strstr(problem, "differs from [network]"));
+    snprintf(text, sizeof(text), "%s[founders]\nday = a\nday = b\n", sound);
+    CU_ASSERT_FALSE(parse(&c, text, problem));
+    CU_ASSERT_STRING_EQUAL(problem, "f.conf:14: [founders] day is given twice: take one line out");
+    snprintf(text, sizeof(text), "%s[founders]\n1 = b@1.1.1.1:1\n1 = b@1.1.1.1:1\n", sound);
+    CU_ASSERT_FALSE(parse(&c, text, problem));
+    CU_ASSERT_PTR_NOT_NULL(strstr(problem, "[founders] 1 is given twice"));
     snprintf(text, sizeof(text), "%s[limits]\nrho_ppm = 1\nrho_ppm = 1\n", sound);
     CU_ASSERT_FALSE(parse(&c, text, problem));
     CU_ASSERT_STRING_EQUAL(problem,
@@ -442,6 +512,8 @@ int main(void)
         {"every key is taken; roles on one core share a thread", takes_every_key},
         {"what is shown reads as the same", what_is_shown_reads_as_the_same},
         {"H3: limits state what the genesis record says", h3_limits_state_what_genesis_says},
+        {"founders make a proposal", founders_make_a_proposal},
+        {"founders that cannot be", founders_that_cannot_be},
         {"each mistake is named with its line", each_mistake_has_its_line},
         {"a required key that lacks is named", a_required_key_is_named},
         {"parts that contradict each other", parts_must_fit_each_other},

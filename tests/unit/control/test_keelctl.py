@@ -443,6 +443,7 @@ def real_answers_have_the_keys_of_the_page(d):
                          ("key new", "client", 100), ("backup", backup), ("backup verify", backup),
                          ("genesis create", "--out", genesis, "--day", "D1", identity),
                          ("genesis install", "--data", ring, genesis), ("genesis show", ring),
+                         ("genesis status",),
                          ("ring verify", ring), ("recover", ring)):
         compare(name, d.ask(*name.split(), *words), told)
     error = json.loads(d.run("--json", "day", "end", "OTHER", code=1).stdout)

@@ -250,7 +250,7 @@ static void begin(struct explorer *x, struct state *s)
 {
     memset(s, 0, sizeof(*s));
     for (uint32_t i = 0; i < EXPLORE_LISTS; i++)
-        x->hash[i] = paxos_list_hash(x->core.list[i].founder);
+        x->hash[i] = paxos_list_hash(&x->core.list[i]);
     for (uint8_t at = 0; at < EXPLORE_SERVERS; at++) {
         struct explore_step step;
         explore_core_start(&x->core, (uint8_t)(at + 1), &step);

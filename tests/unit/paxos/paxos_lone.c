@@ -99,7 +99,8 @@ struct paxos_msg hello(uint8_t from, bool locked)
     return (struct paxos_msg){.kind = PAXOS_HELLO_REPLY,
                               .from = from,
                               .locked = locked,
-                              .list = paxos_list_hash(list.founder)};
+                              .founders = paxos_founders_hash(&list),
+                              .list = paxos_list_hash(&list)};
 }
 
 struct paxos_msg about(enum paxos_msg_kind kind, uint8_t from, uint64_t ballot)

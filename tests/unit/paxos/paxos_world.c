@@ -26,13 +26,13 @@ static void broken(struct world *w, const char *what)
 static const struct genesis *list_by_hash(const struct world *w, uint64_t hash)
 {
     for (uint32_t i = 0; i < w->lists; i++)
-        if (paxos_list_hash(w->list[i].founder) == hash)
+        if (paxos_list_hash(&w->list[i]) == hash)
             return &w->list[i];
     return NULL;
 }
 
 /* What an operator may write down: some of the servers as they are now, sometimes as one was before
- * it was formatted, sometimes at a wrong address. */
+ * it was formatted, sometimes at a wrong address, or with limits of its own. */
 static uint32_t new_list(struct world *w)
 {
     struct genesis_founder founder[KEEL_REPLICA_MAX + 1] = {{0}};
@@ -49,6 +49,8 @@ static uint32_t new_list(struct world *w)
             founder[id].port++;
     }
     w->list[w->lists] = judge_record(founder, 1);
+    if (chance(w, 10))
+        w->list[w->lists].lock_delay_max_ms = 1000;
     return w->lists++;
 }
 
@@ -289,14 +291,13 @@ const char *world_ends_well(const struct world *w)
 {
     for (uint32_t i = 0; i < w->lists; i++) {
         const struct genesis *list = &w->list[i];
-        uint64_t hash = paxos_list_hash(list->founder);
+        uint64_t hash = paxos_list_hash(list);
         bool free = true, all = true;
         for (uint8_t id = 1; id <= w->count; id++) {
             const struct world_server *s = &w->server[id];
             if (list->founder[id].incarnation == 0)
                 continue;
-            uint64_t other =
-                s->disk.decided ? paxos_list_hash(s->disk.value.founder) : s->disk.lock;
+            uint64_t other = s->disk.decided ? paxos_list_hash(&s->disk.value) : s->disk.lock;
             free &= list->founder[id].incarnation == s->incarnation && s->paxos.list == hash &&
                     (other == 0 || other == hash);
             all &= s->disk.decided == 1;

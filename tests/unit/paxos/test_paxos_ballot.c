@@ -351,7 +351,7 @@ static void records_from_the_drive(void)
     CU_ASSERT_PTR_NOT_NULL(paxos_record_problem(&record)); /* no value */
     record.value = list_of(3, 2);
     CU_ASSERT_PTR_NOT_NULL(paxos_record_problem(&record)); /* of another list */
-    record.lock = paxos_list_hash(record.value.founder);
+    record.lock = paxos_list_hash(&record.value);
     CU_ASSERT_PTR_NULL(paxos_record_problem(&record));
     struct paxos_record bad = record;
     bad.accepted = ballot(3, 2);

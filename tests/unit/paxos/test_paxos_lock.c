@@ -135,6 +135,7 @@ static void clashing_lists(void)
     start(3);
     struct paxos_msg other = hello(2, true);
     other.list++;
+    other.founders += 2;
     other.kind = PAXOS_HELLO;
     receive(other);
     CU_ASSERT(out.why == PAXOS_WHY_OTHER_LIST && out.about == 2);
@@ -144,25 +145,47 @@ static void clashing_lists(void)
     receive(hello(2, false)); /* 2 was started anew, with the right one */
     CU_ASSERT(out.write);
 
-    /* ids, addresses and incarnations are all in the hash */
+    /* ids, addresses and incarnations are all in both hashes */
     const struct genesis list = list_of(3, 1);
     struct genesis changed = list;
     changed.founder[2].incarnation++;
-    CU_ASSERT_NOT_EQUAL(paxos_list_hash(changed.founder), paxos_list_hash(list.founder));
+    CU_ASSERT_NOT_EQUAL(paxos_list_hash(&changed), paxos_list_hash(&list));
     changed = list;
     changed.founder[2].ip++;
-    CU_ASSERT_NOT_EQUAL(paxos_list_hash(changed.founder), paxos_list_hash(list.founder));
+    CU_ASSERT_NOT_EQUAL(paxos_list_hash(&changed), paxos_list_hash(&list));
     changed = list;
     changed.founder[2].port++;
-    CU_ASSERT_NOT_EQUAL(paxos_list_hash(changed.founder), paxos_list_hash(list.founder));
+    CU_ASSERT_NOT_EQUAL(paxos_list_hash(&changed), paxos_list_hash(&list));
     changed = list;
     changed.founder[4] = changed.founder[3];
     memset(&changed.founder[3], 0, sizeof(changed.founder[3]));
-    CU_ASSERT_NOT_EQUAL(paxos_list_hash(changed.founder), paxos_list_hash(list.founder));
+    CU_ASSERT_NOT_EQUAL(paxos_list_hash(&changed), paxos_list_hash(&list));
+    CU_ASSERT_NOT_EQUAL(paxos_founders_hash(&changed), paxos_founders_hash(&list));
     changed = list;
-    changed.election_min_ms = 500;
     changed.cluster_id++;
-    CU_ASSERT_EQUAL(paxos_list_hash(changed.founder), paxos_list_hash(list.founder));
+    CU_ASSERT_EQUAL(paxos_list_hash(&changed), paxos_list_hash(&list));
+}
+
+/* Limits and the first day are agreed on like founders, and named apart from them. */
+static void other_limits_lock_nothing(void)
+{
+    const struct genesis list = list_of(3, 1);
+    struct genesis changed = list;
+    start(3);
+    receive(hello(3, false));
+    struct paxos_msg other = hello(2, false);
+    changed.lock_delay_max_ms++;
+    other.list = paxos_list_hash(&changed);
+    other.founders = paxos_founders_hash(&changed);
+    receive(other);
+    CU_ASSERT(out.why == PAXOS_WHY_OTHER_LIMITS && out.about == 2 && !out.write);
+    CU_ASSERT_EQUAL(paxos.said[2], PAXOS_SAID_OTHER_LIMITS);
+    changed = list;
+    changed.day[3]++;
+    CU_ASSERT_NOT_EQUAL(paxos_list_hash(&changed), paxos_list_hash(&list));
+    CU_ASSERT_EQUAL(paxos_founders_hash(&changed), paxos_founders_hash(&list));
+    receive(hello(2, false));
+    CU_ASSERT(out.write);
 }
 
 /* A founder that has locked the own list, and speaks under another: no ballot crosses lists. */
@@ -183,9 +206,10 @@ static void a_ballot_under_another_list(void)
 static void a_hash_is_never_zero(void)
 {
     static const uint8_t bytes[] = {0xd5, 0x6b, 0xb9, 0x53, 0x42, 0x87, 0x08, 0x36};
-    struct genesis_founder founder[KEEL_REPLICA_MAX + 1] = {{0}};
-    memcpy(&founder[1], bytes, sizeof(bytes));
-    CU_ASSERT_EQUAL(paxos_list_hash(founder), 1);
+    struct genesis zeros = {0};
+    memcpy(&zeros.founder[1], bytes, sizeof(bytes));
+    CU_ASSERT_EQUAL(paxos_list_hash(&zeros), 1);
+    CU_ASSERT_EQUAL(paxos_founders_hash(&zeros), 1);
 }
 
 static void one_lock_a_format(void)
@@ -253,6 +277,7 @@ static void no_list(void)
     start(3); /* and what 2 says of that */
     msg = hello(2, false);
     msg.list = 0;
+    msg.founders = 0;
     receive(msg);
     CU_ASSERT(out.why == PAXOS_WHY_OTHER_LIST && out.about == 2);
 }
@@ -308,6 +333,7 @@ int main(void)
         {"a wiped founder locks nothing (H1)", a_wiped_founder_locks_nothing},
         {"clashing lists", clashing_lists},
         {"a ballot under another list", a_ballot_under_another_list},
+        {"other limits lock nothing", other_limits_lock_nothing},
         {"a hash is never zero", a_hash_is_never_zero},
         {"one lock a format (H1)", one_lock_a_format},
         {"a cluster of others", a_cluster_of_others},
