@@ -1,6 +1,7 @@
 #include "control/admin.h"
 
 #include "control/admin_answer.h"
+#include "control/admin_autopilot.h"
 #include "control/admin_backup.h"
 #include "control/admin_events.h"
 #include "control/admin_health.h"
@@ -170,6 +171,21 @@ static char *ask_member(struct admin *a, struct connection *c, const struct admi
     return ask_control(a, c, request, &ask);
 }
 
+/* Settings that stand as wished are answered at once. Whether the standbys are learners is decided
+ * where the entry is. */
+static char *ask_autopilot(struct admin *a, struct connection *c,
+                           const struct admin_request *request)
+{
+    struct replica_status s;
+    replica_status(a->node->start.replica, &s);
+    if (s.role == RAFT_LEADER && autopilot_stands(a->node, &request->autopilot))
+        return admin_answer_entry(request->was, s.term, false);
+    struct control_request ask = {
+        .tag = ++a->next_tag, .entry_kind = ENTRY_AUTOPILOT, .size = sizeof(request->autopilot)};
+    memcpy(ask.body, &request->autopilot, sizeof(request->autopilot));
+    return ask_control(a, c, request, &ask);
+}
+
 static char *ask_reload(struct admin *a, struct connection *c)
 {
     uint64_t ticket;
@@ -250,6 +266,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_day(a, &a->connection[place], &request);
     if (request.command == ADMIN_MEMBER)
         return ask_member(a, &a->connection[place], &request);
+    if (request.command == ADMIN_AUTOPILOT_SET)
+        return ask_autopilot(a, &a->connection[place], &request);
     if (request.command == ADMIN_BACKUP)
         return ask_backup(a, &a->connection[place], &request);
     if (request.command == ADMIN_EVENTS)

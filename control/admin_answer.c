@@ -1,5 +1,6 @@
 #include "control/admin_answer.h"
 
+#include "control/admin_autopilot.h"
 #include "control/admin_leadership.h"
 #include "control/admin_report.h"
 
@@ -84,7 +85,7 @@ static char *answer_unchanged(enum raft_refusal refusal)
     return admin_answer_error(error, raft_refusal_name(refusal), 0);
 }
 
-static char *answer_reply(const struct control_reply *reply)
+static char *answer_reply(const struct admin_request *request, const struct control_reply *reply)
 {
     char why[ADMIN_WHY_MAX];
     switch ((enum control_result)reply->result) {
@@ -111,6 +112,8 @@ static char *answer_reply(const struct control_reply *reply)
                                   "look at `status`",
                                   0);
     }
+    if (request->command == ADMIN_AUTOPILOT_SET && reply->status != MACHINE_SEQUENCED)
+        return admin_answer_error(ADMIN_UNSAFE, autopilot_refusal(reply->status), 0);
     if (reply->status != MACHINE_SEQUENCED) {
         bool day = reply->status == MACHINE_DAY_STATE;
         snprintf(why, sizeof(why), "refused at index %llu: %s%s", (unsigned long long)reply->index,
@@ -169,7 +172,7 @@ char *admin_answer_asked(const struct node *node, const struct admin_request *re
         return answer_snapshot(node, reply);
     if (request->command == ADMIN_STATUS && reply->result == CONTROL_APPLIED)
         return answer_read(node, request, reply);
-    return answer_reply(reply);
+    return answer_reply(request, reply);
 }
 
 char *admin_answer_reload(const struct reload_report *report)

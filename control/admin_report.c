@@ -2,6 +2,7 @@
 
 #include "control/address.h"
 #include "control/admin.h"
+#include "control/admin_autopilot.h"
 #include "control/admin_facts.h"
 #include "control/admin_leadership.h"
 #include "control/admin_peers.h"
@@ -144,6 +145,9 @@ static json_t *report_status(const struct node *n)
     struct control_status c;
     control_status(n->start.control, &c);
     slow_put(to, &c, n->config->id);
+    put(to, "nodes", c.nodes);
+    put(to, "locks_held", c.locks_held);
+    put(to, "lock_waiters", c.lock_waiters);
     put_control(to, n);
     put_turns(to, &n->start.replica->metrics);
     put_sources(to, n);
@@ -172,9 +176,17 @@ static json_t *report_health(const struct node *n)
     return to;
 }
 
-/* In a joint configuration a voter may be on its way in or out. */
-static const char *member_role(const struct entry_config *config, uint32_t id)
+/* In a joint configuration a voter may be on its way in or out. What kind of learner it is stands
+ * in the replicated state, which may be a moment behind the configuration in force. */
+static const char *member_role(const struct entry_config *config,
+                               const struct machine_autopilot *autopilot, uint32_t id)
 {
+    if ((config->learners >> id & 1) != 0 &&
+        ((config->voters | config->voters_new) >> id & 1) == 0) {
+        if ((autopilot->standbys >> id & 1) != 0)
+            return "standby";
+        return (autopilot->replaced >> id & 1) != 0 ? "replaced" : "learner";
+    }
     bool now = (config->voters >> id & 1) != 0, then = (config->voters_new >> id & 1) != 0;
     if (config->voters_new == 0)
         return now ? "voter" : "learner";
@@ -204,7 +216,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     put(to, "replica", id);
     put_text(to, "address", address_text(text, f->ip, f->port));
     put_hex(to, "incarnation", f->incarnation);
-    put_text(to, "role", member_role(&s->config, id));
+    put_text(to, "role", member_role(&s->config, &c->autopilot.state, id));
     put_bool(to, "self", self && f->incarnation == n->start.super.incarnation);
     put_bool(to, "leader", s->leader == id);
     put(to, "boot", self ? n->start.boot : s->peer_boot[id]);
@@ -413,6 +425,8 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
         return report_ring(node);
     case ADMIN_DROPS:
         return report_drops(node);
+    case ADMIN_AUTOPILOT:
+        return autopilot_report(node);
     case ADMIN_VERSION_SHOW:
         return report_version(node);
     case ADMIN_CLOCK:
@@ -429,6 +443,7 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_LEADER_TRANSFER:
     case ADMIN_LEADER_STEP_DOWN:
     case ADMIN_BACKUP:
+    case ADMIN_AUTOPILOT_SET:
     case ADMIN_COMMAND_COUNT:
         break;
     }

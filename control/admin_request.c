@@ -8,24 +8,26 @@
 #include <string.h>
 
 const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
-    [ADMIN_STATUS] = {"status", false},
-    [ADMIN_HEALTH] = {"health", false},
-    [ADMIN_MEMBER_LIST] = {"member list", false},
-    [ADMIN_METRICS] = {"metrics", false},
-    [ADMIN_RING] = {"ring", false},
-    [ADMIN_DROPS] = {"drops", false},
-    [ADMIN_DAY] = {"day", true},
-    [ADMIN_RELOAD] = {"config reload", true},
-    [ADMIN_MEMBER] = {"member", true},
-    [ADMIN_LEADER_TRANSFER] = {"leader transfer", true},
-    [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true},
-    [ADMIN_BACKUP] = {"backup", true},
-    [ADMIN_VERSION_SHOW] = {"version", false},
-    [ADMIN_EVENTS] = {"events", false},
-    [ADMIN_CLOCK] = {"clock", false},
-    [ADMIN_DIGEST] = {"digest", false},
-    [ADMIN_SNAPSHOT] = {"snapshot", true},
-    [ADMIN_CONFIG] = {"config show", false},
+    [ADMIN_STATUS] = {"status", false, "read"},
+    [ADMIN_HEALTH] = {"health", false, "timeout_ms"},
+    [ADMIN_MEMBER_LIST] = {"member list", false, ""},
+    [ADMIN_METRICS] = {"metrics", false, "format"},
+    [ADMIN_RING] = {"ring", false, ""},
+    [ADMIN_DROPS] = {"drops", false, ""},
+    [ADMIN_DAY] = {"day", true, "action name"},
+    [ADMIN_RELOAD] = {"config reload", true, ""},
+    [ADMIN_MEMBER] = {"member", true, "was voters learners new"},
+    [ADMIN_LEADER_TRANSFER] = {"leader transfer", true, "to"},
+    [ADMIN_LEADER_STEP_DOWN] = {"leader step-down", true, ""},
+    [ADMIN_BACKUP] = {"backup", true, "backup offset"},
+    [ADMIN_VERSION_SHOW] = {"version", false, ""},
+    [ADMIN_EVENTS] = {"events", false, "since timeout_ms"},
+    [ADMIN_CLOCK] = {"clock", false, ""},
+    [ADMIN_DIGEST] = {"digest", false, ""},
+    [ADMIN_SNAPSHOT] = {"snapshot", true, "timeout_ms"},
+    [ADMIN_CONFIG] = {"config show", false, ""},
+    [ADMIN_AUTOPILOT] = {"autopilot show", false, ""},
+    [ADMIN_AUTOPILOT_SET] = {"autopilot", true, "was mode dead_ms stabilise_ms standbys"},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -63,6 +65,22 @@ const char *admin_error_name(enum admin_error error)
         break;
     }
     return "unknown";
+}
+
+static const char *const autopilot_modes[] = {
+    [AUTOPILOT_OFF] = "off", [AUTOPILOT_DRY_RUN] = "dry-run", [AUTOPILOT_ON] = "on"};
+
+const char *admin_autopilot_mode_name(uint32_t mode)
+{
+    return mode <= AUTOPILOT_ON ? autopilot_modes[mode] : "unknown";
+}
+
+int admin_autopilot_mode(const char *name)
+{
+    for (int mode = AUTOPILOT_ON; name != NULL && mode >= 0; mode--)
+        if (strcmp(name, autopilot_modes[mode]) == 0)
+            return mode;
+    return -1;
 }
 
 bool admin_day_name(const char *text, char day[KEEL_DAY_NAME_SIZE])
@@ -177,6 +195,39 @@ static enum admin_error parse_backup(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+static bool parse_ms(const json_t *object, const char *key, uint32_t *ms)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    *ms = (uint32_t)value;
+    return value >= AUTOPILOT_TIME_MIN_MS && value <= AUTOPILOT_TIME_MAX_MS;
+}
+
+/* All of the settings, as they are to be. */
+static enum admin_error parse_autopilot(const json_t *object, struct admin_request *request,
+                                        char *why)
+{
+    const json_t *was = json_object_get(object, "was");
+    struct entry_autopilot *body = &request->autopilot;
+    int mode = admin_autopilot_mode(json_string_value(json_object_get(object, "mode")));
+    if (!json_is_integer(was) || json_integer_value(was) < 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot wants \"was\": the index of the settings that it replaces, or 0");
+    if (mode < 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot wants \"mode\": \"off\", \"dry-run\" or \"on\"");
+    if (!parse_ms(object, "dead_ms", &body->dead_ms) ||
+        !parse_ms(object, "stabilise_ms", &body->stabilise_ms))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot wants \"dead_ms\" and \"stabilise_ms\", from 1000 to 86400000");
+    if (!parse_ids(json_object_get(object, "standbys"), &body->standbys))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "autopilot wants \"standbys\": replica ids from 1 to 7, none twice");
+    body->action = AUTOPILOT_SET;
+    body->mode = (uint8_t)mode;
+    body->was = request->was = (uint64_t)json_integer_value(was);
+    return ADMIN_OK;
+}
+
 static enum admin_error parse_status(const json_t *object, struct admin_request *request, char *why)
 {
     const json_t *read = json_object_get(object, "read");
@@ -209,32 +260,49 @@ static enum admin_error parse_events(const json_t *object, struct admin_request 
 }
 
 /* Every key must be one that the command takes: a misspelt option is no silent default. */
+/* Is `word` one of the words of `list`? */
+static bool listed(const char *list, const char *word)
+{
+    size_t size = strlen(word);
+    for (const char *at = list; size > 0 && (at = strstr(at, word)) != NULL; at += size)
+        if ((at == list || at[-1] == ' ') && (at[size] == ' ' || at[size] == '\0'))
+            return true;
+    return false;
+}
+
 static bool keys_known(json_t *object, enum admin_command command)
 {
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value) /* unreachable: a key without a value */
     {
-        bool common = strcmp(key, "v") == 0 || strcmp(key, "cmd") == 0;
-        bool day = command == ADMIN_DAY && (strcmp(key, "action") == 0 || strcmp(key, "name") == 0);
-        bool metrics = command == ADMIN_METRICS && strcmp(key, "format") == 0;
-        bool member =
-            command == ADMIN_MEMBER && (strcmp(key, "was") == 0 || strcmp(key, "voters") == 0 ||
-                                        strcmp(key, "learners") == 0 || strcmp(key, "new") == 0);
-        bool transfer = command == ADMIN_LEADER_TRANSFER && strcmp(key, "to") == 0;
-        bool status = command == ADMIN_STATUS && strcmp(key, "read") == 0;
-        bool backup =
-            command == ADMIN_BACKUP && (strcmp(key, "backup") == 0 || strcmp(key, "offset") == 0);
-        bool timed =
-            (command == ADMIN_HEALTH || command == ADMIN_EVENTS || command == ADMIN_SNAPSHOT) &&
-            strcmp(key, "timeout_ms") == 0;
-        bool events = command == ADMIN_EVENTS && strcmp(key, "since") == 0;
-        if (!timed && !events && !common && !day && !metrics && !member && !transfer && !status &&
-            !backup)
+        if (!listed("v cmd", key) && !listed(admin_commands[command].keys, key))
             return false;
     }
     return true;
 }
+
+static enum admin_error parse_metrics(const json_t *object, struct admin_request *request,
+                                      char *why)
+{
+    const char *format = json_string_value(json_object_get(object, "format"));
+    request->text = format == NULL || strcmp(format, "openmetrics") == 0;
+    if (format != NULL && !request->text && strcmp(format, "numbers") != 0)
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "metrics wants \"format\":\"openmetrics\" or \"numbers\"");
+    return ADMIN_OK;
+}
+
+/* Of the commands that take keys. */
+static enum admin_error (*const parse[ADMIN_COMMAND_COUNT])(const json_t *object,
+                                                            struct admin_request *request,
+                                                            char *why) = {
+    [ADMIN_STATUS] = parse_status,    [ADMIN_HEALTH] = parse_timeout,
+    [ADMIN_METRICS] = parse_metrics,  [ADMIN_DAY] = parse_day,
+    [ADMIN_MEMBER] = parse_member,    [ADMIN_LEADER_TRANSFER] = parse_transfer,
+    [ADMIN_BACKUP] = parse_backup,    [ADMIN_EVENTS] = parse_events,
+    [ADMIN_SNAPSHOT] = parse_timeout, [ADMIN_AUTOPILOT_SET] = parse_autopilot,
+};
 
 static enum admin_error parse_object(json_t *object, struct admin_request *request, char *why)
 {
@@ -252,26 +320,7 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
     request->command = (enum admin_command)at;
     if (!keys_known(object, request->command))
         return bad(why, ADMIN_BAD_REQUEST, "a key that this command does not take");
-    if (request->command == ADMIN_DAY)
-        return parse_day(object, request, why);
-    if (request->command == ADMIN_MEMBER)
-        return parse_member(object, request, why);
-    if (request->command == ADMIN_LEADER_TRANSFER)
-        return parse_transfer(object, request, why);
-    if (request->command == ADMIN_STATUS)
-        return parse_status(object, request, why);
-    if (request->command == ADMIN_BACKUP)
-        return parse_backup(object, request, why);
-    if (request->command == ADMIN_HEALTH || request->command == ADMIN_SNAPSHOT)
-        return parse_timeout(object, request, why);
-    if (request->command == ADMIN_EVENTS)
-        return parse_events(object, request, why);
-    const char *format = json_string_value(json_object_get(object, "format"));
-    request->text = format == NULL || strcmp(format, "openmetrics") == 0;
-    if (format != NULL && !request->text && strcmp(format, "numbers") != 0)
-        return bad(why, ADMIN_BAD_REQUEST,
-                   "metrics wants \"format\":\"openmetrics\" or \"numbers\"");
-    return ADMIN_OK;
+    return parse[at] != NULL ? parse[at](object, request, why) : ADMIN_OK;
 }
 
 enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,

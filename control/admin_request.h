@@ -26,6 +26,8 @@ enum admin_command {
     ADMIN_LEADER_TRANSFER,
     ADMIN_LEADER_STEP_DOWN,
     ADMIN_BACKUP,
+    ADMIN_AUTOPILOT,
+    ADMIN_AUTOPILOT_SET,
     ADMIN_VERSION_SHOW,
     ADMIN_EVENTS,
     ADMIN_CLOCK,
@@ -37,7 +39,8 @@ enum admin_command {
 
 struct admin_command_entry {
     const char *name;
-    bool changes; /* needs admin rights */
+    bool changes;     /* needs admin rights */
+    const char *keys; /* that a request may have besides "v" and "cmd", a blank between them */
 };
 extern const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT];
 
@@ -52,6 +55,8 @@ struct admin_request {
                             long until there is one; 0: answered at once */
     uint64_t since;      /* EVENTS: those behind this number */
     bool text;           /* METRICS: OpenMetrics text, else numbers */
+    /* AUTOPILOT_SET: mode, times, standbys; `was`: the index of the settings that these replace */
+    struct entry_autopilot autopilot;
     /* MEMBER: voters, learners, and addresses and incarnations of those that are new; `was` is
      * the index of the configuration that this replaces. */
     struct entry_config wanted;
@@ -81,6 +86,10 @@ const char *admin_error_name(enum admin_error error);
 /* `size` bytes without the newline. On an error `why` (ADMIN_WHY_MAX) says what and what to do. */
 enum admin_error admin_request_parse(const char *line, size_t size, struct admin_request *request,
                                      char *why);
+
+/* "off", "dry-run", "on"; and back, -1: none of them (NULL too). */
+const char *admin_autopilot_mode_name(uint32_t mode);
+int admin_autopilot_mode(const char *name);
 
 /* A day's name as people write it (1..10 printable characters without spaces) to its padded form.
  */

@@ -296,6 +296,7 @@ static const struct key keys[] = {
     {"memory", "pool_mib", parse_u32, AT(memory_mib), 8, 65536, false},
     {"eal", "extra", parse_text, AT(eal_extra), 0, CONFIG_TEXT_MAX, false},
     {"admin", "socket", parse_text, AT(socket), 0, CONFIG_PATH_MAX, false},
+    {"admin", "blackbox", parse_text, AT(blackbox), 0, CONFIG_TEXT_MAX, false},
     {"admin", "group", parse_text, AT(group), 0, 64, false},
     {"admin", "users", parse_text, AT(users), 0, CONFIG_TEXT_MAX, false},
     {"admin", "read_group", parse_text, AT(read_group), 0, 64, false},

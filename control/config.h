@@ -61,6 +61,7 @@ struct config {
     char eal_extra[CONFIG_TEXT_MAX];
     /* [admin] */
     char socket[CONFIG_PATH_MAX];
+    char blackbox[CONFIG_TEXT_MAX]; /* empty: see blackbox_path() */
     char group[64]; /* its members may administer, beside root and the daemon's own user */
     char users[CONFIG_TEXT_MAX]; /* ... and so may these: names or numbers */
     char read_group[64];         /* its members may look; neither: everybody on this host may */

@@ -56,6 +56,7 @@ static const struct row {
     {"memory", "pool_mib", FORM_U32, AT(memory_mib), 0},
     {"eal", "extra", FORM_TEXT, AT(eal_extra), 0},
     {"admin", "socket", FORM_TEXT, AT(socket), 0},
+    {"admin", "blackbox", FORM_TEXT, AT(blackbox), 0},
     {"admin", "group", FORM_TEXT, AT(group), 0},
     {"admin", "users", FORM_TEXT, AT(users), 0},
     {"admin", "read_group", FORM_TEXT, AT(read_group), 0},

@@ -193,6 +193,7 @@ static uint32_t take_notices(struct control *c)
             break;
         case NOTICE_PROPOSED:
             requests_proposed(c, notice);
+            autopilot_proposed(c, notice);
             break;
         }
         spsc_drop(&c->replica->notices);
@@ -225,6 +226,11 @@ static void publish(struct control *c)
     s->log_ns = c->machine->log_ns;
     s->log_utc_ns = c->machine->utc_ns;
     digests_publish(c);
+    s->nodes = c->machine->node_count;
+    if (c->now_ns >= c->count_at_ns) {
+        machine_count_locks(c->machine, &s->locks_held, &s->lock_waiters);
+        c->count_at_ns = c->now_ns + CONTROL_LOCKS_MS * 1000000ull;
+    }
     s->checkpoint_index[0] = c->checkpoint_index[0];
     s->checkpoint_index[1] = c->checkpoint_index[1];
     s->checkpoint_sequence = c->checkpoint_sequence;
@@ -274,22 +280,28 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += members_turn(c);
     work += trips_turn(c);
     work += detector_turn(c);
+    work += autopilot_turn(c);
     work += requests_turn(c);
     publish(c);
     return work;
 }
 
-void control_status(const struct control *c, struct control_status *status)
+bool control_status_try(const struct control *c, struct control_status *status, int tries)
 {
-    for (;;) { /* bounded by the writer: it writes for a moment, once a turn */
+    for (int i = 0; i < tries; i++) {
         uint64_t before = __atomic_load_n(&c->status_version, __ATOMIC_ACQUIRE);
-        if (before & 1)
-            continue;
         memcpy(status, &c->shown, sizeof(*status));
         __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with the release fence in publish() */
-        if (__atomic_load_n(&c->status_version, __ATOMIC_RELAXED) == before)
-            return;
+        if ((before & 1) == 0 && __atomic_load_n(&c->status_version, __ATOMIC_RELAXED) == before)
+            return true;
     }
+    return false;
+}
+
+void control_status(const struct control *c, struct control_status *status)
+{
+    while (!control_status_try(c, status, 1)) /* bounded by the writer: for a moment, once a turn */
+        continue;
 }
 
 const struct machine *control_machine(const struct control *c)

@@ -41,8 +41,10 @@ enum {
     CONTROL_EXPIRE_SCAN_MS = 20,    /* how often sessions are looked over */
     CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
     CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
+    CONTROL_LOCKS_MS = 250,         /* how often locks are counted, for people */
     CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
     CONTROL_TRIPS_MS = 100,         /* how often round trips are measured */
+    CONTROL_AUTOPILOT_MS = 20,      /* how often the autopilot looks */
     CONTROL_DIGESTS_KEPT = 64,      /* own digests kept for each step */
     CONTROL_REQUESTS = 16,          /* admin requests under way */
     CONTROL_REQUEST_MS = 5000,      /* answered "timed out" (outcome unknown) after this */
@@ -125,6 +127,43 @@ struct control_digest_mark {
     uint64_t digest;
 };
 
+/* Why the autopilot does what it does at this moment, or nothing; what people ask first. */
+enum autopilot_why {
+    AUTOPILOT_WHY_OFF,        /* it is switched off */
+    AUTOPILOT_WHY_FOLLOWER,   /* the leader judges, and this replica does not lead */
+    AUTOPILOT_WHY_WATCHING,   /* leads, or sees a majority again, for less than dead_ms */
+    AUTOPILOT_WHY_WELL,       /* all voters are heard */
+    AUTOPILOT_WHY_SILENT,     /* `about` is silent, and not yet dead */
+    AUTOPILOT_WHY_CHANGE,     /* a change of members is not complete */
+    AUTOPILOT_WHY_SETTLING,   /* `about` is dead; the last change is younger than stabilise_ms */
+    AUTOPILOT_WHY_TOO_FEW,    /* `about` is dead; too few others are heard to be sure of a quorum */
+    AUTOPILOT_WHY_NO_STANDBY, /* `about` is dead, and no standby is named */
+    AUTOPILOT_WHY_NOT_READY,  /* `about` is dead; no standby is caught up and heard so long */
+    AUTOPILOT_WHY_DRY_RUN,    /* `about` is dead; dry-run has told what would be done */
+    AUTOPILOT_WHY_DECIDING,   /* `about` is dead; the decision is being committed */
+    AUTOPILOT_WHY_REPLACING,  /* ... the change of members is */
+    AUTOPILOT_WHY_REFUSED,    /* the leader refused that change, for `refusal`; tried again */
+    AUTOPILOT_WHY_WITHDRAWING, /* what the decision said about `about` is no longer so */
+    AUTOPILOT_WHY_RETURNING,   /* `about`, which was replaced, is back and becomes a standby */
+    AUTOPILOT_WHY_COUNT
+};
+/* In a few words, for people; and as a stable word, for programs. */
+const char *autopilot_why_text(enum autopilot_why why);
+const char *autopilot_why_name(enum autopilot_why why);
+
+struct autopilot_status {
+    struct machine_autopilot state; /* as applied here */
+    uint32_t why;                   /* enum autopilot_why */
+    uint32_t about;                 /* replica id; 0: nobody */
+    uint32_t refusal;               /* enum raft_refusal */
+    uint32_t standby;               /* DECIDING: who is to take the place of `about` */
+    uint64_t proposed;              /* decisions, since start */
+    uint64_t changes;               /* changes of members asked for */
+    uint64_t watched_ns;            /* a leader's: it has looked without a break for so long */
+    /* of each member, by a leader: not heard for so long; heard and caught up for so long */
+    uint64_t silent_ns[KEEL_REPLICA_MAX + 1], steady_ns[KEEL_REPLICA_MAX + 1];
+};
+
 /* What a peer seems to be, from here: suspicion.h. */
 struct detector_view {
     uint64_t since_ns;  /* clock of control_turn(): the state began */
@@ -139,7 +178,9 @@ struct detector_view {
 
 /* What control shows; published once a turn, read by anybody through control_status(). */
 struct control_status {
-    uint64_t applied, feed_next, digest;       /* of its own instance */
+    uint64_t applied, feed_next, digest;      /* of its own instance */
+    uint32_t nodes, locks_held, lock_waiters; /* counted every CONTROL_LOCKS_MS */
+    uint32_t reserved_3;
     uint64_t log_ns, log_utc_ns;               /* ... as its newest entry has them */
     uint64_t checkpoint_index[2];              /* [0] newest verified, [1] the other; 0: none */
     uint64_t checkpoint_sequence;              /* of the newest */
@@ -190,6 +231,7 @@ struct control_status {
     struct detector_view peer[KEEL_REPLICA_MAX + 1];
     uint64_t peer_changes;      /* of grades, since start */
     uint64_t transfers_by_link; /* asked for here, because a voter's way is so much shorter */
+    struct autopilot_status autopilot;
     char problem[CONTROL_PROBLEM_SIZE]; /* what goes wrong at the moment; empty: nothing */
 };
 
@@ -239,6 +281,8 @@ const uint8_t *control_backup_held(const struct control *control, uint64_t *size
 
 /* A consistent copy of what was published; any thread. */
 void control_status(const struct control *control, struct control_status *status);
+/* The same for who must not wait: false after so many tries, then *status is half-written. */
+bool control_status_try(const struct control *control, struct control_status *status, int tries);
 
 /* Control's own machine, for checks on the thread that calls control_turn() (simulator, tests). */
 const struct machine *control_machine(const struct control *control);

@@ -14,7 +14,13 @@ enum {
     CONTROL_TAG_SHIFT = 56        /* a proposal's tag: what asked in the top byte */
 };
 
-enum proposer { PROPOSER_BOOT = 1, PROPOSER_EXPIRY = 2, PROPOSER_REQUEST = 3, PROPOSER_DUE = 4 };
+enum proposer {
+    PROPOSER_BOOT = 1,
+    PROPOSER_EXPIRY = 2,
+    PROPOSER_REQUEST = 3,
+    PROPOSER_DUE = 4,
+    PROPOSER_AUTOPILOT = 14
+};
 
 struct control_peer {       /* another replica */
     uint64_t next_begin_ns; /* no new handshake before this */
@@ -160,6 +166,16 @@ struct control_trips {
     uint32_t rests;                  /* doublings of the rest before the next handing over */
 };
 
+struct control_autopilot { /* a leader's judgement; autopilot.c */
+    uint64_t next_ns;
+    uint64_t term;      /* in which it looks; 0: it does not. All from here on is begun anew */
+    uint64_t since_ns;  /* without a break since then */
+    uint64_t looked_ns; /* last, with a majority in contact */
+    uint64_t steady_since_ns[KEEL_REPLICA_MAX + 1]; /* heard and caught up; 0: it is not */
+    uint64_t proposed_ns;                           /* its last entry; 0: none yet */
+    uint64_t asked_ns; /* ... and the last change of members that it asked for */
+};
+
 enum { DETECTOR_STEP_MS = 50 }; /* no more between two looks counts as time that was listened */
 
 struct detector_peer {              /* detector.c */
@@ -233,9 +249,12 @@ struct control {
     /* boots */
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
 
+    uint64_t count_at_ns; /* locks */
+
     struct control_digests digests;
 
     struct control_trips trips;
+    struct control_autopilot autopilot;
 
     struct control_detector detector;
 
@@ -386,6 +405,11 @@ uint32_t detector_turn(struct control *c);
 /* The grade of a member (id: 1 .. KEEL_REPLICA_MAX), and since when on control's clock; UNKNOWN of
  * this replica itself and of who is no member. As told at this turn, once detector_turn() was. */
 enum detector_state detector_peer(const struct control *c, uint32_t id, uint64_t *since_ns);
+
+/* autopilot.c: dead voters, and who takes their place. */
+uint32_t autopilot_turn(struct control *c);
+/* What became of a change of members that it has asked for. */
+void autopilot_proposed(struct control *c, const struct notice *notice);
 
 /* requests.c: what people asked to be logged. */
 uint32_t requests_turn(struct control *c);

@@ -117,6 +117,10 @@ bool ctl_colour(void);
 /* A new file, whole or not at all; it must not exist. Says why not as "name: ...". */
 int ctl_write_new(const char *name, const char *path, const void *bytes, size_t size);
 
+/* --- ctl_autopilot.c --- */
+/* Makes a learner a standby, and says so. */
+int ctl_autopilot_mark(struct ctl *ctl, const char *name, uint32_t id);
+
 /* --- commands --- */
 int ctl_status(struct ctl *ctl);
 int ctl_health(struct ctl *ctl);
@@ -126,9 +130,12 @@ int ctl_drops(struct ctl *ctl);
 int ctl_ring(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
+int ctl_blackbox(struct ctl *ctl);
+int ctl_completion(struct ctl *ctl);
 int ctl_clock(struct ctl *ctl);
 int ctl_digest(struct ctl *ctl);
 int ctl_snapshot(struct ctl *ctl);
+int ctl_top(struct ctl *ctl);
 int ctl_config_show(struct ctl *ctl);
 int ctl_config_check(struct ctl *ctl);
 int ctl_config_reload(struct ctl *ctl);
@@ -138,6 +145,12 @@ int ctl_member_add(struct ctl *ctl);
 int ctl_member_promote(struct ctl *ctl);
 int ctl_member_remove(struct ctl *ctl);
 int ctl_member_replace(struct ctl *ctl);
+int ctl_autopilot_show(struct ctl *ctl);
+int ctl_autopilot_decisions(struct ctl *ctl);
+int ctl_autopilot_on(struct ctl *ctl);
+int ctl_autopilot_dry_run(struct ctl *ctl);
+int ctl_autopilot_off(struct ctl *ctl);
+int ctl_autopilot_standby(struct ctl *ctl);
 int ctl_leader_transfer(struct ctl *ctl);
 int ctl_leader_step_down(struct ctl *ctl);
 int ctl_recover(struct ctl *ctl);

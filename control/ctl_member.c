@@ -78,7 +78,8 @@ static int look(struct change *c)
         const json_t *row = json_array_get(list, i);
         uint32_t bit = UINT32_C(1) << (json_integer_value(json_object_get(row, "replica")) & 7);
         const char *role = text_of(row, "role");
-        if (strcmp(role, "learner") == 0)
+        if (strcmp(role, "learner") == 0 || strcmp(role, "standby") == 0 ||
+            strcmp(role, "replaced") == 0)
             c->now.learners |= bit;
         else if (strcmp(role, "leaving") != 0)
             c->now.voters |= bit;
@@ -277,8 +278,9 @@ int ctl_member_add(struct ctl *ctl)
         return code;
     code = begin(&c, ctl, "member add");
     if (code == CTL_DONE)
-        code = bring_in(&c, id, &identity, ctl->value[0] == NULL, 0);
-    return end(&c, code);
+        code = bring_in(&c, id, &identity, ctl->value[0] == NULL && ctl->value[1] == NULL, 0);
+    code = end(&c, code);
+    return code == CTL_DONE && ctl->value[1] != NULL ? ctl_autopilot_mark(ctl, c.name, id) : code;
 }
 
 int ctl_member_promote(struct ctl *ctl)

@@ -31,9 +31,9 @@ int ctl_fail(int code, const char *format, ...)
 static void help_option(const char *name, const char *argument, const char *text)
 {
     char left[48];
-    snprintf(left, sizeof(left), "--%s%s%s", name, argument != NULL ? " " : "",
-             argument != NULL ? argument : "");
-    printf("  %-*s%s\n", HELP_COLUMN, left, text);
+    int size = snprintf(left, sizeof(left), "--%s%s%s", name, argument != NULL ? " " : "",
+                        argument != NULL ? argument : "");
+    printf("  %-*s%s\n", size < HELP_COLUMN ? HELP_COLUMN : size + 1, left, text);
 }
 
 void ctl_help(const struct ctl_command *c)

@@ -1,6 +1,7 @@
 #include "control/daemon.h"
 
 #include "control/admin.h"
+#include "control/blackbox.h"
 #include "control/exclusive.h"
 #include "control/log.h"
 #include "control/need.h"
@@ -376,6 +377,7 @@ static void stop_threads(struct daemon *d)
 
 static void close_all(struct daemon *d)
 {
+    blackbox_close();
     admin_close(d->admin);
     if (d->node.start.ring != NULL)
         ring_stop(d->node.start.ring);
@@ -398,6 +400,17 @@ static void close_all(struct daemon *d)
     free(d->keys);
 }
 
+/* Once the ring is this process's: so is the file beside it. */
+static void open_box(struct daemon *d)
+{
+    int rc = blackbox_open(&d->node);
+    if (rc != 0)
+        log_event(LOG_LEVEL_WARNING, "blackbox",
+                  "why=\"%s\" text=\"a failed check would leave nothing behind: let [admin] "
+                  "blackbox name a file that can be made\"",
+                  strerror(-rc));
+}
+
 static int open_all(struct daemon *d)
 {
     int result = read_keys(d);
@@ -406,6 +419,8 @@ static int open_all(struct daemon *d)
         return fail(d, STARTUP_FAILED, "no clock can be used: %s", strerror(-rc));
     if (result == STARTUP_OK)
         result = open_disks(d);
+    if (result == STARTUP_OK)
+        open_box(d);
     if (result == STARTUP_OK)
         result = open_port(d);
     if (result == STARTUP_OK)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 static const uint64_t NS_PER_MS = 1000000;
+_Static_assert((int)SUSPICION_PERIOD_MS == (int)CONTROL_TRIPS_MS, "beats are the pings of trips.c");
 
 /* Another incarnation under an id is somebody else; so is nobody. */
 static bool same(struct control *c, uint32_t id)
@@ -37,7 +38,8 @@ static void listen(struct control *c, uint32_t id, uint64_t step_ns)
         suspicion_restarted(&p->suspicion);
         p->boot = seen->peer_boot[id];
     }
-    if (seen->assoc_heard_ns[id] != p->heard_ns && seen->assoc_heard_ns[id] != 0)
+    bool came = seen->assoc_heard_ns[id] != p->heard_ns && seen->assoc_heard_ns[id] != 0;
+    if (came && seen->assoc_incarnation[id] == p->incarnation)
         suspicion_heard(&p->suspicion);
     p->heard_ns = seen->assoc_heard_ns[id];
     if (seen->trip[id].beats != p->beats)

@@ -1,5 +1,6 @@
 /* keeld: the daemon of one replica. */
 #include "consensus/ensure.h"
+#include "control/blackbox.h"
 #include "control/config_check.h"
 #include "control/daemon.h"
 #include "control/format_command.h"
@@ -32,6 +33,7 @@ static const char help[] =
 
 _Noreturn void ensure_failed(const char *file, int line, const char *condition)
 {
+    blackbox_write(0, 0, file, line, condition);
     fprintf(stderr, "<2>event=ensure file=%s line=%d condition=\"%s\"\n", file, line, condition);
     fflush(stderr);
     abort();

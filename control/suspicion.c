@@ -95,7 +95,7 @@ uint64_t suspicion_silent_ns(const struct suspicion *s)
 
 uint64_t suspicion_usual_ns(const struct suspicion *s)
 {
-    uint64_t usual_ns = SUSPICION_PERIOD_MS * NS_PER_MS;
+    uint64_t usual_ns = SUSPICION_GAP_MIN_MS * NS_PER_MS;
     for (uint32_t i = 0; i < SUSPICION_GAPS; i++)
         if (s->gap_ns[i] > usual_ns)
             usual_ns = s->gap_ns[i];

@@ -14,16 +14,18 @@
 #include <stdint.h>
 
 enum {
-    SUSPICION_PERIOD_MS = 100,   /* beats (PING, PONG) come so often at least: no gap is shorter */
-    SUSPICION_GAPS = 8,          /* the longest gap of each of so many stretches is kept ... */
-    SUSPICION_STRETCH_MS = 8000, /* ... of such a length: the last minute */
-    SUSPICION_GAP_MAX_MS = 1000, /* none counts for more: bounds the time to `dead` */
-    SUSPICION_SUSPECT = 2000,    /* thousandths of the usual longest gap: suspect from here ... */
-    SUSPICION_DEAD = 4000,       /* ... and dead from here */
-    SUSPICION_RETURN_MS = 1000,  /* heard so long without suspicion: no longer suspect */
-    SUSPICION_SLOW_MS = 3000,    /* slow, or not slow, for so long: the grade follows */
-    /* Never `dead` later than that after the last packet, nor after the beginning where none came;
-     * in time that was listened. */
+    SUSPICION_PERIOD_MS = 100,    /* beats (PING, PONG) come so often from either side */
+    SUSPICION_GAP_MIN_MS = 200,   /* what is usual is no less: a beat each way may be lost ... */
+    SUSPICION_GAP_MAX_MS = 1000,  /* ... and no more: bounds the time to `dead` */
+    SUSPICION_GAPS = 8,           /* the longest gap of each of so many stretches is kept ... */
+    SUSPICION_STRETCH_MS = 60000, /* ... of such a length: eight minutes */
+    SUSPICION_SUSPECT = 1500,     /* thousandths of the usual longest gap: suspect from here ... */
+    SUSPICION_DEAD = 3000,        /* ... and dead from here */
+    SUSPICION_RETURN_MS = 1000,   /* heard so long without suspicion: no longer suspect */
+    SUSPICION_SLOW_MS = 3000,     /* slow, or not slow, for so long: the grade follows */
+    /* Never `dead` earlier than that after the last packet; never later, nor later after the
+     * beginning where none came; in time that was listened. */
+    SUSPICION_DEAD_MIN_MS = SUSPICION_GAP_MIN_MS * SUSPICION_DEAD / 1000,
     SUSPICION_DEAD_MAX_MS = SUSPICION_GAP_MAX_MS * SUSPICION_DEAD / 1000
 };
 

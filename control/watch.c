@@ -1,5 +1,6 @@
 #include "control/watch.h"
 
+#include "control/admin_autopilot.h"
 #include "control/admin_peers.h"
 #include "control/log.h"
 
@@ -127,6 +128,46 @@ static void say_installed(struct watch *w, const struct control_status *c)
         KEEL_DAY_NAME_SIZE, c->installed_day, (unsigned long long)c->installed_feed);
 }
 
+/* Decisions on every replica, as they are applied; why nothing is done at the leader, who judges.
+ */
+static void say_autopilot(struct watch *w, const struct autopilot_status *a)
+{
+    char text[AUTOPILOT_TEXT_MAX];
+    const struct machine_decision *d = machine_decision(&a->state, 0);
+    if (a->state.dead_ms == 0)
+        return;               /* control has published nothing yet */
+    if (!w->autopilot_seen) { /* what the drive held was said by an earlier start */
+        w->autopilot_seen = true;
+        w->decisions = a->state.decisions;
+        w->decided = d != NULL ? d->ended_index : 0;
+    }
+    uint64_t fresh = a->state.decisions - w->decisions;
+    for (uint64_t i = fresh < MACHINE_DECISIONS ? fresh : MACHINE_DECISIONS; i-- > 0;) {
+        d = machine_decision(&a->state, (uint32_t)i);
+        log_event(LOG_LEVEL_WARNING, "autopilot-decision",
+                  "replica=%u index=%llu about=%u standby=%u state=%s why=\"%s\"",
+                  w->node->config->id, (unsigned long long)d->index, d->voter, d->standby,
+                  autopilot_state_name(d->state), autopilot_text(d, text));
+    }
+    w->decisions = a->state.decisions;
+    if (d != NULL && d->ended_index != w->decided) {
+        w->decided = d->ended_index;
+        if (d->ended_index != 0 && d->action == AUTOPILOT_REPLACE)
+            log_event(LOG_LEVEL_WARNING, "autopilot-outcome",
+                      "replica=%u index=%llu about=%u standby=%u state=%s%s%s%s",
+                      w->node->config->id, (unsigned long long)d->ended_index, d->voter, d->standby,
+                      autopilot_state_name(d->state), d->reason != 0 ? " why=\"" : "",
+                      autopilot_withdrawal_name(d->reason), d->reason != 0 ? "\"" : "");
+    }
+    if (a->why == w->autopilot_why && a->about == w->autopilot_about)
+        return;
+    w->autopilot_why = a->why;
+    w->autopilot_about = a->about;
+    log_event(LOG_LEVEL_NOTICE, "autopilot", "replica=%u state=%s about=%u why=\"%s\"",
+              w->node->config->id, autopilot_why_name(a->why), a->about,
+              autopilot_why_text(a->why));
+}
+
 void watch_look(struct watch *w)
 {
     struct replica_status s;
@@ -137,6 +178,7 @@ void watch_look(struct watch *w)
         say_changes(w, &s);
     say_handed_over(w, &s, &c);
     say_installed(w, &c);
+    say_autopilot(w, &c.autopilot);
     peers_say(w->peer, &c, w->node->config->id);
     if (strcmp(c.problem, w->problem) != 0) {
         if (c.problem[0] != '\0')

@@ -15,6 +15,10 @@ struct watch {
     uint32_t role, leader, stopped, failed, stale;
     uint64_t term, stalls, installed;
     uint64_t by_drive, by_link; /* leaderships that this replica gave up of itself */
+    uint32_t autopilot_why, autopilot_about;
+    bool autopilot_seen;
+    uint64_t decisions;                              /* of the autopilot, said */
+    uint64_t decided;                                /* end of the newest, said */
     struct detector_view peer[KEEL_REPLICA_MAX + 1]; /* as last said */
     bool hung;
     bool start_again; /* nothing but a start is wanted any more */

@@ -187,6 +187,7 @@ static void fill_peers(struct replica *r, struct replica_status *s)
         s->peer_match[id] = r->raft.peer[id].match;
         s->peer_heard_ns[id] = r->raft.peer[id].heard_ns;
         s->assoc_heard_ns[id] = peer != NULL ? peer->heard_ns : 0;
+        s->assoc_incarnation[id] = peer != NULL ? peer->incarnation : 0;
         s->peer_incarnation[id] = r->peer_incarnation[id];
         s->peer_boot[id] = r->peer_boot[id];
         s->peer_boot_id[id] = r->peer_boot_id[id];

@@ -151,6 +151,7 @@ struct replica_status {
     uint64_t peer_match[RAFT_ID_MAX + 1], peer_heard_ns[RAFT_ID_MAX + 1];
     /* of each peer: last valid packet under an association (0: none), and what it testified */
     uint64_t assoc_heard_ns[RAFT_ID_MAX + 1];
+    uint64_t assoc_incarnation[RAFT_ID_MAX + 1]; /* whose packet that was */
     uint64_t peer_incarnation[RAFT_ID_MAX + 1];
     uint64_t peer_boot[RAFT_ID_MAX + 1], peer_boot_id[RAFT_ID_MAX + 1]; /* of that incarnation */
     struct witness witness[RAFT_ID_MAX + 1];

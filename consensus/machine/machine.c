@@ -134,6 +134,7 @@ void machine_init(struct machine *machine, const struct genesis *genesis)
     machine->sessions_offset = (uint32_t)sessions_offset(genesis->sessions_max);
     machine_nodes_layout(machine, genesis, sessions_end(genesis->sessions_max));
     machine_nodes_init(machine);
+    machine_autopilot_init(machine);
 }
 
 /* --- the two indexes ---------------------------------------------------------------------------

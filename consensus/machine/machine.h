@@ -179,6 +179,47 @@ struct machine_handle {
 };
 _Static_assert(sizeof(struct machine_handle) == 128, "two cache lines");
 
+enum decision_state {
+    DECISION_OPEN = 1,      /* the change of members is to follow */
+    DECISION_DONE = 2,      /* ... by the configuration of index ended_index; or nothing had to */
+    DECISION_WITHDRAWN = 3, /* at ended_index, for `reason` */
+    DECISION_OVERTAKEN = 4, /* people changed the members otherwise, at ended_index */
+    DECISION_DRY = 5        /* dry-run: that would have been it */
+};
+
+enum { MACHINE_DECISIONS = 16 }; /* kept, the newest */
+
+struct machine_decision { /* of the autopilot: REPLACE or RETURN, as its entry stated it */
+    uint64_t index;       /* of the entry; 0: none */
+    uint64_t term;
+    uint64_t log_ns, utc_ns;
+    uint64_t was; /* the configuration that was judged */
+    uint64_t voter_incarnation, standby_incarnation;
+    uint64_t behind;
+    uint64_t ended_index; /* 0: open */
+    uint32_t silent_ms, steady_ms;
+    uint32_t well;
+    uint8_t action, voter, standby;
+    uint8_t state;  /* enum decision_state */
+    uint8_t reason; /* WITHDRAWN: enum autopilot_withdrawal */
+    uint8_t reserved[7];
+};
+_Static_assert(sizeof(struct machine_decision) == 96, "decision");
+
+/* Who may replace whom: settings by people, decisions by a leader, both by entry. A standby is a
+ * learner that is named here; a configuration that makes it a voter, or takes it out, ends that. */
+struct machine_autopilot {
+    uint64_t revision;       /* index of the settings in force; 0: nobody has set any */
+    uint64_t changed_log_ns; /* log time at which the members changed last */
+    uint32_t mode;           /* enum autopilot_mode */
+    uint32_t dead_ms, stabilise_ms;
+    uint32_t standbys; /* mask */
+    uint32_t replaced; /* mask: learners that lost their vote by a decision */
+    uint32_t reserved;
+    uint64_t decisions; /* made so far; the newest stands at (decisions - 1) % MACHINE_DECISIONS */
+    struct machine_decision decision[MACHINE_DECISIONS];
+};
+
 struct machine {
     uint64_t size; /* of the whole block */
     uint64_t cluster_id;
@@ -236,6 +277,7 @@ struct machine {
     struct machine_list nodes;
     struct machine_list handles;
     struct machine_list due; /* nodes with a lock-delay or a queue, in any order */
+    struct machine_autopilot autopilot;
     /* tables follow, at table_offset: uint32_t by_id[table_mask + 1] and by_name[table_mask + 1]
      * (slot + 1, 0: empty), uint32_t owner[sessions_max] (principal, 0: slot unused); at
      * sessions_offset: struct machine_session[sessions_max]; at node_tables_offset: uint32_t
@@ -340,6 +382,12 @@ const struct machine_handle *machine_handle_of_node(const struct machine *machin
 HOT bool machine_sequencer_holds(const struct machine *machine,
                                  const struct entry_sequencer *sequencer);
 
+/* The newest decision of the autopilot, or the n-th before it; NULL: none such is kept. */
+const struct machine_decision *machine_decision(const struct machine_autopilot *autopilot,
+                                                uint32_t before);
+
+/* Locks that are held, and handles that wait for one. */
+void machine_count_locks(const struct machine *machine, uint32_t *held, uint32_t *waiting);
 /* The log time from which on an ENTRY_DUE would change something; UINT64_MAX: none would. */
 uint64_t machine_due_log_ns(const struct machine *machine);
 
@@ -361,7 +409,10 @@ uint64_t machine_fingerprint(const struct machine *machine);
  * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then
  * the machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded
  * one and decides alike from there on. */
-enum { MACHINE_ENCODING_VERSION = 4 }; /* 1: members had no addresses; 2: no seed; 3: no nodes */
+enum {
+    MACHINE_ENCODING_VERSION = 5
+}; /* 1: members had no addresses; 2: no seed; 3: no nodes;
+      4: no autopilot */
 size_t machine_encoded_max(const struct genesis *genesis);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,
@@ -374,7 +425,7 @@ uint32_t machine_encoded_version(const void *bytes, size_t size);
  * lineage.seed_index with one entry:
  *
  * - the trading day ends, and the record's begins: numbers from 1, under a name that is another;
- * - the only member is the founder, and no boot of anybody is known;
+ * - the only member is the founder, no boot of anybody is known, and the autopilot is off;
  * - every alive session gets a new epoch, the seed's index: what an older life sends is refused
  *   (H15, H16), and its handles and locks are given up as by a resume. Last numbers and kept
  *   results stay, and nodes.

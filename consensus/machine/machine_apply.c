@@ -241,12 +241,16 @@ static enum machine_status apply_boot(struct machine *machine, const struct entr
 
 static enum machine_status apply_config(struct machine *machine, const struct entry *entry)
 {
+    struct entry_config before = machine->config;
+    uint64_t before_index = machine->config_index;
     memcpy(&machine->config, entry_body(entry), sizeof(machine->config));
     machine->config_index = entry->index;
+    machine_autopilot_members(machine, entry, &before, before_index);
     return MACHINE_SEQUENCED;
 }
 
-/* Days, boots, configuration, probes: entries that only a leader's own control proposes. */
+/* Days, boots, configuration, autopilot, probes: entries that only a leader's own control proposes.
+ */
 static enum machine_status apply_leaders(struct machine *machine, const struct entry *entry,
                                          struct machine_outcome *outcome)
 {
@@ -261,6 +265,8 @@ static enum machine_status apply_leaders(struct machine *machine, const struct e
         outcome->day_began = status == MACHINE_SEQUENCED;
     } else if (entry->kind == ENTRY_BOOT) {
         status = apply_boot(machine, entry_body(entry));
+    } else if (entry->kind == ENTRY_AUTOPILOT) {
+        status = machine_apply_autopilot(machine, entry);
     } else if (entry->kind == ENTRY_PROBE) {
         status = MACHINE_SEQUENCED; /* its index is all that it is for */
     } else {
@@ -301,6 +307,7 @@ static void apply_other(struct machine *machine, const struct entry *entry,
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
     case ENTRY_CONFIG:
+    case ENTRY_AUTOPILOT:
     case ENTRY_PROBE:
         outcome->status = (uint8_t)apply_leaders(machine, entry, outcome);
         return;

@@ -1,4 +1,4 @@
-/* What the two files of the machine's encoding share. Not for other files. */
+/* What the files of the machine's encoding share. Not for other files. */
 #ifndef KEEL_MACHINE_ENCODE_H
 #define KEEL_MACHINE_ENCODE_H
 
@@ -54,5 +54,11 @@ void machine_put_nodes(struct sink *sink, const struct machine *machine);
 const char *machine_take_nodes(struct machine *machine, uint32_t nodes, uint32_t handles,
                                struct source *source);
 size_t machine_nodes_encoded_max(const struct genesis *genesis);
+
+/* The autopilot's settings, then its decisions by their place. At most sizeof(struct
+ * machine_autopilot) bytes. */
+void machine_put_autopilot(struct sink *sink, const struct machine *machine);
+/* NULL, or why the bytes are refused; everything else is in place. */
+const char *machine_take_autopilot(struct machine *machine, struct source *source);
 
 #endif

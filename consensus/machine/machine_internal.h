@@ -165,6 +165,13 @@ void machine_locks_end(struct machine *machine, struct machine_session *session,
 void machine_apply_due(struct machine *machine, const struct entry *entry,
                        struct machine_outcome *outcome);
 
+/* --- the autopilot: machine_autopilot.c --- */
+
+void machine_autopilot_init(struct machine *machine);
+enum machine_status machine_apply_autopilot(struct machine *machine, const struct entry *entry);
+/* Other members are in force: machine->config; `before` were. */
+void machine_autopilot_members(struct machine *machine, const struct entry *entry,
+                               const struct entry_config *before, uint64_t before_index);
 /* The session entries; each sets outcome->status and ->slot. */
 void machine_apply_open(struct machine *machine, const struct entry *entry,
                         struct machine_outcome *outcome);

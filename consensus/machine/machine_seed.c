@@ -51,6 +51,7 @@ const char *machine_seed(struct machine *machine, const struct genesis *genesis)
     memset(machine->boot_incarnation, 0, sizeof(machine->boot_incarnation));
     machine_founders(machine, genesis);
     machine->config_index = l->seed_index;
+    machine_autopilot_init(machine);
     struct machine_session *sessions = machine_sessions(machine);
     for (uint32_t slot = 0; slot < machine->sessions_max; slot++)
         if (sessions[slot].id != 0 && machine_alive(&sessions[slot])) {

@@ -223,6 +223,57 @@ static bool due_ok(const void *body)
     return due.reserved == 0;
 }
 
+static bool replica_ok(uint32_t id)
+{
+    return id >= 1 && id <= KEEL_REPLICA_MAX;
+}
+
+static bool autopilot_time_ok(uint32_t ms)
+{
+    return ms >= AUTOPILOT_TIME_MIN_MS && ms <= AUTOPILOT_TIME_MAX_MS;
+}
+
+/* Compared with a copy that holds what the action may say, and nothing else. */
+static bool autopilot_ok(const void *body)
+{
+    struct entry_autopilot e, said = {0};
+    memcpy(&e, body, sizeof(e));
+    bool ok = false;
+    said.action = e.action;
+    said.was = e.was;
+    said.term = e.term;
+    if (e.action == AUTOPILOT_SET) {
+        said.term = 0;
+        said.mode = e.mode;
+        said.standbys = e.standbys;
+        said.dead_ms = e.dead_ms;
+        said.stabilise_ms = e.stabilise_ms;
+        ok = e.mode <= AUTOPILOT_ON && (e.standbys & 1) == 0 &&
+             e.standbys >> (KEEL_REPLICA_MAX + 1) == 0 && autopilot_time_ok(e.dead_ms) &&
+             autopilot_time_ok(e.stabilise_ms);
+    } else if (e.action == AUTOPILOT_REPLACE) {
+        said.voter = e.voter;
+        said.standby = e.standby;
+        said.silent_ms = e.silent_ms;
+        said.steady_ms = e.steady_ms;
+        said.behind = e.behind;
+        said.well = e.well;
+        ok = replica_ok(e.voter) && replica_ok(e.standby) && e.voter != e.standby;
+    } else if (e.action == AUTOPILOT_WITHDRAW) {
+        said.voter = e.voter;
+        said.standby = e.standby;
+        said.reason = e.reason;
+        ok = replica_ok(e.voter) && replica_ok(e.standby) &&
+             (e.reason == AUTOPILOT_VOTER_BACK || e.reason == AUTOPILOT_STANDBY_LOST);
+    } else if (e.action == AUTOPILOT_RETURN) {
+        said.voter = e.voter;
+        said.steady_ms = e.steady_ms;
+        said.behind = e.behind;
+        ok = replica_ok(e.voter);
+    }
+    return ok && memcmp(&e, &said, sizeof(e)) == 0;
+}
+
 static bool probe_ok(const void *body)
 {
     struct entry_probe probe;
@@ -305,6 +356,10 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
     case ENTRY_DUE:
         size = sizeof(struct entry_due);
         ok = size <= room && due_ok(body);
+        break;
+    case ENTRY_AUTOPILOT:
+        size = sizeof(struct entry_autopilot);
+        ok = size <= room && autopilot_ok(body);
         break;
     case ENTRY_PROBE:
         size = sizeof(struct entry_probe);

@@ -33,6 +33,7 @@ enum entry_kind {
     ENTRY_CONFIG = 10,        /* cluster configuration: voters old and new, learners */
     ENTRY_NODE = 11,          /* one operation on a node or its lock */
     ENTRY_DUE = 12,           /* proposed by the leader's control: lock delays and waits are over */
+    ENTRY_AUTOPILOT = 14,     /* the autopilot's settings, or one of its decisions */
     ENTRY_PROBE = 15          /* a person asks whether entries commit: changes nothing */
 };
 
@@ -216,6 +217,53 @@ struct entry_config {
     struct entry_member member[KEEL_REPLICA_MAX + 1];
 };
 _Static_assert(sizeof(struct entry_config) == 144, "configuration entry");
+
+enum autopilot_mode {
+    AUTOPILOT_OFF = 0,
+    AUTOPILOT_DRY_RUN = 1, /* decides, and changes nothing */
+    AUTOPILOT_ON = 2
+};
+
+enum autopilot_action {
+    AUTOPILOT_SET = 1,      /* by people: mode, times, who is a standby */
+    AUTOPILOT_REPLACE = 2,  /* a standby is to take a dead voter's place */
+    AUTOPILOT_WITHDRAW = 3, /* it is not: what the decision said is no longer so */
+    AUTOPILOT_RETURN = 4    /* a replica that was replaced is back: a standby from now on */
+};
+
+enum autopilot_withdrawal {
+    AUTOPILOT_VOTER_BACK = 1,   /* it was heard again */
+    AUTOPILOT_STANDBY_LOST = 2, /* silent, or behind */
+    AUTOPILOT_ENDED = 3         /* never in an entry: people have ended it, by other settings */
+};
+
+enum {
+    AUTOPILOT_TIME_MIN_MS = 1000,
+    AUTOPILOT_TIME_MAX_MS = 86400000,
+    AUTOPILOT_DEAD_MS = 30000, /* before anybody sets it */
+    AUTOPILOT_STABILISE_MS = 10000
+};
+
+/* What an action does not speak of is zero. */
+struct entry_autopilot {
+    uint8_t action;    /* enum autopilot_action */
+    uint8_t mode;      /* SET: enum autopilot_mode */
+    uint8_t voter;     /* REPLACE, WITHDRAW: who is dead; RETURN: who is back */
+    uint8_t standby;   /* REPLACE, WITHDRAW: who takes the place */
+    uint32_t standbys; /* SET: mask of replica ids */
+    uint32_t dead_ms;  /* SET: a voter that is silent for so long is dead */
+    uint32_t
+        stabilise_ms;   /* SET: so long a standby is heard before, and nothing follows a change */
+    uint64_t was;       /* SET: index of the settings that these replace, 0: none; else of the
+                           configuration that was judged */
+    uint64_t term;      /* all but SET: the proposer's; it must be that of the latest no-op */
+    uint32_t silent_ms; /* REPLACE: the leader has not heard the voter for so long */
+    uint32_t steady_ms; /* REPLACE, RETURN: the replica was heard and caught up for so long */
+    uint64_t behind;    /* REPLACE, RETURN: entries that it lacked */
+    uint32_t well;      /* REPLACE: mask of the voters that are heard, the leader among them */
+    uint32_t reason;    /* WITHDRAW: enum autopilot_withdrawal */
+};
+_Static_assert(sizeof(struct entry_autopilot) == 56, "autopilot entry");
 
 static inline const void *entry_body(const struct entry *e)
 {

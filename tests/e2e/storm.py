@@ -13,6 +13,7 @@ from cluster import Cluster, read  # noqa: E402
 from gateways import Storm  # noqa: E402
 from parts import COMMON, ELECTION_MS, answered, run_parts  # noqa: E402
 import storm_admin  # noqa: E402
+import storm_blackbox  # noqa: E402
 import storm_device  # noqa: E402
 import storm_image  # noqa: E402
 import storm_input  # noqa: E402
@@ -149,6 +150,7 @@ PARTS = {
     'repair': storm_repair.part_repair,
     'image': storm_image.part_image,
     'state': storm_state.part_state,
+    'blackbox': storm_blackbox.part_blackbox,
 }
 
 

@@ -198,7 +198,7 @@ static bool build_raw(struct bench *bench, struct fuzz_input *in)
         [ENTRY_SESSION_RESUME] = 56, [ENTRY_SESSION_END] = 32, [ENTRY_SESSION_EXPIRE] = 32,
         [ENTRY_DAY_END] = 16,        [ENTRY_DAY_BEGIN] = 16,   [ENTRY_BOOT] = 32,
         [ENTRY_CONFIG] = 80,         [ENTRY_NODE] = 76,        [ENTRY_DUE] = 16,
-        [ENTRY_PROBE] = 16};
+        [ENTRY_AUTOPILOT] = 56,      [ENTRY_PROBE] = 16};
     fuzz_take(in, body, sizes[kind]);
     bench_build(bench, kind, principal(in), body, sizes[kind]);
     return entry_check(bench->bytes, sizeof(bench->bytes));

@@ -165,10 +165,37 @@ static bool config_good(const uint8_t *body)
     return true;
 }
 
+/* action, mode, voter, standby; mask; two times; was, term; two times; behind, heard, reason. */
+static bool autopilot_good(const uint8_t *body)
+{
+    uint8_t action = body[0];
+    bool sets = action == PILOT_SET;
+    bool replaces = action == PILOT_REPLACE;
+    bool withdraws = action == PILOT_WITHDRAW;
+    bool voter = body[2] >= 1 && body[2] <= REPLICAS;
+    bool standby = body[3] >= 1 && body[3] <= REPLICAS;
+    if (action < PILOT_SET || action > PILOT_RETURN)
+        return false;
+    if (sets) {
+        for (int at = 8; at <= 12; at += 4)
+            if (le32(body + at) < 1000 || le32(body + at) > 86400000)
+                return false;
+        return body[1] <= 2 && zeros(body + 2, 2) && (le32(body + 4) & 1) == 0 &&
+               le32(body + 4) >> (REPLICAS + 1) == 0 && zeros(body + 24, 32);
+    }
+    if (body[1] != 0 || !zeros(body + 4, 12) || !voter || standby == (action == PILOT_RETURN) ||
+        (!standby && body[3] != 0) || (replaces && body[2] == body[3]))
+        return false;
+    uint32_t reason = le32(body + 52);
+    if (withdraws)
+        return zeros(body + 32, 20) && (reason == 1 || reason == 2);
+    return reason == 0 && (replaces || (le32(body + 32) == 0 && le32(body + 48) == 0));
+}
+
 static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, size_t *used)
 {
-    static const size_t sizes[PROBE + 1] = {0,  16, 40, 56,  56, 32, 32,
-                                            16, 16, 32, 144, 40, 16, [PROBE] = 16};
+    static const size_t sizes[PROBE + 1] = {
+        0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 16, [AUTOPILOT] = 56, [PROBE] = 16};
     if (kind > PROBE || sizes[kind] == 0)
         return "an entry of unknown kind";
     if (kind == MESSAGES)
@@ -198,6 +225,8 @@ static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, 
         good = config_good(body);
     else if (kind == DUE)
         good = le64(body + 8) == 0;
+    else if (kind == AUTOPILOT)
+        good = autopilot_good(body);
     else if (kind == PROBE)
         good = le64(body) == 0 && le64(body + 8) == 0;
     return good ? NULL : "an entry whose body is out of range";

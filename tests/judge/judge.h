@@ -135,8 +135,11 @@ enum {
     CONFIG,
     NODE,
     DUE,
+    AUTOPILOT = 14,
     PROBE = 15
 };
+/* Actions of an AUTOPILOT entry. */
+enum { PILOT_SET = 1, PILOT_REPLACE, PILOT_WITHDRAW, PILOT_RETURN };
 
 /* Operations of a NODE entry, and the flags of its block. */
 enum { NODE_OPEN = 1, NODE_CLOSE, NODE_SET, NODE_DELETE, NODE_RIGHTS, NODE_ACQUIRE, NODE_RELEASE };

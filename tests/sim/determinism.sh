@@ -11,7 +11,7 @@ first_seed=${2:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-sources=(consensus/*/*.c client/engine*.c client/lease.c client/order.c control/backup.c control/backup_file.c control/boots.c control/checkpoint.c control/digests.c
+sources=(consensus/*/*.c client/engine*.c client/lease.c client/order.c control/autopilot.c control/autopilot_why.c control/backup.c control/backup_file.c control/boots.c control/checkpoint.c control/detector.c control/suspicion.c control/digests.c
     control/control.c control/cursor.c control/due.c control/keepalive.c control/leadership.c control/members.c control/peers.c control/receiving.c control/repairing.c
     control/queries.c control/rekey.c control/requests.c control/sending.c control/sessions.c
     control/replay.c control/startup.c control/trips.c control/window.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c

@@ -42,7 +42,9 @@ enum event_count {
     COUNT_JEOPARDIES,
     COUNT_LIVES,  /* heals after which something had to be committed */
     COUNT_STEADY, /* heals that had to leave the term as it was, or almost */
-    COUNT_STRUCK, /* strikes by their kind ... */
+    COUNT_DEAD,   /* peers that are down, said to be dead; and said to be well again */
+    COUNT_BACK,
+    COUNT_STRUCK,                                   /* strikes by their kind ... */
     COUNT_STRUCK_AT = COUNT_STRUCK + STRIKE_FAULTS, /* ... and their place */
     COUNT_PAGES_REPAIRED = COUNT_STRUCK_AT + STRIKE_SWARM_PLACES,
     COUNT_COPIES_REPAIRED,
@@ -50,7 +52,11 @@ enum event_count {
     COUNT_KINDS,   /* those above have to happen; what follows may */
     /* stops that asked for a restart, once the log was whole again */
     COUNT_RESTARTED = COUNT_KINDS,
-    COUNT_LEFT, /* damaged pages below everybody's checkpoint (H7) */
+    COUNT_LEFT,   /* damaged pages below everybody's checkpoint (H7) */
+    COUNT_LOSSES, /* with --standbys: voters that went; and what the autopilot did */
+    COUNT_REPLACEMENTS,
+    COUNT_WITHDRAWALS,
+    COUNT_RETURNS,
     COUNT_ALL
 };
 const char *run_count_name(enum event_count count);

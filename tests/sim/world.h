@@ -15,6 +15,7 @@
 
 #include "dataplane/auth/keys.h"
 #include "dataplane/replica.h"
+#include "tests/sim/heal.h"
 #include "tests/sim/strike.h"
 
 #include <stdbool.h>
@@ -72,6 +73,9 @@ const char *fault_name(enum fault fault);
 struct knobs {                        /* drawn per seed; 0 switches a fault off */
     uint32_t nodes, founders, guests; /* founders: the first of the nodes */
     uint32_t holders;
+    uint32_t standbys;              /* behind the founders, with an autopilot; 0: neither */
+    uint32_t dead_ms, stabilise_ms; /* its settings */
+    uint64_t gone_every_ns;         /* mean time between voters that go */
     uint32_t beyond; /* clocks drift so many times the bound of the genesis record; 0: within */
     uint64_t faults; /* which: bit = enum fault; the others never happen */
     uint32_t loss_ppm, duplicate_ppm;
@@ -117,10 +121,14 @@ enum event_kind {
     EVENT_MEMBERS,
     EVENT_LIVE, /* argument: when all was healed */
     EVENT_QUIET,
-    EVENT_STRIKE, /* strike.c, strike_swarm.c */
-    EVENT_REPLACE /* an operator formats the drive of a replica whose start was refused */
+    EVENT_STRIKE,  /* strike.c, strike_swarm.c */
+    EVENT_REPLACE, /* an operator formats the drive of a replica whose start was refused */
+    EVENT_STANDBY, /* heal.c */
+    EVENT_GONE,
+    EVENT_BACK /* target: a node that was gone */
 };
 
+struct control_status;
 struct world;
 
 struct event {
@@ -175,9 +183,20 @@ struct drive_view {
     uint64_t sequence;     /* of the newest */
 };
 
+struct peer_seen { /* check_peers.c: of a node by another; its clock, but listens_ns */
+    uint64_t incarnation;
+    uint64_t listens_ns;           /* world's time: it takes turns since */
+    uint64_t heard_ns;             /* last packet; 0: none */
+    uint64_t alive_ns, regular_ns; /* they come since, with no gap of either kind */
+    bool dead;                     /* said to be, and not well since */
+};
+
 struct node {
     uint32_t id;
     bool up;
+    uint64_t down_ns; /* world's time of the last crash */
+    uint64_t seen_ns; /* by its clock: check_peers.c looked last */
+    struct peer_seen seen[NODES_MAX + 1];
     struct media media;
     struct ring_super super;
     struct drive_view view;
@@ -227,6 +246,7 @@ struct limits {
     uint32_t nodes, guests, slots;
     uint32_t beyond; /* a clock's bound is this small a part of what it drifts; 0: as drawn */
     bool no_holders;
+    bool standbys; /* standbys and an autopilot, in the place of operators and strikes */
 };
 
 /* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
@@ -269,10 +289,12 @@ struct world {
     uint64_t leaders, votes, checkpoints, days, sessions_ended, sessions_expired, sealed, replays;
     uint64_t heartbeats, answers, installs, transfers, resumed;
     uint64_t transfers_done, transfers_given_up, transfers_by_drive, reads;
+    uint64_t found_dead, found_back; /* peers that are down, said to be dead; that are well again */
     uint64_t lives, steady; /* heals after which the cluster had to commit; had to keep its term */
     uint64_t learners, promoted, removed, leaders_removed;
     uint64_t grants, waits_granted, fenced, stale, jeopardies, hold_lives; /* of holders */
     struct operators operators;
+    struct heal heal;
     uint64_t day_number;
     bool quiet;
     bool verbose;
@@ -477,6 +499,9 @@ void drive_faults_rest(struct world *world, struct node *node);
 /* check_lead.c: what only a leader may say. */
 void check_lead_elected(struct world *world, const struct node *winner);
 void check_lead_turn(struct world *world, struct node *node);
+/* check_peers.c: what a node's control thinks of the others, after its turn. */
+void check_peers(struct world *world, struct node *node, const struct control_status *status);
+
 void check_live_healed(struct world *world);
 void check_live(struct world *world, uint64_t healed_ns);
 /* What a read that is asked now must see at least; what it saw. */

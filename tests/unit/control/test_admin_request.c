@@ -18,6 +18,9 @@ static enum admin_error ask(const char *command, const char *more, struct admin_
 #define NEW "\"was\":7,\"voters\":[1,4],\"learners\":[],\"new\":"
 #define FOUR "\"replica\":4,\"address\":\"10.0.0.4:7400\",\"incarnation\":\"00c0ffee\""
 
+#define TIMES "\"dead_ms\":1000,\"stabilise_ms\":86400000"
+#define ON "\"mode\":\"on\"," TIMES ",\"standbys\":[5,4]"
+
 static const struct refusal {
     const char *command, *more, *says;
 } refusals[] = {
@@ -79,6 +82,21 @@ static const struct refusal {
     {"backup", "\"backup\":0,\"offset\":0", "or neither"},
     {"backup", "\"backup\":1,\"offset\":-1", "or neither"},
     {"backup", "\"to\":1", "a key that this command does not take"},
+    {"autopilot show", "\"mode\":\"on\"", "a key that this command does not take"},
+    {"autopilot", "\"was\":\"0\"," ON, "\"was\""},
+    {"autopilot", "\"was\":-1," ON, "\"was\""},
+    {"autopilot", ON, "\"was\""},
+    {"autopilot", "\"was\":0," TIMES ",\"standbys\":[]", "\"mode\""},
+    {"autopilot", "\"was\":0,\"mode\":\"maybe\"," TIMES ",\"standbys\":[]", "\"mode\""},
+    {"autopilot", "\"was\":0,\"mode\":\"on\",\"standbys\":[]", "\"dead_ms\""},
+    {"autopilot", "\"was\":0,\"mode\":\"on\",\"dead_ms\":999,\"stabilise_ms\":1000,\"standbys\":[]",
+     "from 1000"},
+    {"autopilot",
+     "\"was\":0,\"mode\":\"on\",\"dead_ms\":1000,\"stabilise_ms\":86400001,\"standbys\":[]",
+     "to 86400000"},
+    {"autopilot", "\"was\":0,\"mode\":\"on\"," TIMES, "\"standbys\""},
+    {"autopilot", "\"was\":0,\"mode\":\"on\"," TIMES ",\"standbys\":[8]", "ids from 1 to 7"},
+    {"autopilot", "\"was\":0,\"to\":1," ON, "a key that this command does not take"},
     {"metrics", "\"format\":\"xml\"", "\"openmetrics\" or \"numbers\""},
     {"metrics", "\"name\":\"D\"", "a key that this command does not take"},
 };
@@ -161,6 +179,22 @@ static void backups(void)
     CU_ASSERT(r.backup == 1 && r.offset == 1048576);
 }
 
+static void autopilot(void)
+{
+    struct admin_request r;
+    char why[ADMIN_WHY_MAX];
+    CU_ASSERT_EQUAL(ask("autopilot show", "", &r, why), ADMIN_OK);
+    CU_ASSERT_EQUAL(ask("autopilot", "\"was\":7," ON, &r, why), ADMIN_OK);
+    CU_ASSERT(r.was == 7 && r.autopilot.was == 7);
+    CU_ASSERT(r.autopilot.action == AUTOPILOT_SET && r.autopilot.mode == AUTOPILOT_ON);
+    CU_ASSERT(r.autopilot.dead_ms == 1000 && r.autopilot.stabilise_ms == 86400000);
+    CU_ASSERT_EQUAL(r.autopilot.standbys, 0x30);
+    for (uint32_t mode = AUTOPILOT_OFF; mode <= AUTOPILOT_ON; mode++)
+        CU_ASSERT_EQUAL(admin_autopilot_mode(admin_autopilot_mode_name(mode)), mode);
+    CU_ASSERT_EQUAL(admin_autopilot_mode("unknown"), -1);
+    CU_ASSERT_STRING_EQUAL(admin_autopilot_mode_name(AUTOPILOT_ON + 1), "unknown");
+}
+
 /* The whole line is an object, and nothing else. */
 static void other_json_is_no_request(void)
 {
@@ -194,6 +228,7 @@ int main(void)
         {"a configuration and its new members", members},
         {"transfer, status, metrics", leadership_and_metrics},
         {"a backup and its pieces", backups},
+        {"the autopilot's settings", autopilot},
         {"other JSON is no request", other_json_is_no_request},
         {"the words of errors", error_words},
         {0}};

@@ -52,7 +52,8 @@ static void every_key(char *text, size_t room)
         "checkpoint_send_kib_s = 2048\nscrub_pages_s = 50\n"
         "[cores]\nseq = 3\ndisk = 4\nfeed =\naux = 4\ncontrol = 0\nidle = spin\nsleep_us = 20\n"
         "[memory]\nhugepages = no\npool_mib = 64\n[eal]\nextra = --log-level=7\n[admin]\n"
-        "socket = /tmp/x.sock\ngroup = ops\nusers = alice, 1001\nread_group = look\n"
+        "socket = /tmp/x.sock\nblackbox = /tmp/x.box\ngroup = ops\nusers = alice, 1001\nread_group "
+        "= look\n"
         "read_users = 99\n[limits]\nelection_min_ms = 150\nwindow_max = 64\n",
         sound);
 }

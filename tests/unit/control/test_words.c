@@ -133,7 +133,10 @@ static void admin_requests(void)
         snprintf(text, sizeof(text), "{\"v\":1,\"cmd\":\"%s\"%s}", admin_commands[i].name,
                  i == ADMIN_DAY      ? ",\"action\":\"end\",\"name\":\"D1\""
                  : i == ADMIN_MEMBER ? ",\"was\":0,\"voters\":[1,2],\"learners\":[]"
-                                     : "");
+                 : i == ADMIN_AUTOPILOT_SET
+                     ? ",\"was\":0,\"mode\":\"off\",\"dead_ms\":1000,\"stabilise_ms\":1000,"
+                       "\"standbys\":[]"
+                     : "");
         CU_ASSERT_EQUAL(ask(text, &r), ADMIN_OK);
         CU_ASSERT_EQUAL((int)r.command, i);
     }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODE_SIZE = 112, HANDLE_SIZE = 88, LIMITS = 464 };
+enum { NODE_SIZE = 112, HANDLE_SIZE = 88, LIMITS = 464, BEHIND = 48 }; /* BEHIND: the autopilot */
 
 /* Where the fields of a node lie in its record, */
 enum {
@@ -127,7 +127,7 @@ static uint64_t word_at(size_t at)
 /* Where a handle's record lies: those of all handles end the encoding. */
 static size_t handle_at(uint64_t session_id, uint64_t node)
 {
-    size_t at = encoding_size;
+    size_t at = encoding_size - BEHIND;
     for (uint32_t i = 0; i < b.machine->handle_count; i++) {
         at -= HANDLE_SIZE;
         if (word_at(at + SESSION) == session_id && word_at(at + NODE) == node)
@@ -155,7 +155,7 @@ static size_t nodes_size(void)
 /* Where a node's record lies: before the handles, by rising instance. */
 static size_t node_at(const char *path)
 {
-    size_t at = encoding_size - b.machine->handle_count * HANDLE_SIZE - nodes_size();
+    size_t at = encoding_size - BEHIND - b.machine->handle_count * HANDLE_SIZE - nodes_size();
     for (uint32_t i = 0; i < b.machine->node_count; i++) {
         uint16_t content;
         memcpy(&content, encoding + at + CONTENT_SIZE, sizeof(content));

@@ -10,7 +10,7 @@ static const enum entry_kind kinds[] = {
     ENTRY_NOOP,        ENTRY_MESSAGES,       ENTRY_SESSION_OPEN, ENTRY_SESSION_RESUME,
     ENTRY_SESSION_END, ENTRY_SESSION_EXPIRE, ENTRY_DAY_END,      ENTRY_DAY_BEGIN,
     ENTRY_BOOT,        ENTRY_CONFIG,         ENTRY_NODE,         ENTRY_DUE,
-    ENTRY_PROBE};
+    ENTRY_AUTOPILOT,   ENTRY_PROBE};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static uint64_t state = 1;
@@ -87,6 +87,31 @@ static size_t put_node(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_node *o
     return put_entry(bytes, ENTRY_NODE, body, sizeof(head) + head.bytes);
 }
 
+/* One of each action. */
+static const struct entry_autopilot settings = {.action = AUTOPILOT_SET,
+                                                .mode = AUTOPILOT_ON,
+                                                .standbys = 0x30,
+                                                .dead_ms = 30000,
+                                                .stabilise_ms = 10000,
+                                                .was = 7};
+static const struct entry_autopilot replace = {.action = AUTOPILOT_REPLACE,
+                                               .voter = 3,
+                                               .standby = 4,
+                                               .was = 9,
+                                               .term = 2,
+                                               .silent_ms = 30001,
+                                               .steady_ms = 10001,
+                                               .behind = 5,
+                                               .well = 6};
+static const struct entry_autopilot withdraw = {.action = AUTOPILOT_WITHDRAW,
+                                                .voter = 3,
+                                                .standby = 4,
+                                                .was = 9,
+                                                .term = 2,
+                                                .reason = AUTOPILOT_VOTER_BACK};
+static const struct entry_autopilot back = {
+    .action = AUTOPILOT_RETURN, .voter = 3, .was = 9, .term = 2, .steady_ms = 1, .behind = 2};
+
 /* A sane entry of each kind. */
 static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
 {
@@ -126,6 +151,8 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
         return put_node(bytes, &(struct entry_node){.operation = NODE_OPEN}, "/a/b", "");
     case ENTRY_DUE:
         return put_entry(bytes, kind, &(struct entry_due){.term = 3}, sizeof(struct entry_due));
+    case ENTRY_AUTOPILOT:
+        return put_entry(bytes, kind, &replace, sizeof(replace));
     case ENTRY_PROBE:
         return put_entry(bytes, kind, &(struct entry_probe){{0}}, sizeof(struct entry_probe));
     }
@@ -482,6 +509,71 @@ static void body_ranges(void)
     }
 }
 
+/* How many values of one byte of a sane autopilot entry are taken. */
+static uint32_t autopilot_taken(const struct entry_autopilot *sane, size_t offset)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    size_t size = put_entry(bytes, ENTRY_AUTOPILOT, sane, sizeof(*sane));
+    uint32_t count = 0;
+    CU_ASSERT_TRUE_FATAL(check_exact(bytes, size));
+    for (uint32_t value = 0; value < 256; value++) {
+        bytes[sizeof(struct entry) + offset] = (uint8_t)value;
+        count += check_exact(bytes, size);
+    }
+    return count;
+}
+
+/* Each action says what belongs to it, and nothing else. */
+static void autopilot_bodies(void)
+{
+    static const struct {
+        const struct entry_autopilot *sane;
+        size_t offset;
+        uint32_t taken;
+    } cases[] = {
+        {&settings, 0, 1},                        /* no other action says this */
+        {&settings, 1, 3},                        /* off, dry-run, on */
+        {&settings, 2, 1},                        /* no voter */
+        {&settings, 3, 1},                        /* no standby */
+        {&settings, 4, 128},                      /* standbys 1..7 */
+        {&settings, 5, 1},                        /* and none above */
+        {&settings, 11, 6},                       /* dead_ms up to a day */
+        {&settings, 9, 252},                      /* from a second on */
+        {&settings, 14, 256},                     /* stabilise_ms */
+        {&settings, 15, 6},   {&settings, 24, 1}, /* no term */
+        {&settings, 52, 1},                       /* no reason */
+        {&replace, 1, 1},                         /* no mode */
+        {&replace, 2, 6},                         /* a replica, and another one */
+        {&replace, 3, 6},                         /* */
+        {&replace, 4, 1},                         /* no mask */
+        {&replace, 8, 1},                         /* no times to set */
+        {&replace, 12, 1},                        /* */
+        {&replace, 16, 256},                      /* any configuration */
+        {&replace, 32, 256},                      /* any length of silence: apply judges it */
+        {&replace, 52, 1},                        /* no reason */
+        {&withdraw, 2, 7},                        /* a replica */
+        {&withdraw, 3, 7},    {&withdraw, 32, 1}, /* no times */
+        {&withdraw, 36, 1},   {&withdraw, 40, 1},
+        {&withdraw, 48, 1},   {&withdraw, 52, 2}, /* the voter is back, the standby lost */
+        {&back, 2, 7},        {&back, 3, 1},      /* no standby */
+        {&back, 32, 1},                           /* it was not silent */
+        {&back, 36, 256},     {&back, 48, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint32_t count = autopilot_taken(cases[i].sane, cases[i].offset);
+        if (count != cases[i].taken)
+            printf("# case %zu, offset %zu: %u\n", i, cases[i].offset, count);
+        CU_ASSERT_EQUAL(count, cases[i].taken);
+    }
+    struct entry_autopilot wrong = settings;
+    wrong.standbys = 1; /* there is no replica 0 */
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_AUTOPILOT, &wrong, sizeof(wrong))));
+    wrong = replace;
+    wrong.action = 0;
+    CU_ASSERT_FALSE(check_exact(bytes, put_entry(bytes, ENTRY_AUTOPILOT, &wrong, sizeof(wrong))));
+}
+
 static void names(void)
 {
     char name[KEEL_NAME_MAX + 1];
@@ -549,6 +641,7 @@ int main(void)
         {"one operation to an entry, and a whole one", one_operation_and_whole},
         {"access lists", access_lists},
         {"values of each body keep their ranges", body_ranges},
+        {"each action of the autopilot", autopilot_bodies},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},
         {0}};
