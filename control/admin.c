@@ -91,14 +91,16 @@ static struct admin_place *place_of(struct admin *a, const struct connection *c)
 /* --- requests
  * -------------------------------------------------------------------------------------- */
 
-/* Readers leave control's places to those who may change things. */
-static bool reader_asks_too_much(const struct admin *a, const struct admin_place *place)
+/* Readers leave control's places, and the log, to those who may change things. */
+static bool reader_asks_too_much(struct admin *a, const struct admin_place *place)
 {
     uint32_t asked = 0;
+    if (place->right != ADMIN_RIGHT_READ)
+        return false;
     for (uint32_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
         asked += a->place[i].right == ADMIN_RIGHT_READ && a->place[i].waiting &&
                  !a->connection[i].following;
-    return place->right == ADMIN_RIGHT_READ && asked >= ADMIN_READER_ASKS;
+    return asked >= ADMIN_READER_ASKS || !admin_share_asks(&a->share, now_ms());
 }
 
 /* NULL: control has it. */

@@ -96,6 +96,14 @@ enum admin_end admin_place_over(const struct admin_place *p, uint64_t now_ms)
     return now_ms - p->since_ms > ADMIN_IDLE_MS ? ADMIN_END_IDLE : ADMIN_END_COUNT;
 }
 
+bool admin_share_asks(struct admin_share *share, uint64_t now_ms)
+{
+    if (now_ms < share->ask_ms)
+        return false;
+    share->ask_ms = now_ms + ADMIN_ASK_EVERY_MS;
+    return true;
+}
+
 bool admin_share_rests(const struct admin_share *share, uint64_t now_ns)
 {
     return now_ns < share->until_ns;

@@ -21,12 +21,13 @@ enum {
     ADMIN_CHANGERS_MAX = 56, /* these and those who may change; the rest is the owners' */
     ADMIN_READERS_EACH = 8,  /* of one user who may only look */
 
-    ADMIN_YOUNG_MS = 1000, /* so long after its last answer nobody gives way */
-    ADMIN_HALF_MS = 10000, /* from the first byte of a request to its last */
-    ADMIN_SLOW_MS = 5000,  /* for the reading of an answer */
-    ADMIN_IDLE_MS = 60000, /* a connection that says nothing this long is closed */
-    ADMIN_SHARE_REST = 3,  /* readers rest so many times as long as they were served */
-    ADMIN_REST_MAX_MS = 20 /* ... and no longer */
+    ADMIN_YOUNG_MS = 1000,  /* so long after its last answer nobody gives way */
+    ADMIN_HALF_MS = 10000,  /* from the first byte of a request to its last */
+    ADMIN_SLOW_MS = 5000,   /* for the reading of an answer */
+    ADMIN_IDLE_MS = 60000,  /* a connection that says nothing this long is closed */
+    ADMIN_ASK_EVERY_MS = 5, /* between two requests of readers that go to the log */
+    ADMIN_SHARE_REST = 3,   /* readers rest so many times as long as they were served */
+    ADMIN_REST_MAX_MS = 20  /* ... and no longer */
 };
 
 /* Why a connection was refused or closed by this side; names in admin_end_name(). */
@@ -58,10 +59,14 @@ uint32_t admin_places_find(const struct admin_place place[ADMIN_CONNECTIONS_MAX]
 /* Whether a connection has used up its time, and why; ADMIN_END_COUNT: it may stay. */
 enum admin_end admin_place_over(const struct admin_place *place, uint64_t now_ms);
 
-/* Readers' share of the admin thread's time: all zero at first. */
+/* Readers' share of the admin thread's time, and of the log: all zero at first. */
 struct admin_share {
     uint64_t until_ns; /* they rest until then */
+    uint64_t ask_ms;   /* no request of theirs goes to the log before */
 };
+/* May a reader's request go to the log now? `health` appends an entry: a flood of it must not wear
+ * the ring out. True takes the share. */
+bool admin_share_asks(struct admin_share *share, uint64_t now_ms);
 bool admin_share_rests(const struct admin_share *share, uint64_t now_ns);
 /* They were just served, which took so much of a processor. */
 void admin_share_spent(struct admin_share *share, uint64_t spent_ns, uint64_t now_ns);

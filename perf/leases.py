@@ -27,6 +27,7 @@ import cluster as world  # noqa: E402  pylint: disable=wrong-import-position
 import e2e  # noqa: E402  pylint: disable=wrong-import-position
 import etcd  # noqa: E402  pylint: disable=wrong-import-position
 import leases_etcd  # noqa: E402  pylint: disable=wrong-import-position
+from parts import interrupted  # noqa: E402  pylint: disable=wrong-import-position
 from e2e import Cluster, Failure, load, output, run  # noqa: E402  pylint: disable=wrong-import-position
 
 PARTS = ("acquire", "fenced", "keepalives", "etcd")
@@ -228,8 +229,11 @@ def main():
     build = os.path.abspath(options.build)
     with open(os.path.join(HERE, "budgets.json"), encoding="utf-8") as file:
         budgets = json.load(file)
+    signal.signal(signal.SIGTERM, interrupted)
     try:
         result = measure(build, parts, options.sessions, options.idle, lambda text: print(text, flush=True))
+    except KeyboardInterrupt:
+        sys.exit("leases: interrupted")
     except (Failure, etcd.Problem) as failure:
         sys.exit(f"leases: {failure}")
     text, good = report(result, budgets)

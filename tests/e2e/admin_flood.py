@@ -22,9 +22,10 @@ CROWD = 1000
 READER, STRANGER, OPERATOR = 61001, 61002, 61003  # users of no name
 ROUNDS, MESSAGES, LONGEST_S = 8, 20000, 60
 HALF = b'{"v":1,"cmd":"sta'
-LINES = {'valid': b'{"v":1,"cmd":"metrics"}\n', 'proven': b'{"v":1,"cmd":"status","read":true}\n',
+LINES = {'valid': b'{"v":1,"cmd":"metrics"}\n', 'health': b'{"v":1,"cmd":"health"}\n',
+         'proven': b'{"v":1,"cmd":"status","read":true}\n',
          'garbage': b'\x00\xff}{"v":"\n', 'empty': b'\n', 'denied': b'{"v":1,"cmd":"day","action":"end","name":"X"}\n'}
-KINDS = ('half', 'half', 'valid', 'proven', 'garbage', 'empty', 'denied', 'deaf')
+KINDS = ('half', 'half', 'valid', 'proven', 'health', 'garbage', 'empty', 'denied', 'deaf')
 
 
 def connected(path):
@@ -180,7 +181,7 @@ class Policed(Cluster):
 def policy(parts, c, leader):
     """Who may what, by user."""
     path = c.path('admin-%d.sock' % leader)
-    look, change = b'{"v":1,"cmd":"health"}\n', b'{"v":1,"cmd":"transfer","to":%d}\n' % leader
+    look, change = b'{"v":1,"cmd":"health"}\n', b'{"v":1,"cmd":"leader transfer","to":%d}\n' % leader
 
     def word(uid, line):
         answer = AsUser(uid, ask, path, line).result()
@@ -216,8 +217,8 @@ def flood(parts, options):
         crowded = Operator(c, leader)
         for _ in range(ROUNDS):
             crowded.does('status')
-            crowded.does('reload')
-            crowded.does('transfer', '--to', crowded.leader)
+            crowded.does('config', 'reload')
+            crowded.does('leader', 'transfer', '--to', crowded.leader)
         wait_end(c, gateway, 'gateway', 60)
         for words in (('end', c.day), ('begin', 'NEXT'), ('end', 'NEXT'), ('begin', 'LAST')):
             crowded.does('day', *words)

@@ -2,7 +2,7 @@
 
 Four processes contend for two locks (tests/tools/contender.c), over the wire of the storm; replicas are
 killed, stopped and made to transfer, links are made bad, and the contenders themselves are killed, and
-stopped for 1 ms to 10 s, many of them for longer than their sessions live. Each writes down what it was
+stopped for 0.2 to 8 s, many of them for longer than their sessions live. Each writes down what it was
 granted, what it believed, and when, by a clock that is the same for all. Then lease_histories.py compares
 them, and the judge decides over rings, logs and lines.
 """
@@ -15,13 +15,16 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lease_histories  # noqa: E402
 from cluster import read  # noqa: E402
 from parts import expect, proven  # noqa: E402
-from storm_wire import WireStorm  # noqa: E402
+from storm_wire import Fault, WireStorm  # noqa: E402
 
 CONTENDERS = range(102, 107)  # their principals
 TTL_MS, TTL_MAX_MS = 2000, 3000  # a new leader gives everybody the longest: short, so that sessions expire
 PACE_S = 0.7
-# Sessions expire where a leader stays for a while; most faults are the contenders' own.
-KINDS = {'kill': 6, 'stop': 8, 'wire': 18, 'transfer': 3, 'contender killed': 14, 'contender stopped': 24}
+# A session expires only where a leader stays for a while: in the last part of each stretch of time the
+# faults are the contenders' own.
+STRETCH_S, ROUGH_S = 12.0, 4.0
+OWN = {'contender killed': 14, 'contender stopped': 24}
+KINDS = {'kill': 8, 'stop': 8, 'wire': 24, 'transfer': 4, **OWN}
 GENESIS = ('--ttl-max-ms', TTL_MAX_MS)
 END_S = 30
 
@@ -74,11 +77,12 @@ class Contender:
 
 
 class LeaseStorm(WireStorm):
-    pace_s, kinds = PACE_S, KINDS
+    kinds = KINDS
 
     def __init__(self, parts, cluster, seed, seconds):
         super().__init__(parts, cluster, seed, seconds)
         self.contenders = [Contender(self, principal) for principal in CONTENDERS]
+        self.drawn_s = 0.0
 
     def begin(self, wire=True):
         c = self.c
@@ -89,6 +93,11 @@ class LeaseStorm(WireStorm):
         self.captures = c.capture_ends()
         for contender in self.contenders:
             contender.start()
+
+    def draw(self):
+        fault = Fault(self.rng, self.c.size, PACE_S, KINDS if self.drawn_s % STRETCH_S < ROUGH_S else OWN)
+        self.drawn_s += fault.after
+        return fault
 
     def check_gateways(self):
         for contender in self.contenders:
@@ -113,7 +122,7 @@ class LeaseStorm(WireStorm):
             self.kills += 1
         elif not contender.stopped:
             contender.stop()
-            self.at(now + fault.stop, contender.go_on)
+            self.at(now + fault.lasts, contender.go_on)
 
     def calm(self):
         for contender in self.contenders:

@@ -84,7 +84,7 @@ class Fault:
 
 
 class WireStorm(Storm):
-    pace_s, kinds = PACE_S, KINDS
+    kinds = KINDS
 
     def __init__(self, parts, cluster, seed, seconds):
         super().__init__(parts, cluster, seed, int(RATE * (seconds + 20)), RATE)
@@ -177,7 +177,7 @@ class WireStorm(Storm):
             self.restart_gateway(fault)
 
     def draw(self):
-        return Fault(self.rng, self.c.size, self.pace_s, self.kinds)
+        return Fault(self.rng, self.c.size)
 
     def check_alive(self):
         self.check_gateways()

@@ -110,7 +110,7 @@ static void got(struct contender *c, struct lock *lock, uint64_t generation)
 {
     lock->state = HELD;
     lock->until_ns = 0;
-    lock->next_ns = now_ns() + (20 + below(c, 600)) * MS;
+    lock->next_ns = now_ns() + (20 + below(c, 1500)) * MS;
     lock->shown =
         (struct keel_sequencer){.node = lock->node, .generation = generation, .mode = lock->mode};
 }

@@ -227,6 +227,16 @@ static void readers_have_a_share_of_the_time(void)
     CU_ASSERT_FALSE(admin_share_rests(&share, 4000 + ADMIN_REST_MAX_MS * 1000000ull));
 }
 
+static void readers_have_a_share_of_the_log(void)
+{
+    struct admin_share share = {0};
+    CU_ASSERT_TRUE(admin_share_asks(&share, NOW));
+    CU_ASSERT_FALSE(admin_share_asks(&share, NOW));
+    CU_ASSERT_FALSE(admin_share_asks(&share, NOW + ADMIN_ASK_EVERY_MS - 1)); /* and costs nothing */
+    CU_ASSERT_TRUE(admin_share_asks(&share, NOW + ADMIN_ASK_EVERY_MS));
+    CU_ASSERT_FALSE(admin_share_rests(&share, 1));
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -240,6 +250,7 @@ int main(void)
         {"an owner always gets in", an_owner_always_gets_in},
         {"times run out", times_run_out},
         {"readers have a share of the time", readers_have_a_share_of_the_time},
+        {"readers have a share of the log", readers_have_a_share_of_the_log},
         {0}};
     return unit_main("admin places", tests);
 }
