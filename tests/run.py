@@ -88,6 +88,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
              e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('detector', True, 4, e2e('detector.py')),
+        Test('storm-leases', True, 6, e2e('storm_wire.py', '--leases', '--minutes', '2'),
+             e2e('storm_wire.py', '--leases', '--minutes', '1', '--seed', str(turn)), turn=1),
         Test('gray-real', True, 6, e2e('gray.py'), e2e('gray.py', '--no-overload'), turn=0),
         Test('feed', True, 4, e2e('feed.py'), turn=0),
         Test('admin-flood', True, 3, e2e('admin_flood.py')),
