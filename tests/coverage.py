@@ -21,7 +21,7 @@ SOURCES = [  # regular expressions of paths
     r'dataplane/ini_line\.h',
     r'dataplane/auth/(auth|handshake|keys|replay_window)\.[ch]',
     r'dataplane/ring/(checkpoint|format|inspect|recover|recover_judge|recover_walk|restore|scan|super|transfer)\.c',
-    r'control/(address|admin_request|backup_file|config|ctl_parse|identity)\.c',
+    r'control/(address|admin_request|backup_file|config|config_threads|ctl_parse|identity)\.c',
     r'client/address\.c',
 ]
 REASON = 'unreachable:'
