@@ -82,6 +82,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('failover', True, 3, e2e('failover.py'), e2e('failover.py', '--only', ('alive', 'dead')[turn % 2])),
         Test('self-heal', True, 3, e2e('self_heal.py')),
         Test('leases', True, 4, e2e('leases.py')),
+        Test('operators', True, 2, e2e('operators.py')),
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
         Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
                                                    '--share', fourth)),
