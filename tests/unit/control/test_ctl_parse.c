@@ -66,6 +66,7 @@ const struct ctl_command ctl_commands[] = {
      .words_max = 1,
      .summary = "ends a day",
      .example = "keelctl day end D",
+     .options = {{"yes-i-end-it", "DAY-BY-NAME", "wider than its column"}},
      .run = run},
 };
 const uint32_t ctl_command_count = sizeof(ctl_commands) / sizeof(ctl_commands[0]);
@@ -270,7 +271,8 @@ static void helped(void)
             char left[40], line[80];
             snprintf(left, sizeof(left), "--%s%s%s", o->name, o->argument != NULL ? " " : "",
                      o->argument != NULL ? o->argument : "");
-            snprintf(line, sizeof(line), "\n  %-20s%s\n", left, o->help);
+            int width = strlen(left) < 20 ? 20 : (int)strlen(left) + 1; /* never into the text */
+            snprintf(line, sizeof(line), "\n  %-*s%s\n", width, left, o->help);
             CU_ASSERT_PTR_NOT_NULL(strstr(text, line));
         }
     }
