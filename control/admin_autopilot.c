@@ -99,7 +99,14 @@ static const char *role(const struct replica_status *s, const struct machine_aut
     return (state->replaced >> id & 1) != 0 ? "replaced" : "learner";
 }
 
-/* What a leader sees; others have not looked. */
+/* What a leader sees; null where nobody looks, or at itself. */
+static json_t *sight(const struct replica_status *s, const struct autopilot_status *a, uint32_t id,
+                     uint64_t ns)
+{
+    bool looks = s->role == RAFT_LEADER && a->watched_ns != 0 && s->leader != id;
+    return looks ? json_integer((json_int_t)(ns / 1000000)) : json_null();
+}
+
 static json_t *members(const struct replica_status *s, const struct autopilot_status *a)
 {
     json_t *list = json_array();
@@ -109,8 +116,8 @@ static json_t *members(const struct replica_status *s, const struct autopilot_st
         json_t *to = json_object();
         put(to, "replica", id);
         json_object_set_new(to, "role", json_string(role(s, &a->state, id)));
-        put(to, "silent_ms", a->silent_ns[id] / 1000000);
-        put(to, "steady_ms", a->steady_ns[id] / 1000000);
+        json_object_set_new(to, "silent_ms", sight(s, a, id, a->silent_ns[id]));
+        json_object_set_new(to, "steady_ms", sight(s, a, id, a->steady_ns[id]));
         json_array_append_new(list, to);
     }
     return list;

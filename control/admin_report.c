@@ -146,6 +146,9 @@ static json_t *report_status(const struct node *n)
     struct control_status c;
     control_status(n->start.control, &c);
     slow_put(to, &c, n->config->id);
+    put(to, "nodes", c.nodes);
+    put(to, "locks_held", c.locks_held);
+    put(to, "lock_waiters", c.lock_waiters);
     put_control(to, n);
     put_turns(to, &n->start.replica->metrics);
     put_sources(to, n);

@@ -211,6 +211,7 @@ static uint32_t decide(struct control *c, uint32_t voter, uint32_t standby)
                                    .behind = behind(c, standby),
                                    .well = well_voters(c)};
     say(c, AUTOPILOT_WHY_DECIDING, voter);
+    c->status.autopilot.standby = standby;
     return is_due(c, c->autopilot.proposed_ns) ? propose(c, &body) : 0;
 }
 
@@ -318,8 +319,10 @@ static uint32_t judge(struct control *c)
         return say(c, AUTOPILOT_WHY_OFF, 0);
     if (c->seen.role != RAFT_LEADER)
         return say(c, AUTOPILOT_WHY_FOLLOWER, 0);
-    if (c->autopilot.term == 0 || c->autopilot.looked_ns != c->now_ns)
+    if (c->autopilot.term == 0 || c->now_ns - c->autopilot.looked_ns >= break_ns(c))
         return say(c, AUTOPILOT_WHY_WATCHING, 0);
+    if (c->autopilot.looked_ns != c->now_ns)
+        return 0; /* out of contact for a moment: nothing is done, and nothing new is known */
     if (c->seen.config_index != c->machine->config_index || config->voters_new != 0)
         return say(c, AUTOPILOT_WHY_CHANGE, 0);
     const struct machine_decision *d = machine_decision(state, 0);

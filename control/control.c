@@ -226,6 +226,11 @@ static void publish(struct control *c)
     s->log_ns = c->machine->log_ns;
     s->log_utc_ns = c->machine->utc_ns;
     digests_publish(c);
+    s->nodes = c->machine->node_count;
+    if (c->now_ns >= c->count_at_ns) {
+        machine_count_locks(c->machine, &s->locks_held, &s->lock_waiters);
+        c->count_at_ns = c->now_ns + CONTROL_LOCKS_MS * 1000000ull;
+    }
     s->checkpoint_index[0] = c->checkpoint_index[0];
     s->checkpoint_index[1] = c->checkpoint_index[1];
     s->checkpoint_sequence = c->checkpoint_sequence;

@@ -41,6 +41,7 @@ enum {
     CONTROL_EXPIRE_SCAN_MS = 20,    /* how often sessions are looked over */
     CONTROL_PROPOSE_RETRY_MS = 500, /* boot or expiry proposed and not applied: again */
     CONTROL_DIGESTS_MS = 500,       /* how often digests are told */
+    CONTROL_LOCKS_MS = 250,         /* how often locks are counted, for people */
     CONTROL_MEMBERS_MS = 500,       /* how often the members are told */
     CONTROL_TRIPS_MS = 100,         /* how often round trips are measured */
     CONTROL_AUTOPILOT_MS = 20,      /* how often the autopilot looks */
@@ -200,10 +201,10 @@ struct autopilot_status {
     uint32_t why;                   /* enum autopilot_why */
     uint32_t about;                 /* replica id; 0: nobody */
     uint32_t refusal;               /* enum raft_refusal */
-    uint32_t reserved;
-    uint64_t proposed;   /* decisions, since start */
-    uint64_t changes;    /* changes of members asked for */
-    uint64_t watched_ns; /* a leader's: it has looked without a break for so long */
+    uint32_t standby;               /* DECIDING: who is to take the place of `about` */
+    uint64_t proposed;              /* decisions, since start */
+    uint64_t changes;               /* changes of members asked for */
+    uint64_t watched_ns;            /* a leader's: it has looked without a break for so long */
     /* of each member, by a leader: not heard for so long; heard and caught up for so long */
     uint64_t silent_ns[KEEL_REPLICA_MAX + 1], steady_ns[KEEL_REPLICA_MAX + 1];
 };
@@ -222,7 +223,9 @@ struct detector_view {
 
 /* What control shows; published once a turn, read by anybody through control_status(). */
 struct control_status {
-    uint64_t applied, feed_next, digest;       /* of its own instance */
+    uint64_t applied, feed_next, digest;      /* of its own instance */
+    uint32_t nodes, locks_held, lock_waiters; /* counted every CONTROL_LOCKS_MS */
+    uint32_t reserved_3;
     uint64_t log_ns, log_utc_ns;               /* ... as its newest entry has them */
     uint64_t checkpoint_index[2];              /* [0] newest verified, [1] the other; 0: none */
     uint64_t checkpoint_sequence;              /* of the newest */

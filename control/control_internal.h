@@ -254,6 +254,8 @@ struct control {
     /* boots */
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
 
+    uint64_t count_at_ns; /* locks */
+
     struct control_digests digests;
 
     struct control_trips trips;

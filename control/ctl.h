@@ -135,6 +135,7 @@ int ctl_completion(struct ctl *ctl);
 int ctl_clock(struct ctl *ctl);
 int ctl_digest(struct ctl *ctl);
 int ctl_snapshot(struct ctl *ctl);
+int ctl_top(struct ctl *ctl);
 int ctl_config_show(struct ctl *ctl);
 int ctl_config_check(struct ctl *ctl);
 int ctl_config_reload(struct ctl *ctl);

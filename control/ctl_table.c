@@ -101,6 +101,16 @@ const struct ctl_command ctl_commands[] = {
      .example = "keelctl autopilot decisions",
      .shows = true,
      .run = ctl_autopilot_decisions},
+    {.name = "top",
+     .summary = "a live screen of one replica: role, indexes, rates, latencies, peers, drops",
+     .example = "keelctl top",
+     .options = {{"once", NULL, "one picture as text, after a round to count rates"},
+                 {"every", "S", "seconds of a round (default 1)"}},
+     .more_help =
+         "Keys: q ends, space asks at once. It goes on when keeld goes away and comes back.\n"
+         "Percentiles count from keeld's start. With --json the rates, a line each round.\n\n",
+     .endless = true,
+     .run = ctl_top},
     {.name = "metrics",
      .summary = "counters and latency histograms as OpenMetrics text",
      .example = "keelctl metrics > /var/lib/node_exporter/keel.prom",

@@ -21,7 +21,7 @@ ROOT = os.path.dirname(HERE)
 # Nothing in them depends on time: those that follow each other run side by side.
 BESIDE = {'explore', 'export', 'repair', 'timeline', 'shrink', 'reach', 'stage'}
 BOUND_S = 20 * 60  # of a run of everything
-SIM_SEEDS, WORLDS, EXPORTED, PAIRED, BEYOND = 500, 400, 20, 5, 40  # seeds a turn
+SIM_SEEDS, WORLDS, EXPORTED, PAIRED, BEYOND, STANDBYS = 500, 400, 20, 5, 40, 60  # seeds a turn
 
 
 class Test(NamedTuple):
@@ -72,6 +72,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('timeline', False, 3, [py, 'tests/sim/check_timeline.py', '--build', build]),
         Test('holders', False, 3, [py, 'tests/sim/check_holders.py', '--build', build, '--first-seed',
                                    str(first(BEYOND))]),
+        Test('standbys', False, 4, [os.path.join(build, 'tests/sim/keel-sim'), '--standbys', '--seeds', str(STANDBYS),
+                                    '--first-seed', str(first(STANDBYS)), '--jobs', cores, '--quiet']),
         Test('shrink', False, 3, [py, 'tests/sim/check_planted.py', '--build', build]),
         Test('reach', False, 8, [py, 'tests/reach/reach.py', '--build', build, '--kept', '--seeds',
                                  str(EXPORTED), '--first-seed', str(first(EXPORTED))]),
@@ -87,6 +89,8 @@ def tests(build, sanitized, fuzz, turn):
         Test('storm', True, 6, e2e('storm_wire.py', '--minutes', '2'),
              e2e('storm_wire.py', '--minutes', '1', '--seed', str(turn))),
         Test('detector', True, 4, e2e('detector.py')),
+        Test('storm-leases', True, 6, e2e('storm_wire.py', '--leases', '--minutes', '2'),
+             e2e('storm_wire.py', '--leases', '--minutes', '1', '--seed', str(turn)), turn=1),
         Test('gray-real', True, 6, e2e('gray.py'), e2e('gray.py', '--no-overload'), turn=0),
         Test('feed', True, 4, e2e('feed.py'), turn=0),
         Test('admin-flood', True, 3, e2e('admin_flood.py')),

@@ -425,6 +425,8 @@ HOT bool machine_sequencer_holds(const struct machine *machine,
 const struct machine_decision *machine_decision(const struct machine_autopilot *autopilot,
                                                 uint32_t before);
 
+/* Locks that are held, and handles that wait for one. */
+void machine_count_locks(const struct machine *machine, uint32_t *held, uint32_t *waiting);
 /* The log time from which on an ENTRY_DUE would change something; UINT64_MAX: none would. */
 uint64_t machine_due_log_ns(const struct machine *machine);
 

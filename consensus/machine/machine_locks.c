@@ -307,3 +307,13 @@ void machine_apply_due(struct machine *machine, const struct entry *entry,
     }
     outcome->nodes_touched = true;
 }
+
+void machine_count_locks(const struct machine *machine, uint32_t *held, uint32_t *waiting)
+{
+    const struct machine_node *nodes = machine_nodes_const(machine);
+    *held = *waiting = 0;
+    for (uint32_t i = 0; i < machine->nodes_max; i++) { /* an unused one is all zeros */
+        *held += nodes[i].lock_mode != LOCK_FREE;
+        *waiting += nodes[i].waiters;
+    }
+}

@@ -46,9 +46,9 @@ def log_uniform(rng, least, most):
 class Fault:
     """One fault, drawn whole, whatever the cluster does meanwhile."""
 
-    def __init__(self, rng, size):
-        self.after = rng.expovariate(1 / PACE_S)
-        self.kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    def __init__(self, rng, size, pace_s=PACE_S, kinds=KINDS):
+        self.after = rng.expovariate(1 / pace_s)
+        self.kind = rng.choices(list(kinds), list(kinds.values()))[0]
         self.all = rng.random() < SHARE_ALL
         self.leader = rng.random() < 0.5   # aims at whoever leads
         self.replica = rng.randrange(size) + 1
@@ -84,10 +84,12 @@ class Fault:
 
 
 class WireStorm(Storm):
+    pace_s, kinds = PACE_S, KINDS
+
     def __init__(self, parts, cluster, seed, seconds):
         super().__init__(parts, cluster, seed, int(RATE * (seconds + 20)), RATE)
         self.seconds = seconds
-        self.counts = dict.fromkeys((*KINDS, 'all at once', 'calms'), 0)
+        self.counts = dict.fromkeys((*self.kinds, 'all at once', 'calms'), 0)
         self.later = []      # (time, number, what to do then)
         self.stopped = {}    # replica -> its process, under SIGSTOP
         self.slowest_calm = 0.0
@@ -174,6 +176,9 @@ class WireStorm(Storm):
         else:
             self.restart_gateway(fault)
 
+    def draw(self):
+        return Fault(self.rng, self.c.size, self.pace_s, self.kinds)
+
     def check_alive(self):
         self.check_gateways()
         for i, process in self.c.replica.items():
@@ -209,14 +214,14 @@ class WireStorm(Storm):
     def rage(self):
         began = time.monotonic()
         calm_at = began + CALM_S
-        fault = Fault(self.rng, self.c.size)
+        fault = self.draw()
         due = began + fault.after
         while time.monotonic() < began + self.seconds:
             now = time.monotonic()
             self.undo_due(now)
             if now >= due:
                 self.do(fault, now)
-                fault = Fault(self.rng, self.c.size)
+                fault = self.draw()
                 due = max(due + fault.after, time.monotonic())
             if now >= calm_at:
                 self.calm()
@@ -246,8 +251,10 @@ class WireStorm(Storm):
 
 def one_round(parts, options, seed, seconds):
     """SIGKILLs and messages answered."""
-    cluster = Cluster(options.build, ring=RING, **COMMON)
-    storm = WireStorm(parts, cluster, seed, seconds)
+    import storm_leases  # pylint: disable=import-outside-toplevel,cyclic-import
+    more = storm_leases.GENESIS if options.leases else ()
+    cluster = Cluster(options.build, ring=RING, **{**COMMON, 'genesis': (*COMMON['genesis'], *more)})
+    storm = (storm_leases.LeaseStorm if options.leases else WireStorm)(parts, cluster, seed, seconds)
     failed = parts.failed
     try:
         parts.run('round of seed %d, %.0f s of faults' % (seed, seconds), lambda _: storm.run())
@@ -258,8 +265,8 @@ def one_round(parts, options, seed, seconds):
             storm.go_on(i)
         cluster.close(keep=bad)
         if bad:
-            print('      kept: %s\n      again: ./dev storm --seed %d --seconds %.0f' % (
-                cluster.dir, seed, seconds), flush=True)
+            print('      kept: %s\n      again: ./dev storm%s --seed %d --seconds %.0f' % (
+                cluster.dir, ' --leases' if options.leases else '', seed, seconds), flush=True)
     return storm.kills, answered
 
 
@@ -277,6 +284,8 @@ def read_options():
     parser.add_argument('--minutes', type=float, default=3.0, help='at most, set-up and judge too (3)')
     parser.add_argument('--seed', type=int, help='of the first round, the next take the following '
                         'numbers; by default drawn from the commit')
+    parser.add_argument('--leases', action='store_true', help='processes that contend for locks instead of '
+                        'gateways: who believed what, compared in true time')
     parser.add_argument('--seconds', type=float, help='one round with so many seconds of faults')
     return parser.parse_args()
 

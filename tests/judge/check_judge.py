@@ -137,7 +137,7 @@ def main():
         for name in missing:
             print(f"never planted: {name}")
         failed += len(missing)
-        wanted = ["history whose locks are not decided", "due", "probe", "fenced message sequenced", "fenced message refused"]
+        wanted = ["history whose locks are not decided", "due", "probe", "autopilot", "fenced message sequenced", "fenced message refused"]
         wanted += [f"node operation {word}" for word in OUTCOMES]
         for what in wanted:
             if counts[what] == 0:

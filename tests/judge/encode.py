@@ -8,6 +8,7 @@ MASK64 = (1 << 64) - 1
 PAGE, SECTOR, ROOM = 4096, 512, 3584
 NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE, OPERATOR = range(
     1, 14)
+AUTOPILOT = 14
 PROBE = 15
 CLEAN, KILLED, EXPIRED = 1, 2, 3
 ZERO_SECTOR = bytes(SECTOR)
@@ -124,6 +125,12 @@ def operator(request, operation, session=0, principal=0, value=0, replica=0, blo
 
 def probe():
     return bytes(16)
+
+
+def autopilot(action, *, mode=0, voter=0, standby=0, standbys=0, dead_ms=0, stabilise_ms=0, was=0, term=0, silent_ms=0,
+              steady_ms=0, behind=0, heard=0, reason=0):
+    return struct.pack("<4B3I2Q2IQ2I", action, mode, voter, standby, standbys, dead_ms, stabilise_ms, was, term,
+                       silent_ms, steady_ms, behind, heard, reason)
 
 
 def session_open(name, process, replaces, ttl_ms, window):

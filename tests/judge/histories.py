@@ -341,6 +341,21 @@ class History(RingPlans, FeedPlans, NodePlans, OperatorPlans):
         self.append(e.PROBE, e.probe(), self.random.randint(1, self.replicas))
         self.count("probe")
 
+    def do_autopilot(self, _):
+        """One of its actions; what becomes of it is no matter of the order."""
+        r = self.random
+        voter, standby = r.sample(range(1, 8), 2)
+        was, term = r.randint(0, len(self.log)), self.term
+        body = r.choice([
+            e.autopilot(1, mode=r.randint(0, 2), standbys=r.randrange(0, 256, 2), dead_ms=r.randint(1000, 86400000),
+                        stabilise_ms=1000, was=was),
+            e.autopilot(2, voter=voter, standby=standby, was=was, term=term, silent_ms=30001, steady_ms=10001,
+                        behind=r.randint(0, 1024), heard=r.randrange(0, 256, 2)),
+            e.autopilot(3, voter=voter, standby=standby, was=was, term=term, reason=r.randint(1, 2)),
+            e.autopilot(4, voter=voter, was=was, term=term, steady_ms=10001, behind=r.randint(0, 1024))])
+        self.append(e.AUTOPILOT, body, r.randint(1, self.replicas))
+        self.count("autopilot")
+
     def run_machine(self):
         r = self.random
         self.append(e.NOOP, e.noop(1, self.incarnations[1]))
@@ -349,7 +364,7 @@ class History(RingPlans, FeedPlans, NodePlans, OperatorPlans):
         actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3),
                    (self.do_window, 3), (self.do_stranger, 3), (self.do_restart, 4),
                    (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5),
-                   (self.do_suspend, 3), (self.do_wish, 2), (self.do_probe, 2)]
+                   (self.do_suspend, 3), (self.do_wish, 2), (self.do_probe, 2), (self.do_autopilot, 2)]
         turns = (60, 90) if self.wrapped else (12, 30)
         if self.lock_users:
             for name in ("locks", "more", "most")[: r.randint(1, 3)]:

@@ -48,11 +48,13 @@ import set_explore
 import set_locks
 import set_members
 import set_repair
+import set_standbys
 import set_transfer
 import workshop
 
 SETS = {"a": set_a, "explore": set_explore, "members": set_members, "transfer": set_transfer,
-        "checkpoint": set_checkpoint, "detector": set_detector, "repair": set_repair, "locks": set_locks}
+        "checkpoint": set_checkpoint, "detector": set_detector, "repair": set_repair, "locks": set_locks,
+        "standbys": set_standbys}
 QUICK_S = 60 # what took longer takes no turn
 
 

@@ -97,7 +97,7 @@ class Workshop:
         self.build("tests/sim/keel-sim")
         seeds = self.seeds or SEEDS
         done = subprocess.run([self.path("tests/sim/keel-sim"), "--seeds", str(seeds),
-                               "--quiet", "--stop"],
+                               "--quiet", "--stop", *getattr(self.planted, "SIMULATOR", ())],
                               capture_output=True, text=True, timeout=SIMULATE_S)
         found = re.search(r"^FAILED seed (\d+): (.*)$", done.stdout, re.M)
         if found:

@@ -226,6 +226,7 @@ static void take(struct world *world, struct node *node, const struct entry *ent
     c->digest = check_grown(c->digest, &c->digest_cap, entry->index, sizeof(*c->digest));
     c->digest[entry->index] = c->machine->digest;
     world_trace(world, entry->index, c->machine->digest);
+    check_heal_taken(world, node, entry);
     if (entry->kind == ENTRY_CONFIG)
         check_members_taken(world, node, entry);
 }

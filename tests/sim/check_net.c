@@ -171,8 +171,10 @@ void check_net_arrived(struct world *world, uint32_t to, const uint8_t *frame, u
         return;
     if (head->kind == PACKET_APPEND)
         view_of(world)->append_ns[to][head->from] = world->now_ns;
-    else if (head->kind == PACKET_APPEND_REPLY)
+    else if (head->kind == PACKET_APPEND_REPLY) {
         reply_arrived(world, to, head->from);
+        check_heal_reply(world, to, head->from);
+    }
 }
 
 struct visit {

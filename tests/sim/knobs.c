@@ -12,7 +12,8 @@ enum {
                    keepalive that is held hides a third of a time to live */
     KNOBS_STRIKES = 0x57, /* names a stream of chances */
     KNOBS_LATER = 0x7a,   /* another: of what was added since */
-    KNOBS_HOLDERS = 0x1c  /* and of who holds locks */
+    KNOBS_HOLDERS = 0x1c, /* and of who holds locks */
+    KNOBS_STANDBYS = 0x5b /* and of who stands by */
 };
 
 static const char *const names[FAULT_COUNT] = {[FAULT_LOSS] = "loss",
@@ -153,7 +154,7 @@ static void draw_holders(struct world *world)
 static void set_phases(struct knobs *k, uint64_t faults_until_ns)
 {
     k->faults_until_ns = faults_until_ns;
-    k->blackout_ns = faults_until_ns + 4 * (uint64_t)KNOBS_S;
+    k->blackout_ns = faults_until_ns + (k->standbys == 0 ? 4 : 14) * (uint64_t)KNOBS_S;
     k->quiet_ns = k->blackout_ns + 5 * (uint64_t)KNOBS_S;
     k->end_ns = k->quiet_ns + 2 * (uint64_t)KNOBS_S;
 }
@@ -177,7 +178,7 @@ static void switch_off(struct knobs *k)
     if (!knobs_on(k, FAULT_CLOCK_DRIFT))
         k->drift_ppm = 0;
     if (!knobs_on(k, FAULT_MEMBERS))
-        k->nodes = k->founders;
+        k->nodes = k->founders + k->standbys;
     if (!knobs_on(k, FAULT_TRANSFER))
         k->transfer_every_ns = 0;
     if (!knobs_on(k, FAULT_STRIKE_REST) && !knobs_on(k, FAULT_STRIKE_RUNNING))
@@ -219,6 +220,22 @@ void world_draw(struct world *world, uint64_t seed)
     switch_off(k);
 }
 
+/* Who is added and removed by operators, or formatted anew, is nobody's to replace. */
+static void draw_standbys(struct world *world)
+{
+    struct knobs *k = &world->knobs;
+    uint64_t rng = world->seed * 0x9e3779b97f4a7c15ull + KNOBS_STANDBYS;
+    world->heal.rng = random_next(&rng);
+    k->faults &= ~(1ull << FAULT_MEMBERS | 1ull << FAULT_DISK_LOST | 1ull << FAULT_STRIKE_REST |
+                   1ull << FAULT_STRIKE_RUNNING);
+    k->standbys = (uint32_t)random_between(&rng, 1, 2);
+    if (k->founders + k->standbys > NODES_MAX)
+        k->founders = NODES_MAX - k->standbys;
+    k->dead_ms = (uint32_t)random_between(&rng, 1000, 2500);
+    k->stabilise_ms = (uint32_t)random_between(&rng, 1000, 3000);
+    k->gone_every_ns = scaled(&rng, 200ull * KNOBS_MS, 4000ull * KNOBS_MS);
+}
+
 void world_limit(struct world *world, const struct limits *limits)
 {
     struct knobs *k = &world->knobs;
@@ -240,8 +257,10 @@ void world_limit(struct world *world, const struct limits *limits)
         k->holders = HOLDERS_MAX;
         k->ttl_ms = 2000;
     }
-    if (limits->faults_ms != 0)
-        set_phases(k, limits->faults_ms * KNOBS_MS);
+    if (limits->standbys)
+        draw_standbys(world);
+    if (limits->faults_ms != 0 || limits->standbys)
+        set_phases(k, limits->faults_ms != 0 ? limits->faults_ms * KNOBS_MS : k->faults_until_ns);
     switch_off(k);
 }
 

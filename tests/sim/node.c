@@ -308,6 +308,7 @@ static void look_at_transfer(struct world *world, struct node *node)
     control_status(node->process->startup.control, &s);
     if (s.transfer_have > node->transfer_have)
         script_chunk(world, node);
+    check_heal_proposed(world, node, &s.autopilot);
     node->transfer_have = s.transfer_have;
     check_peers(world, node, &s);
 }
@@ -319,6 +320,7 @@ static uint32_t roles(struct world *world, struct node *node)
     uint64_t now = clock_now_ns(node->clock);
     uint32_t work = loop_turn(r);
     check_turn(world, node);
+    check_heal_turn(world, node);
     note_transfers(world, node);
     work += ring_disk_turn(r->ring);
     work += feed_turn(r->feed, now);

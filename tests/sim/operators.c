@@ -92,6 +92,8 @@ void operators_turn(struct world *world)
 
 bool operators_settled(const struct world *world)
 {
+    if (world->knobs.standbys != 0)
+        return heal_settled(world);
     struct entry_config config = *check_members_config(world);
     return config.voters_new == 0 && !next_step(world, &config);
 }

@@ -65,7 +65,11 @@ const char *run_count_name(enum event_count count)
         [COUNT_COPIES_REPAIRED] = "copies-repaired",
         [COUNT_REFUSED] = "starts-refused",
         [COUNT_RESTARTED] = "restarts-asked-for",
-        [COUNT_LEFT] = "pages-left-below-checkpoints"};
+        [COUNT_LEFT] = "pages-left-below-checkpoints",
+        [COUNT_LOSSES] = "voters-gone",
+        [COUNT_REPLACEMENTS] = "voters-replaced",
+        [COUNT_WITHDRAWALS] = "decisions-withdrawn",
+        [COUNT_RETURNS] = "returned-as-standbys"};
     return names[count];
 }
 
@@ -115,7 +119,11 @@ static void fill(const struct world *world, struct run_result *result)
                                   [COUNT_COPIES_REPAIRED] = world->strikes.copies,
                                   [COUNT_REFUSED] = world->strikes.refused,
                                   [COUNT_RESTARTED] = world->strikes.restarted,
-                                  [COUNT_LEFT] = world->strikes.left};
+                                  [COUNT_LEFT] = world->strikes.left,
+                                  [COUNT_LOSSES] = world->heal.losses,
+                                  [COUNT_REPLACEMENTS] = world->heal.replacements,
+                                  [COUNT_WITHDRAWALS] = world->heal.withdrawals,
+                                  [COUNT_RETURNS] = world->heal.returns};
     memcpy(&counts[COUNT_STRUCK], world->strikes.fault, sizeof(world->strikes.fault));
     memcpy(&counts[COUNT_STRUCK_AT], world->strikes.place, sizeof(world->strikes.place));
     result->trace = world->trace;
@@ -387,7 +395,9 @@ void run_arguments(uint64_t seed, const struct limits *limits, char *text, size_
     if (limits->beyond != 0)
         used += (size_t)snprintf(text + used, size - used, " --beyond %u", limits->beyond);
     if (limits->no_holders)
-        snprintf(text + used, size - used, " --no-holders");
+        used += (size_t)snprintf(text + used, size - used, " --no-holders");
+    if (limits->standbys)
+        snprintf(text + used, size - used, " --standbys");
 }
 
 /* --- totals
@@ -431,7 +441,12 @@ int run_summary(const struct run_options *options, const struct run_totals *t)
     printf("%lu of %lu seeds ordered %d messages or more after their last fault\n",
            (unsigned long)t->lively, (unsigned long)t->seeds, RUN_LIVELY);
     bool good = t->failed == 0;
-    if (t->seeds >= SEEDS_FOR_FAULTS && never > 0) {
+    if (options->limits.standbys &&
+        (t->count[COUNT_REPLACEMENTS] == 0 || t->count[COUNT_RETURNS] == 0)) {
+        printf("FAILED: no voter was replaced, or none came back\n");
+        good = false;
+    }
+    if (t->seeds >= SEEDS_FOR_FAULTS && never > 0 && !options->limits.standbys) {
         printf("FAILED: %u kinds of fault or event never happened\n", never);
         good = false;
     }

@@ -52,7 +52,11 @@ enum event_count {
     COUNT_KINDS,   /* those above have to happen; what follows may */
     /* stops that asked for a restart, once the log was whole again */
     COUNT_RESTARTED = COUNT_KINDS,
-    COUNT_LEFT, /* damaged pages below everybody's checkpoint (H7) */
+    COUNT_LEFT,   /* damaged pages below everybody's checkpoint (H7) */
+    COUNT_LOSSES, /* with --standbys: voters that went; and what the autopilot did */
+    COUNT_REPLACEMENTS,
+    COUNT_WITHDRAWALS,
+    COUNT_RETURNS,
     COUNT_ALL
 };
 const char *run_count_name(enum event_count count);

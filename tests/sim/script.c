@@ -290,6 +290,8 @@ void script_blackout(struct world *world)
         if (guest_answered_ns(world->guest[i]) < world->knobs.faults_until_ns)
             world_fail(world, "guest %u had no answer since the faults ended: %s", i,
                        guest_state(world->guest[i]));
+    check_heal_blackout(world);
+    heal_all_back(world);
     for (uint32_t id = 1; id <= world->knobs.nodes; id++) {
         struct node *node = &world->node[id];
         if (node->up)

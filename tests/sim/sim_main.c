@@ -35,6 +35,7 @@ static const char usage[] =
     "  --slots S       of each replica's ring\n"
     "  --faults-ms L   faults end after L simulated milliseconds (default: 20000)\n"
     "  --no-holders    nobody holds locks\n"
+    "  --standbys      one or two standbys and an autopilot; voters go, for long or for good\n"
     "  --beyond N      clocks drift N times what the genesis record allows: two may believe in "
     "one\n"
     "                  lock, and the check of that must find it\n"
@@ -92,6 +93,7 @@ enum {
     OPTION_FAULTS,
     OPTION_BEYOND,
     OPTION_NO_HOLDERS,
+    OPTION_STANDBYS,
     OPTION_SHRINK,
     OPTION_SPEED
 };
@@ -129,6 +131,8 @@ static bool take_limits(int option, const char *text, struct wishes *w)
         return good;
     case OPTION_NO_HOLDERS:
         return l->no_holders = true;
+    case OPTION_STANDBYS:
+        return l->standbys = true;
     case OPTION_SHRINK:
         w->shrink_said = true;
         return take_number(text, 0, 1000000, &w->run.shrink_s);
@@ -202,6 +206,7 @@ static int take_options(int argc, char **argv, struct wishes *w)
                                           {"faults-ms", required_argument, NULL, OPTION_FAULTS},
                                           {"beyond", required_argument, NULL, OPTION_BEYOND},
                                           {"no-holders", no_argument, NULL, OPTION_NO_HOLDERS},
+                                          {"standbys", no_argument, NULL, OPTION_STANDBYS},
                                           {"shrink", required_argument, NULL, OPTION_SHRINK},
                                           {"speed", no_argument, NULL, OPTION_SPEED},
                                           {"help", no_argument, NULL, 'h'},

@@ -370,6 +370,9 @@ void timeline_look(struct world *world, const struct event *event)
     case EVENT_TRANSFER:
     case EVENT_STRIKE:
     case EVENT_REPLACE:
+    case EVENT_STANDBY:
+    case EVENT_GONE:
+    case EVENT_BACK:
     case EVENT_LIVE:
     case EVENT_MEMBERS:
         look_at_all(world);

@@ -215,7 +215,8 @@ static void dispatch(struct world *world, struct event *event)
         break;
     case EVENT_RESTART: {
         const struct disk_plan *plan = &world->plan;
-        bool away = plan->node == event->target && world->now_ns < plan->back_ns;
+        bool away = (plan->node == event->target && world->now_ns < plan->back_ns) ||
+                    world->heal.gone[event->target];
         if (!world->node[event->target].up && !away)
             node_start(world, &world->node[event->target]);
         break;
@@ -263,6 +264,15 @@ static void dispatch(struct world *world, struct event *event)
     case EVENT_REPLACE:
         operators_replace(world, &world->node[event->target]);
         break;
+    case EVENT_STANDBY:
+        heal_prepare(world);
+        break;
+    case EVENT_GONE:
+        heal_lose(world);
+        break;
+    case EVENT_BACK:
+        heal_back(world, event->target);
+        break;
     }
 }
 
@@ -308,6 +318,7 @@ static void begin(struct world *world)
     world_event(world, k->quiet_ns, EVENT_QUIET, 0, 0);
     operators_begin(world);
     strikes_begin(world);
+    heal_begin(world);
     if (k->days)
         world_event(world, 500000000ull, EVENT_DAY, 0, 0);
 }

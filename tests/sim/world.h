@@ -15,6 +15,7 @@
 
 #include "dataplane/auth/keys.h"
 #include "dataplane/replica.h"
+#include "tests/sim/heal.h"
 #include "tests/sim/strike.h"
 
 #include <stdbool.h>
@@ -72,6 +73,9 @@ const char *fault_name(enum fault fault);
 struct knobs {                        /* drawn per seed; 0 switches a fault off */
     uint32_t nodes, founders, guests; /* founders: the first of the nodes */
     uint32_t holders;
+    uint32_t standbys;              /* behind the founders, with an autopilot; 0: neither */
+    uint32_t dead_ms, stabilise_ms; /* its settings */
+    uint64_t gone_every_ns;         /* mean time between voters that go */
     uint32_t beyond; /* clocks drift so many times the bound of the genesis record; 0: within */
     uint64_t faults; /* which: bit = enum fault; the others never happen */
     uint32_t loss_ppm, duplicate_ppm;
@@ -117,8 +121,11 @@ enum event_kind {
     EVENT_MEMBERS,
     EVENT_LIVE, /* argument: when all was healed */
     EVENT_QUIET,
-    EVENT_STRIKE, /* strike.c, strike_swarm.c */
-    EVENT_REPLACE /* an operator formats the drive of a replica whose start was refused */
+    EVENT_STRIKE,  /* strike.c, strike_swarm.c */
+    EVENT_REPLACE, /* an operator formats the drive of a replica whose start was refused */
+    EVENT_STANDBY, /* heal.c */
+    EVENT_GONE,
+    EVENT_BACK /* target: a node that was gone */
 };
 
 struct control_status;
@@ -239,6 +246,7 @@ struct limits {
     uint32_t nodes, guests, slots;
     uint32_t beyond; /* a clock's bound is this small a part of what it drifts; 0: as drawn */
     bool no_holders;
+    bool standbys; /* standbys and an autopilot, in the place of operators and strikes */
 };
 
 /* Somebody who looks on, and may change drives and links meanwhile (tests/gray); 0: nobody does. */
@@ -286,6 +294,7 @@ struct world {
     uint64_t learners, promoted, removed, leaders_removed;
     uint64_t grants, waits_granted, fenced, stale, jeopardies, hold_lives; /* of holders */
     struct operators operators;
+    struct heal heal;
     uint64_t day_number;
     bool quiet;
     bool verbose;

@@ -8,7 +8,7 @@
 #include "tests/unit/ring/disk_memory.h"
 
 enum {
-    BENCH_NODES_MAX = 3,
+    BENCH_NODES_MAX = 5,
     BENCH_SLOTS = 1024,
     BENCH_STEP_NS = 100000, /* of the clock, each turn of all */
     BENCH_FRAMES = 512,     /* of one port's inbox */

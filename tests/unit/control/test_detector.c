@@ -2,6 +2,8 @@
 #include "tests/unit/control/bench.h"
 #include "tests/unit/unit.h"
 
+#include <string.h>
+
 enum {
     WELL_MS = 3 * SUSPICION_SLOW_MS,     /* of a cluster: whatever it was, it is over */
     DEAD_MS = SUSPICION_DEAD_MIN_MS + 20 /* no pause was learnt */
@@ -164,6 +166,40 @@ static void who_never_came_is_unknown_then_dead(void)
     bench_free(b);
 }
 
+/* Sends the first `size` bytes of a PONG; true if the other side takes it for an answer. */
+static bool answers(struct bench *b, uint32_t from, uint32_t to, size_t size)
+{
+    struct replica *r = b->node[from].start.replica;
+    const struct replica_trip *trip = &b->node[to].start.replica->trip[from];
+    const struct packet_pong body = {
+        .stamp = b->node[to].start.replica->now_ns, .trip_ns = 1, .drive_ns = 2, .stall_ns = 3};
+    uint64_t before = trip->count;
+    struct port_frame frame;
+    CU_ASSERT_TRUE_FATAL(send_begin(r, &frame));
+    memcpy(send_body(&frame), &body, size);
+    send_sealed(r, &frame, to, AUTH_KIND_PONG, size);
+    bench_run(b, 1);
+    CU_ASSERT(trip->count <= before + 1);
+    return trip->count == before + 1;
+}
+
+static void a_pong_of_an_earlier_release_is_taken(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    uint32_t from = leader % 3 + 1, to = 6 - leader - from;
+    const struct replica_trip *trip = &b->node[to].start.replica->trip[from];
+    b->node[to].idle_control = true; /* no PING, and so no other PONG */
+    bench_run(b, 5);                 /* what was under way is over */
+    CU_ASSERT(answers(b, from, to, sizeof(struct packet_pong)));
+    CU_ASSERT_EQUAL(trip->stall_ns, 3);
+    CU_ASSERT(answers(b, from, to, PACKET_PONG_SHORT));
+    CU_ASSERT(trip->drive_ns == 2 && trip->stall_ns == 0);
+    CU_ASSERT(!answers(b, from, to, 16));
+    CU_ASSERT(!answers(b, from, to, 0));
+    bench_free(b);
+}
+
 int main(void)
 {
     static const struct unit_test tests[] = {
@@ -174,6 +210,7 @@ int main(void)
         {"who was stopped itself accuses nobody", a_sleeper_accuses_nobody},
         {"a slow link and a slow loop have their names", slow_links_and_loops_have_their_names},
         {"who never came is unknown, then dead", who_never_came_is_unknown_then_dead},
+        {"a PONG of an earlier release is taken", a_pong_of_an_earlier_release_is_taken},
         {0}};
     return unit_main("control_detector", tests);
 }

@@ -3,15 +3,18 @@
 
     test_keelctl.py KEELCTL KEELD DESK
 """
+import fcntl
 import json
 import os
 import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 KEELCTL, KEELD, DESK = sys.argv[1:4]
@@ -185,6 +188,118 @@ def configurations_are_shown_and_checked(d):
         check(says in said, said)
         answer = json.loads(d.run("--json", "config", "check", path, code=1).stdout)
         check(answer["good"] is False and answer["problem"] in said, answer)
+
+
+class Terminal:
+    """keelctl on a terminal of so many columns and rows, and what stands on its screen."""
+
+    def __init__(self, words, columns, rows):
+        self.master, slave = os.openpty()
+        self.drawn = bytearray()
+        self.resize(columns, rows)
+        self.process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, preexec_fn=lambda: (
+            os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)))
+        os.close(slave)
+
+    def resize(self, columns, rows):
+        self.columns, self.rows = columns, rows
+        self.lines = [[" "] * columns for _ in range(rows)]
+        self.x = self.y = 0
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def take(self, data):
+        """The few codes that `top` writes; what would scroll or wrap is a fault."""
+        self.drawn += data
+        for match in re.finditer(rb"\x1b\[[?0-9;]*([A-Za-z])|(\r)|(\n)|([^\x1b])", data):
+            code, back, down, char = match.groups()
+            if code == b"H":
+                self.x = self.y = 0
+            elif code in (b"K", b"J"):
+                self.lines[self.y][self.x:] = [" "] * (self.columns - self.x)
+                for row in range(self.y + 1, self.rows if code == b"J" else 0):
+                    self.lines[row] = [" "] * self.columns
+            elif back:
+                self.x = 0
+            elif down:
+                self.y += 1
+                check(self.y < self.rows, "it scrolls", self.text())
+            elif char:
+                check(self.x < self.columns, "it wraps", self.text())
+                self.lines[self.y][self.x] = char.decode("ascii")
+                self.x += 1
+
+    def text(self):
+        return "\n".join("".join(line).rstrip() for line in self.lines)
+
+    def wait(self, *words):
+        """Until all of them stand there."""
+        until = time.monotonic() + WAIT_S
+        while not all(re.search(word, self.text()) for word in words):
+            check(time.monotonic() < until, words, self.text())
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.take(os.read(self.master, 65536))
+        return self.text()
+
+    def press(self, text):
+        os.write(self.master, text.encode())
+
+    def ended(self):
+        """What it says last, and its exit code."""
+        until = time.monotonic() + WAIT_S
+        said = b""
+        while time.monotonic() < until:
+            try:
+                said += os.read(self.master, 65536)
+            except OSError:
+                break
+        os.close(self.master)
+        return said.decode(), self.process.wait(timeout=WAIT_S)
+
+
+@test
+def top_keeps_to_its_screen(d):
+    for columns, rows in ((80, 24), (120, 40)):
+        screen = Terminal(d.words("top"), columns, rows)
+        shown = screen.wait("replica 1  leader  term 1 ", "commit 2 ", r"turns \d+", "STAGE, US", "locks held 0",
+                            r"\n1  leader   self ", "DROPPED OR REFUSED").split("\n")
+        check(re.search(r" \d\d:\d\d:\d\d$", shown[0]) and len(shown[0]) == columns - 1, shown[0])
+        screen.resize(60, 10)  # the same picture, cut
+        screen.process.send_signal(signal.SIGWINCH)
+        screen.wait("commit 2 ", r"\n1  leader")
+        check("STAGE" not in screen.text(), screen.text())
+        screen.press("q")
+        said, code = screen.ended()
+        check(code == 0 and said.endswith("\x1b[?25h\x1b[?1049l"), code, repr(said))
+        check(b"\x1b[2J" not in screen.drawn, "it clears the screen: it flickers")
+
+
+@test
+def top_outlives_the_daemon(d):
+    path = os.path.join(d.where, "link")
+    os.symlink(d.socket, path)
+    screen = Terminal([KEELCTL, "-s", path, "top"], 80, 24)
+    screen.wait("commit 2 ")
+    os.unlink(path)
+    screen.wait("NO ANSWER for .*No such file", "commit 2 ")  # the last that is known stays
+    os.symlink(d.socket, path)
+    screen.wait("quorum contact ")
+    check("NO ANSWER" not in screen.text(), screen.text())
+    screen.process.send_signal(signal.SIGTERM)
+    check(screen.ended()[1] == 0, "ended by a signal")
+
+
+@test
+def top_as_text_and_as_rates(d):
+    text = d.run("top", "--once").stdout
+    check("replica 1  leader" in text and "\x1b" not in text, text)
+    check(max(len(line) for line in text.splitlines()) <= 80, text)
+    process = d.spawn("top", "--json")
+    for _ in range(2):
+        rates = json.loads(process.stdout.readline())
+        compare("top", rates, documented())
+        check(rates["turns_s"] > 0 and rates["interval_ms"] >= 1000, rates)
+    ended(process)
+    check("it wants a terminal" in d.run("top", code=2, stdin=subprocess.DEVNULL).stderr, "no terminal")
 
 
 def documented():

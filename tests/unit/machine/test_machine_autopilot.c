@@ -299,6 +299,9 @@ static void withdrawals(void)
     CU_ASSERT_EQUAL(machine_decision(pilot(), 0)->reason, AUTOPILOT_ENDED);
     CU_ASSERT_EQUAL(set(AUTOPILOT_ON, 0x30), MACHINE_SEQUENCED); /* nothing is open any more */
     CU_ASSERT_EQUAL(machine_decision(pilot(), 0)->ended_index, b.machine->applied - 1);
+    CU_ASSERT_EQUAL(set(AUTOPILOT_DRY_RUN, 0x30), MACHINE_SEQUENCED);
+    CU_ASSERT_EQUAL(replace(3, 5), MACHINE_SEQUENCED); /* dry-run had not told it */
+    CU_ASSERT_EQUAL(state(0), DECISION_DRY);
     bench_free(&b);
 }
 
@@ -405,6 +408,22 @@ static void returns_as_a_standby(void)
     next.was = b.machine->config_index;
     next.standby = 3;
     CU_ASSERT_EQUAL(propose(&next), MACHINE_SEQUENCED); /* and it may take a place again */
+    bench_free(&b);
+}
+
+static void both_return(void)
+{
+    start(AUTOPILOT_ON);
+    replace(3, 4);
+    carry_out(3, 4);
+    pass(STABILISE_MS);
+    struct entry_autopilot next = replacement(2, 5);
+    next.well = 0x12;
+    CU_ASSERT_EQUAL(propose(&next), MACHINE_SEQUENCED);
+    carry_out(2, 5);
+    CU_ASSERT_EQUAL(come_back(3), MACHINE_SEQUENCED);
+    CU_ASSERT_EQUAL(come_back(2), MACHINE_SEQUENCED);
+    CU_ASSERT_EQUAL(pilot()->standbys, 0xc);
     bench_free(&b);
 }
 
@@ -569,6 +588,7 @@ int main(void)
         {"overtaken by people", overtaken},
         {"dry-run changes nothing and repeats nothing", dry_run_changes_nothing},
         {"who was replaced returns as a standby", returns_as_a_standby},
+        {"two that were replaced return", both_return},
         {"who was replaced is named or thrown out by people", replaced_and_then},
         {"the newest decisions are kept", the_newest_are_kept},
         {"checkpoints hold all of it, and nothing insane", checkpoints},

@@ -106,6 +106,9 @@ static void conflicts(void)
     CU_ASSERT_EQUAL(conflicts_told(alice, open), 1);
     CU_ASSERT_EQUAL(conflicts_told(bob, open), 0);
     bench_acquire(&b, carol, open, LOCK_EXCLUSIVE, 0, NULL);
+    uint32_t held, waiting;
+    machine_count_locks(b.machine, &held, &waiting);
+    CU_ASSERT_TRUE(held == 1 && waiting == 2);
     bench_on_node(&b, alice, open, NODE_RELEASE); /* bob has it, and carol waits */
     CU_ASSERT_EQUAL(conflicts_told(bob, open), 1);
     bench_on_node(&b, bob, open, NODE_RELEASE); /* carol has it, and nobody waits */
