@@ -88,6 +88,19 @@ __attribute__((format(printf, 2, 3))) int ctl_fail(int code, const char *format,
 /* Runs the parsed command, within --timeout or again and again with --watch; its exit code. */
 int ctl_run(struct ctl *ctl);
 
+/* --- ctl_shell.c --- */
+enum {
+    CTL_SHELL_WORDS = CTL_WORDS_MAX + 32
+}; /* of a line, options and the NULL behind them among them */
+/* Commands from the terminal until its user has enough; CTL_DONE. */
+int ctl_shell(const struct ctl *ctl);
+/* Cuts a line at blanks outside of quotes, in place; how many words, -1: too many, or no end of a
+ * quote. */
+int ctl_shell_words(char *line, char *word[CTL_SHELL_WORDS]);
+/* What may stand for the word that ends at byte `at` of the line: candidate `number` from 0, NULL:
+ * no more. */
+const char *ctl_shell_candidate(const char *line, int at, uint32_t number, char text[64]);
+
 /* --- ctl_client.c --- */
 /* Sends {"v":1,"cmd":name, ...extra} and waits for the answer. CTL_DONE with *result (the
  * caller's), or an exit code after saying why. `extra` is taken over; NULL: none. */

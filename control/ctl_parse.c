@@ -39,7 +39,8 @@ static void help_option(const char *name, const char *argument, const char *text
 void ctl_help(const struct ctl_command *c)
 {
     if (c == NULL) {
-        puts("usage: keelctl COMMAND [OPTIONS] [WORDS]\n\n"
+        puts("usage: keelctl COMMAND [OPTIONS] [WORDS]\n       keelctl                             "
+             "     on a terminal: a shell\n\n"
              "Asks and changes a running keeld by its admin socket; reads rings and genesis "
              "records.\n");
         for (uint32_t i = 0; i < ctl_command_count; i++)
@@ -144,7 +145,7 @@ static const struct ctl_option *common_option_of(const char *name)
 
 static bool is_number(const char *word)
 {
-    return word[0] != '\0' && strspn(word, "0123456789") == strlen(word);
+    return strspn(word, "0123456789") == strlen(word);
 }
 
 /* Place in the command's table, -1: none. */

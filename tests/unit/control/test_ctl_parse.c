@@ -207,6 +207,8 @@ static void refused(void)
         {"ring --timeout", "--timeout: wants a value"},
         {"ring --timeout 0", "--timeout 0: give milliseconds from 1 to 3600000"},
         {"ring --timeout=3600001", "--timeout 3600001: give"},
+        {"ring --m 5", "--m: no such option"},
+        {"frob --watch", "frob: no such command"},
         {"ring --watch=0", "--watch 0: give whole seconds from 1 to 3600"},
         {"ring --watch=", "--watch : give whole seconds"},
         {"ring --watch 3601", "--watch 3601: give"},

@@ -302,6 +302,73 @@ def top_as_text_and_as_rates(d):
     check("it wants a terminal" in d.run("top", code=2, stdin=subprocess.DEVNULL).stderr, "no terminal")
 
 
+class Shell(Terminal):
+    """A terminal whose output is only read, line by line."""
+
+    def __init__(self, d, home):
+        self.home = home
+        super().__init__(d.words(), 200, 24)
+
+    def until(self, pattern):
+        """What it says until that stands there."""
+        end = time.monotonic() + WAIT_S
+        while not re.search(pattern, self.plain()):
+            check(time.monotonic() < end, pattern, repr(self.plain()))
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.drawn += os.read(self.master, 65536)
+        text, self.drawn = self.plain(), bytearray()
+        return text
+
+    def plain(self):
+        return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]|[\r\x07]", "", self.drawn.decode("utf-8", "replace"))
+
+
+@test
+def without_a_command_it_is_a_shell(d):
+    os.environ.update(HOME=d.where, TERM="xterm")
+    os.environ.pop("XDG_STATE_HOME", None)
+    shell = Shell(d, d.where)
+    shell.until("keel> $")
+    shell.press("--json version\n")
+    check('"replica":1' in shell.until(r"\}\n.*keel> $"), "version")
+    shell.press("ring ver\t")  # one candidate: it is filled in
+    shell.until("ring verify $")
+    shell.press("/nowhere\n")
+    said = shell.until("keel> $")
+    check("ring: " in said and "(exit code 1)" in said, said)
+    shell.press("config sh\t --js\t\n")
+    check('"keys":[' in shell.until(r"\}\n.*keel> $"), "completion of options")
+    shell.press("help day end\n")
+    check("usage: keelctl day end NAME" in shell.until("example: .*\n.*keel> $"), "help")
+    shell.press("events --follow\n")
+    d.log("while it follows")
+    shell.until("said while it follows")
+    shell.press("\x03")  # ends the command, not the shell
+    shell.until("keel> $")
+    shell.press("node set '/a b\n")
+    check("a quote that does not end" in shell.until("many words\n.*keel> $"), "quotes")
+    shell.press("quit\n")
+    check(shell.ended()[1] == 0, "quit")
+    again = Shell(d, d.where)
+    again.until("keel> $")
+    again.press("\x1b[A\x1b[A\x1b[A\n")  # three lines up: `events` and the quote are nearer
+    again.until("events --follow\n.*while it follows")
+    again.press("\x03")
+    again.until("keel> $")
+    history = os.path.join(d.where, ".keelctl_history")
+    with open(history, encoding="utf-8") as file:
+        kept = file.read()
+    check("version" in kept and "quit" in kept and os.stat(history).st_mode & 0o777 == 0o600, kept)
+    again.press("\x04")
+    check(again.ended()[1] == 0, "the end of the input")
+
+
+@test
+def without_a_terminal_it_is_usage(d):
+    done = d.run(code=2, stdin=subprocess.DEVNULL)
+    check("no command" in done.stderr, done)
+
+
 def documented():
     """Of docs/keelctl-json.md: each command's (keys that always stand, keys that may)."""
     with open(os.path.join(ROOT, "docs", "keelctl-json.md"), encoding="utf-8") as file:

@@ -313,6 +313,61 @@ static void options_anywhere(void)
     CU_ASSERT_PTR_NULL(ctl.command);
 }
 
+static void a_line_of_the_shell(void)
+{
+    static const struct {
+        const char *line;
+        int count;
+        const char *last;
+    } list[] = {{"", 0, ""},
+                {"   ", 0, ""},
+                {"status", 1, "status"},
+                {" ring  verify\t'/a b'  ", 3, "/a b"},
+                {"node set /a --text \"it's\"", 5, "it's"},
+                {"x ''", 2, ""},
+                {"a'b c'd", 1, "ab cd"},
+                {"x 'y", -1, ""}};
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        char line[64], *word[CTL_SHELL_WORDS];
+        strcpy(line, list[i].line);
+        int count = ctl_shell_words(line, word);
+        CU_ASSERT_EQUAL(count, list[i].count);
+        if (count > 0)
+            CU_ASSERT_STRING_EQUAL(word[count - 1], list[i].last);
+    }
+    char many[4 * CTL_SHELL_WORDS + 1] = "", *word[CTL_SHELL_WORDS];
+    for (int i = 0; i < CTL_SHELL_WORDS; i++)
+        strcat(many, "x ");
+    CU_ASSERT_EQUAL(ctl_shell_words(many, word), -1);
+}
+
+static void what_the_shell_completes(void)
+{
+    static const struct {
+        const char *line, *all;
+    } list[] = {{"mem", "member "},
+                {"ring ", "verify dump "},
+                {"ring v", "verify "},
+                {"genesis create --d", "--day "},
+                {"status --re", "--read "},
+                {"status --", "--read --socket --timeout --watch --json --help "},
+                {"ring verify x --s", "--socket "},
+                {"ring verify x", ""},
+                {"nothing ", ""},
+                {"'open ", ""}};
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        char all[256] = "", text[64];
+        const char *one;
+        for (uint32_t n = 0;
+             (one = ctl_shell_candidate(list[i].line, (int)strlen(list[i].line), n, text)) != NULL;
+             n++) {
+            strcat(all, one);
+            strcat(all, " ");
+        }
+        CU_ASSERT_STRING_EQUAL(all, list[i].all);
+    }
+}
+
 static void usage_errors(void)
 {
     static const char *const bad[] = {"",
@@ -386,6 +441,8 @@ int main(void)
         {"keelctl asks everything that the daemon answers",
          every_admin_command_has_one_that_asks_it},
         {"keelctl: options stand anywhere", options_anywhere},
+        {"keelctl: a line of the shell", a_line_of_the_shell},
+        {"keelctl: what the shell completes", what_the_shell_completes},
         {"keelctl: usage errors", usage_errors},
         {"keelctl: exit codes are pinned", exit_codes_are_pinned},
         {0}};
