@@ -363,8 +363,8 @@ class History(RingPlans, FeedPlans, NodePlans, OperatorPlans):
             self.open_session(gateway, f"oms-{gateway.principal}")
         actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3),
                    (self.do_window, 3), (self.do_stranger, 3), (self.do_restart, 4),
-                   (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5),
-                   (self.do_suspend, 3), (self.do_wish, 2), (self.do_probe, 2), (self.do_autopilot, 2)]
+                   (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5), (self.do_probe, 2),
+                   (self.do_autopilot, 2), (self.do_suspend, 3), (self.do_wish, 2)]
         turns = (60, 90) if self.wrapped else (12, 30)
         if self.lock_users:
             for name in ("locks", "more", "most")[: r.randint(1, 3)]:
