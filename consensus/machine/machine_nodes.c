@@ -552,7 +552,7 @@ enum machine_status machine_node_operate(struct machine *machine, struct machine
             return MACHINE_NO_NODE;
         op.node = node->id;
     }
-    switch ((enum node_operation)op.operation) {
+    switch ((enum node_operation)op.operation) { /* unreachable: none, see entry_check() */
     case NODE_OPEN:
         return open_node(machine, &q, value);
     case NODE_CLOSE:
@@ -568,5 +568,5 @@ enum machine_status machine_node_operate(struct machine *machine, struct machine
     case NODE_RELEASE:
         return release(machine, &q);
     }
-    return MACHINE_BAD_ENTRY; /* unreachable: entry_check() */
+    return MACHINE_BAD_ENTRY;
 }

@@ -178,16 +178,19 @@ static void events_come(void)
     uint64_t node = last.feed, generation = 1, index = 0;
     CU_ASSERT_EQUAL(next_event(w).kind, KEEL_EVENT_SAFE);
     for (uint32_t i = 0; i < 30; i++) {
-        uint8_t body[KEEL_ENTRY_MAX];
-        const struct entry_node op = {.operation = NODE_SET, .node = node};
-        const uint16_t length = sizeof(op);
-        const struct entry_messages head = {.number = 1, .count = 1, .bytes = sizeof(op) + 2};
-        memcpy(body, &head, sizeof(head));
-        memcpy(body + sizeof(head), &length, 2);
-        memcpy(body + sizeof(head) + 2, &op, sizeof(op));
-        for (uint32_t k = 0; k <= i % 3; k++)
-            CU_ASSERT_EQUAL(fake_entry(&w->fake, ENTRY_NODE, 1, body, sizeof(head) + head.bytes),
+        struct {
+            struct entry_operator head;
+            struct entry_node op;
+            char path[2];
+        } body = {.head = {.operation = OPERATOR_NODE, .size = sizeof(body.op) + sizeof(body.path)},
+                  .op = {.operation = NODE_SET, .path_size = sizeof(body.path)},
+                  .path = {'/', 'n'}};
+        for (uint32_t k = 0; k <= i % 3; k++) {
+            body.head.request[0] = 3 * i + k + 1;
+            CU_ASSERT_EQUAL(fake_entry(&w->fake, ENTRY_OPERATOR, 1, &body,
+                                       offsetof(typeof(body), path) + sizeof(body.path)),
                             MACHINE_DONE);
+        }
         struct keel_event event = next_event(w);
         CU_ASSERT_EQUAL(event.kind, KEEL_EVENT_CONTENT);
         CU_ASSERT_EQUAL(event.node, node);
