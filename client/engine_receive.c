@@ -23,6 +23,7 @@ _Static_assert((int)KEEL_STALE_SEQUENCER == (int)MACHINE_STALE_SEQUENCER, "statu
 _Static_assert((int)KEEL_NOT_OPEN == (int)MACHINE_NOT_OPEN, "status");
 _Static_assert((int)KEEL_DIFFERENT == (int)MACHINE_DIFFERENT, "status");
 _Static_assert((int)KEEL_UNKNOWN == (int)MACHINE_UNKNOWN, "status");
+_Static_assert((int)KEEL_SUSPENDED == (int)MACHINE_SUSPENDED, "status");
 
 enum { NO_MEMBER = UINT32_MAX };
 
@@ -86,7 +87,8 @@ static void fill_result(struct keel_result *result, const struct packet_result_r
 
 static bool settles(uint8_t status)
 {
-    return status <= MACHINE_NOT_OPEN || status == MACHINE_DIFFERENT || status == MACHINE_UNKNOWN;
+    return status <= MACHINE_NOT_OPEN || status == MACHINE_DIFFERENT || status == MACHINE_UNKNOWN ||
+           status == MACHINE_SUSPENDED;
 }
 
 /* A definite word on some numbers. True if any of them was waited for. */

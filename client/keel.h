@@ -88,7 +88,9 @@ enum keel_status {                      /* what became of a message or of a node
                    KEEL_STALE_SEQUENCER = 14, /* the lock is no longer held that way */
                    KEEL_NOT_OPEN = 15,        /* the session has no handle on that node */
                    KEEL_DIFFERENT = 17, /* that number was sequenced before with another content */
-                   KEEL_UNKNOWN = 18    /* the cluster no longer has the record of that number */
+                   KEEL_UNKNOWN = 18,   /* the cluster no longer has the record of that number */
+                   KEEL_SUSPENDED = 31  /* refused: an operator has suspended the session or its
+                                           principal; the number is used up */
 };
 /* The word for it: "sequenced", "day-closed" ... as in the gateway's log. */
 KEEL_API const char *keel_status_name(int status);

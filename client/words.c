@@ -52,7 +52,7 @@ const char *keel_strerror(int error)
 
 const char *keel_status_name(int status)
 {
-    return status < 0 || status > MACHINE_BAD_ENTRY
+    return status < 0 || status > MACHINE_NO_LEADER_LEFT
                ? "invalid"
                : machine_status_name((enum machine_status)status);
 }

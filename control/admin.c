@@ -8,6 +8,7 @@
 #include "control/admin_health.h"
 #include "control/admin_leadership.h"
 #include "control/admin_listen.h"
+#include "control/admin_operator.h"
 #include "control/admin_places.h"
 #include "control/admin_report.h"
 #include "control/log.h"
@@ -120,11 +121,12 @@ static char *ask_day(struct admin *a, struct connection *c, const struct admin_r
     replica_status(a->node->start.replica, &s);
     bool same = memcmp(s.day, request->day, sizeof(s.day)) == 0;
     if (s.role == RAFT_LEADER && same && (s.day_open != 0) == request->day_begin)
-        return admin_answer_entry(s.applied, s.term, false);
+        return admin_answer_entry(request, s.applied, s.term, false);
     struct entry_day body;
     memset(&body, 0, sizeof(body));
     memcpy(body.name, request->day, sizeof(body.name));
     struct control_request ask = {.tag = ++a->next_tag,
+                                  .kind = request->dry_run ? CONTROL_TRY : CONTROL_PROPOSE,
                                   .entry_kind =
                                       request->day_begin ? ENTRY_DAY_BEGIN : ENTRY_DAY_END,
                                   .size = sizeof(body)};
@@ -140,7 +142,8 @@ static char *ask_leadership(struct admin *a, struct connection *c,
                                      : request->command == ADMIN_LEADER_TRANSFER
                                          ? CONTROL_TRANSFER
                                          : CONTROL_STEP_DOWN;
-    struct control_request ask = {.tag = ++a->next_tag, .kind = (uint8_t)kind, .to = request->to};
+    struct control_request ask = {
+        .tag = ++a->next_tag, .kind = (uint8_t)kind, .to = request->to, .dry = request->dry_run};
     return ask_control(a, c, request, &ask);
 }
 
@@ -163,13 +166,24 @@ static char *ask_member(struct admin *a, struct connection *c, const struct admi
             ADMIN_BAD_REQUEST, "a member that is not there yet is to be described in \"new\"", 0);
     if (s.role == RAFT_LEADER && memcmp(&body, &s.config, sizeof(body)) == 0 &&
         s.config_index <= s.commit)
-        return admin_answer_entry(s.config_index, s.term, false);
+        return admin_answer_entry(request, s.config_index, s.term, false);
     struct control_request ask = {.tag = ++a->next_tag,
+                                  .dry = request->dry_run,
                                   .was = request->was,
                                   .entry_kind = ENTRY_CONFIG,
                                   .size = sizeof(body)};
     memcpy(ask.body, &body, sizeof(body));
     return ask_control(a, c, request, &ask);
+}
+
+/* What operators ask about replicas, sessions, nodes and locks; NULL: control has it. */
+static char *ask_operator(struct admin *a, struct connection *c,
+                          const struct admin_request *request)
+{
+    char why[ADMIN_WHY_MAX];
+    struct control_request ask = {.tag = ++a->next_tag};
+    enum admin_error error = admin_operator_ask(a->node, request, &ask, why);
+    return error == ADMIN_OK ? ask_control(a, c, request, &ask) : admin_answer_error(error, why, 0);
 }
 
 /* Settings that stand as wished are answered at once. Whether the standbys are learners is decided
@@ -180,9 +194,11 @@ static char *ask_autopilot(struct admin *a, struct connection *c,
     struct replica_status s;
     replica_status(a->node->start.replica, &s);
     if (s.role == RAFT_LEADER && autopilot_stands(a->node, &request->autopilot))
-        return admin_answer_entry(request->was, s.term, false);
-    struct control_request ask = {
-        .tag = ++a->next_tag, .entry_kind = ENTRY_AUTOPILOT, .size = sizeof(request->autopilot)};
+        return admin_answer_entry(request, request->was, s.term, false);
+    struct control_request ask = {.tag = ++a->next_tag,
+                                  .kind = request->dry_run ? CONTROL_TRY : CONTROL_PROPOSE,
+                                  .entry_kind = ENTRY_AUTOPILOT,
+                                  .size = sizeof(request->autopilot)};
     memcpy(ask.body, &request->autopilot, sizeof(request->autopilot));
     return ask_control(a, c, request, &ask);
 }
@@ -281,6 +297,8 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
         return ask_health(a, &a->connection[place], &request);
     if (request.command == ADMIN_RELOAD)
         return ask_reload(a, &a->connection[place]);
+    if (admin_target_command(request.command))
+        return ask_operator(a, &a->connection[place], &request);
     if (request.command == ADMIN_LEADER_TRANSFER || request.command == ADMIN_LEADER_STEP_DOWN ||
         request.read)
         return ask_leadership(a, &a->connection[place], &request);

@@ -2,6 +2,7 @@
 
 #include "control/admin_autopilot.h"
 #include "control/admin_leadership.h"
+#include "control/admin_operator.h"
 #include "control/admin_report.h"
 
 #include <stdio.h>
@@ -49,12 +50,16 @@ char *admin_answer_result(json_t *result)
     return dump(object);
 }
 
-char *admin_answer_entry(uint64_t index, uint64_t term, bool changed)
+char *admin_answer_entry(const struct admin_request *request, uint64_t index, uint64_t term,
+                         bool changed)
 {
     json_t *result = json_object();
-    json_object_set_new(result, "index", json_integer((json_int_t)index));
-    json_object_set_new(result, "term", json_integer((json_int_t)term));
+    if (!request->dry_run || !changed) {
+        json_object_set_new(result, "index", json_integer((json_int_t)index));
+        json_object_set_new(result, "term", json_integer((json_int_t)term));
+    }
     json_object_set_new(result, "changed", json_boolean(changed));
+    admin_operator_put(result, request);
     return admin_answer_result(result);
 }
 
@@ -116,19 +121,27 @@ static char *answer_reply(const struct admin_request *request, const struct cont
         return admin_answer_error(ADMIN_UNSAFE, autopilot_refusal(reply->status), 0);
     if (reply->status != MACHINE_SEQUENCED) {
         bool day = reply->status == MACHINE_DAY_STATE;
-        snprintf(why, sizeof(why), "refused at index %llu: %s%s", (unsigned long long)reply->index,
+        char where[32] = "";
+        if (!request->dry_run)
+            snprintf(where, sizeof(where), " at index %llu", (unsigned long long)reply->index);
+        snprintf(why, sizeof(why), "refused%s: %s%s", where,
                  machine_status_name((enum machine_status)reply->status),
                  day ? ": another day stands there: `keelctl status` tells which" : "");
         return admin_answer_error(ADMIN_REFUSED, why, 0);
     }
-    return admin_answer_entry(reply->index, reply->term, true);
+    return admin_answer_entry(request, reply->index, reply->term, true);
 }
 
-static char *answer_transfer(const struct control_reply *reply)
+static char *answer_transfer(const struct admin_request *request, const struct control_reply *reply)
 {
+    static const char *const of_the_next[] = {"leader", "index", "term"};
     char why[ADMIN_WHY_MAX];
     json_t *result = NULL;
     enum admin_error error = leadership_reply(reply, &result, why);
+    for (uint32_t i = 0; i < 3 && error == ADMIN_OK && request->dry_run; i++)
+        json_object_del(result, of_the_next[i]);
+    if (error == ADMIN_OK)
+        admin_operator_put(result, request);
     return error == ADMIN_OK ? admin_answer_result(result) : admin_answer_error(error, why, 0);
 }
 
@@ -167,11 +180,13 @@ char *admin_answer_asked(const struct node *node, const struct admin_request *re
     bool hands_over =
         request->command == ADMIN_LEADER_TRANSFER || request->command == ADMIN_LEADER_STEP_DOWN;
     if (hands_over && !common)
-        return answer_transfer(reply);
+        return answer_transfer(request, reply);
     if (request->command == ADMIN_SNAPSHOT)
         return answer_snapshot(node, reply);
     if (request->command == ADMIN_STATUS && reply->result == CONTROL_APPLIED)
         return answer_read(node, request, reply);
+    if (admin_target_command(request->command) && reply->result == CONTROL_APPLIED)
+        return admin_operator_answer(request, reply);
     return answer_reply(request, reply);
 }
 

@@ -18,8 +18,9 @@
 char *admin_answer_error(enum admin_error error, const char *why, uint32_t leader);
 char *admin_answer_result(json_t *result); /* NULL: there was no memory for it */
 
-/* The entry that made it so; `changed` false: it was so already. */
-char *admin_answer_entry(uint64_t index, uint64_t term, bool changed);
+/* The entry that made it so, or would; `changed` false: it was so already. */
+char *admin_answer_entry(const struct admin_request *request, uint64_t index, uint64_t term,
+                         bool changed);
 
 /* What control replied to a request that it was asked. */
 char *admin_answer_asked(const struct node *node, const struct admin_request *request,

@@ -137,6 +137,7 @@ static json_t *report_status(const struct node *n)
     put(to, "digest_index", s.digest_index);
     put_age(to, "quorum_age_ms", s.quorum_age_ns);
     put_bool(to, "stale", s.stale);
+    put_bool(to, "drained", s.drained >> n->config->id & 1);
     put_bool(to, "stopped", s.stopped);
     put_text(to, "stopped_why", s.why);
     put_bool(to, "drive_failed", s.failed);
@@ -169,6 +170,7 @@ static json_t *report_health(const struct node *n)
     put(to, "leader", s.leader);
     put_age(to, "quorum_age_ms", s.quorum_age_ns);
     put_bool(to, "stale", s.stale);
+    put_bool(to, "drained", s.drained >> n->config->id & 1);
     put_text(to, "stopped_why", s.why);
     put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
     put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
@@ -221,6 +223,7 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     put_text(to, "role", member_role(&s->config, &c->autopilot.state, id));
     put_bool(to, "self", self && f->incarnation == n->start.super.incarnation);
     put_bool(to, "leader", s->leader == id);
+    put_bool(to, "drained", s->drained >> id & 1);
     put(to, "boot", self ? n->start.boot : s->peer_boot[id]);
     if (self)
         put_age(to, "heard_ms", 0);
@@ -446,6 +449,21 @@ json_t *admin_report(const struct node *node, const struct admin_request *reques
     case ADMIN_MEMBER:
     case ADMIN_LEADER_TRANSFER:
     case ADMIN_LEADER_STEP_DOWN:
+    case ADMIN_DRAIN:
+    case ADMIN_RESUME:
+    case ADMIN_SESSION_LIST:
+    case ADMIN_SESSION_LOCKS:
+    case ADMIN_SESSION_KICK:
+    case ADMIN_SESSION_SUSPEND:
+    case ADMIN_SESSION_RESUME:
+    case ADMIN_SESSION_LIMIT:
+    case ADMIN_NODE_GET:
+    case ADMIN_NODE_LIST:
+    case ADMIN_NODE_CREATE:
+    case ADMIN_NODE_SET:
+    case ADMIN_NODE_DELETE:
+    case ADMIN_NODE_ACL:
+    case ADMIN_LOCK_BREAK:
     case ADMIN_BACKUP:
     case ADMIN_AUTOPILOT_SET:
     case ADMIN_COMMAND_COUNT:

@@ -29,6 +29,21 @@ const struct admin_command_entry admin_commands[ADMIN_COMMAND_COUNT] = {
     [ADMIN_AUTOPILOT] = {"autopilot show", false, ""},
     [ADMIN_AUTOPILOT_SET] = {"autopilot", true, "was mode dead_ms stabilise_ms standbys"},
     [ADMIN_GENESIS] = {"genesis status", false, ""},
+    [ADMIN_DRAIN] = {"drain", true, "replica"},
+    [ADMIN_RESUME] = {"resume", true, "replica"},
+    [ADMIN_SESSION_LIST] = {"session list", false, "session principal name after read"},
+    [ADMIN_SESSION_LOCKS] = {"session show", false, "session after read"},
+    [ADMIN_SESSION_KICK] = {"session kick", true, "session epoch"},
+    [ADMIN_SESSION_SUSPEND] = {"session suspend", true, "session principal"},
+    [ADMIN_SESSION_RESUME] = {"session resume", true, "session principal"},
+    [ADMIN_SESSION_LIMIT] = {"session limit", true, "session principal rate"},
+    [ADMIN_NODE_GET] = {"node get", false, "path read"},
+    [ADMIN_NODE_LIST] = {"node list", false, "path after read"},
+    [ADMIN_NODE_CREATE] = {"node create", true, "path content"},
+    [ADMIN_NODE_SET] = {"node set", true, "path content if"},
+    [ADMIN_NODE_DELETE] = {"node delete", true, "path if"},
+    [ADMIN_NODE_ACL] = {"node acl", true, "path acl if"},
+    [ADMIN_LOCK_BREAK] = {"lock break", true, "path now"},
 };
 
 const char *admin_error_name(enum admin_error error)
@@ -241,6 +256,25 @@ static enum admin_error parse_status(const json_t *object, struct admin_request 
     return ADMIN_OK;
 }
 
+/* What every command that changes something takes. */
+static enum admin_error parse_change(const json_t *object, struct admin_request *request, char *why)
+{
+    const json_t *id = json_object_get(object, "request");
+    const json_t *dry = json_object_get(object, "dry_run");
+    const char *text = json_string_value(id);
+    if (id != NULL && (text == NULL || !admin_request_id(text, request->id)))
+        return bad(why, ADMIN_BAD_REQUEST, "\"request\" is an id of 32 hex digits, not all 0");
+    if (dry != NULL && !json_is_boolean(dry))
+        return bad(why, ADMIN_BAD_REQUEST, "\"dry_run\" is true or false");
+    if (json_is_true(dry) &&
+        (request->command == ADMIN_RELOAD || request->command == ADMIN_BACKUP ||
+         request->command == ADMIN_SNAPSHOT))
+        return bad(why, ADMIN_BAD_REQUEST,
+                   "this command cannot be tried out: leave \"dry_run\" out");
+    request->dry_run = json_is_true(dry);
+    return ADMIN_OK;
+}
+
 static enum admin_error parse_timeout(const json_t *object, struct admin_request *request,
                                       char *why)
 {
@@ -279,7 +313,8 @@ static bool keys_known(json_t *object, enum admin_command command)
     json_t *value;
     json_object_foreach(object, key, value) /* unreachable: a key without a value */
     {
-        if (!listed("v cmd", key) && !listed(admin_commands[command].keys, key))
+        bool change = admin_commands[command].changes && listed("request dry_run", key);
+        if (!change && !listed("v cmd", key) && !listed(admin_commands[command].keys, key))
             return false;
     }
     return true;
@@ -323,6 +358,11 @@ static enum admin_error parse_object(json_t *object, struct admin_request *reque
     request->command = (enum admin_command)at;
     if (!keys_known(object, request->command))
         return bad(why, ADMIN_BAD_REQUEST, "a key that this command does not take");
+    enum admin_error error = parse_change(object, request, why);
+    if (error != ADMIN_OK)
+        return error;
+    if (admin_target_command(request->command))
+        return admin_target_parse(object, request, why);
     return parse[at] != NULL ? parse[at](object, request, why) : ADMIN_OK;
 }
 

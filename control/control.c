@@ -282,6 +282,7 @@ uint32_t control_turn(struct control *c, uint64_t now_ns)
     work += digests_turn(c);
     work += members_turn(c);
     work += trips_turn(c);
+    work += leadership_drained_turn(c);
     work += detector_turn(c);
     work += autopilot_turn(c);
     work += requests_turn(c);

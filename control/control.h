@@ -85,8 +85,45 @@ enum control_request_kind {
     CONTROL_TRANSFER,
     CONTROL_STEP_DOWN, /* a transfer to the most caught-up, and no campaign soon after */
     CONTROL_READ,
+    CONTROL_LOOK,    /* at control's own machine */
+    CONTROL_TRY,     /* PROPOSE, on a copy of the state: nothing is proposed */
     CONTROL_SNAPSHOT /* a checkpoint of all that is applied by now, if none covers it */
 };
+
+enum control_look { LOOK_SESSIONS, LOOK_LOCKS, LOOK_NODE };
+
+enum { CONTROL_LOOK_BYTES = 4096 }; /* of one answer */
+
+struct control_look_sessions { /* body of a LOOK at sessions, or at the locks of one */
+    uint64_t after;            /* what comes behind it: an id, or `asked`; 0: from the beginning */
+    uint64_t session;          /* this one alone; 0: all */
+    uint32_t principal;        /* its own alone; 0: everybody's */
+    uint32_t reserved;
+    char name[KEEL_NAME_MAX + 1]; /* of that name alone; empty: whatever it is */
+};
+
+struct control_session_row { /* the answer is an array of them, by rising id */
+    uint64_t session, epoch, last, acked;
+    uint64_t heard_ms; /* since its owner's last packet, at the leader; UINT64_MAX: not known */
+    uint32_t principal, ttl_ms;
+    uint32_t rate;                           /* messages a second that it may submit; 0: no limit */
+    uint16_t window, handles, held, waiting; /* locks that it holds, and waits for */
+    uint8_t end_reason;                      /* enum session_end_reason; 0: alive */
+    uint8_t suspended;
+    uint8_t reserved[10];
+    char name[KEEL_NAME_MAX + 1];
+};
+_Static_assert(sizeof(struct control_session_row) == 104, "no padding");
+
+struct control_lock_row { /* a lock that the session holds or waits for, by rising `asked` */
+    uint64_t node;        /* instance */
+    uint64_t asked, generation;
+    uint8_t state; /* enum handle_state */
+    uint8_t mode;  /* enum lock_mode */
+    char path[KEEL_PATH_MAX + 1];
+    uint8_t reserved[6];
+};
+_Static_assert(sizeof(struct control_lock_row) == 160, "no padding");
 
 struct control_request {
     uint64_t tag; /* the asker's, comes back in the reply */
@@ -94,7 +131,10 @@ struct control_request {
     uint8_t entry_kind;
     uint8_t kind; /* enum control_request_kind */
     uint8_t to;   /* TRANSFER: replica id, 0: the most caught-up */
-    uint8_t reserved[3];
+    uint8_t look; /* LOOK: enum control_look; body: struct control_look_sessions, or a struct
+                     packet_query and its path */
+    bool read;    /* LOOK: of a leader that a quorum confirms after the question */
+    bool dry;     /* TRANSFER, STEP_DOWN, PROPOSE of ENTRY_CONFIG: only whether it would be begun */
     uint16_t size;
     uint32_t timeout_ms; /* at most CONTROL_REQUEST_MS; 0: that */
     uint8_t body[CONTROL_BODY_MAX];
@@ -118,11 +158,16 @@ enum control_result {
 struct control_reply {
     uint64_t tag;
     uint64_t index, term;
-    uint64_t value; /* APPLIED: of a node operation; of a probe: ns from appending to applying */
+    uint64_t
+        value; /* APPLIED: of an operator's operation; of a probe: ns from appending to applying */
     uint32_t leader;
     uint8_t result; /* enum control_result */
     uint8_t status; /* enum machine_status, or as the result says */
-    uint8_t reserved[2];
+    bool repeated;  /* APPLIED: the request was decided before: index, status, value are those */
+    bool more;      /* LOOK: there is more than fits */
+    uint16_t size;  /* LOOK: bytes; rows, or a struct packet_answer and what follows it */
+    uint8_t reserved[6];
+    uint8_t bytes[CONTROL_LOOK_BYTES];
 };
 
 struct control_digest_mark {

@@ -83,6 +83,9 @@ struct control_ask {
     uint64_t value;
     uint64_t deadline_ns;
     uint64_t read_ns;
+    bool repeated;
+    bool looks; /* READING: `asked` is answered when it is proven */
+    struct control_request asked;
 };
 
 struct control_digests {
@@ -249,6 +252,8 @@ struct control {
     uint64_t due_log_ns;
     uint64_t due_applied; /* the log time that machine->log_ns had ... */
     uint64_t due_at_ns;   /* ... when this clock stood here */
+
+    uint64_t drained_at_ns; /* a drained leader tries to hand over again */
 
     /* boots */
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];
@@ -426,6 +431,10 @@ void requests_applied(struct control *c, const struct entry *entry);
 /* The answer; the place is free then. */
 void requests_finish(struct control *c, struct control_ask *ask, enum control_result result,
                      uint8_t status);
+/* The two halves of it, for an answer that says more; nothing else between them. */
+struct control_reply *requests_reply(struct control *c, const struct control_ask *ask,
+                                     enum control_result result, uint8_t status);
+void requests_send(struct control *c, struct control_ask *ask);
 /* The place whose question has that serial; NULL: it was answered meanwhile. */
 struct control_ask *requests_find(struct control *c, uint64_t serial);
 
@@ -434,5 +443,19 @@ void leadership_begin(struct control *c, struct control_ask *ask,
                       const struct control_request *request);
 void leadership_told(struct control *c, const struct notice *notice);
 void leadership_follow(struct control *c, struct control_ask *ask);
+/* A drained leader hands its office over. */
+uint32_t leadership_drained_turn(struct control *c);
+
+/* looking.c: what people are shown of control's machine. The answer; the place is free then. */
+void looking_answer(struct control *c, struct control_ask *ask);
+
+/* trying.c: what an entry would come to. */
+void trying_begin(struct control *c, struct control_ask *ask,
+                  const struct control_request *request);
+
+/* queries.c: the answer's bytes to a packet's question (struct packet_query, path) of a principal:
+ * struct packet_answer and what follows. At most CONTROL_LOOK_BYTES. */
+uint32_t queries_tell(const struct control *c, uint32_t principal, const uint8_t *question,
+                      uint8_t *bytes);
 
 #endif

@@ -5,7 +5,7 @@
  */
 #include "control/address.h"
 #include "control/admin_request.h"
-#include "control/ctl.h"
+#include "control/ctl_change.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,11 +113,18 @@ static int change(struct ctl *ctl, const char *name, json_t *state)
                   "stabilise_ms", json_object_get(state, "stabilise_ms"), "standbys",
                   json_object_get(state, "standbys"));
     json_t *answer = NULL;
-    int code = ctl_exchange(ctl, "autopilot", extra, &answer);
+    int code = ctl_change_keys(ctl, extra);
+    if (code == CTL_DONE)
+        code = ctl_exchange(ctl, "autopilot", json_incref(extra), &answer);
+    json_decref(extra);
     if (code == CTL_DONE)
         code = ctl_judge(ctl, name, answer, &result);
     if (code == CTL_DONE && ctl->json)
         code = ctl_print_json(result);
+    else if (code == CTL_DONE && ctl_dry_run(ctl))
+        printf("%s: %s: nothing was changed\n", name,
+               json_is_true(json_object_get(result, "changed")) ? "would be done"
+                                                                : "nothing to do");
     else if (code == CTL_DONE)
         printf("%s: %s at index %lld\n", name,
                json_is_true(json_object_get(result, "changed")) ? "done" : "nothing to do",

@@ -1,7 +1,7 @@
 /* `keelctl leader ...`: who leads. */
 #include "control/address.h"
 #include "control/admin_request.h"
-#include "control/ctl.h"
+#include "control/ctl_change.h"
 
 #include <stdio.h>
 
@@ -9,9 +9,11 @@
 static int hand_over(struct ctl *ctl, json_t *extra)
 {
     json_t *result = NULL;
-    int code = ctl_ask(ctl, ctl->command->name, extra, &result);
+    int code = ctl_change(ctl, ctl->command->name, extra, &result);
     if (code != CTL_DONE)
         return code;
+    if (ctl_dry_run(ctl))
+        return ctl_change_show(ctl, result, "the office handed over");
     if (ctl->json)
         code = ctl_print_json(result);
     else

@@ -6,7 +6,7 @@
  */
 #include "control/address.h"
 #include "control/admin_request.h"
-#include "control/ctl.h"
+#include "control/ctl_change.h"
 #include "control/identity.h"
 
 #include <stdio.h>
@@ -158,10 +158,14 @@ static int step(struct change *c, uint32_t voters, uint32_t learners, json_t *ad
                                   ids(voters), "learners", ids(learners));
         if (added != NULL)
             json_object_set(extra, "new", added);
-        code = ctl_exchange(c->ctl, "member", extra, &answer);
+        code = ctl_change_keys(c->ctl, extra);
+        if (code == CTL_DONE)
+            code = ctl_exchange(c->ctl, "member", json_incref(extra), &answer);
+        json_decref(extra);
         if (code != CTL_DONE)
             break;
-        if (json_is_true(json_object_get(answer, "ok")) || !mends(answer) || !wait_on(c)) {
+        if (json_is_true(json_object_get(answer, "ok")) || !mends(answer) || ctl_dry_run(c->ctl) ||
+            !wait_on(c)) {
             json_decref(c->result);
             c->result = NULL;
             code = ctl_judge(c->ctl, c->name, answer, &c->result);
@@ -175,7 +179,7 @@ static int step(struct change *c, uint32_t voters, uint32_t learners, json_t *ad
             tell_progress(c, watch);
     }
     json_decref(added);
-    while (code == CTL_DONE) { /* bound: until_ms */
+    while (code == CTL_DONE && !ctl_dry_run(c->ctl)) { /* bound: until_ms */
         code = look(c);
         if (code != CTL_DONE || (c->now.settled && c->now.voters == voters))
             break;
@@ -192,6 +196,10 @@ static int end(struct change *c, int code)
 {
     if (code == CTL_DONE && c->ctl->json && c->result != NULL)
         code = ctl_print_json(c->result);
+    else if (code == CTL_DONE && c->result != NULL && ctl_dry_run(c->ctl))
+        printf("%s: %s: nothing was changed\n", c->name,
+               json_is_true(json_object_get(c->result, "changed")) ? "its first step would be taken"
+                                                                   : "nothing to do");
     else if (code == CTL_DONE && c->result != NULL)
         printf("%s: %s at index %lld, term %lld\n", c->name,
                json_is_true(json_object_get(c->result, "changed")) ? "done" : "nothing to do",
@@ -262,8 +270,8 @@ static int bring_in(struct change *c, uint32_t id, const struct genesis_founder 
                         c->name, id, id);
     if (there == NULL)
         code = step(c, c->now.voters, c->now.learners | bit, described(id, identity), 0);
-    if (code != CTL_DONE || !promote)
-        return code;
+    if (code != CTL_DONE || !promote || (there == NULL && ctl_dry_run(c->ctl)))
+        return code; /* what it would come to as a voter shows when it has caught up */
     uint32_t voters = (c->now.voters | bit) & ~(UINT32_C(1) << gone & ~UINT32_C(1));
     return step(c, voters, c->now.learners & ~bit, NULL, id);
 }
@@ -337,7 +345,7 @@ int ctl_member_replace(struct ctl *ctl)
         /* Two incarnations of one id are never members together. */
         if (member(&c.now, id) != NULL)
             code = take_out(&c, id);
-        if (code == CTL_DONE)
+        if (code == CTL_DONE && !ctl_dry_run(ctl))
             code = bring_in(&c, id, &identity, true, 0);
     } else if (code == CTL_DONE) {
         code = bring_in(&c, other, &identity, true, id);

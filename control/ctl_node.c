@@ -1,7 +1,8 @@
 /* `keelctl node ...`: the tree of names. */
-#include "control/ctl_session.h"
+#include "control/ctl_node.h"
 
 #include "control/address.h"
+#include "control/ctl_change.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +30,7 @@ static void text_of(const struct keel_node *node, char *text, size_t room)
     text[at] = 0;
 }
 
-static void rights_text(uint32_t rights, char text[4])
+void ctl_node_rights_text(uint32_t rights, char text[4])
 {
     size_t at = 0;
     if ((rights & KEEL_READ) != 0)
@@ -53,7 +54,7 @@ static json_t *described(const struct keel_node *node)
     json_t *rights = json_array();
     for (size_t i = 0; i < node->rights_count; i++) {
         char letters[4], who[16];
-        rights_text(node->rights[i].rights, letters);
+        ctl_node_rights_text(node->rights[i].rights, letters);
         snprintf(who, sizeof(who), "%u", node->rights[i].principal);
         json_array_append_new(rights, json_pack("{s:s,s:s}", "principal",
                                                 node->rights[i].principal == 0 ? "everybody" : who,
@@ -83,8 +84,9 @@ int ctl_node_get(struct ctl *ctl)
 {
     struct keel *keel = NULL;
     struct keel_node node;
-    int code = ctl_session_open(ctl, false, 0, &keel);
-    if (code == CTL_DONE)
+    bool by_socket = ctl_node_by_socket(ctl);
+    int code = by_socket ? ctl_node_look(ctl, &node) : ctl_session_open(ctl, false, 0, &keel);
+    if (code == CTL_DONE && !by_socket)
         code = get(ctl, keel, &node);
     if (code == CTL_DONE) {
         json_t *object = described(&node);
@@ -114,9 +116,16 @@ int ctl_node_list(struct ctl *ctl)
     struct keel_result result = {0};
     uint64_t after = 0;
     json_t *rows = json_array();
-    int code = ctl_session_open(ctl, false, 0, &keel);
+    bool by_socket = ctl_node_by_socket(ctl);
+    int code = by_socket ? CTL_DONE : ctl_session_open(ctl, false, 0, &keel);
     while (code == CTL_DONE) { /* at most as many packets as hold all nodes */
         int status = 0;
+        if (by_socket) {
+            code = ctl_node_children(ctl, path, &after, rows);
+            if (after == 0)
+                break;
+            continue;
+        }
         int count = keel_node_children(keel, path, &after, timeout_ns(ctl), children, CHILDREN_MAX,
                                        &status);
         result.status = (uint32_t)status;
@@ -216,6 +225,18 @@ static int generation_of(struct ctl *ctl, int option, uint64_t *generation)
     return CTL_DONE;
 }
 
+/* A session's own number keeps its operations from being done twice. */
+static bool no_session_option(const struct ctl *ctl)
+{
+    if (ctl_value(ctl, "request-id") == NULL && !ctl_dry_run(ctl))
+        return false;
+    ctl_fail(CTL_USAGE,
+             "%s: --request-id and --dry-run are for operators, by the admin socket: leave "
+             "--members, --key and --config out",
+             ctl->command->name);
+    return true;
+}
+
 int ctl_node_create(struct ctl *ctl)
 {
     struct operation o;
@@ -223,6 +244,13 @@ int ctl_node_create(struct ctl *ctl)
     if (strlen(text) > KEEL_NODE_CONTENT_MAX)
         return ctl_fail(CTL_USAGE, "node create: a node holds at most %d bytes",
                         KEEL_NODE_CONTENT_MAX);
+    if (ctl_node_by_socket(ctl)) {
+        json_t *extra = json_object();
+        ctl_node_put_content(extra, (const uint8_t *)text, strlen(text));
+        return ctl_node_change(ctl, extra, 0, "made");
+    }
+    if (no_session_option(ctl))
+        return CTL_USAGE;
     int code = begin(&o, ctl, KEEL_CREATE | KEEL_EXCLUSIVE_CREATE, text);
     return end(&o, code, "instance");
 }
@@ -236,8 +264,13 @@ int ctl_node_set(struct ctl *ctl)
     int code = content_of(ctl, CTL_CLIENT_OWN, content, &size);
     if (code == CTL_DONE)
         code = generation_of(ctl, CTL_CLIENT_OWN + 1, &generation);
-    if (code != CTL_DONE)
-        return code;
+    if (code == CTL_DONE && ctl_node_by_socket(ctl)) {
+        json_t *extra = json_object();
+        ctl_node_put_content(extra, content, size);
+        return ctl_node_change(ctl, extra, generation, "written");
+    }
+    if (code != CTL_DONE || no_session_option(ctl))
+        return CTL_USAGE;
     code = begin(&o, ctl, 0, "");
     if (code == CTL_DONE) {
         int error = keel_node_set(o.keel, o.node, content, size, generation, &number);
@@ -251,8 +284,10 @@ int ctl_node_delete(struct ctl *ctl)
     struct operation o;
     uint64_t generation, number;
     int code = generation_of(ctl, CTL_CLIENT_OWN, &generation);
-    if (code != CTL_DONE)
-        return code;
+    if (code == CTL_DONE && ctl_node_by_socket(ctl))
+        return ctl_node_change(ctl, json_object(), generation, "deleted");
+    if (code != CTL_DONE || no_session_option(ctl))
+        return CTL_USAGE;
     code = begin(&o, ctl, 0, "");
     if (code == CTL_DONE) {
         int error = keel_node_delete(o.keel, o.node, generation, &number);
@@ -298,8 +333,13 @@ int ctl_node_acl(struct ctl *ctl)
                             "(read, write, change the list)",
                             ctl->word[i + 1]);
     int code = generation_of(ctl, CTL_CLIENT_OWN, &generation);
-    if (code != CTL_DONE)
-        return code;
+    if (code == CTL_DONE && ctl_node_by_socket(ctl)) {
+        json_t *extra = json_object();
+        ctl_node_put_rights(extra, rights, count);
+        return ctl_node_change(ctl, extra, generation, "list set");
+    }
+    if (code != CTL_DONE || no_session_option(ctl))
+        return CTL_USAGE;
     code = begin(&o, ctl, 0, "");
     if (code == CTL_DONE) {
         int error = keel_node_acl(o.keel, o.node, rights, count, generation, &number);

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CELL_MAX = 96, COLUMNS_MAX = 16 };
+enum { CELL_MAX = 96, COLUMNS_MAX = 20 };
 
 bool ctl_colour(void)
 {

@@ -46,6 +46,8 @@ static const char *kind_name(uint8_t kind)
         return "node";
     case ENTRY_DUE:
         return "due";
+    case ENTRY_OPERATOR:
+        return "operator";
     case ENTRY_AUTOPILOT:
         return "autopilot";
     case ENTRY_PROBE:

@@ -1,7 +1,7 @@
 /* Commands that only look at a running daemon, and the trading day. */
 #include "control/address.h"
 #include "control/admin_request.h"
-#include "control/ctl.h"
+#include "control/ctl_change.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -105,6 +105,7 @@ int ctl_member_list(struct ctl *ctl)
                                           "leader=LEADER",
                                           "self=SELF",
                                           "boot=BOOT",
+                                          "drained=DRAINED",
                                           "heard_ms=HEARD_MS",
                                           "state=STATE",
                                           "match_index=MATCH",
@@ -167,9 +168,11 @@ static int day(struct ctl *ctl, const char *action)
                         "spaces",
                         action, ctl->word[0], KEEL_DAY_NAME_SIZE);
     json_t *extra = json_pack("{s:s,s:s}", "action", action, "name", ctl->word[0]);
-    int code = ctl_ask(ctl, "day", extra, &result);
+    int code = ctl_change(ctl, "day", extra, &result);
     if (code != CTL_DONE)
         return code;
+    if (ctl_dry_run(ctl) && json_is_true(json_object_get(result, "changed")))
+        return ctl_change_show(ctl, result, action[0] == 'b' ? "day begun" : "day ended");
     if (ctl->json)
         code = ctl_print_json(result);
     else

@@ -17,7 +17,7 @@ void leadership_begin(struct control *c, struct control_ask *ask,
         not_leader(c, ask);
         return;
     }
-    bool read = request->kind == CONTROL_READ;
+    bool read = request->kind == CONTROL_READ || request->kind == CONTROL_LOOK;
     struct command *command = control_command(c, read ? COMMAND_READ : COMMAND_TRANSFER);
     if (command == NULL) {
         requests_finish(c, ask, CONTROL_BUSY, 0);
@@ -26,6 +26,8 @@ void leadership_begin(struct control *c, struct control_ask *ask,
     command->tag = ask->serial;
     command->principal = request->to;
     command->abstains = request->kind == CONTROL_STEP_DOWN;
+    command->dry = request->dry;
+    ask->asked.dry = request->dry;
     control_command_send(c);
     ask->state = read ? ASK_READING : ASK_HANDING_OVER;
 }
@@ -34,7 +36,10 @@ static void transfer_told(struct control *c, struct control_ask *ask, const stru
 {
     switch ((enum raft_transfer_reason)notice->u.transfer.reason) {
     case RAFT_TRANSFER_TAKEN:
-        ask->index = notice->u.transfer.number;
+        if (ask->asked.dry)
+            requests_finish(c, ask, CONTROL_APPLIED, RAFT_TRANSFER_TAKEN);
+        else
+            ask->index = notice->u.transfer.number;
         break;
     case RAFT_TRANSFER_SELF: /* done before it was asked */
         ask->index = c->seen.commit;
@@ -115,6 +120,22 @@ void leadership_follow(struct control *c, struct control_ask *ask)
 {
     if (ask->state == ASK_HANDING_OVER)
         follow_transfer(c, ask);
-    else if (ask->state == ASK_READ && c->seen.now_ns >= ask->read_ns)
+    else if (ask->state == ASK_READ && ask->looks && c->machine->applied >= ask->index)
+        looking_answer(c, ask);
+    else if (ask->state == ASK_READ && !ask->looks && c->seen.now_ns >= ask->read_ns)
         requests_finish(c, ask, CONTROL_APPLIED, 0);
+}
+
+uint32_t leadership_drained_turn(struct control *c)
+{
+    if (c->seen.role != RAFT_LEADER || c->seen.stopped || c->seen.transfer.open ||
+        !machine_drained(c->machine, c->replica->id) || c->now_ns < c->drained_at_ns)
+        return 0;
+    struct command *command = control_command(c, COMMAND_TRANSFER);
+    if (command == NULL)
+        return 0;
+    command->tag = TRIPS_TAG; /* nobody waits for the answer */
+    control_command_send(c);
+    c->drained_at_ns = c->now_ns + c->options.genesis->election_min_ms * 1000000ull;
+    return 1;
 }

@@ -76,12 +76,13 @@ static void tell_children(const struct control *c, const struct machine_node *no
     }
 }
 
-static void answer(struct control *c, const struct control_query *query)
+static void tell(const struct control *c, uint32_t principal, const uint8_t *question,
+                 struct reply *to)
 {
     struct packet_query asked;
     struct reply reply = {0};
-    memcpy(&asked, query->bytes, sizeof(asked));
-    const char *path = (const char *)query->bytes + sizeof(asked);
+    memcpy(&asked, question, sizeof(asked));
+    const char *path = (const char *)question + sizeof(asked);
     reply.head.request = asked.request;
     reply.head.index = c->machine->applied;
     reply.head.leader = c->replica->id;
@@ -96,13 +97,29 @@ static void answer(struct control *c, const struct control_query *query)
                             : machine_node_at_path(c->machine, path, asked.path_size);
         if (node == NULL)
             reply.head.status = MACHINE_NO_NODE;
-        else if ((machine_node_rights(node, query->principal) & NODE_READ) == 0)
+        else if ((machine_node_rights(node, principal) & NODE_READ) == 0)
             reply.head.status = MACHINE_NOT_ALLOWED;
         else if (asked.kind == PACKET_QUERY_NODE)
             tell_node(c, node, &reply);
         else
             tell_children(c, node, asked.after, &reply);
     }
+    *to = reply;
+}
+
+uint32_t queries_tell(const struct control *c, uint32_t principal, const uint8_t *question,
+                      uint8_t *bytes)
+{
+    struct reply reply;
+    tell(c, principal, question, &reply);
+    memcpy(bytes, &reply, sizeof(reply.head) + reply.head.size);
+    return (uint32_t)sizeof(reply.head) + reply.head.size;
+}
+
+static void answer(struct control *c, const struct control_query *query)
+{
+    struct reply reply;
+    tell(c, query->principal, query->bytes, &reply);
     struct command *command = control_command(c, COMMAND_ANSWER);
     if (command == NULL)
         return; /* the client asks again */

@@ -35,20 +35,34 @@ bool control_answer(struct control *c, struct control_reply *reply)
 /* --- control's thread
  * ------------------------------------------------------------------------------ */
 
-void requests_finish(struct control *c, struct control_ask *ask, enum control_result result,
-                     uint8_t status)
+struct control_reply *requests_reply(struct control *c, const struct control_ask *ask,
+                                     enum control_result result, uint8_t status)
 {
     struct control_reply *reply = spsc_reserve(&c->replies);
     ENSURE(reply != NULL); /* control_ask() lets no more in than there are places */
-    *reply = (struct control_reply){.tag = ask->tag,
-                                    .index = ask->index,
-                                    .term = ask->term,
-                                    .value = ask->value,
-                                    .leader = c->seen.leader,
-                                    .result = (uint8_t)result,
-                                    .status = status};
+    memset(reply, 0, offsetof(struct control_reply, bytes));
+    reply->tag = ask->tag;
+    reply->index = ask->index;
+    reply->term = ask->term;
+    reply->value = ask->value;
+    reply->leader = c->seen.leader;
+    reply->result = (uint8_t)result;
+    reply->status = status;
+    reply->repeated = ask->repeated;
+    return reply;
+}
+
+void requests_send(struct control *c, struct control_ask *ask)
+{
     spsc_push(&c->replies);
     memset(ask, 0, sizeof(*ask));
+}
+
+void requests_finish(struct control *c, struct control_ask *ask, enum control_result result,
+                     uint8_t status)
+{
+    requests_reply(c, ask, result, status);
+    requests_send(c, ask);
 }
 
 static struct control_ask *free_place(struct control *c)
@@ -57,6 +71,26 @@ static struct control_ask *free_place(struct control *c)
         if (c->ask[i].state == ASK_FREE)
             return &c->ask[i];
     return NULL;
+}
+
+/* Whether a change of the members would be begun. */
+static void ask_whether(struct control *c, struct control_ask *ask,
+                        const struct control_request *request)
+{
+    struct command *command = control_command(c, COMMAND_PROPOSE);
+    if (command == NULL) {
+        requests_finish(c, ask, CONTROL_BUSY, 0);
+        return;
+    }
+    command->tag = (uint64_t)PROPOSER_REQUEST << CONTROL_TAG_SHIFT | ask->serial;
+    command->entry_kind = request->entry_kind;
+    command->index = request->was;
+    command->dry = true;
+    command->size = request->size;
+    memcpy(command->u.bytes, request->body, request->size);
+    control_command_send(c);
+    ask->asked.dry = true;
+    ask->state = ASK_PROPOSED;
 }
 
 static void begin_snapshot(struct control *c, struct control_ask *ask)
@@ -74,12 +108,23 @@ static void begin(struct control *c, struct control_ask *ask, const struct contr
     if (timeout_ms == 0 || timeout_ms > CONTROL_REQUEST_MS)
         timeout_ms = CONTROL_REQUEST_MS;
     ask->deadline_ns = c->now_ns + timeout_ms * 1000000ull;
+    bool enters = request->kind == CONTROL_PROPOSE || request->kind == CONTROL_TRY;
+    if (request->kind == CONTROL_LOOK) {
+        ask->asked = *request;
+        ask->looks = true;
+    }
     if (request->kind == CONTROL_SNAPSHOT)
         begin_snapshot(c, ask);
-    else if (request->kind != CONTROL_PROPOSE)
+    else if (ask->looks && !request->read)
+        looking_answer(c, ask);
+    else if (!enters)
         leadership_begin(c, ask, request);
     else if (c->seen.role != RAFT_LEADER)
         requests_finish(c, ask, CONTROL_NOT_LEADER, 0);
+    else if (request->kind == CONTROL_TRY)
+        trying_begin(c, ask, request);
+    else if (request->dry)
+        ask_whether(c, ask, request);
     else if (!control_propose(c, PROPOSER_REQUEST, ask->serial, request->entry_kind, request->body,
                               request->size, request->was))
         requests_finish(c, ask, CONTROL_BUSY, 0);
@@ -107,8 +152,10 @@ void requests_proposed(struct control *c, const struct notice *notice)
             continue;
         ask->index = notice->u.proposed.index;
         ask->term = notice->u.proposed.term;
-        if (notice->u.proposed.refusal != RAFT_CHANGED &&
-            notice->u.proposed.refusal != RAFT_REFUSED_NOT_LEADER)
+        if (ask->asked.dry && notice->u.proposed.refusal == RAFT_CHANGED)
+            requests_finish(c, ask, CONTROL_APPLIED, MACHINE_SEQUENCED);
+        else if (notice->u.proposed.refusal != RAFT_CHANGED &&
+                 notice->u.proposed.refusal != RAFT_REFUSED_NOT_LEADER)
             requests_finish(c, ask, CONTROL_UNCHANGED, (uint8_t)notice->u.proposed.refusal);
         else if (ask->index == 0)
             requests_finish(c, ask, c->seen.role == RAFT_LEADER ? CONTROL_BUSY : CONTROL_NOT_LEADER,
@@ -125,7 +172,11 @@ void requests_applied(struct control *c, const struct entry *entry)
         struct control_ask *ask = &c->ask[i];
         if (ask->state != ASK_APPENDED || ask->index != entry->index)
             continue;
-        ask->value = c->outcome.value;
+        if (entry->kind == ENTRY_OPERATOR && c->outcome.repeats != 0) {
+            ask->index = c->outcome.repeats;
+            ask->repeated = true;
+        }
+        ask->value = entry->kind == ENTRY_OPERATOR ? c->outcome.value : 0;
         if (ask->term == entry->term && entry->kind == ENTRY_PROBE)
             ask->state = ASK_PROBED;
         else if (ask->term == entry->term)

@@ -135,6 +135,7 @@ static void apply_entry(struct replica *r, const struct entry *entry)
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
     case ENTRY_DUE:
+    case ENTRY_OPERATOR:
     case ENTRY_AUTOPILOT:
         break;
     case ENTRY_PROBE:

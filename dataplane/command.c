@@ -132,11 +132,14 @@ static void spans(struct replica *r, uint64_t index)
 static void propose(struct replica *r, const struct command *command)
 {
     enum raft_refusal refusal = RAFT_CHANGED;
-    uint64_t index;
+    uint64_t index = 0;
     if (command->entry_kind == ENTRY_CONFIG) {
         struct entry_config wanted;
         memcpy(&wanted, command->u.bytes, sizeof(wanted));
-        index = step_change(r, &wanted, command->index, &refusal);
+        if (command->dry)
+            refusal = step_change_fit(r, &wanted, command->index);
+        else
+            index = step_change(r, &wanted, command->index, &refusal);
     } else {
         index = intake_own(r, command->entry_kind, command->u.bytes, (uint16_t)command->size);
     }

@@ -30,6 +30,7 @@ static struct intake_slot *overlay(struct replica *r, const struct machine_sessi
         slot->epoch = session->epoch;
         slot->appended = session->last;
         slot->acked = session->acked;
+        slot->paid_ns = 0;
     }
     return slot;
 }
@@ -141,6 +142,62 @@ static void append_messages(struct replica *r, uint32_t principal, struct intake
     metric_add(&r->metrics.appended_messages, count);
 }
 
+/* How many of `count` messages a session may submit now that has so many a second: what it left
+ * unused in the last INTAKE_BURST_MS may be made up for. By this leader's clock alone: apply does
+ * not judge it, and the next leader begins anew. */
+static uint32_t within_rate(const struct replica *r, struct intake_slot *slot, uint32_t rate,
+                            uint32_t count)
+{
+    uint64_t each_ns = 1000000000u / rate;
+    uint64_t burst_ns = INTAKE_BURST_MS * 1000000ull;
+    uint64_t from_ns = r->now_ns > burst_ns ? r->now_ns - burst_ns : 0;
+    if (slot->paid_ns > from_ns)
+        from_ns = slot->paid_ns;
+    if (from_ns > r->now_ns)
+        return 0;
+    uint64_t due = 1 + (r->now_ns - from_ns) / each_ns;
+    uint32_t taken = due < count ? (uint32_t)due : count;
+    slot->paid_ns = from_ns + taken * each_ns;
+    return taken;
+}
+
+/* Takes the first `count` messages alone. */
+static void append_first(struct replica *r, uint32_t principal, struct intake_slot *slot,
+                         const struct entry_messages *messages, uint32_t count)
+{
+    struct {
+        struct entry_messages head;
+        uint8_t blocks[KEEL_BLOCKS_MAX];
+    } part = {.head = *messages};
+    const uint8_t *at = (const uint8_t *)(messages + 1);
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += 2u + (at[bytes] | (uint32_t)at[bytes + 1] << 8);
+    part.head.count = (uint16_t)count;
+    part.head.bytes = (uint16_t)bytes;
+    memcpy(part.blocks, at, bytes);
+    if ((messages->flags & ENTRY_FENCED) != 0)
+        memcpy(part.blocks + bytes, at + messages->bytes, KEEL_SEQUENCER_SIZE);
+    append_messages(r, principal, slot, ENTRY_MESSAGES, &part.head, slot->appended + 1);
+}
+
+/* The rest is asked to come later, as where there is no room. */
+static __attribute__((noinline)) void append_within_rate(struct replica *r, uint32_t principal,
+                                                         struct intake_slot *slot,
+                                                         const struct entry_messages *messages,
+                                                         uint32_t rate)
+{
+    uint64_t last = messages->number + messages->count - 1;
+    uint32_t count = (uint32_t)(last - slot->appended);
+    uint32_t taken = within_rate(r, slot, rate, count);
+    if (taken > 0)
+        append_first(r, principal, slot, messages, messages->count - (count - taken));
+    if (taken == count)
+        return;
+    metric_add(&r->metrics.drop[DROP_LIMITED], count - taken);
+    answer_redirect(r, principal, last - (count - taken) + 1, PACKET_SUBMIT, PACKET_BUSY);
+}
+
 /* Pitfall 9: who was deposed and does not know it yet is asked of a session, or of a life of it,
  * that began under its successor. Ids and epochs are log indexes: what was not applied here is not
  * judged here. The client asks the others. */
@@ -196,7 +253,10 @@ static void submit(struct replica *r, uint32_t principal, uint8_t entry_kind,
         refuse(r, principal, messages, session, MACHINE_WINDOW);
         return;
     }
-    append_messages(r, principal, slot, entry_kind, messages, slot->appended + 1);
+    if (session->rate != 0 && entry_kind == ENTRY_MESSAGES)
+        append_within_rate(r, principal, slot, messages, session->rate);
+    else
+        append_messages(r, principal, slot, entry_kind, messages, slot->appended + 1);
 }
 
 /* --- session requests
@@ -382,7 +442,7 @@ uint64_t intake_own(struct replica *r, uint8_t entry_kind, const void *body, uin
     step_append(r, entry);
     if (entry_kind == ENTRY_SESSION_END || entry_kind == ENTRY_SESSION_EXPIRE)
         note_end(r, entry->index, body);
-    if (entry_kind == ENTRY_NODE)
+    if (entry_kind == ENTRY_OPERATOR)
         r->intake->operated = entry->index;
     return entry->index;
 }

@@ -13,7 +13,10 @@
 
 struct replica;
 
-enum { INTAKE_PENDING_MAX = 256 }; /* session requests appended and not yet applied */
+enum {
+    INTAKE_PENDING_MAX = 256, /* session requests appended and not yet applied */
+    INTAKE_BURST_MS = 100     /* what a limit leaves unused so long may be made up for */
+};
 
 struct intake_slot {
     uint64_t session;  /* that the overlay speaks of; 0: none */
@@ -22,6 +25,7 @@ struct intake_slot {
     uint64_t appended; /* last number in the log */
     uint64_t heard_ns; /* last packet of the owner; read by control with a relaxed load */
     uint64_t acked;    /* highest acknowledged number heard of */
+    uint64_t paid_ns;  /* with a limit: its next message is due then */
 };
 
 /* What makes two copies of a session request the same request. */

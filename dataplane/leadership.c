@@ -65,8 +65,10 @@ uint32_t leadership_turn(struct replica *r)
 
 void leadership_transfer(struct replica *r, const struct command *command)
 {
-    enum raft_transfer_reason reason = step_transfer(r, (uint8_t)command->principal);
-    if (reason == RAFT_TRANSFER_TAKEN)
+    uint8_t to = (uint8_t)command->principal;
+    enum raft_transfer_reason reason =
+        command->dry ? raft_transfer_fit(&r->raft, to) : step_transfer(r, to);
+    if (reason == RAFT_TRANSFER_TAKEN && !command->dry)
         r->steps_down = command->abstains ? r->raft.transfer.number : 0;
     struct notice *notice = notice_begin(r, NOTICE_TRANSFER);
     if (notice == NULL)
@@ -87,9 +89,19 @@ void leadership_lost(struct replica *r)
     r->steps_down = 0;
 }
 
+/* Drained: until nobody has led for so long that an unserviced cluster is worse than a serviced one
+ * whose leader may stop at any time. */
 bool leadership_abstains(const struct replica *r)
 {
-    return r->raft.role != RAFT_LEADER && r->now_ns < r->abstains_until_ns;
+    const struct raft *raft = &r->raft;
+    if (raft->role == RAFT_LEADER)
+        return false;
+    if (r->now_ns < r->abstains_until_ns)
+        return true;
+    uint64_t heard_ns =
+        raft->heard_leader_ns > raft->started_ns ? raft->heard_leader_ns : raft->started_ns;
+    return machine_drained(r->machine, r->id) &&
+           r->now_ns - heard_ns < REPLICA_DRAIN_ELECTIONS * 2 * raft->options.election_min_ns;
 }
 
 /* Asked now, not of the turn's beginning: the loop may have stood still since. H20: Emin x (1 -

@@ -114,6 +114,7 @@ struct command {
     uint8_t entry_kind;  /* PROPOSE: enum entry_kind */
     uint8_t packet_kind; /* ANSWER */
     uint8_t abstains;    /* TRANSFER: 1: and does not campaign for an election timeout after it */
+    uint8_t dry;         /* TRANSFER, PROPOSE of an ENTRY_CONFIG: only whether it would be begun */
     struct frame_address to; /* SEND */
     union {
         uint8_t bytes[COMMAND_BYTES_MAX];

@@ -29,6 +29,8 @@ const char *drop_name(enum drop drop)
         return "not-leader";
     case DROP_BUSY:
         return "busy";
+    case DROP_LIMITED:
+        return "limited";
     case DROP_GAP:
         return "number-gap";
     case DROP_IN_FLIGHT:

@@ -40,6 +40,7 @@ enum drop {
     DROP_UNRESOLVED,     /* outgoing: no MAC address yet */
     DROP_NOT_LEADER,     /* client request at a follower: redirected */
     DROP_BUSY,           /* no room: told so */
+    DROP_LIMITED,        /* messages above the rate that an operator set: told to come later */
     DROP_GAP,            /* submit that skips numbers: an earlier packet is missing */
     DROP_IN_FLIGHT,      /* submit of numbers that are appended and not yet decided */
     DROP_UNSEEN,         /* of a session, or a life of it, that began behind what is applied here */

@@ -232,6 +232,7 @@ static void fill_status(struct replica *r)
     s->drive_ns = ring_drive_ns(r->ring, r->now_ns);
     s->stall_ns = replica_stall_ns(r);
     s->lapped = r->lapped;
+    s->drained = r->machine->operated.drained;
     s->hole = raft->hole;
     s->settling = raft->settling;
     s->hole_denied = raft->hole_denied;

@@ -41,6 +41,8 @@ enum {
     CATCH_UP_PAGES = 8,            /* read ahead for one peer; all peers' fit RING_READS_MAX */
     REPLICA_ANSWERS = 32,          /* sessions answered in one turn */
     REPLICA_READS = 16,            /* reads that wait for proof */
+    REPLICA_DRAIN_ELECTIONS = 10,  /* longest election timeouts without a leader, after which one
+                                      that is drained would rather lead than nobody */
     REPLICA_CHUNKS_MAX = 64        /* packets of checkpoints taken from control in a millisecond */
 };
 
@@ -166,6 +168,7 @@ struct replica_status {
     uint64_t drive_lag_ns; /* leader: a quorum's drives are ahead of its own, which stood so long */
     struct raft_transfer transfer;
     uint32_t lapped;   /* leader: bit i: replica i needs a checkpoint */
+    uint32_t drained;  /* bit i: replica i is not to lead */
     uint32_t settling; /* leader: it has a hole, and appends nothing before that is settled (H5) */
     uint64_t hole;     /* the lowest entry that the drive lost and no checkpoint covers; 0: none */
     uint64_t hole_denied; /* leader: mask: voters that deny it */
@@ -303,6 +306,9 @@ void step_no_space(struct replica *r); /* intake or follower had no room: someth
  * index of the entry, 0 when refused. */
 uint64_t step_change(struct replica *r, const struct entry_config *wanted, uint64_t was,
                      enum raft_refusal *refusal);
+/* What that would be refused for; changes nothing. */
+enum raft_refusal step_change_fit(const struct replica *r, const struct entry_config *wanted,
+                                  uint64_t was);
 enum raft_transfer_reason step_transfer(struct replica *r, uint8_t to);
 void step_sent(struct replica *r, uint8_t peer, uint64_t index, uint32_t bytes);
 /* Stamps and takes an entry of this leader whose head and body are framed at `entry`. */

@@ -287,6 +287,15 @@ static bool room_for_config(const struct replica *r)
     return ring_room(r->ring, 1, sizeof(struct entry) + sizeof(struct entry_config)) == RING_ROOM;
 }
 
+enum raft_refusal step_change_fit(const struct replica *r, const struct entry_config *wanted,
+                                  uint64_t was)
+{
+    struct raft_config config;
+    members_to_raft(wanted, was, &config);
+    const struct raft_in in = {.config = &config, .config_count = 1, .space = room_for_config(r)};
+    return raft_change_fit(&r->raft, &in);
+}
+
 uint64_t step_change(struct replica *r, const struct entry_config *wanted, uint64_t was,
                      enum raft_refusal *refusal)
 {

@@ -84,6 +84,7 @@ def tests(build, sanitized, fuzz, turn):
         Test('leases', True, 4, e2e('leases.py')),
         Test('genesis', True, 15, e2e('genesis.py', '--seed', str(turn)),
              e2e('genesis.py', '--seed', str(turn), '--share', '%d/8' % (turn % 8))),
+        Test('operators', True, 2, e2e('operators.py')),
         Test('sabotage', True, 6, e2e('sabotage_all.py'), e2e('sabotage_all.py', '--share', half)),
         Test('e2e', True, 12, e2e('storm.py'), e2e('storm.py', '--seed', str(turn), '--faults', '10',
                                                    '--share', fourth)),

@@ -72,6 +72,12 @@ const char *machine_status_name(enum machine_status status)
         return "old-boot";
     case MACHINE_BAD_ENTRY:
         return "bad-entry";
+    case MACHINE_SUSPENDED:
+        return "suspended";
+    case MACHINE_RESTRAINT_TABLE:
+        return "restraint-table-full";
+    case MACHINE_NO_LEADER_LEFT:
+        return "no-leader-left";
     }
     return "invalid";
 }

@@ -51,7 +51,11 @@ enum machine_status {
     MACHINE_NOT_EXPIRED = 27,    /* expiry before its time, of another epoch, or of an old term */
     MACHINE_DAY_STATE = 28,      /* day end without an open day, begin within one, name reused */
     MACHINE_BOOT_OLD = 29,       /* a lower boot counter, or an equal one with another id (H2) */
-    MACHINE_BAD_ENTRY = 30
+    MACHINE_BAD_ENTRY = 30,
+    MACHINE_SUSPENDED = 31, /* message: consumes its number: an operator has suspended its session,
+                               or its principal */
+    MACHINE_RESTRAINT_TABLE = 32, /* busy: no room for another session or principal held back */
+    MACHINE_NO_LEADER_LEFT = 33   /* drain: no voter would be left that may lead */
 };
 
 /* The word for a status as people, JSON and metrics see it: "sequenced", "stale-epoch" ... */
@@ -90,7 +94,10 @@ struct machine_session {
     char name[KEEL_NAME_MAX + 1];
     struct machine_list handles; /* by `asked` */
     uint32_t handle_count;
-    uint32_t reserved[3];
+    uint32_t
+        rate; /* messages a second that intake takes; 0: no limit. What follows from `operated` */
+    uint8_t suspended; /* 1: its messages are refused. Likewise */
+    uint8_t reserved[7];
     struct machine_kept kept[KEEL_SESSION_WINDOW_MAX]; /* number n at n % WINDOW_MAX */
 };
 _Static_assert(sizeof(struct machine_kept) == 32, "two results share a cache line");
@@ -178,6 +185,36 @@ struct machine_handle {
     struct machine_link link[HANDLE_LISTS];
 };
 _Static_assert(sizeof(struct machine_handle) == 128, "two cache lines");
+
+/* What operators have done; machine_operator.c. */
+enum { MACHINE_REQUESTS_KEPT = 64, MACHINE_RESTRAINTS_MAX = 64 };
+
+struct machine_request { /* what became of it at first */
+    uint64_t id[2];
+    uint64_t hash; /* of the whole request: an id stands for one */
+    uint64_t index;
+    uint64_t value;
+    uint32_t status; /* enum machine_status */
+    uint32_t operation;
+};
+_Static_assert(sizeof(struct machine_request) == 48, "kept request");
+
+struct machine_restraint { /* a session, or all of a principal, is held back */
+    uint64_t session;      /* id; 0: the principal's */
+    uint32_t principal;    /* 0 with a session */
+    uint32_t rate;         /* messages a second; 0: no limit */
+    uint32_t suspended;    /* 1, or 0 */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct machine_restraint) == 24, "restraint");
+
+struct machine_operated {
+    uint64_t requests; /* so far; the newest stands at (requests - 1) % MACHINE_REQUESTS_KEPT */
+    uint32_t drained;  /* bit i: member i is not to lead; never all voters */
+    uint32_t restraints;
+    struct machine_restraint restraint[MACHINE_RESTRAINTS_MAX]; /* by their beginning */
+    struct machine_request request[MACHINE_REQUESTS_KEPT];
+};
 
 enum decision_state {
     DECISION_OPEN = 1,      /* the change of members is to follow */
@@ -277,6 +314,7 @@ struct machine {
     struct machine_list nodes;
     struct machine_list handles;
     struct machine_list due; /* nodes with a lock-delay or a queue, in any order */
+    struct machine_operated operated;
     struct machine_autopilot autopilot;
     /* tables follow, at table_offset: uint32_t by_id[table_mask + 1] and by_name[table_mask + 1]
      * (slot + 1, 0: empty), uint32_t owner[sessions_max] (principal, 0: slot unused); at
@@ -294,7 +332,8 @@ struct machine_outcome {
     uint16_t run_count;
     uint32_t slot;        /* session that the sender may know of, UINT32_MAX: none. Set also when a
                              request of its owner is refused, never with NOT_OWNER */
-    uint64_t value;       /* of an operator's node operation */
+    uint64_t value;       /* of an operator's operation */
+    uint64_t repeats;     /* index at which this operator's request was first decided; 0: here */
     uint64_t feed_before; /* feed_next before this entry */
     uint64_t feed_after;
     bool day_ended, day_began;
@@ -317,9 +356,9 @@ void machine_init(struct machine *machine, const struct genesis *genesis);
  *
  * Every entry moves applied, log and wall time (neither ever back) and the digest. A message is
  * sequenced iff its session exists, the entry's principal owns it, it is alive, the epoch is the
- * current one, its number is last + 1 and <= the number acknowledged in this entry + W, and a day
- * is open; the first of these that fails names the status. Whatever the order of statuses, only a
- * number that passes all but the last of them is consumed (H15).
+ * current one, its number is last + 1 and <= the number acknowledged in this entry + W, a day is
+ * open, and no operator has suspended it; the first of these that fails names the status. Whatever
+ * the order of statuses, only a number that passes all but the last two of them is consumed (H15).
  *
  * A node operation passes the same checks but the day's, takes its number, and is then done or
  * refused. A message with a sequencer is refused unless at its own place in the order that lock is
@@ -399,6 +438,15 @@ uint32_t machine_events(const struct machine *machine, const struct machine_sess
                         const struct packet_event_place *after, struct packet_event *events,
                         uint32_t max);
 
+/* What an operator's request of that id has come to, if it is among the last
+ * MACHINE_REQUESTS_KEPT; else NULL. */
+const struct machine_request *machine_request(const struct machine *machine, const uint64_t id[2]);
+/* Whether that member is not to lead. */
+HOT static inline bool machine_drained(const struct machine *machine, uint32_t replica)
+{
+    return (machine->operated.drained >> replica & 1) != 0;
+}
+
 /* Hash over the whole canonical state, the running digest included: equal on every replica at the
  * same index. Reads every session: for checkpoints and checks, not for the loop. */
 uint64_t machine_fingerprint(const struct machine *machine);
@@ -409,10 +457,8 @@ uint64_t machine_fingerprint(const struct machine *machine);
  * machine_size(genesis), 64-byte aligned: NULL, or why the bytes are refused, in a few words; then
  * the machine is as machine_init() leaves it. A decoded machine has the fingerprint of the encoded
  * one and decides alike from there on. */
-enum {
-    MACHINE_ENCODING_VERSION = 5
-}; /* 1: members had no addresses; 2: no seed; 3: no nodes;
-      4: no autopilot */
+/* 1: members had no addresses; 2: no seed; 3: no nodes; 4: no autopilot; 5: no operators */
+enum { MACHINE_ENCODING_VERSION = 6 };
 size_t machine_encoded_max(const struct genesis *genesis);
 size_t machine_encode(const struct machine *machine, void *bytes, size_t cap);
 const char *machine_decode(struct machine *machine, const struct genesis *genesis,

@@ -54,10 +54,13 @@ HOT static void check_decided(const struct machine_session *s, const struct entr
 
 /* What becomes of the messages of this entry that are next. */
 HOT static enum machine_status verdict(const struct machine *machine,
+                                       const struct machine_session *s,
                                        const struct entry_sequencer *shown)
 {
     if (!machine->day_open)
         return MACHINE_DAY_CLOSED;
+    if (s->suspended)
+        return MACHINE_SUSPENDED;
     if (shown != NULL && !machine_sequencer_holds(machine, shown))
         return MACHINE_STALE_SEQUENCER;
     return MACHINE_SEQUENCED;
@@ -71,7 +74,7 @@ HOT static void consume(struct machine *machine, struct machine_session *s,
     struct entry_sequencer sequencer;
     const struct entry_sequencer *shown = fence(entry_body(entry), &sequencer);
     uint64_t seed = machine_hash_seed(entry->kind, shown);
-    enum machine_status status = verdict(machine, shown);
+    enum machine_status status = verdict(machine, s, shown);
     struct packet_result_run *run = add_run(outcome, s->last + 1, count, status);
     uint64_t feed_step = status == MACHINE_SEQUENCED ? 1 : 0;
     run->feed = machine->feed_next * feed_step;
@@ -107,7 +110,8 @@ static void operate(struct machine *machine, struct machine_session *s, const st
     uint16_t length;
     const uint8_t *block = entry_block_next(entry, &offset, &length);
     uint64_t value;
-    enum machine_status status = machine_node_operate(machine, s, s->principal, block, &value);
+    enum machine_status status =
+        machine_node_operate(machine, s, s->principal, false, block, &value);
     struct packet_result_run *run = add_run(outcome, s->last + 1, 1, status);
     run->feed = machine_kept_value(status) ? value : 0;
     run->utc_ns = machine->utc_ns;
@@ -185,22 +189,6 @@ HOT static void apply_messages(struct machine *machine, const struct entry *entr
         add_run(outcome, number, (uint32_t)(end - number), MACHINE_GAP);
 }
 
-/* An operator's operation, which the leader's own control proposes: it belongs to no session and
- * takes no number. */
-static void apply_operator(struct machine *machine, const struct entry *entry,
-                           struct machine_outcome *outcome)
-{
-    uint32_t offset = 0;
-    uint16_t length;
-    const uint8_t *block = entry_block_next(entry, &offset, &length);
-    uint64_t value;
-    enum machine_status status =
-        machine_node_operate(machine, NULL, entry->principal, block, &value);
-    outcome->status = (uint8_t)status;
-    outcome->value = value;
-    outcome->nodes_touched = true;
-}
-
 static enum machine_status apply_day_end(struct machine *machine, const struct entry_day *day)
 {
     if (!machine->day_open || memcmp(machine->day, day->name, sizeof(day->name)) != 0)
@@ -246,6 +234,7 @@ static enum machine_status apply_config(struct machine *machine, const struct en
     memcpy(&machine->config, entry_body(entry), sizeof(machine->config));
     machine->config_index = entry->index;
     machine_autopilot_members(machine, entry, &before, before_index);
+    machine_drained_config(machine, &before);
     return MACHINE_SEQUENCED;
 }
 
@@ -303,6 +292,9 @@ static void apply_other(struct machine *machine, const struct entry *entry,
     case ENTRY_DUE:
         machine_apply_due(machine, entry, outcome);
         return;
+    case ENTRY_OPERATOR:
+        machine_apply_operator(machine, entry, outcome);
+        return;
     case ENTRY_DAY_END:
     case ENTRY_DAY_BEGIN:
     case ENTRY_BOOT:
@@ -335,9 +327,8 @@ void machine_apply(struct machine *machine, const struct entry *entry,
     outcome->day_began = false;
     outcome->session_ended = false;
     outcome->nodes_touched = false;
-    if (entry->kind == ENTRY_NODE && entry->principal < KEEL_CLIENT_MIN) {
-        apply_operator(machine, entry, outcome);
-    } else if (entry->kind == ENTRY_MESSAGES || entry->kind == ENTRY_NODE) {
+    outcome->repeats = 0;
+    if (entry->kind == ENTRY_MESSAGES || entry->kind == ENTRY_NODE) {
         apply_messages(machine, entry, outcome);
         outcome->status = outcome->run[0].status;
     } else {

@@ -1,6 +1,7 @@
 /* The canonical encoding: a head of fixed size, then the alive sessions by rising slot, then the
  * ended ones in the order in which they ended, each followed by its kept results from the oldest
- * on; then nodes and handles (machine_encode_nodes.c), then the autopilot (machine_autopilot.c).
+ * on; then nodes and handles (machine_encode_nodes.c), what operators did (machine_operator.c), and
+ * the autopilot (machine_autopilot.c).
  * Slots of sessions are part of the state, because outcomes name them. Little-endian; the structs
  * below are the format.
  */
@@ -152,6 +153,7 @@ static void put_machine(struct sink *sink, const struct machine *machine)
     }
     ENSURE(next == 0);
     machine_put_nodes(sink, machine);
+    machine_put_operated(sink, machine);
     machine_put_autopilot(sink, machine);
 }
 
@@ -165,7 +167,7 @@ uint64_t machine_fingerprint(const struct machine *machine)
 size_t machine_encoded_max(const struct genesis *genesis)
 {
     return sizeof(struct machine_head) + machine_nodes_encoded_max(genesis) +
-           sizeof(struct machine_autopilot) +
+           machine_operated_encoded_max() + sizeof(struct machine_autopilot) +
            genesis->sessions_max *
                (sizeof(struct machine_record) + genesis->window_max * sizeof(struct machine_kept));
 }
@@ -361,6 +363,8 @@ const char *machine_decode(struct machine *machine, const struct genesis *genesi
     problem = take_sessions(machine, &head, &source);
     if (problem == NULL)
         problem = machine_take_nodes(machine, head.nodes, head.handles, &source);
+    if (problem == NULL)
+        problem = machine_take_operated(machine, &source);
     if (problem == NULL)
         problem = machine_take_autopilot(machine, &source);
     if (problem == NULL && source.left != 0)

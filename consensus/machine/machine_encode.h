@@ -55,6 +55,10 @@ const char *machine_take_nodes(struct machine *machine, uint32_t nodes, uint32_t
                                struct source *source);
 size_t machine_nodes_encoded_max(const struct genesis *genesis);
 
+/* Behind them, what operators have done; sessions are in place. */
+void machine_put_operated(struct sink *sink, const struct machine *machine);
+const char *machine_take_operated(struct machine *machine, struct source *source);
+size_t machine_operated_encoded_max(void);
 /* The autopilot's settings, then its decisions by their place. At most sizeof(struct
  * machine_autopilot) bytes. */
 void machine_put_autopilot(struct sink *sink, const struct machine *machine);

@@ -115,7 +115,7 @@ void machine_ended_append(struct machine *machine, uint32_t slot);
 /* Whether a result was kept that way by apply: what consumes a number. */
 static inline bool machine_kept_status(uint32_t status)
 {
-    return status <= MACHINE_NOT_OPEN;
+    return status <= MACHINE_NOT_OPEN || status == MACHINE_SUSPENDED;
 }
 
 /* Whether such a result carries a number, in `feed`. */
@@ -133,10 +133,11 @@ void machine_sweep(struct machine *machine);
 size_t machine_nodes_layout(struct machine *machine, const struct genesis *genesis, size_t offset);
 /* An empty tree: the root alone. Everything is zero. */
 void machine_nodes_init(struct machine *machine);
-/* Does an ENTRY_NODE's operation of a session's current life; session NULL: an operator's. The
- * status consumes the number; *value belongs to it. */
+/* Does a node operation of a session's current life; session NULL: an operator's, and `now` as in
+ * machine_lock_break(). The status consumes the number; *value belongs to it. */
 enum machine_status machine_node_operate(struct machine *machine, struct machine_session *session,
-                                         uint32_t principal, const uint8_t *block, uint64_t *value);
+                                         uint32_t principal, bool now, const uint8_t *block,
+                                         uint64_t *value);
 /* Enters a node whose id, path and parent are set into the tables and lists. */
 void machine_node_enter(struct machine *machine, uint32_t slot);
 /* Enters a handle whose session, node and slots are set; a waiting one also into the queue. */
@@ -164,6 +165,22 @@ void machine_locks_end(struct machine *machine, struct machine_session *session,
                        uint32_t floor_ms);
 void machine_apply_due(struct machine *machine, const struct entry *entry,
                        struct machine_outcome *outcome);
+/* An operator takes the lock from all that hold it, as if their sessions had ended uncleanly: they
+ * may believe in it for as long as their sessions' time to live, and so long nobody gets it; with
+ * `now` somebody may at once, also where such a delay is all that there is. */
+enum machine_status machine_lock_break(struct machine *machine, struct machine_node *node,
+                                       bool now);
+
+/* --- operators: machine_operator.c --- */
+
+void machine_apply_operator(struct machine *machine, const struct entry *entry,
+                            struct machine_outcome *outcome);
+/* Sets what holds this session back. */
+void machine_restrain(const struct machine *machine, struct machine_session *session);
+/* A session's record goes, and what held it back alone. */
+void machine_restraint_forget(struct machine *machine, uint64_t session);
+/* Other members, or members in other incarnations, are in force than in `before`. */
+void machine_drained_config(struct machine *machine, const struct entry_config *before);
 
 /* --- the autopilot: machine_autopilot.c --- */
 

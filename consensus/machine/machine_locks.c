@@ -164,27 +164,58 @@ enum machine_status machine_lock_acquire(struct machine *machine, struct machine
     return (op->flags & NODE_TRY) != 0 ? MACHINE_LOCK_BUSY : enqueue(machine, node, handle, op);
 }
 
+/* A hold ends; who may have the lock next is not looked at. */
+static void let_go(struct machine *machine, struct machine_node *node,
+                   struct machine_handle *handle, uint64_t delay_ms)
+{
+    ENSURE(handle->state == HANDLE_HOLDS && node->holders > 0);
+    digest(machine, handle, ~handle->generation);
+    handle->state = HANDLE_OPEN;
+    handle->mode = LOCK_FREE;
+    handle->generation = 0;
+    handle->granted_index = 0;
+    handle->held_index = 0;
+    node->holders--;
+    if (node->holders == 0)
+        node->lock_mode = LOCK_FREE;
+    uint64_t until = delay_ms == 0 ? 0 : later(machine, delay_ms);
+    if (until > node->delay_log_ns)
+        node->delay_log_ns = until;
+}
+
 void machine_lock_leave(struct machine *machine, struct machine_handle *handle, uint64_t delay_ms)
 {
     struct machine_node *node = &machine_nodes(machine)[handle->node_slot];
-    if (handle->state == HANDLE_WAITS) {
+    if (handle->state == HANDLE_WAITS)
         leave_queue(machine, node, handle);
-    } else {
-        ENSURE(handle->state == HANDLE_HOLDS && node->holders > 0);
-        digest(machine, handle, ~handle->generation);
-        handle->state = HANDLE_OPEN;
-        handle->mode = LOCK_FREE;
-        handle->generation = 0;
-        handle->granted_index = 0;
-        handle->held_index = 0;
-        node->holders--;
-        if (node->holders == 0)
-            node->lock_mode = LOCK_FREE;
-        uint64_t until = delay_ms == 0 ? 0 : later(machine, delay_ms);
-        if (until > node->delay_log_ns)
-            node->delay_log_ns = until;
-    }
+    else
+        let_go(machine, node, handle, delay_ms);
     machine_lock_settle(machine, node);
+}
+
+/* All holders go before anybody is granted: a waiter that joined those who are left would keep the
+ * generation that is to be over. */
+enum machine_status machine_lock_break(struct machine *machine, struct machine_node *node, bool now)
+{
+    struct machine_handle *handles = machine_handles(machine);
+    bool delayed = machine->log_ns < node->delay_log_ns;
+    if (node->holders == 0 && !(now && delayed))
+        return MACHINE_NOT_HELD;
+    uint32_t next = node->handles.first;
+    while (next != 0) { /* at most handles_max */
+        struct machine_handle *handle = &handles[next - 1];
+        next = handle->link[HANDLE_IN_NODE].next;
+        if (handle->state != HANDLE_HOLDS)
+            continue;
+        uint32_t ttl_ms = machine_sessions(machine)[handle->session_slot].ttl_ms;
+        handle->end_reason = HANDLE_BROKEN;
+        handle->ended_index = machine->applied;
+        let_go(machine, node, handle, ttl_ms > handle->delay_ms ? ttl_ms : handle->delay_ms);
+    }
+    if (now)
+        node->delay_log_ns = 0;
+    machine_lock_settle(machine, node);
+    return MACHINE_DONE;
 }
 
 void machine_locks_end(struct machine *machine, struct machine_session *session, bool clean,

@@ -302,6 +302,7 @@ const struct machine_handle *machine_handle_of_node(const struct machine *machin
 struct request {
     struct machine_session *session; /* NULL: an operator's */
     uint32_t principal;
+    bool now; /* an operator's RELEASE: without lock-delay */
     const struct entry_node *op;
     const char *path;
     const uint8_t *content;
@@ -388,7 +389,7 @@ static void take_handle(struct machine *machine, const struct request *q,
 }
 
 /* A second open of a handle changes which events are wanted, nothing else. An operator has no
- * session, so no handle, and can create only what stays. */
+ * session, so no handle, and creates only what stays (entry_check()). */
 static enum machine_status open_node(struct machine *machine, const struct request *q,
                                      uint64_t *value)
 {
@@ -402,8 +403,6 @@ static enum machine_status open_node(struct machine *machine, const struct reque
     if (node != NULL && !may(q, node, NODE_READ))
         return MACHINE_NOT_ALLOWED;
     struct machine_handle *handle = node == NULL ? NULL : handle_on(machine, q, node->id);
-    if (q->session == NULL && (op->flags & NODE_EPHEMERAL) != 0)
-        return MACHINE_NOT_ALLOWED;
     if (handle == NULL && q->session != NULL &&
         (q->session->handle_count >= machine->handles_per_session ||
          machine_handle_room(machine) == MACHINE_NO_SLOT))
@@ -520,34 +519,11 @@ static enum machine_status acquire(struct machine *machine, const struct request
     return machine_lock_acquire(machine, handle, q->op, value);
 }
 
-/* An operator takes the lock from all that hold it, as if their sessions had ended uncleanly: they
- * may believe in it for as long as their sessions' time to live. */
-static enum machine_status break_lock(struct machine *machine, const struct request *q)
-{
-    struct machine_node *node = writable(machine, machine_node(machine, q->op->node));
-    if (node == NULL)
-        return MACHINE_NO_NODE;
-    if (node->holders == 0)
-        return MACHINE_NOT_HELD;
-    struct machine_handle *handles = machine_handles(machine);
-    uint32_t next = node->handles.first;
-    while (next != 0) { /* at most handles_max */
-        struct machine_handle *handle = &handles[next - 1];
-        next = handle->link[HANDLE_IN_NODE].next;
-        if (handle->state != HANDLE_HOLDS)
-            continue;
-        uint32_t ttl_ms = machine_sessions(machine)[handle->session_slot].ttl_ms;
-        handle->end_reason = HANDLE_BROKEN;
-        handle->ended_index = machine->applied;
-        machine_lock_leave(machine, handle, ttl_ms > handle->delay_ms ? ttl_ms : handle->delay_ms);
-    }
-    return MACHINE_DONE;
-}
-
 static enum machine_status release(struct machine *machine, const struct request *q)
 {
     if (q->session == NULL)
-        return break_lock(machine, q);
+        return machine_lock_break(machine, writable(machine, machine_node(machine, q->op->node)),
+                                  q->now);
     struct machine_handle *handle = handle_on(machine, q, q->op->node);
     if (handle == NULL)
         return MACHINE_NOT_OPEN;
@@ -558,16 +534,24 @@ static enum machine_status release(struct machine *machine, const struct request
 }
 
 enum machine_status machine_node_operate(struct machine *machine, struct machine_session *session,
-                                         uint32_t principal, const uint8_t *block, uint64_t *value)
+                                         uint32_t principal, bool now, const uint8_t *block,
+                                         uint64_t *value)
 {
     struct entry_node op;
     memcpy(&op, block, sizeof(op));
     const struct request q = {.session = session,
                               .principal = principal,
+                              .now = now,
                               .op = &op,
                               .path = (const char *)block + sizeof(op),
                               .content = block + sizeof(op) + op.path_size};
     *value = machine->applied;
+    if (session == NULL && op.operation != NODE_OPEN) {
+        const struct machine_node *node = machine_node_at_path(machine, q.path, op.path_size);
+        if (node == NULL)
+            return MACHINE_NO_NODE;
+        op.node = node->id;
+    }
     switch ((enum node_operation)op.operation) {
     case NODE_OPEN:
         return open_node(machine, &q, value);

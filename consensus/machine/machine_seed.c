@@ -50,6 +50,7 @@ const char *machine_seed(struct machine *machine, const struct genesis *genesis)
     memset(machine->boot_id, 0, sizeof(machine->boot_id));
     memset(machine->boot_incarnation, 0, sizeof(machine->boot_incarnation));
     machine_founders(machine, genesis);
+    machine->operated.drained = 0;
     machine->config_index = l->seed_index;
     machine_autopilot_init(machine);
     struct machine_session *sessions = machine_sessions(machine);

@@ -18,6 +18,7 @@ void machine_sweep(struct machine *machine)
         machine->ended_first = s->ended_next;
         if (machine->ended_first == 0)
             machine->ended_last = 0;
+        machine_restraint_forget(machine, s->id);
         machine_remove(machine, slot);
     }
 }
@@ -66,6 +67,7 @@ static void create(struct machine *machine, uint32_t slot, const struct entry *e
     s->ttl_ms = clamp(open->ttl_ms, machine->ttl_min_ms, machine->ttl_max_ms);
     s->window = (uint16_t)clamp(open->window, 1, machine->window_max);
     memcpy(s->name, open->name, sizeof(s->name));
+    machine_restrain(machine, s);
     machine_enter(machine, slot);
 }
 

@@ -469,6 +469,12 @@ static inline bool raft_hands_over(const struct raft *raft)
                                          raft->transfer.state == RAFT_TRANSFER_TOLD);
 }
 
+/* What RAFT_EV_TRANSFER to `to` would be told at this moment. Changes nothing. */
+enum raft_transfer_reason raft_transfer_fit(const struct raft *raft, uint8_t to);
+
+/* What RAFT_EV_CONFIG would be told at this moment. Changes nothing. */
+enum raft_refusal raft_change_fit(const struct raft *raft, const struct raft_in *in);
+
 /* A question whose answer needs proof of leadership after it was asked (6.4). */
 struct raft_read {
     uint64_t term;

@@ -218,7 +218,7 @@ static enum raft_refusal refuse_members(const struct raft *raft, const struct ra
     return quorum_has(wanted, contact) ? RAFT_CHANGED : RAFT_REFUSED_NO_QUORUM;
 }
 
-static enum raft_refusal refuse(const struct raft *raft, const struct raft_in *in)
+enum raft_refusal raft_change_fit(const struct raft *raft, const struct raft_in *in)
 {
     const struct raft_config *now = &raft->config;
     const struct raft_config *wanted = in->config;
@@ -249,7 +249,7 @@ static enum raft_refusal refuse(const struct raft *raft, const struct raft_in *i
 
 void raft_change(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
-    out->refusal = refuse(raft, in);
+    out->refusal = raft_change_fit(raft, in);
     if (out->refusal != RAFT_CHANGED)
         return;
     struct raft_config next = *in->config;

@@ -103,6 +103,11 @@ static void begin(struct raft *raft, uint8_t to)
     t->until_ns = raft->now_ns + raft->options.election_min_ns;
 }
 
+enum raft_transfer_reason raft_transfer_fit(const struct raft *raft, uint8_t to)
+{
+    return judge(raft, to == 0 && raft->role == RAFT_LEADER ? most_caught_up(raft) : to);
+}
+
 void raft_transfer(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
     uint8_t to = in->peer;

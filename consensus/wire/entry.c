@@ -111,7 +111,7 @@ bool entry_acl_ok(const void *rights, size_t size)
 }
 
 /* What may not be zero for this operation is not looked at, what must be is. */
-static bool node_fields_ok(const struct entry_node *op)
+static bool node_fields_ok(const struct entry_node *op, bool by_path)
 {
     bool opens = op->operation == NODE_OPEN;
     bool acquires = op->operation == NODE_ACQUIRE;
@@ -136,25 +136,27 @@ static bool node_fields_ok(const struct entry_node *op)
     }
     bool content = (opens && (op->flags & NODE_CREATE) != 0) || op->operation == NODE_SET ||
                    op->operation == NODE_ACL;
-    return (op->flags & ~flags) == 0 && (op->node == 0) == opens && (op->path_size != 0) == opens &&
-           (content || op->content_size == 0) &&
+    return (op->flags & ~flags) == 0 && (op->node == 0) == by_path &&
+           (op->path_size != 0) == by_path && (content || op->content_size == 0) &&
            (opens ? (op->events & ~NODE_EVENTS_ALL) == 0 : op->events == 0) &&
            ((op->flags & NODE_COMPARE) != 0 || op->compare == 0) &&
            (acquires ? op->mode == LOCK_EXCLUSIVE || op->mode == LOCK_SHARED
                      : op->mode == 0 && op->delay_ms == 0 && op->wait_ms == 0);
 }
 
-static bool node_ok(const uint8_t *block, size_t size)
+/* Operators name every node by its path, sessions only what they open. */
+static bool node_ok(const uint8_t *block, size_t size, bool operators)
 {
     struct entry_node op;
     if (size < sizeof(op))
         return false;
     memcpy(&op, block, sizeof(op));
+    bool by_path = operators || op.operation == NODE_OPEN;
     const uint8_t *content = block + sizeof(op) + op.path_size;
     if (op.operation < NODE_OPEN || op.operation > NODE_RELEASE ||
-        size != sizeof(op) + op.path_size + op.content_size || !node_fields_ok(&op))
+        size != sizeof(op) + op.path_size + op.content_size || !node_fields_ok(&op, by_path))
         return false;
-    if (op.operation == NODE_OPEN && !entry_path_ok((const char *)block + sizeof(op), op.path_size))
+    if (by_path && !entry_path_ok((const char *)block + sizeof(op), op.path_size))
         return false;
     return op.operation == NODE_ACL ? entry_acl_ok(content, op.content_size)
                                     : op.content_size <= KEEL_CONTENT_MAX;
@@ -167,7 +169,7 @@ bool entry_node_body_check(const void *body, size_t size)
         return false;
     memcpy(&head, body, sizeof(head));
     const uint8_t *block = (const uint8_t *)body + sizeof(head) + 2;
-    return head.count == 1 && head.flags == 0 && node_ok(block, head.bytes - 2u);
+    return head.count == 1 && head.flags == 0 && node_ok(block, head.bytes - 2u, false);
 }
 
 bool entry_session_open_ok(const struct entry_session_open *open)
@@ -221,6 +223,45 @@ static bool due_ok(const void *body)
     struct entry_due due;
     memcpy(&due, body, sizeof(due));
     return due.reserved == 0;
+}
+
+/* A session or a principal, never both. */
+static bool subject_ok(const struct entry_operator *op)
+{
+    return op->session != 0 ? op->principal == 0 : op->principal >= KEEL_CLIENT_MIN;
+}
+
+/* What needs no handle. */
+static bool operators_block_ok(const struct entry_operator *op, const uint8_t *block)
+{
+    if (!node_ok(block, op->size, true))
+        return false;
+    uint8_t operation = block[0], flags = block[3];
+    if (operation == NODE_OPEN && (flags & (NODE_CREATE | NODE_EPHEMERAL)) != NODE_CREATE)
+        return false;
+    return operation != NODE_CLOSE && operation != NODE_ACQUIRE && block[2] == 0 &&
+           op->value <= (operation == NODE_RELEASE ? 1u : 0u);
+}
+
+static bool operator_ok(const struct entry_operator *op, const uint8_t *block)
+{
+    bool subject = op->session != 0 || op->principal != 0;
+    if ((op->request[0] | op->request[1]) == 0 || op->reserved != 0 ||
+        op->operation < OPERATOR_NODE || op->operation > OPERATOR_DRAIN ||
+        (op->operation != OPERATOR_NODE && op->size != 0) ||
+        (op->operation != OPERATOR_DRAIN && op->replica != 0))
+        return false;
+    switch ((enum operator_operation)op->operation) { /* unreachable: none of them */
+    case OPERATOR_NODE:
+        return !subject && operators_block_ok(op, block);
+    case OPERATOR_SUSPEND:
+        return subject_ok(op) && op->value <= 1;
+    case OPERATOR_LIMIT:
+        return subject_ok(op) && op->value <= OPERATOR_RATE_MAX;
+    case OPERATOR_DRAIN:
+        return !subject && op->value <= 1 && op->replica >= 1 && op->replica <= KEEL_REPLICA_MAX;
+    }
+    return false;
 }
 
 static bool replica_ok(uint32_t id)
@@ -357,6 +398,15 @@ static size_t body_check(uint8_t kind, const uint8_t *body, size_t room)
         size = sizeof(struct entry_due);
         ok = size <= room && due_ok(body);
         break;
+    case ENTRY_OPERATOR: {
+        struct entry_operator op;
+        if (room < sizeof(op))
+            return 0;
+        memcpy(&op, body, sizeof(op));
+        size = sizeof(op) + op.size;
+        ok = size <= room && operator_ok(&op, body + sizeof(op));
+        break;
+    }
     case ENTRY_AUTOPILOT:
         size = sizeof(struct entry_autopilot);
         ok = size <= room && autopilot_ok(body);

@@ -6,6 +6,8 @@
  * message by message. ENTRY_NODE has the same body with one block, the operation: it takes a number
  * of the session like a message, and is done exactly once like one.
  *
+ * ENTRY_OPERATOR carries such an operation too, or another wish, of somebody who has no session.
+ *
  * Layout: struct entry (48 bytes), body, zero padding to a multiple of 8. `size` counts all three.
  * crc is CRC32C over bytes [4, size). entry_check() judges form only, never the crc (consensus
  * computes no CRC; dataplane/crc32c.h does).
@@ -33,6 +35,7 @@ enum entry_kind {
     ENTRY_CONFIG = 10,        /* cluster configuration: voters old and new, learners */
     ENTRY_NODE = 11,          /* one operation on a node or its lock */
     ENTRY_DUE = 12,           /* proposed by the leader's control: lock delays and waits are over */
+    ENTRY_OPERATOR = 13,      /* what an operator asked the leader's control for */
     ENTRY_AUTOPILOT = 14,     /* the autopilot's settings, or one of its decisions */
     ENTRY_PROBE = 15          /* a person asks whether entries commit: changes nothing */
 };
@@ -152,6 +155,30 @@ struct entry_due {
     uint64_t reserved; /* no entry is smaller than a no-op: so many fit a page at most */
 };
 _Static_assert(sizeof(struct entry_due) == 16, "due entry");
+
+enum operator_operation {
+    OPERATOR_NODE = 1,    /* on a node or its lock, with every right; its block follows. OPEN with
+                             CREATE, SET, DELETE, ACL or RELEASE; the node is named by its path */
+    OPERATOR_SUSPEND = 2, /* messages of a session, or of a principal's, are refused; or no more */
+    OPERATOR_LIMIT = 3,   /* a session, or each of a principal's, may submit so many a second */
+    OPERATOR_DRAIN = 4    /* a replica is not to lead; or it may again */
+};
+
+enum { OPERATOR_RATE_MAX = 10000000 }; /* messages a second; 0: no limit */
+
+/* The same request id is the same request: who asks again is told what became of it at first. */
+struct entry_operator {
+    uint64_t request[2]; /* drawn by the asker, not both 0 */
+    uint64_t session;    /* SUSPEND, LIMIT: this one; 0: all of `principal` */
+    uint32_t principal;  /* SUSPEND, LIMIT: a client's; 0 with a session */
+    uint32_t value;      /* SUSPEND, DRAIN: 1, or 0: no more. LIMIT: 0..OPERATOR_RATE_MAX.
+                            NODE: 1: a lock that is broken leaves no lock-delay */
+    uint8_t operation;   /* enum operator_operation */
+    uint8_t replica;     /* DRAIN: its id */
+    uint16_t size;       /* NODE: bytes of the block; else 0 */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct entry_operator) == 40, "operator entry");
 
 struct entry_probe {
     uint64_t reserved[2]; /* as large as a no-op, see above */

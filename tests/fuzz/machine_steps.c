@@ -181,6 +181,50 @@ static bool build_node(struct bench *bench, struct fuzz_input *in)
     return entry_check(bench->bytes, sizeof(bench->bytes));
 }
 
+/* A wish of an operator under one of few ids; a node operation takes the block of the last one. */
+static bool build_operator(struct bench *bench, struct fuzz_input *in)
+{
+    struct entry_operator op = {.request = {fuzz_below(in, 100), 1},
+                                .operation = (uint8_t)(OPERATOR_SUSPEND + fuzz_below(in, 3))};
+    const struct machine_session *s = some_session(bench, in);
+    if (op.operation == OPERATOR_DRAIN) {
+        op.replica = (uint8_t)(1 + fuzz_below(in, KEEL_REPLICA_MAX));
+        op.value = fuzz_below(in, 2);
+    } else {
+        op.value = fuzz_below(in, op.operation == OPERATOR_SUSPEND ? 2 : 1000);
+        op.session = s != NULL ? s->id + slip(in) : 0;
+        op.principal = op.session == 0 ? BENCH_ALICE + fuzz_below(in, 80) : 0;
+    }
+    bench_build(bench, ENTRY_OPERATOR, slip(in) == 0 ? BENCH_REPLICA : BENCH_ALICE, &op,
+                sizeof(op));
+    return true;
+}
+
+/* The block of an ENTRY_NODE that was built last, as an operator's. */
+static bool build_as_operator(struct bench *bench, struct fuzz_input *in)
+{
+    uint8_t body[sizeof(struct entry_operator) + sizeof(struct entry_node) + 16];
+    uint32_t offset = 0;
+    uint16_t length;
+    struct entry_node node;
+    memcpy(&node,
+           entry_block_next((const struct entry *)(const void *)bench->bytes, &offset, &length),
+           sizeof(node));
+    const char *path = paths[fuzz_below(in, 4)];
+    node.node = 0;
+    node.events = 0;
+    node.path_size = (uint16_t)strlen(path);
+    struct entry_operator op = {.request = {fuzz_below(in, 100), 1},
+                                .operation = OPERATOR_NODE,
+                                .size = (uint16_t)(sizeof(node) + node.path_size)};
+    op.value = node.operation == NODE_RELEASE ? fuzz_below(in, 2) : 0;
+    memcpy(body, &op, sizeof(op));
+    memcpy(body + sizeof(op), &node, sizeof(node));
+    memcpy(body + sizeof(op) + sizeof(node), path, node.path_size);
+    bench_build(bench, ENTRY_OPERATOR, BENCH_REPLICA, body, sizeof(op) + op.size);
+    return entry_check(bench->bytes, sizeof(bench->bytes));
+}
+
 static bool build_due(struct bench *bench)
 {
     const struct entry_due due = {.term = bench->machine->noop_term};
@@ -198,7 +242,7 @@ static bool build_raw(struct bench *bench, struct fuzz_input *in)
         [ENTRY_SESSION_RESUME] = 56, [ENTRY_SESSION_END] = 32, [ENTRY_SESSION_EXPIRE] = 32,
         [ENTRY_DAY_END] = 16,        [ENTRY_DAY_BEGIN] = 16,   [ENTRY_BOOT] = 32,
         [ENTRY_CONFIG] = 80,         [ENTRY_NODE] = 76,        [ENTRY_DUE] = 16,
-        [ENTRY_AUTOPILOT] = 56,      [ENTRY_PROBE] = 16};
+        [ENTRY_OPERATOR] = 40,       [ENTRY_AUTOPILOT] = 56,   [ENTRY_PROBE] = 16};
     fuzz_take(in, body, sizes[kind]);
     bench_build(bench, kind, principal(in), body, sizes[kind]);
     return entry_check(bench->bytes, sizeof(bench->bytes));
@@ -230,8 +274,13 @@ bool machine_steps_build(struct bench *bench, struct fuzz_input *in)
     case 9:
         return build_open(bench, in, false);
     case 10:
-    case 11:
         return build_node(bench, in);
+    case 11:
+        if (slip(in) != 0)
+            return build_operator(bench, in);
+        return build_node(bench, in) &&
+               (((const struct entry *)(const void *)bench->bytes)->principal != BENCH_REPLICA ||
+                build_as_operator(bench, in));
     case 12:
         return build_due(bench);
     default:

@@ -6,8 +6,8 @@ import struct
 
 MASK64 = (1 << 64) - 1
 PAGE, SECTOR, ROOM = 4096, 512, 3584
-NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE = range(
-    1, 13)
+NOOP, MESSAGES, OPEN, RESUME, END, EXPIRE, DAY_END, DAY_BEGIN, BOOT, CONFIG, NODE, DUE, OPERATOR = range(
+    1, 14)
 AUTOPILOT = 14
 PROBE = 15
 CLEAN, KILLED, EXPIRED = 1, 2, 3
@@ -117,6 +117,10 @@ def right(principal, rights):
 
 def due(term):
     return struct.pack("<QQ", term, 0)
+
+
+def operator(request, operation, session=0, principal=0, value=0, replica=0, block=b""):
+    return struct.pack("<QQQIIBBHI", *request, session, principal, value, operation, replica, len(block), 0) + block
 
 
 def probe():

@@ -100,7 +100,7 @@ static bool rights_good(const uint8_t *list, size_t size)
 }
 
 /* Whatever has no meaning for an operation is zero. */
-static bool operation_good(const uint8_t *block, size_t size)
+static bool operation_good(const uint8_t *block, size_t size, bool operators)
 {
     static const uint8_t flags_of[NODE_RELEASE + 1] = {
         0,
@@ -119,19 +119,23 @@ static bool operation_good(const uint8_t *block, size_t size)
     size_t content_size = le16(block + 6);
     const uint8_t *path = block + BLOCK_HEAD;
     bool opens = operation == NODE_OPEN;
+    bool by_path = opens || operators;
     bool creates = opens && (flags & FLAG_CREATE) != 0;
     bool acquires = operation == NODE_ACQUIRE;
     if (size != BLOCK_HEAD + path_size + content_size || (flags & ~flags_of[operation]) != 0 ||
-        (opens && !creates && flags != 0) || (le64(block + 8) == 0) != opens)
+        (opens && !creates && flags != 0) || (le64(block + 8) == 0) != by_path)
         return false;
     if (acquires ? block[1] != EXCLUSIVE && block[1] != SHARED : !zeros(block + 24, 8) || block[1])
         return false;
     if (block[2] > (opens ? 31 : 0) || ((flags & FLAG_COMPARE) == 0 && le64(block + 16) != 0))
         return false;
-    if (opens ? !path_good(path, path_size) : path_size != 0)
+    if (by_path ? !path_good(path, path_size) : path_size != 0)
+        return false;
+    if (operators && (operation == NODE_CLOSE || acquires || block[2] != 0 ||
+                      (opens && (!creates || (flags & FLAG_EPHEMERAL) != 0))))
         return false;
     if (operation == NODE_RIGHTS)
-        return rights_good(path, content_size);
+        return rights_good(path + path_size, content_size);
     return content_size <= (creates || operation == NODE_SET ? CONTENT_MAX : 0);
 }
 
@@ -142,8 +146,9 @@ static const char *node_problem(const uint8_t *body, size_t room, size_t *used)
         return problem;
     if (le16(body + 32) != 1 || le16(body + 36) != 0)
         return "a node operation that is not one and plain";
-    return operation_good(body + 42, le16(body + 40)) ? NULL
-                                                      : "a node operation that is out of range";
+    return operation_good(body + 42, le16(body + 40), false)
+               ? NULL
+               : "a node operation that is out of range";
 }
 
 static bool config_good(const uint8_t *body)
@@ -163,6 +168,32 @@ static bool config_good(const uint8_t *body)
             return false;
     }
     return true;
+}
+
+/* request, session, principal, value, operation, replica, size of the block, four zeros */
+static const char *operator_problem(const uint8_t *body, size_t room, size_t *used)
+{
+    if (room < OPERATOR_HEAD || room < (size_t)OPERATOR_HEAD + le16(body + 34))
+        return "an entry too short for its kind";
+    uint64_t session = le64(body + 16);
+    uint32_t principal = le32(body + 24), value = le32(body + 28), size = le16(body + 34);
+    uint8_t operation = body[32], replica = body[33];
+    const uint8_t *block = body + OPERATOR_HEAD;
+    bool somebody =
+        (session != 0) != (principal >= CLIENTS_FROM) && (session == 0 || principal == 0);
+    bool nobody = session == 0 && principal == 0;
+    bool good = !zeros(body, 16) && zeros(body + 36, 4);
+    if (operation == OPERATOR_NODE)
+        good = good && nobody && replica == 0 && operation_good(block, size, true) &&
+               value <= (block[0] == NODE_RELEASE ? 1 : 0);
+    else if (operation == OPERATOR_SUSPEND || operation == OPERATOR_LIMIT)
+        good = good && somebody && replica == 0 && size == 0 &&
+               value <= (operation == OPERATOR_LIMIT ? RATE_MAX : 1);
+    else
+        good = good && operation == OPERATOR_DRAIN && nobody && size == 0 && value <= 1 &&
+               replica >= 1 && replica <= REPLICAS;
+    *used = OPERATOR_HEAD + size;
+    return good ? NULL : "an operator's request that is out of range";
 }
 
 /* action, mode, voter, standby; mask; two times; was, term; two times; behind, heard, reason. */
@@ -196,12 +227,14 @@ static const char *body_problem(uint8_t kind, const uint8_t *body, size_t room, 
 {
     static const size_t sizes[PROBE + 1] = {
         0, 16, 40, 56, 56, 32, 32, 16, 16, 32, 144, 40, 16, [AUTOPILOT] = 56, [PROBE] = 16};
-    if (kind > PROBE || sizes[kind] == 0)
+    if (kind > PROBE || (sizes[kind] == 0 && kind != OPERATOR))
         return "an entry of unknown kind";
     if (kind == MESSAGES)
         return messages_problem(body, room, used);
     if (kind == NODE)
         return node_problem(body, room, used);
+    if (kind == OPERATOR)
+        return operator_problem(body, room, used);
     *used = sizes[kind];
     if (room < *used)
         return "an entry too short for its kind";

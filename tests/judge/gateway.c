@@ -318,6 +318,8 @@ static void take_sequenced(struct text *text, const struct session *s, const str
         ack_fail(text, "acknowledged as sequenced, but the log holds a node operation");
     else if (r->status == STATUS_STALE_SEQUENCER)
         ack_fail(text, "acknowledged as sequenced, but its sequencer was stale in the log");
+    else if (r->status == STATUS_SUSPENDED)
+        ack_fail(text, "acknowledged as sequenced, but the log refuses it: it was suspended");
     else if (r->status != STATUS_SEQUENCED)
         ack_fail(text, "acknowledged as sequenced, but the log refuses it: the day was closed");
     else if (r->feed != text->number[4])
@@ -398,11 +400,14 @@ static void take_ack(struct text *text)
         take_sequenced(text, s, &r);
     } else if (status != STATUS_NONE) {
         take_lock_ack(text, s, &r, status);
-    } else if (strcmp(text->field[3], "day-closed") == 0) {
+    } else if (strcmp(text->field[3], "day-closed") == 0 ||
+               strcmp(text->field[3], "suspended") == 0) {
+        bool day = text->field[3][0] == 'd';
         text->report->counts.acks_refused++;
         reached(text, r.entry);
-        if (text->model->whole && r.status != STATUS_DAY_CLOSED)
-            ack_fail(text, "refused as day-closed, but the log says otherwise");
+        if (text->model->whole && r.status != (day ? STATUS_DAY_CLOSED : STATUS_SUSPENDED))
+            ack_fail(text, day ? "refused as day-closed, but the log says otherwise"
+                               : "refused as suspended, but the log says otherwise");
         else if (text->number[4] != 0)
             ack_fail(text, "refused with a feed number");
         else if (r.entry != NULL && text->model->whole && le64(r.entry + 24) != text->number[5])

@@ -14,6 +14,7 @@ import struct
 import encode as e
 from history_feed import FEED_PORT, FeedPlans
 from history_nodes import LIMITS as NODE_LIMITS, NodePlans
+from history_operator import OperatorPlans
 from history_rings import RingPlans
 
 MS = 1_000_000
@@ -63,7 +64,7 @@ class Item:
                           self.end if self.kind else self.payload)
 
 
-class History(RingPlans, FeedPlans, NodePlans):
+class History(RingPlans, FeedPlans, NodePlans, OperatorPlans):
     def __init__(self, seed, fault=None):
         self.seed, self.limits = seed, LIMITS
         self.random = r = random.Random(seed)
@@ -83,6 +84,7 @@ class History(RingPlans, FeedPlans, NodePlans):
         self.gateways = [Gateway(i) for i in range(r.randint(1, 2))]
         self.counts = {}
         self.build_nodes(fault)
+        self.build_operators()
         self.run_machine()
         self.build_rings()
         self.build_feed()
@@ -162,6 +164,10 @@ class History(RingPlans, FeedPlans, NodePlans):
         day = self.days[-1]
         if not self.day_open:
             s.results[number] = ("day-closed", 0, self.utc_ns, day.name, index)
+            return
+        if self.is_suspended(s):
+            s.results[number] = ("suspended", 0, self.utc_ns, day.name, index)
+            self.count("suspended message")
             return
         if sequencer:
             holds = self.decided(s, number, lambda machine: machine.holds(sequencer))
@@ -358,7 +364,7 @@ class History(RingPlans, FeedPlans, NodePlans):
         actions = [(self.do_messages, 40), (self.do_resend, 12), (self.do_gap, 3),
                    (self.do_window, 3), (self.do_stranger, 3), (self.do_restart, 4),
                    (self.do_end, 2), (self.do_day, 2), (self.do_leader, 5), (self.do_probe, 2),
-                   (self.do_autopilot, 2)]
+                   (self.do_autopilot, 2), (self.do_suspend, 3), (self.do_wish, 2)]
         turns = (60, 90) if self.wrapped else (12, 30)
         if self.lock_users:
             for name in ("locks", "more", "most")[: r.randint(1, 3)]:

@@ -78,7 +78,7 @@ class NodePlans:
         node = r.choice(mine if mine and r.random() < 0.85 else self.known)
         kinds = {n.OPEN: 8, n.ACQUIRE: 11, n.RELEASE: 3, n.CLOSE: 1, n.SET: 1, n.DELETE: 2, n.RIGHTS: 1}
         if session is None:
-            kinds = {n.OPEN: 2, n.RELEASE: 5, n.SET: 1, n.DELETE: 2, n.RIGHTS: 2, n.CLOSE: 1}
+            kinds = {n.OPEN: 2, n.RELEASE: 5, n.SET: 1, n.DELETE: 2, n.RIGHTS: 2}
         if not mine and session is not None:
             kinds[n.OPEN] = 30
         operation = r.choices(list(kinds), list(kinds.values()))[0]
@@ -141,10 +141,18 @@ class NodePlans:
 
     def do_operator(self, s):
         op = self.draw(None)
-        body = e.messages(self.random.choice((0, s.id)), 0, 1, 0, [self.block(op)])
-        self.append(e.NODE, body, self.random.randint(1, self.replicas))
+        if op.operation == n.OPEN:
+            op.flags = n.CREATE | op.flags & n.ANEW
+        else:
+            known = [path for path, node in self.nodes.paths.items() if node.instance == op.node]
+            op.path, op.node = known[0] if known else self.random.choice(PATHS), 0
+        op.events = 0
+        op.now = op.operation == n.RELEASE and self.random.random() < 0.5
+        body = e.operator(self.request(), 1, value=int(op.now), block=self.block(op))
+        self.append(e.OPERATOR, body, self.random.randint(1, self.replicas))
         status, value = self.decided(None, 0, lambda machine: machine.operate(None, 1, op))
         self.remember(op, status, value)
+        self.asked.append(body)
         self.count("operator's node operation")
 
     def do_due(self, s):

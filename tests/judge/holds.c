@@ -46,6 +46,15 @@ static const char *begin_problem(const struct watch *watch, const struct hold *h
     return NULL;
 }
 
+void holds_freed(struct holds *holds, const char *path, uint64_t log_ns)
+{
+    for (size_t i = 0; i < holds->count; i++) {
+        struct hold *hold = &holds->hold[i];
+        if (hold->believes_ns > log_ns && strcmp(hold->path, path) == 0)
+            hold->believes_ns = log_ns;
+    }
+}
+
 void holds_check(struct holds *holds, struct report *report)
 {
     struct edge *edge = zalloc(2 * holds->count + 1, sizeof(*edge));

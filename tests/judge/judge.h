@@ -102,6 +102,7 @@ enum {
 enum {
     STATUS_SEQUENCED,
     STATUS_DAY_CLOSED,
+    STATUS_SUSPENDED,
     STATUS_STALE_SEQUENCER,
     STATUS_DONE, /* from here on: of node operations */
     STATUS_QUEUED,
@@ -135,6 +136,7 @@ enum {
     CONFIG,
     NODE,
     DUE,
+    OPERATOR,
     AUTOPILOT = 14,
     PROBE = 15
 };
@@ -144,6 +146,10 @@ enum { PILOT_SET = 1, PILOT_REPLACE, PILOT_WITHDRAW, PILOT_RETURN };
 /* Operations of a NODE entry, and the flags of its block. */
 enum { NODE_OPEN = 1, NODE_CLOSE, NODE_SET, NODE_DELETE, NODE_RIGHTS, NODE_ACQUIRE, NODE_RELEASE };
 enum { FLAG_CREATE = 1, FLAG_ANEW = 2, FLAG_EPHEMERAL = 4, FLAG_TRY = 8, FLAG_COMPARE = 16 };
+/* Operations of an OPERATOR entry. */
+enum { OPERATOR_NODE = 1, OPERATOR_SUSPEND, OPERATOR_LIMIT, OPERATOR_DRAIN };
+enum { OPERATOR_HEAD = 40, RATE_MAX = 10000000 };
+
 enum { BLOCK_HEAD = 32 }; /* bytes of a block before path and content */
 
 /* --- sums.c: bytes, checksums, hashes ------------------------------------------------------------
@@ -174,7 +180,7 @@ struct counts {
     uint64_t sequenced, session_ends, refused, unchanged, entries, bytes, days, sessions;
     uint64_t rings, pages, seals, ring_entries, superseded, torn, checkpoints;
     uint64_t lines, stretches, packets, heartbeats, day_ends, answers, blocks, foreign;
-    uint64_t node_operations, grants, fenced, fenced_refused, undecided, acks_node;
+    uint64_t node_operations, operators, grants, fenced, fenced_refused, undecided, acks_node;
     uint64_t highest; /* index that acknowledgements and captures reach */
     uint64_t held;    /* index that a majority holds */
 };
@@ -370,6 +376,7 @@ struct model {
     uint64_t below; /* wrapped: results that lie before the log's beginning */
     const struct genesis_facts *genesis;
     struct locks *locks; /* NULL: not whole */
+    struct operators *operators;
 };
 
 void model_run(struct model *model, const struct rings *rings, struct report *report);
@@ -384,6 +391,20 @@ struct fed *day_fed(struct day *day, uint64_t feed);
 /* The word of a status below STATUS_WORDS. */
 const char *status_word(uint8_t status);
 
+/* --- operator.c: what operators asked for; bodies are those of OPERATOR entries
+ * ---------------------------------------------- */
+
+struct operators;
+struct operators *operators_new(void);
+/* Has a request of that id been done, as far back as is remembered? It is remembered from now on.
+ */
+bool operators_repeated(struct operators *operators, const uint8_t *body);
+bool operators_suspended(const struct operators *operators, const struct session *session);
+/* SUSPEND or LIMIT; session NULL: the one that is named is not known, or a principal is. */
+void operators_hold_back(struct operators *operators, const struct session *session,
+                         const uint8_t *body);
+void operators_forget(struct operators *operators, uint64_t session);
+
 /* --- locks.c: nodes, handles, locks, as docs/leases.md describes them
  * ---------------------------------------------- */
 
@@ -393,9 +414,9 @@ enum leaving { LEAVES_CLEAN, LEAVES_EXPIRED, LEAVES_TAKEN }; /* TAKEN: resumed, 
 struct locks *locks_new(const struct genesis_facts *genesis, struct report *report);
 /* The entry that is applied from now on. */
 void locks_at(struct locks *locks, uint64_t index, uint64_t log_ns);
-/* A node operation, with its block; session NULL: an operator's. A status, and the value of
- * STATUS_DONE and STATUS_QUEUED. */
-uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal,
+/* A node operation, with its block; session NULL: an operator's, and `now`: a lock that it breaks
+ * is free at once. A status, and the value of STATUS_DONE and STATUS_QUEUED. */
+uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal, bool now,
                       const uint8_t *block, uint64_t *value);
 /* The session's life, or its process's, is over: all its handles go. */
 void locks_end(struct locks *locks, struct session *session, enum leaving leaving);
@@ -423,6 +444,8 @@ struct holds {
 /* No two sessions hold one exclusive lock at one index, generations of a name rise, and nobody gets
  * a lock in whose holder another may still believe. */
 void holds_check(struct holds *holds, struct report *report);
+/* From that log time on an operator answers for it that nobody believes in that lock any more. */
+void holds_freed(struct holds *holds, const char *path, uint64_t log_ns);
 struct holds *locks_holds(struct locks *locks);
 
 /* --- gateway.c

@@ -59,6 +59,7 @@ struct request {
     size_t path_size, content_size;
     uint64_t node, compare;
     uint8_t operation, mode, flags;
+    bool now;
 };
 
 /* --- the tree
@@ -284,23 +285,30 @@ static void settle(struct locks *locks, struct node *node)
     wither(locks, node);
 }
 
+/* A hold is over. The lock is delayed for `ms`: so long its session may believe that it holds it.
+ */
+static void unhold(struct locks *locks, struct handle *handle, uint32_t ms)
+{
+    struct node *node = handle->node;
+    uint64_t until = ms == 0 ? 0 : stretched(locks, ms);
+    struct hold *hold = &locks->holds.hold[handle->hold];
+    hold->to = locks->index;
+    hold->believes_ns = until;
+    handle->state = OPENED;
+    if (--node->holders == 0)
+        node->mode = 0;
+    if (until > node->delay_ns)
+        node->delay_ns = until;
+}
+
 /* Gives up a lock, or the place in its queue; nobody else gets the lock for `ms`. */
 static void leave(struct locks *locks, struct handle *handle, uint32_t ms)
 {
     struct node *node = handle->node;
-    if (handle->state == WAITS) {
+    if (handle->state == WAITS)
         unqueue(locks, handle);
-    } else {
-        uint64_t until = ms == 0 ? 0 : stretched(locks, ms);
-        struct hold *hold = &locks->holds.hold[handle->hold];
-        hold->to = locks->index;
-        hold->believes_ns = until;
-        handle->state = OPENED;
-        if (--node->holders == 0)
-            node->mode = 0;
-        if (until > node->delay_ns)
-            node->delay_ns = until;
-    }
+    else
+        unhold(locks, handle, ms);
     settle(locks, node);
 }
 
@@ -380,8 +388,6 @@ static uint8_t open_node(struct locks *locks, const struct request *q, uint64_t 
     if (node == NULL && (q->flags & FLAG_CREATE) == 0)
         return STATUS_NO_NODE;
     if (node != NULL && !allowed(q, node, READ))
-        return STATUS_NOT_ALLOWED;
-    if (q->session == NULL && (q->flags & FLAG_EPHEMERAL) != 0)
         return STATUS_NOT_ALLOWED;
     bool wants = q->session != NULL && (node == NULL || handle_of(locks, q, node->id) == NULL);
     if (wants &&
@@ -505,20 +511,26 @@ static uint8_t acquire(struct locks *locks, const struct request *q, uint64_t *v
     return STATUS_DONE;
 }
 
-/* Of all holders, as if their sessions had been killed. */
+/* Of all holders, as if their sessions had been killed; with `now` the delay is over at once, that
+ * of an earlier holder too. */
 static uint8_t break_lock(struct locks *locks, const struct request *q)
 {
     struct node *node = node_of_id(locks, q->node);
     if (node == NULL)
         return STATUS_NO_NODE;
-    if (node->holders == 0)
+    if (node->holders == 0 && !(q->now && locks->log_ns < node->delay_ns))
         return STATUS_NOT_HELD;
     for (uint32_t next = node->handles; next != 0;) {
         struct handle *handle = &locks->handle[next - 1];
         next = handle->next_of_node;
         if (handle->state == HOLDS)
-            leave(locks, handle, larger(handle->delay_ms, handle->session->ttl_ms));
+            unhold(locks, handle, larger(handle->delay_ms, handle->session->ttl_ms));
     }
+    if (q->now) {
+        holds_freed(&locks->holds, node->path, locks->log_ns);
+        node->delay_ns = 0;
+    }
+    settle(locks, node);
     return STATUS_DONE;
 }
 
@@ -535,22 +547,29 @@ static uint8_t release(struct locks *locks, const struct request *q)
     return STATUS_DONE;
 }
 
-uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal,
+uint8_t locks_operate(struct locks *locks, struct session *session, uint32_t principal, bool now,
                       const uint8_t *block, uint64_t *value)
 {
-    const struct request q = {.session = session,
-                              .principal = principal,
-                              .block = block,
-                              .path = block + BLOCK_HEAD,
-                              .path_size = le16(block + 4),
-                              .content = block + BLOCK_HEAD + le16(block + 4),
-                              .content_size = le16(block + 6),
-                              .node = le64(block + 8),
-                              .compare = le64(block + 16),
-                              .operation = block[0],
-                              .mode = block[1],
-                              .flags = block[3]};
+    struct request q = {.session = session,
+                        .principal = principal,
+                        .block = block,
+                        .path = block + BLOCK_HEAD,
+                        .path_size = le16(block + 4),
+                        .content = block + BLOCK_HEAD + le16(block + 4),
+                        .content_size = le16(block + 6),
+                        .node = le64(block + 8),
+                        .compare = le64(block + 16),
+                        .operation = block[0],
+                        .mode = block[1],
+                        .flags = block[3],
+                        .now = now};
     *value = locks->index;
+    if (session == NULL && q.operation != NODE_OPEN) { /* operators name nodes by their paths */
+        const struct node *named = node_of_path(locks, q.path, q.path_size);
+        if (named == NULL)
+            return STATUS_NO_NODE;
+        q.node = named->id;
+    }
     if (q.operation == NODE_OPEN)
         return open_node(locks, &q, value);
     if (q.operation == NODE_CLOSE)

@@ -22,22 +22,11 @@ struct run {
 
 const char *status_word(uint8_t status)
 {
-    static const char *const word[STATUS_WORDS] = {"sequenced",
-                                                   "day-closed",
-                                                   "stale-sequencer",
-                                                   "done",
-                                                   "queued",
-                                                   "no-node",
-                                                   "node-exists",
-                                                   "not-allowed",
-                                                   "generation-changed",
-                                                   "node-not-empty",
-                                                   "lock-busy",
-                                                   "lock-not-held",
-                                                   "node-table-full",
-                                                   "handle-limit",
-                                                   "waiter-limit",
-                                                   "not-open"};
+    static const char *const word[STATUS_WORDS] = {
+        "sequenced",      "day-closed", "suspended",     "stale-sequencer", "done",
+        "queued",         "no-node",    "node-exists",   "not-allowed",     "generation-changed",
+        "node-not-empty", "lock-busy",  "lock-not-held", "node-table-full", "handle-limit",
+        "waiter-limit",   "not-open"};
     return word[status];
 }
 
@@ -100,8 +89,10 @@ static void sweep(struct model *model)
     uint64_t retain_ns = (uint64_t)model->genesis->retain_ms * NS_PER_MS;
     for (size_t i = 0; i < model->session_count; i++) {
         struct session *s = model->session[i];
-        if (s->end_reason != 0 && model->log_ns >= s->ended_ns + retain_ns)
-            s->forgotten = true;
+        if (s->end_reason == 0 || model->log_ns < s->ended_ns + retain_ns)
+            continue;
+        s->forgotten = true;
+        operators_forget(model->operators, s->id);
     }
 }
 
@@ -260,13 +251,15 @@ static struct result *take_number(struct run *run, struct session *s, uint64_t n
 }
 
 /* A fenced message's lock is looked at here, at its own place in the order. */
-static uint8_t verdict(const struct run *run)
+static uint8_t verdict(const struct run *run, const struct session *s)
 {
     const struct model *model = run->model;
     if (!model->whole) /* the days are not known, nor the locks */
         return run->fence != NULL ? STATUS_UNDECIDED : STATUS_SEQUENCED;
     if (!model->day_open)
         return STATUS_DAY_CLOSED;
+    if (operators_suspended(model->operators, s))
+        return STATUS_SUSPENDED;
     bool stale = run->fence != NULL && !locks_hold(model->locks, run->fence);
     return stale ? STATUS_STALE_SEQUENCER : STATUS_SEQUENCED;
 }
@@ -277,7 +270,7 @@ static void consume(struct run *run, struct session *s, uint64_t number, const u
     struct model *model = run->model;
     struct counts *counts = &run->report->counts;
     struct result *r = take_number(run, s, number, payload, size);
-    r->status = verdict(run);
+    r->status = verdict(run, s);
     counts->undecided += r->status == STATUS_UNDECIDED;
     counts->fenced_refused += r->status == STATUS_STALE_SEQUENCER;
     if (r->status != STATUS_SEQUENCED) {
@@ -310,19 +303,28 @@ static void operate(struct run *run, struct session *s, uint64_t number, const u
         return;
     }
     uint64_t value;
-    r->status = locks_operate(model->locks, s, run->principal, block, &value);
+    r->status = locks_operate(model->locks, s, run->principal, false, block, &value);
     if (r->status == STATUS_DONE || r->status == STATUS_QUEUED)
         r->feed = value;
 }
 
-static void operate_as_operator(struct run *run, const uint8_t *body)
+static void apply_operator(struct run *run, const uint8_t *body)
 {
+    struct model *model = run->model;
     uint64_t value;
+    if (run->principal >= CLIENTS_FROM || operators_repeated(model->operators, body))
+        return;
+    run->report->counts.operators++;
+    if (body[32] == OPERATOR_SUSPEND || body[32] == OPERATOR_LIMIT)
+        operators_hold_back(model->operators, model_session(model, le64(body + 16)), body);
+    if (body[32] != OPERATOR_NODE)
+        return;
     run->report->counts.node_operations++;
-    if (run->model->locks == NULL)
+    if (model->locks == NULL)
         run->report->counts.undecided++;
     else
-        locks_operate(run->model->locks, NULL, run->principal, body + 42, &value);
+        locks_operate(model->locks, NULL, run->principal, le32(body + 28) == 1,
+                      body + OPERATOR_HEAD, &value);
 }
 
 /* Where the log's beginning is gone, a session first seen is taken as it shows itself. */
@@ -421,10 +423,10 @@ static void apply(struct run *run, const uint8_t *entry)
         locks_at(run->model->locks, run->index, run->model->log_ns);
     if (entry[6] != MESSAGES && entry[6] != NODE)
         sweep(run->model);
-    if (entry[6] == NODE && run->principal < CLIENTS_FROM) {
-        operate_as_operator(run, body);
-    } else if (entry[6] == MESSAGES || entry[6] == NODE) {
+    if (entry[6] == MESSAGES || entry[6] == NODE) {
         apply_messages(run, body);
+    } else if (entry[6] == OPERATOR) {
+        apply_operator(run, body);
     } else if (entry[6] == DUE) {
         if (run->model->locks != NULL && run->principal < CLIENTS_FROM &&
             le64(body) == run->model->noop_term)
@@ -449,6 +451,7 @@ void model_run(struct model *model, const struct rings *rings, struct report *re
 {
     model->genesis = &rings->reference->genesis;
     model->whole = rings->first == 1;
+    model->operators = operators_new();
     model->first_utc_ns = le64(rings_entry(rings, rings->first) + 24);
     if (model->whole) {
         day_add(model, (const uint8_t *)model->genesis->day);

@@ -21,6 +21,7 @@ class Operation:
         self.operation, self.mode, self.events, self.flags = operation, 0, 0, 0
         self.path, self.content, self.rights = "", b"", []
         self.node = self.compare = self.delay_ms = self.wait_ms = 0
+        self.now = False  # an operator's release leaves no lock-delay
         self.__dict__.update(fields)
 
 
@@ -157,7 +158,12 @@ class Nodes:
     # --- operations ---
 
     def operate(self, session, principal, op):
-        """(status, value); session None: an operator's."""
+        """(status, value); session None: an operator's, who names the node by its path."""
+        if session is None and op.operation != OPEN:
+            named = self.paths.get(op.path)
+            if named is None:
+                return "no-node", 0
+            op.node = named.instance
         handle = self.handles.get((session, op.node)) if session else None
         call = {OPEN: self.open, CLOSE: self.close, SET: self.change, DELETE: self.delete, RIGHTS: self.change,
                 ACQUIRE: self.acquire, RELEASE: self.release}[op.operation]
@@ -182,7 +188,7 @@ class Nodes:
             raise Refused("node-exists")
         if not node and not op.flags & CREATE:
             raise Refused("no-node")
-        if node and not node.allows(principal, READ) or session is None and op.flags & EPHEMERAL:
+        if node and not node.allows(principal, READ):
             raise Refused("not-allowed")
         fresh = session and not (node and (session, node.instance) in self.handles)
         if fresh and (len(self.handles) >= self.handles_max or
@@ -277,10 +283,14 @@ class Nodes:
             node = self.instances.get(op.node)
             if not node:
                 raise Refused("no-node")
-            if not node.holders:
+            if not node.holders and not (op.now and self.log_ns < node.delay_ns):
                 raise Refused("lock-not-held")
-            for held in list(node.holders):
-                self.leave(held, max(held.delay_ms, self.ttl(held.session)))
+            for held in node.holders:
+                node.delay_ns = max(node.delay_ns, self.after(max(held.delay_ms, self.ttl(held.session))))
+            node.holders = []
+            if op.now:
+                node.delay_ns = 0
+            self.look(node)
             return
         if not handle:
             raise Refused("not-open")

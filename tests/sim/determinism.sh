@@ -12,9 +12,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 sources=(consensus/*/*.c client/engine*.c client/lease.c client/order.c control/autopilot.c control/autopilot_why.c control/backup.c control/backup_file.c control/boots.c control/checkpoint.c control/detector.c control/suspicion.c control/digests.c
-    control/control.c control/cursor.c control/due.c control/founders.c control/founding.c control/keepalive.c control/leadership.c control/members.c control/peers.c control/receiving.c control/repairing.c
+    control/control.c control/cursor.c control/due.c control/founders.c control/founding.c control/keepalive.c control/leadership.c control/looking.c control/members.c control/peers.c control/receiving.c control/repairing.c
     control/queries.c control/rekey.c control/requests.c control/sending.c control/sessions.c
-    control/replay.c control/startup.c control/trips.c control/window.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c
+    control/replay.c control/startup.c control/trips.c control/trying.c control/window.c dataplane/answer.c dataplane/apply.c dataplane/command.c dataplane/crc32c.c
     dataplane/feed.c dataplane/feed_exceptions.c dataplane/feed_past.c dataplane/feed_request.c dataplane/feed_table.c dataplane/frame.c
     dataplane/gate.c dataplane/install.c dataplane/intake.c dataplane/leadership.c dataplane/members.c
     dataplane/loop.c dataplane/metrics.c dataplane/neighbour.c dataplane/receive.c dataplane/repair.c

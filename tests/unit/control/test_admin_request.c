@@ -18,6 +18,7 @@ static enum admin_error ask(const char *command, const char *more, struct admin_
 #define NEW "\"was\":7,\"voters\":[1,4],\"learners\":[],\"new\":"
 #define FOUR "\"replica\":4,\"address\":\"10.0.0.4:7400\",\"incarnation\":\"00c0ffee\""
 
+#define ACL "\"path\":\"/a\",\"acl\":["
 #define TIMES "\"dead_ms\":1000,\"stabilise_ms\":86400000"
 #define ON "\"mode\":\"on\"," TIMES ",\"standbys\":[5,4]"
 
@@ -99,6 +100,56 @@ static const struct refusal {
     {"autopilot", "\"was\":0,\"to\":1," ON, "a key that this command does not take"},
     {"metrics", "\"format\":\"xml\"", "\"openmetrics\" or \"numbers\""},
     {"metrics", "\"name\":\"D\"", "a key that this command does not take"},
+    {"drain", "", "which one"},
+    {"resume", "\"replica\":8", "1 to 7"},
+    {"drain", "\"session\":8", "a key that this command does not take"},
+    {"drain", "\"replica\":1,\"request\":7", "32 hex digits"},
+    {"drain", "\"replica\":1,\"request\":\"00\"", "32 hex digits"},
+    {"drain", "\"replica\":1,\"request\":\"0000000000000000000000000000000g\"", "32 hex digits"},
+    {"drain", "\"replica\":1,\"request\":\"A0000000000000000000000000000000\"", "32 hex digits"},
+    {"drain", "\"replica\":1,\"request\":\"00000000000000000000000000000000\"", "32 hex digits"},
+    {"drain", "\"replica\":1,\"dry_run\":1", "true or false"},
+    {"config reload", "\"dry_run\":true", "cannot be tried out"},
+    {"backup", "\"dry_run\":true", "cannot be tried out"},
+    {"status", "\"dry_run\":true", "a key that this command does not take"},
+    {"session list", "\"principal\":15", "from 16 on"},
+    {"session list", "\"principal\":4294967296", "from 16 on"},
+    {"session list", "\"session\":0", "numbers from 1"},
+    {"session list", "\"after\":-1", "numbers from 1"},
+    {"session list", "\"name\":7", "1 to 31"},
+    {"session list", "\"name\":\"\"", "1 to 31"},
+    {"session list", "\"name\":\"a\\u0000b\"", "a JSON object"},
+    {"session list", "\"name\":\"12345678901234567890123456789012\"", "1 to 31"},
+    {"session list", "\"read\":1", "true or false"},
+    {"session list", "\"epoch\":1", "a key that this command does not take"},
+    {"session show", "", "which one"},
+    {"session kick", "", "which one"},
+    {"session kick", "\"session\":1,\"epoch\":0", "numbers from 1"},
+    {"session suspend", "", "name a \"session\" or a \"principal\""},
+    {"session suspend", "\"session\":1,\"principal\":16", "name a \"session\" or a \"principal\""},
+    {"session limit", "\"session\":1", "how many messages"},
+    {"session limit", "\"session\":1,\"rate\":10000001", "10000000"},
+    {"session limit", "\"session\":1,\"rate\":-1", "10000000"},
+    {"node get", "", "up to 16 parts"},
+    {"node get", "\"path\":\"a\"", "up to 16 parts"},
+    {"node get", "\"path\":7", "at most 127"},
+    {"node get", "\"path\":\"/a\",\"content\":\"\"", "a key that this command does not take"},
+    {"node set", "\"path\":\"/a\",\"content\":7", "hex digits"},
+    {"node set", "\"path\":\"/a\",\"content\":\"6\"", "hex digits"},
+    {"node set", "\"path\":\"/a\",\"content\":\"6G\"", "hex digits"},
+    {"node set", "\"path\":\"/a\",\"content\":\"G6\"", "hex digits"},
+    {"node set", "\"path\":\"/a\",\"if\":0", "numbers from 1"},
+    {"node acl", "\"path\":\"/a\"", "\"acl\""},
+    {"node acl", "\"path\":\"/a\",\"acl\":7", "\"acl\""},
+    {"node acl", "\"path\":\"/a\",\"acl\":[1,2,3,4,5,6,7,8,9]", "\"acl\""},
+    {"node acl", ACL "{}]", "\"acl\""},
+    {"node acl", ACL "{\"principal\":-1,\"rights\":\"r\"}]", "\"acl\""},
+    {"node acl", ACL "{\"principal\":4294967296,\"rights\":\"r\"}]", "\"acl\""},
+    {"node acl", ACL "{\"principal\":100}]", "\"acl\""},
+    {"node acl", ACL "{\"principal\":100,\"rights\":\"rx\"}]", "\"acl\""},
+    {"node acl", ACL "{\"principal\":100,\"rights\":\"rr\"}]", "\"acl\""},
+    {"node acl", ACL "{\"principal\":7,\"rights\":\"r\"}]", "\"acl\""},
+    {"lock break", "\"path\":\"/a\",\"now\":1", "true or false"},
 };
 
 static void each_refusal_says_what_is_wanted(void)
@@ -113,6 +164,35 @@ static void each_refusal_says_what_is_wanted(void)
             CU_FAIL("another answer");
         }
     }
+}
+
+static void targets(void)
+{
+    struct admin_request r;
+    char why[ADMIN_WHY_MAX];
+    const struct admin_target *t = &r.target;
+    CU_ASSERT_EQUAL(ask("drain",
+                        "\"replica\":7,\"dry_run\":true,"
+                        "\"request\":\"0123456789abcdef00000000000000ff\"",
+                        &r, why),
+                    ADMIN_OK);
+    CU_ASSERT(t->replica == 7 && r.dry_run);
+    CU_ASSERT(r.id[0] == 0x0123456789abcdef && r.id[1] == 0xff);
+    CU_ASSERT_EQUAL(ask("session list", "\"name\":\"desk\",\"after\":9,\"read\":true", &r, why),
+                    ADMIN_OK);
+    CU_ASSERT(strcmp(t->name, "desk") == 0 && t->after == 9 && r.read && r.id[0] == 0);
+    CU_ASSERT_EQUAL(ask("session kick", "\"session\":5,\"epoch\":6", &r, why), ADMIN_OK);
+    CU_ASSERT(t->session == 5 && t->epoch == 6);
+    CU_ASSERT_EQUAL(ask("session limit", "\"principal\":16,\"rate\":10000000", &r, why), ADMIN_OK);
+    CU_ASSERT(t->principal == 16 && t->rate == 10000000);
+    CU_ASSERT_EQUAL(ask("node set", "\"path\":\"/a/b\",\"content\":\"00ff\",\"if\":3", &r, why),
+                    ADMIN_OK);
+    CU_ASSERT(t->content_size == 2 && t->content[1] == 0xff && t->compares && t->compare == 3);
+    CU_ASSERT_EQUAL(ask("node acl", ACL "{\"principal\":0,\"rights\":\"rwc\"}]", &r, why),
+                    ADMIN_OK);
+    CU_ASSERT(t->content_size == sizeof(struct node_right) && t->content[4] == 7);
+    CU_ASSERT_EQUAL(ask("lock break", "\"path\":\"/a\",\"now\":true", &r, why), ADMIN_OK);
+    CU_ASSERT(t->now);
 }
 
 static void members(void)
@@ -226,6 +306,7 @@ int main(void)
     static const struct unit_test tests[] = {
         {"each refusal says what is wanted", each_refusal_says_what_is_wanted},
         {"a configuration and its new members", members},
+        {"sessions, nodes, locks, replicas", targets},
         {"transfer, status, metrics", leadership_and_metrics},
         {"a backup and its pieces", backups},
         {"the autopilot's settings", autopilot},

@@ -97,6 +97,101 @@ static void who_stepped_down_stays_out_for_an_election_timeout(void)
     bench_free(b);
 }
 
+static struct control_reply drain(struct bench *b, uint32_t leader, uint32_t id)
+{
+    struct control *control = b->node[leader].start.control;
+    const struct entry_operator op = {.request = {b->now_ns, id},
+                                      .value = 1,
+                                      .operation = OPERATOR_DRAIN,
+                                      .replica = (uint8_t)id};
+    struct control_request request = {.tag = id, .entry_kind = ENTRY_OPERATOR, .size = sizeof(op)};
+    struct control_reply reply = {.result = CONTROL_LOST};
+    memcpy(request.body, &op, sizeof(op));
+    CU_ASSERT_TRUE_FATAL(control_ask(control, &request));
+    for (uint32_t ms = 0; ms < CONTROL_REQUEST_MS && !control_answer(control, &reply); ms++)
+        bench_run(b, 1);
+    CU_ASSERT_EQUAL(reply.result, CONTROL_APPLIED);
+    return reply;
+}
+
+static void a_drained_leader_hands_over_and_leads_only_when_nobody_else_can(void)
+{
+    uint32_t first;
+    struct bench *b = three(&first);
+    uint32_t second = first % 3 + 1, third = second % 3 + 1;
+    CU_ASSERT_EQUAL(drain(b, first, second).status, MACHINE_DONE);
+    bench_run(b, 100);
+    struct control_reply reply = ask(b, first, CONTROL_TRANSFER, (uint8_t)second);
+    CU_ASSERT_EQUAL(reply.status, RAFT_TRANSFER_UNABLE);
+    CU_ASSERT_EQUAL(drain(b, first, first).status, MACHINE_DONE);
+    bench_run(b, 1000);
+    CU_ASSERT_EQUAL(bench_status(b, third).role, RAFT_LEADER);
+    CU_ASSERT_EQUAL(drain(b, third, third).status, MACHINE_NO_LEADER_LEFT);
+    CU_ASSERT_TRUE(leadership_abstains(b->node[first].start.replica));
+    CU_ASSERT_TRUE(leadership_abstains(b->node[second].start.replica));
+    /* the only one that may lead is gone: for long nobody, and then rather one of them than nobody
+     */
+    const struct genesis *g = b->node[first].start.control->options.genesis;
+    uint64_t patience_ms = REPLICA_DRAIN_ELECTIONS * 2ull * g->election_min_ms;
+    b->node[third].cut = true;
+    for (uint64_t ms = 0; ms + 100 < patience_ms; ms++) {
+        bench_run(b, 1);
+        CU_ASSERT_TRUE(bench_status(b, first).role == RAFT_FOLLOWER &&
+                       bench_status(b, second).role == RAFT_FOLLOWER);
+    }
+    bench_run(b, 3000);
+    bool leads =
+        bench_status(b, first).role == RAFT_LEADER || bench_status(b, second).role == RAFT_LEADER;
+    CU_ASSERT_TRUE(leads);
+    /* it gives the office up as soon as somebody else is fit for it */
+    b->node[third].cut = false;
+    bench_run(b, 3000);
+    CU_ASSERT_EQUAL(bench_status(b, third).role, RAFT_LEADER);
+    bench_free(b);
+}
+
+static void what_would_come_of_it_is_told_and_not_done(void)
+{
+    uint32_t leader;
+    struct bench *b = three(&leader);
+    struct control *control = b->node[leader].start.control;
+    uint64_t last = bench_status(b, leader).last_index, term = bench_status(b, leader).term;
+    for (uint8_t to = 0; to < 8; to += 7) {
+        struct control_request request = {
+            .tag = 9, .kind = CONTROL_TRANSFER, .to = to, .dry = true};
+        struct control_reply reply = {0};
+        CU_ASSERT_TRUE_FATAL(control_ask(control, &request));
+        bench_run(b, 20);
+        CU_ASSERT_TRUE_FATAL(control_answer(control, &reply));
+        CU_ASSERT_EQUAL(reply.result, to == 0 ? CONTROL_APPLIED : CONTROL_REFUSED);
+    }
+    struct entry_config body = control->seen.config;
+    for (uint32_t round = 0; round < 3; round++) { /* a voter less, the same, nobody */
+        struct control_request request = {.tag = 9,
+                                          .entry_kind = ENTRY_CONFIG,
+                                          .dry = true,
+                                          .was = control->seen.config_index,
+                                          .size = sizeof(body)};
+        uint32_t other = leader % 3 + 1;
+        body = control->seen.config;
+        if (round == 0) {
+            body.voters &= ~(1u << other);
+            memset(&body.member[other], 0, sizeof(body.member[other]));
+        }
+        if (round == 2)
+            b->node[1].cut = b->node[2].cut = b->node[3].cut = true;
+        memcpy(request.body, &body, sizeof(body));
+        struct control_reply reply = {0};
+        CU_ASSERT_TRUE_FATAL(control_ask(control, &request));
+        bench_run(b, 20);
+        CU_ASSERT_TRUE_FATAL(control_answer(control, &reply));
+        CU_ASSERT_EQUAL(reply.result, round == 0 ? CONTROL_APPLIED : CONTROL_UNCHANGED);
+    }
+    CU_ASSERT_EQUAL(bench_status(b, leader).last_index, last);
+    CU_ASSERT_EQUAL(bench_status(b, leader).term, term);
+    bench_free(b);
+}
+
 static void nobody_steps_down_for_nobody(void)
 {
     uint32_t leader;
@@ -316,6 +411,9 @@ int main(void)
          a_transfer_is_answered_when_the_target_leads},
         {"who stepped down stays out for an election timeout",
          who_stepped_down_stays_out_for_an_election_timeout},
+        {"a drained leader hands over, and leads only when nobody else can",
+         a_drained_leader_hands_over_and_leads_only_when_nobody_else_can},
+        {"what would come of it is told and not done", what_would_come_of_it_is_told_and_not_done},
         {"nobody steps down for nobody", nobody_steps_down_for_nobody},
         {"what is refused changes nothing", what_is_refused_changes_nothing},
         {"a target that vanishes is answered with time-out",

@@ -234,7 +234,7 @@ static void another_version_refuses_the_start(void)
     *version = MACHINE_ENCODING_VERSION + 1;
     head->body_crc = crc32c((uint8_t *)head + RING_PAGE_SIZE, head->size);
     head->crc = crc32c(head, offsetof(struct ring_checkpoint, crc));
-    start_is_refused(b, leader, "is of version 6, this program knows 5", wrote);
+    start_is_refused(b, leader, "is of version 7, this program knows 6", wrote);
     *version = MACHINE_ENCODING_VERSION;
     head->body_crc = crc32c((uint8_t *)head + RING_PAGE_SIZE, head->size);
     head->version = 2;

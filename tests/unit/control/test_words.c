@@ -125,18 +125,34 @@ static enum admin_error ask(const char *text, struct admin_request *request)
     return error;
 }
 
+/* What a command cannot do without. */
+static const char *needs(int command)
+{
+    if (command == ADMIN_DAY)
+        return ",\"action\":\"end\",\"name\":\"D1\"";
+    if (command == ADMIN_MEMBER)
+        return ",\"was\":0,\"voters\":[1,2],\"learners\":[]";
+    if (command == ADMIN_AUTOPILOT_SET)
+        return ",\"was\":0,\"mode\":\"off\",\"dead_ms\":1000,\"stabilise_ms\":1000,"
+               "\"standbys\":[]";
+    if (command == ADMIN_DRAIN || command == ADMIN_RESUME)
+        return ",\"replica\":2";
+    if (command == ADMIN_SESSION_LIMIT)
+        return ",\"session\":7,\"rate\":0";
+    if (command == ADMIN_NODE_ACL)
+        return ",\"path\":\"/a\",\"acl\":[]";
+    if (command >= ADMIN_NODE_GET && command <= ADMIN_LOCK_BREAK)
+        return ",\"path\":\"/a\"";
+    return command > ADMIN_SESSION_LIST && command < ADMIN_NODE_GET ? ",\"session\":7" : "";
+}
+
 static void admin_requests(void)
 {
     struct admin_request r;
     for (int i = 0; i < ADMIN_COMMAND_COUNT; i++) {
         char text[128];
         snprintf(text, sizeof(text), "{\"v\":1,\"cmd\":\"%s\"%s}", admin_commands[i].name,
-                 i == ADMIN_DAY      ? ",\"action\":\"end\",\"name\":\"D1\""
-                 : i == ADMIN_MEMBER ? ",\"was\":0,\"voters\":[1,2],\"learners\":[]"
-                 : i == ADMIN_AUTOPILOT_SET
-                     ? ",\"was\":0,\"mode\":\"off\",\"dead_ms\":1000,\"stabilise_ms\":1000,"
-                       "\"standbys\":[]"
-                     : "");
+                 needs(i));
         CU_ASSERT_EQUAL(ask(text, &r), ADMIN_OK);
         CU_ASSERT_EQUAL((int)r.command, i);
     }

@@ -181,6 +181,27 @@ const struct machine_outcome *bench_send(struct bench *bench, uint32_t principal
     return bench_apply(bench);
 }
 
+/* An operator names the node by its path; one that is gone by one that never was. */
+static const struct machine_outcome *operate_on_node(struct bench *bench,
+                                                     const struct entry_node *op, const char *path,
+                                                     const void *content)
+{
+    const struct machine_node *node = machine_node(bench->machine, op->node);
+    struct entry_node head = *op;
+    uint8_t block[KEEL_ENTRY_MAX];
+    if (op->operation != NODE_OPEN)
+        path = node != NULL ? node->path : "/gone";
+    head.node = 0;
+    head.path_size = (uint16_t)strlen(path);
+    memcpy(block, &head, sizeof(head));
+    memcpy(block + sizeof(head), path, head.path_size);
+    memcpy(block + sizeof(head) + head.path_size, content, head.content_size);
+    const struct entry_operator wish = {
+        .operation = OPERATOR_NODE,
+        .size = (uint16_t)(sizeof(head) + head.path_size + head.content_size)};
+    return bench_operate(bench, &wish, block);
+}
+
 enum machine_status bench_node(struct bench *bench, uint64_t session, const struct entry_node *op,
                                const char *path, const void *content, uint64_t *value)
 {
@@ -201,13 +222,48 @@ enum machine_status bench_node(struct bench *bench, uint64_t session, const stru
     memcpy(at + 2, &head, sizeof(head));
     memcpy(at + 2 + sizeof(head), path, head.path_size);
     memcpy(at + 2 + sizeof(head) + head.path_size, content, head.content_size);
-    bench_build(bench, ENTRY_NODE, s != NULL ? s->principal : BENCH_REPLICA, body,
-                sizeof(messages) + messages.bytes);
-    const struct machine_outcome *outcome = bench_apply(bench);
-    uint64_t told = session == 0 ? outcome->value : outcome->run[0].feed;
+    const struct machine_outcome *outcome;
+    if (session == 0) {
+        outcome = operate_on_node(bench, &head, path, content);
+    } else {
+        bench_build(bench, ENTRY_NODE, s != NULL ? s->principal : BENCH_REPLICA, body,
+                    sizeof(messages) + messages.bytes);
+        outcome = bench_apply(bench);
+    }
     if (value != NULL)
-        *value = told;
+        *value = session == 0 ? outcome->value : outcome->run[0].feed;
     return (enum machine_status)outcome->status;
+}
+
+const struct machine_outcome *bench_operate(struct bench *bench, const struct entry_operator *op,
+                                            const void *block)
+{
+    uint8_t body[KEEL_ENTRY_MAX];
+    struct entry_operator head = *op;
+    if ((head.request[0] | head.request[1]) == 0)
+        head.request[0] = ++bench->requests;
+    memcpy(body, &head, sizeof(head));
+    if (head.size > 0)
+        memcpy(body + sizeof(head), block, head.size);
+    bench_build(bench, ENTRY_OPERATOR, BENCH_REPLICA, body, sizeof(head) + head.size);
+    return bench_apply(bench);
+}
+
+enum machine_status bench_hold_back(struct bench *bench, enum operator_operation operation,
+                                    uint64_t session, uint32_t principal, uint32_t value)
+{
+    const struct entry_operator op = {.session = session,
+                                      .principal = principal,
+                                      .value = value,
+                                      .operation = (uint8_t)operation};
+    return (enum machine_status)bench_operate(bench, &op, NULL)->status;
+}
+
+enum machine_status bench_drain(struct bench *bench, uint8_t replica, bool drained)
+{
+    const struct entry_operator op = {
+        .value = drained, .operation = OPERATOR_DRAIN, .replica = replica};
+    return (enum machine_status)bench_operate(bench, &op, NULL)->status;
 }
 
 uint64_t bench_node_open(struct bench *bench, uint64_t session, const char *path, uint8_t flags,
@@ -256,6 +312,7 @@ bool bench_same_outcome(const struct machine_outcome *a, const struct machine_ou
            a->run_count == b->run_count && a->slot == b->slot && a->feed_before == b->feed_before &&
            a->feed_after == b->feed_after && a->day_ended == b->day_ended &&
            a->day_began == b->day_began && a->session_ended == b->session_ended &&
+           (a->kind != ENTRY_OPERATOR || a->value == b->value) && a->repeats == b->repeats &&
            memcmp(a->run, b->run, a->run_count * sizeof(a->run[0])) == 0;
 }
 

@@ -18,6 +18,7 @@ struct bench {
     uint64_t term;
     uint64_t utc_ns;
     uint64_t log_ns;
+    uint64_t requests;                        /* of operators, so far */
     alignas(8) uint8_t bytes[KEEL_ENTRY_MAX]; /* the last entry */
 };
 
@@ -75,6 +76,13 @@ enum machine_status bench_acquire(struct bench *bench, uint64_t session, uint64_
                                   enum lock_mode mode, uint32_t delay_ms, uint64_t *generation);
 enum machine_status bench_on_node(struct bench *bench, uint64_t session, uint64_t node,
                                   enum node_operation operation);
+/* An operator's request under an id that was never used; *op's own id where it has one. `block` is
+ * of op->size bytes. */
+const struct machine_outcome *bench_operate(struct bench *bench, const struct entry_operator *op,
+                                            const void *block);
+enum machine_status bench_hold_back(struct bench *bench, enum operator_operation operation,
+                                    uint64_t session, uint32_t principal, uint32_t value);
+enum machine_status bench_drain(struct bench *bench, uint8_t replica, bool drained);
 const struct machine_outcome *bench_due(struct bench *bench, uint64_t term);
 
 /* Session of an outcome's slot; fails the test if it names none. */

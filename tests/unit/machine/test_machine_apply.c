@@ -376,7 +376,7 @@ static void leaders_entries_of_a_client_are_refused(void)
 /* No decoder lets such a kind in; all replicas would do the same with it. */
 static void unknown_kinds_are_refused(void)
 {
-    static const uint8_t kinds[] = {0, ENTRY_CONFIG + 1, 255};
+    static const uint8_t kinds[] = {0, ENTRY_PROBE + 1, 255};
     for (uint32_t i = 0; i < sizeof(kinds); i++) {
         uint64_t id = start_session(64);
         bench_send(&b, BENCH_ALICE, id, id, 1, 0, 2);

@@ -8,7 +8,7 @@ enum {
     HEAD_SIZE = 536,
     RECORD_SIZE = 104,
     KEPT_SIZE = 32,
-    ROOT_SIZE = 112 + 1 + 8,
+    ROOT_SIZE = 112 + 1 + 8 + 16, /* with what operators did behind it: nothing */
     AUTOPILOT_SIZE = 48
 };
 

@@ -124,10 +124,17 @@ static uint64_t word_at(size_t at)
     return word;
 }
 
-/* Where a handle's record lies: those of all handles end the encoding. */
+/* Behind the handles stands what operators did: here, requests. */
+static size_t handles_end(void)
+{
+    return encoding_size - BEHIND - 16 -
+           b.machine->operated.requests * sizeof(struct machine_request);
+}
+
+/* Where a handle's record lies: those of all handles end the encoding but for operators' part. */
 static size_t handle_at(uint64_t session_id, uint64_t node)
 {
-    size_t at = encoding_size - BEHIND;
+    size_t at = handles_end();
     for (uint32_t i = 0; i < b.machine->handle_count; i++) {
         at -= HANDLE_SIZE;
         if (word_at(at + SESSION) == session_id && word_at(at + NODE) == node)
@@ -155,7 +162,7 @@ static size_t nodes_size(void)
 /* Where a node's record lies: before the handles, by rising instance. */
 static size_t node_at(const char *path)
 {
-    size_t at = encoding_size - BEHIND - b.machine->handle_count * HANDLE_SIZE - nodes_size();
+    size_t at = handles_end() - b.machine->handle_count * HANDLE_SIZE - nodes_size();
     for (uint32_t i = 0; i < b.machine->node_count; i++) {
         uint16_t content;
         memcpy(&content, encoding + at + CONTENT_SIZE, sizeof(content));

@@ -317,11 +317,7 @@ static void operators(void)
     CU_ASSERT_EQUAL(at("/ops")->id, node);
     CU_ASSERT_EQUAL(at("/ops")->handle_count, 0);
     CU_ASSERT_EQUAL(set(0, node, "text", 0, NULL), MACHINE_DONE);
-    const struct entry_node passing = {.operation = NODE_OPEN,
-                                       .flags = NODE_CREATE | NODE_EPHEMERAL};
-    CU_ASSERT_EQUAL(bench_node(&b, 0, &passing, "/e", "", NULL), MACHINE_NOT_ALLOWED);
-    CU_ASSERT_PTR_NULL(at("/e"));
-    CU_ASSERT_EQUAL(bench_acquire(&b, 0, node, LOCK_EXCLUSIVE, 0, NULL), MACHINE_NOT_OPEN);
+    CU_ASSERT_EQUAL(set(0, 9999, "text", 0, NULL), MACHINE_NO_NODE);
     CU_ASSERT_EQUAL(bench_on_node(&b, 0, node, NODE_RELEASE), MACHINE_NOT_HELD);
     CU_ASSERT_EQUAL(bench_on_node(&b, 0, node, NODE_DELETE), MACHINE_DONE);
     bench_free(&b);

@@ -10,7 +10,7 @@ static const enum entry_kind kinds[] = {
     ENTRY_NOOP,        ENTRY_MESSAGES,       ENTRY_SESSION_OPEN, ENTRY_SESSION_RESUME,
     ENTRY_SESSION_END, ENTRY_SESSION_EXPIRE, ENTRY_DAY_END,      ENTRY_DAY_BEGIN,
     ENTRY_BOOT,        ENTRY_CONFIG,         ENTRY_NODE,         ENTRY_DUE,
-    ENTRY_AUTOPILOT,   ENTRY_PROBE};
+    ENTRY_OPERATOR,    ENTRY_AUTOPILOT,      ENTRY_PROBE};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static uint64_t state = 1;
@@ -87,6 +87,18 @@ static size_t put_node(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_node *o
     return put_entry(bytes, ENTRY_NODE, body, sizeof(head) + head.bytes);
 }
 
+/* With a node operation's block where that is what it wants. */
+static size_t put_operator(uint8_t bytes[KEEL_ENTRY_MAX], const struct entry_operator *op)
+{
+    uint8_t body[sizeof(*op) + sizeof(struct entry_node) + 4];
+    const struct entry_node release = {.operation = NODE_RELEASE, .path_size = 2};
+    const struct entry_node open = {.operation = NODE_OPEN, .flags = NODE_CREATE, .path_size = 4};
+    memcpy(body, op, sizeof(*op));
+    memcpy(body + sizeof(*op), op->size == sizeof(release) + 2 ? &release : &open, sizeof(release));
+    memcpy(body + sizeof(*op) + sizeof(open), "/a/b", 4);
+    return put_entry(bytes, ENTRY_OPERATOR, body, sizeof(*op) + op->size);
+}
+
 /* One of each action. */
 static const struct entry_autopilot settings = {.action = AUTOPILOT_SET,
                                                 .mode = AUTOPILOT_ON,
@@ -151,6 +163,11 @@ static size_t sample(uint8_t bytes[KEEL_ENTRY_MAX], enum entry_kind kind)
         return put_node(bytes, &(struct entry_node){.operation = NODE_OPEN}, "/a/b", "");
     case ENTRY_DUE:
         return put_entry(bytes, kind, &(struct entry_due){.term = 3}, sizeof(struct entry_due));
+    case ENTRY_OPERATOR:
+        return put_operator(bytes, &(struct entry_operator){.request = {7, 0},
+                                                            .principal = KEEL_CLIENT_MIN,
+                                                            .value = 1,
+                                                            .operation = OPERATOR_SUSPEND});
     case ENTRY_AUTOPILOT:
         return put_entry(bytes, kind, &replace, sizeof(replace));
     case ENTRY_PROBE:
@@ -497,7 +514,16 @@ static void body_ranges(void)
         {ENTRY_CONFIG, 46, 1},   /* and nothing reserved */
         {ENTRY_CONFIG, 80, 1},   /* another has none */
         {ENTRY_CONFIG, 88, 1},
-        {ENTRY_DUE, 8, 1}, /* reserved */
+        {ENTRY_DUE, 8, 1},         /* reserved */
+        {ENTRY_OPERATOR, 0, 255},  /* request 0 */
+        {ENTRY_OPERATOR, 16, 1},   /* a session beside a principal */
+        {ENTRY_OPERATOR, 24, 240}, /* no replica's principal, ... */
+        {ENTRY_OPERATOR, 25, 256}, /* ... any client's */
+        {ENTRY_OPERATOR, 28, 2},   /* suspended or not */
+        {ENTRY_OPERATOR, 32, 2},   /* a suspension and a limit have the same fields */
+        {ENTRY_OPERATOR, 33, 1},   /* of no replica, */
+        {ENTRY_OPERATOR, 34, 1},   /* without a block, */
+        {ENTRY_OPERATOR, 36, 1},   /* and nothing reserved */
         {ENTRY_PROBE, 0, 1},
         {ENTRY_PROBE, 15, 1},
     };
@@ -507,6 +533,91 @@ static void body_ranges(void)
             printf("# kind %d, offset %zu: %u\n", (int)cases[i].kind, cases[i].offset, count);
         CU_ASSERT_EQUAL(count, cases[i].taken);
     }
+}
+
+static void operators(void)
+{
+    enum { NODE = sizeof(struct entry_node) + 2 };
+    const struct {
+        struct entry_operator op;
+        bool ok;
+    } cases[] = {
+        {{.operation = OPERATOR_SUSPEND, .session = 5, .value = 1}, true},
+        {{.operation = OPERATOR_SUSPEND, .session = 5, .value = 2}, false},
+        {{.operation = OPERATOR_SUSPEND}, false},
+        {{.operation = OPERATOR_LIMIT, .session = 5, .value = OPERATOR_RATE_MAX}, true},
+        {{.operation = OPERATOR_LIMIT, .session = 5, .value = OPERATOR_RATE_MAX + 1}, false},
+        {{.operation = OPERATOR_LIMIT, .principal = 16}, true},
+        {{.operation = OPERATOR_LIMIT, .principal = 15}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 7, .value = 1}, true},
+        {{.operation = OPERATOR_DRAIN, .replica = 7, .value = 2}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 8}, false},
+        {{.operation = OPERATOR_DRAIN}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 1, .session = 5}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 1, .principal = 16}, false},
+        {{.operation = OPERATOR_DRAIN, .replica = 1, .size = NODE}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE}, true},
+        {{.operation = OPERATOR_NODE, .size = NODE, .value = 1}, true},
+        {{.operation = OPERATOR_NODE, .size = NODE, .value = 2}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE, .session = 5}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE, .replica = 1}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE + 1}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE - 3}, false},
+        {{.operation = OPERATOR_NODE, .size = NODE + 2}, true},
+        {{.operation = OPERATOR_NODE, .size = NODE + 2, .value = 1}, false},
+        {{.operation = OPERATOR_NODE}, false},
+        {{.operation = OPERATOR_DRAIN + 1, .replica = 1}, false},
+        {{.operation = 0, .principal = 16}, false},
+    };
+    uint8_t bytes[KEEL_ENTRY_MAX];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct entry_operator op = cases[i].op;
+        op.request[1] = 1;
+        CU_ASSERT_EQUAL(check_exact(bytes, put_operator(bytes, &op)), cases[i].ok);
+    }
+    /* a block that is said to be longer than the entry is */
+    struct entry_operator op = {.request = {1, 1}, .operation = OPERATOR_NODE, .size = NODE};
+    size_t size = put_operator(bytes, &op);
+    op.size = NODE + 8;
+    memcpy(bytes + sizeof(struct entry), &op, sizeof(op));
+    CU_ASSERT_FALSE(check_exact(bytes, size));
+}
+
+/* An operator's block, with one field set; what is left of the sane one. */
+static bool block_taken(const struct entry_node *node, size_t path)
+{
+    uint8_t bytes[KEEL_ENTRY_MAX], body[sizeof(struct entry_operator) + sizeof(*node) + 16] = {0};
+    struct entry_operator op = {
+        .request = {1, 1}, .operation = OPERATOR_NODE, .size = (uint16_t)(sizeof(*node) + path)};
+    memcpy(body, &op, sizeof(op));
+    memcpy(body + sizeof(op), node, sizeof(*node));
+    memcpy(body + sizeof(op) + sizeof(*node), "/a/b/c/d/e/f/g/h", path);
+    return check_exact(bytes, put_entry(bytes, ENTRY_OPERATOR, body, sizeof(op) + op.size));
+}
+
+static void operators_name_nodes_by_paths(void)
+{
+    const struct {
+        struct entry_node node;
+        bool ok;
+    } cases[] = {
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE, .path_size = 2}, true},
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE | NODE_EXCLUSIVE, .path_size = 2}, true},
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE | NODE_EPHEMERAL, .path_size = 2}, false},
+        {{.operation = NODE_OPEN, .path_size = 2}, false},
+        {{.operation = NODE_OPEN, .flags = NODE_CREATE, .path_size = 2, .events = 1}, false},
+        {{.operation = NODE_CLOSE, .path_size = 2}, false},
+        {{.operation = NODE_SET, .path_size = 2}, true},
+        {{.operation = NODE_SET, .path_size = 2, .node = 1}, false},
+        {{.operation = NODE_SET, .path_size = 0, .node = 1}, false},
+        {{.operation = NODE_SET, .path_size = 3}, false}, /* "/a/" */
+        {{.operation = NODE_DELETE, .path_size = 2}, true},
+        {{.operation = NODE_ACL, .path_size = 2}, true},
+        {{.operation = NODE_ACQUIRE, .path_size = 2, .mode = LOCK_SHARED}, false},
+        {{.operation = NODE_RELEASE, .path_size = 2}, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        CU_ASSERT_EQUAL(block_taken(&cases[i].node, cases[i].node.path_size), cases[i].ok);
 }
 
 /* How many values of one byte of a sane autopilot entry are taken. */
@@ -641,6 +752,8 @@ int main(void)
         {"one operation to an entry, and a whole one", one_operation_and_whole},
         {"access lists", access_lists},
         {"values of each body keep their ranges", body_ranges},
+        {"what operators ask for keeps its form", operators},
+        {"operators name nodes by their paths", operators_name_nodes_by_paths},
         {"each action of the autopilot", autopilot_bodies},
         {"names of sessions and days", names},
         {"random damage is never read beyond", random_mutations},
