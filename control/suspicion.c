@@ -78,13 +78,14 @@ void suspicion_restarted(struct suspicion *s)
 void suspicion_slow(struct suspicion *s, uint32_t reasons)
 {
     for (unsigned i = 0; i < SUSPICION_SLOWS; i++) {
-        bool now = (reasons & DETECTOR_LINK << i) != 0;
+        uint32_t bit = (uint32_t)DETECTOR_LINK << i;
+        bool now = (reasons & bit) != 0;
         uint64_t *last = now ? &s->slow_ns[i] : &s->quick_ns[i];
         uint64_t other_ns = now ? s->quick_ns[i] : s->slow_ns[i];
         *last = s->listened_ns;
         if (s->listened_ns - other_ns < SUSPICION_SLOW_MS * NS_PER_MS)
             continue;
-        s->slow = now ? s->slow | DETECTOR_LINK << i : s->slow & ~(uint32_t)(DETECTOR_LINK << i);
+        s->slow = now ? s->slow | bit : s->slow & ~bit;
     }
 }
 

@@ -16,7 +16,7 @@ FOUNDED_S = 60  # a watchdog, and no promise: this machine may be busy with othe
 
 
 class Founders(Cluster):
-    def __init__(self, build, size=3, seed=None):
+    def __init__(self, build, size=3, seed=None, all_keys=True):
         super().__init__(build, size=size, ring='16M', checkpoint='4M', pages='no')
         self.network(seed)
         self.lines, self.marks = {}, {}
@@ -25,7 +25,10 @@ class Founders(Cluster):
         for i in self.ids():
             self.draw(i)
             self.slow_drive(i, 1)
-        self._keys_of_all()
+        if all_keys:
+            self._keys_of_all()
+        else:
+            self._keys()
 
     def _keys_of_all(self):
         """Each has the keys of all: who founds may have to begin with a lower id that knows nothing of it."""

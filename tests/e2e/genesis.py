@@ -215,6 +215,21 @@ def wiped_late(parts, options, seed=None):
         parts.holds(clusters == {first: [1]}, 'the old cluster, without a quorum, and no other', clusters)
 
 
+def late(parts, options):
+    """A founder that was killed when it had locked comes back to those that run as replicas. Each has the keys of
+    those below it alone, so that a replica has to begin with who is above it."""
+    for last in (1, 3):
+        with Founders(options.build, all_keys=False) as f:
+            f.configure_all(f.list_of())
+            f.begin()
+            f.kill_at(1, last, what='event=genesis-wrote')
+            until = time.monotonic() + 5  # its lock may not have been heard: then they wait for it
+            while time.monotonic() < until and not all(f.reason(i) == 'installed' for i in f.alive()):
+                time.sleep(0.05)
+            f.begin(last)
+            founded(parts, f, 'founder %d comes back to the others' % last)
+
+
 def with_cuts(function):
     def part(parts, options):
         function(parts, options, seed=options.seed)
@@ -228,6 +243,7 @@ TABLE = {
     'overlapping': overlapping,
     'wiped-late': wiped_late,
     'wiped-early': wiped_early,
+    'late': late,
     'killed-1': killed((1,)),
     'killed-2': killed((2,)),
     'killed-3': killed((3,)),
