@@ -1,14 +1,13 @@
 #include "control/admin.h"
 
 #include "control/admin_answer.h"
-#include "control/admin_autopilot.h"
+#include "control/admin_ask.h"
 #include "control/admin_backup.h"
 #include "control/admin_events.h"
 #include "control/admin_founding.h"
 #include "control/admin_health.h"
 #include "control/admin_leadership.h"
 #include "control/admin_listen.h"
-#include "control/admin_operator.h"
 #include "control/admin_places.h"
 #include "control/admin_report.h"
 #include "control/log.h"
@@ -104,105 +103,18 @@ static bool reader_asks_too_much(struct admin *a, const struct admin_place *plac
 }
 
 /* NULL: control has it. */
-static char *ask_control(struct admin *a, struct connection *c, const struct admin_request *request,
-                         const struct control_request *ask)
+static char *ask_control(struct admin *a, struct connection *c, const struct admin_request *request)
 {
-    if (reader_asks_too_much(a, place_of(a, c)) || !control_ask(a->node->start.control, ask))
+    struct control_request ask = {.tag = ++a->next_tag};
+    char *line = admin_ask(a->node, request, &ask);
+    if (line != NULL)
+        return line;
+    if (reader_asks_too_much(a, place_of(a, c)) || !control_ask(a->node->start.control, &ask))
         return admin_answer_error(ADMIN_BUSY, "too many requests are under way: ask again", 0);
     place_of(a, c)->waiting = true;
-    c->tag = ask->tag;
+    c->tag = ask.tag;
     c->request = *request;
     return NULL;
-}
-
-/* Ends or begins a day; NULL: control has it. A day that stands as wished is answered at once, so
- * that a request whose answer was lost can be repeated. */
-static char *ask_day(struct admin *a, struct connection *c, const struct admin_request *request)
-{
-    struct replica_status s;
-    replica_status(a->node->start.replica, &s);
-    bool same = memcmp(s.day, request->day, sizeof(s.day)) == 0;
-    if (s.role == RAFT_LEADER && same && (s.day_open != 0) == request->day_begin)
-        return admin_answer_entry(request, s.applied, s.term, false);
-    struct entry_day body;
-    memset(&body, 0, sizeof(body));
-    memcpy(body.name, request->day, sizeof(body.name));
-    struct control_request ask = {.tag = ++a->next_tag,
-                                  .kind = request->dry_run ? CONTROL_TRY : CONTROL_PROPOSE,
-                                  .entry_kind =
-                                      request->day_begin ? ENTRY_DAY_BEGIN : ENTRY_DAY_END,
-                                  .size = sizeof(body)};
-    memcpy(ask.body, &body, sizeof(body));
-    return ask_control(a, c, request, &ask);
-}
-
-/* An office to be handed over, or a status that must be true. */
-static char *ask_leadership(struct admin *a, struct connection *c,
-                            const struct admin_request *request)
-{
-    enum control_request_kind kind = request->command == ADMIN_STATUS ? CONTROL_READ
-                                     : request->command == ADMIN_LEADER_TRANSFER
-                                         ? CONTROL_TRANSFER
-                                         : CONTROL_STEP_DOWN;
-    struct control_request ask = {
-        .tag = ++a->next_tag, .kind = (uint8_t)kind, .to = request->to, .dry = request->dry_run};
-    return ask_control(a, c, request, &ask);
-}
-
-/* Changes the members; NULL: control has it. Members that stay keep address and incarnation. */
-static char *ask_member(struct admin *a, struct connection *c, const struct admin_request *request)
-{
-    struct replica_status s;
-    replica_status(a->node->start.replica, &s);
-    struct entry_config body = request->wanted;
-    uint32_t mask = members_mask(&body);
-    for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
-        struct entry_member *m = &body.member[id];
-        if ((mask >> id & 1) == 0)
-            memset(m, 0, sizeof(*m));
-        else if (m->incarnation == 0)
-            *m = s.config.member[id];
-    }
-    if (!entry_config_ok(&body))
-        return admin_answer_error(
-            ADMIN_BAD_REQUEST, "a member that is not there yet is to be described in \"new\"", 0);
-    if (s.role == RAFT_LEADER && memcmp(&body, &s.config, sizeof(body)) == 0 &&
-        s.config_index <= s.commit)
-        return admin_answer_entry(request, s.config_index, s.term, false);
-    struct control_request ask = {.tag = ++a->next_tag,
-                                  .dry = request->dry_run,
-                                  .was = request->was,
-                                  .entry_kind = ENTRY_CONFIG,
-                                  .size = sizeof(body)};
-    memcpy(ask.body, &body, sizeof(body));
-    return ask_control(a, c, request, &ask);
-}
-
-/* What operators ask about replicas, sessions, nodes and locks; NULL: control has it. */
-static char *ask_operator(struct admin *a, struct connection *c,
-                          const struct admin_request *request)
-{
-    char why[ADMIN_WHY_MAX];
-    struct control_request ask = {.tag = ++a->next_tag};
-    enum admin_error error = admin_operator_ask(a->node, request, &ask, why);
-    return error == ADMIN_OK ? ask_control(a, c, request, &ask) : admin_answer_error(error, why, 0);
-}
-
-/* Settings that stand as wished are answered at once. Whether the standbys are learners is decided
- * where the entry is. */
-static char *ask_autopilot(struct admin *a, struct connection *c,
-                           const struct admin_request *request)
-{
-    struct replica_status s;
-    replica_status(a->node->start.replica, &s);
-    if (s.role == RAFT_LEADER && autopilot_stands(a->node, &request->autopilot))
-        return admin_answer_entry(request, request->was, s.term, false);
-    struct control_request ask = {.tag = ++a->next_tag,
-                                  .kind = request->dry_run ? CONTROL_TRY : CONTROL_PROPOSE,
-                                  .entry_kind = ENTRY_AUTOPILOT,
-                                  .size = sizeof(request->autopilot)};
-    memcpy(ask.body, &request->autopilot, sizeof(request->autopilot));
-    return ask_control(a, c, request, &ask);
 }
 
 static char *ask_reload(struct admin *a, struct connection *c)
@@ -260,15 +172,6 @@ static char *ask_events(struct admin *a, struct connection *c, const struct admi
     return NULL;
 }
 
-/* NULL: control writes a checkpoint, or looks whether it must. */
-static char *ask_snapshot(struct admin *a, struct connection *c,
-                          const struct admin_request *request)
-{
-    const struct control_request ask = {
-        .tag = ++a->next_tag, .kind = CONTROL_SNAPSHOT, .timeout_ms = request->timeout_ms};
-    return ask_control(a, c, request, &ask);
-}
-
 char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size, bool may_change)
 {
     struct admin_request request;
@@ -283,27 +186,17 @@ char *admin_line(struct admin *a, uint32_t place, const char *line, size_t size,
                                   "only root, the daemon's user and the users and the group "
                                   "of [admin] may change things",
                                   0);
-    if (request.command == ADMIN_DAY)
-        return ask_day(a, &a->connection[place], &request);
-    if (request.command == ADMIN_MEMBER)
-        return ask_member(a, &a->connection[place], &request);
-    if (request.command == ADMIN_AUTOPILOT_SET)
-        return ask_autopilot(a, &a->connection[place], &request);
+    struct connection *c = &a->connection[place];
     if (request.command == ADMIN_BACKUP)
-        return ask_backup(a, &a->connection[place], &request);
+        return ask_backup(a, c, &request);
     if (request.command == ADMIN_EVENTS)
-        return ask_events(a, &a->connection[place], &request);
-    if (request.command == ADMIN_SNAPSHOT)
-        return ask_snapshot(a, &a->connection[place], &request);
+        return ask_events(a, c, &request);
     if (request.command == ADMIN_HEALTH)
-        return ask_health(a, &a->connection[place], &request);
+        return ask_health(a, c, &request);
     if (request.command == ADMIN_RELOAD)
-        return ask_reload(a, &a->connection[place]);
-    if (admin_target_command(request.command))
-        return ask_operator(a, &a->connection[place], &request);
-    if (request.command == ADMIN_LEADER_TRANSFER || request.command == ADMIN_LEADER_STEP_DOWN ||
-        request.read)
-        return ask_leadership(a, &a->connection[place], &request);
+        return ask_reload(a, c);
+    if (admin_asks_control(&request))
+        return ask_control(a, c, &request);
     return admin_answer_result(admin_report(a->node, &request));
 }
 
