@@ -357,7 +357,9 @@ static bool take_founder(struct reading *r, const char *name, const char *value)
 {
     char why[CONFIG_FOUNDERS_WHY_MAX];
     const char *problem = config_founders_take(&r->config->founders, name, value, why);
-    return problem == NULL || problem_at(r, r->line, "[founders] %s", problem);
+    if (problem != NULL)
+        return problem_at(r, r->line, "[founders] %s", problem);
+    return true;
 }
 
 static bool take_key(struct reading *r, const char *section, const char *name, const char *value)

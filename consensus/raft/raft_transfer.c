@@ -103,16 +103,20 @@ static void begin(struct raft *raft, uint8_t to)
     t->until_ns = raft->now_ns + raft->options.election_min_ns;
 }
 
+/* 0: the most caught-up, as a leader knows it. */
+static uint8_t wished(const struct raft *raft, uint8_t to)
+{
+    return to == 0 && raft->role == RAFT_LEADER ? most_caught_up(raft) : to;
+}
+
 enum raft_transfer_reason raft_transfer_fit(const struct raft *raft, uint8_t to)
 {
-    return judge(raft, to == 0 && raft->role == RAFT_LEADER ? most_caught_up(raft) : to);
+    return judge(raft, wished(raft, to));
 }
 
 void raft_transfer(struct raft *raft, const struct raft_in *in, struct raft_out *out)
 {
-    uint8_t to = in->peer;
-    if (to == 0 && raft->role == RAFT_LEADER)
-        to = most_caught_up(raft);
+    uint8_t to = wished(raft, in->peer);
     out->refused = judge(raft, to);
     if (out->refused == RAFT_TRANSFER_TAKEN)
         begin(raft, to);

@@ -111,6 +111,11 @@ static const struct refusal {
     {"drain", "\"replica\":1,\"dry_run\":1", "true or false"},
     {"config reload", "\"dry_run\":true", "cannot be tried out"},
     {"backup", "\"dry_run\":true", "cannot be tried out"},
+    {"snapshot", "\"dry_run\":true", "cannot be tried out"},
+    {"status", "\"\":1", "a key that this command does not take"},
+    {"status", "\"re\":true", "a key that this command does not take"},
+    {"status", "\"ad\":true", "a key that this command does not take"},
+    {"member", "\"learner\":[]", "a key that this command does not take"},
     {"status", "\"dry_run\":true", "a key that this command does not take"},
     {"session list", "\"principal\":15", "from 16 on"},
     {"session list", "\"principal\":4294967296", "from 16 on"},
@@ -178,6 +183,8 @@ static void targets(void)
                     ADMIN_OK);
     CU_ASSERT(t->replica == 7 && r.dry_run);
     CU_ASSERT(r.id[0] == 0x0123456789abcdef && r.id[1] == 0xff);
+    CU_ASSERT_EQUAL(ask("drain", "\"replica\":7,\"dry_run\":false", &r, why), ADMIN_OK);
+    CU_ASSERT_FALSE(r.dry_run);
     CU_ASSERT_EQUAL(ask("session list", "\"name\":\"desk\",\"after\":9,\"read\":true", &r, why),
                     ADMIN_OK);
     CU_ASSERT(strcmp(t->name, "desk") == 0 && t->after == 9 && r.read && r.id[0] == 0);
