@@ -47,12 +47,13 @@ static void check_messages(struct run *run, const struct machine_outcome *o, uin
         const struct packet_result_run *r = &o->run[i];
         FUZZ_REQUIRE(r->count > 0 && r->number == number);
         number += r->count;
-        if (r->status != MACHINE_SEQUENCED && r->status != MACHINE_DAY_CLOSED)
+        bool consumed = r->status == MACHINE_DAY_CLOSED || r->status == MACHINE_SUSPENDED;
+        if (r->status != MACHINE_SEQUENCED && !consumed)
             continue;
         FUZZ_REQUIRE(known && r->number == last + 1);
         last += r->count;
-        closed = closed || r->status == MACHINE_DAY_CLOSED;
-        if (r->status == MACHINE_DAY_CLOSED)
+        closed = closed || consumed;
+        if (consumed)
             continue;
         FUZZ_REQUIRE(!closed && r->feed == feed);
         feed += r->count;
