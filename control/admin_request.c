@@ -261,17 +261,18 @@ static enum admin_error parse_change(const json_t *object, struct admin_request 
 {
     const json_t *id = json_object_get(object, "request");
     const json_t *dry = json_object_get(object, "dry_run");
+    json_type type = dry != NULL ? json_typeof(dry) : JSON_FALSE;
     const char *text = json_string_value(id);
     if (id != NULL && (text == NULL || !admin_request_id(text, request->id)))
         return bad(why, ADMIN_BAD_REQUEST, "\"request\" is an id of 32 hex digits, not all 0");
-    if (dry != NULL && !json_is_boolean(dry))
+    if (type != JSON_TRUE && type != JSON_FALSE)
         return bad(why, ADMIN_BAD_REQUEST, "\"dry_run\" is true or false");
-    if (json_is_true(dry) &&
+    if (type == JSON_TRUE &&
         (request->command == ADMIN_RELOAD || request->command == ADMIN_BACKUP ||
          request->command == ADMIN_SNAPSHOT))
         return bad(why, ADMIN_BAD_REQUEST,
                    "this command cannot be tried out: leave \"dry_run\" out");
-    request->dry_run = json_is_true(dry);
+    request->dry_run = type == JSON_TRUE;
     return ADMIN_OK;
 }
 
