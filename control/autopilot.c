@@ -2,12 +2,13 @@
  *
  * How others failed is the design here. A leader that has just been elected, or that stood still or
  * was cut off itself, finds everybody silent: so silence counts only while this leader looks on
- * without a break, in contact with a majority. Packets from a process whose drive hangs are no life
- * (hashicorp/raft#503): so what counts is what passes the gate, an answer to an append or
- * heartbeat, and not the failure detector, which any packet satisfies; that one says which of two
- * standbys is slow. Replacing several at once, or before the last change has proven itself, loses
- * quorums: so one at a time, never without a majority that is heard before and after, and nothing
- * within stabilise_ms of any change. apply judges all of this again (machine_autopilot.c).
+ * without a break, in contact with a majority. What counts is an answer to an append or heartbeat,
+ * and not the failure detector, which any packet satisfies; that one says which of two standbys is
+ * slow. A voter whose drive hangs still answers heartbeats: it is not seen here (as in
+ * hashicorp/raft#503); `keelctl health` shows it as slow. Replacing several at once, or before the
+ * last change has proven itself, loses quorums: so one at a time, never without a majority that is
+ * heard before and after, and nothing within stabilise_ms of any change. apply judges all of this
+ * again (machine_autopilot.c).
  *
  * Three grades keep it from flapping: a voter is well while it was heard within a quarter of
  * dead_ms, dead after dead_ms, and between them nothing is done for it or against it.
@@ -58,7 +59,8 @@ static uint64_t silent_ns(const struct control *c, uint32_t id)
 
 static bool is_well(const struct control *c, uint32_t id)
 {
-    return heard_ns(c, id) != 0 && silent_ns(c, id) < break_ns(c);
+    uint64_t at_ns = heard_ns(c, id); /* whether or not anybody looked on since */
+    return at_ns != 0 && (c->now_ns < at_ns || c->now_ns - at_ns < break_ns(c));
 }
 
 static uint64_t behind(const struct control *c, uint32_t id)
@@ -287,7 +289,7 @@ static uint32_t replace(struct control *c, uint32_t voter)
         return say(c, AUTOPILOT_WHY_NOT_READY, voter);
     const struct machine_decision *d = machine_decision(state, 0);
     bool told = d != NULL && d->state == DECISION_DRY && d->was == c->machine->config_index &&
-                d->voter == voter && d->standby == standby;
+                d->voter == voter; /* whichever standby is the best at this moment */
     if (state->mode == AUTOPILOT_DRY_RUN && told)
         return say(c, AUTOPILOT_WHY_DRY_RUN, voter);
     return decide(c, voter, standby);

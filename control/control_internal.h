@@ -149,7 +149,8 @@ enum {
     TRIPS_LEAST_NS = 100000, /* a smaller difference is none, whatever the ratio */
     TRIPS_FRESH_MS = 1000    /* what a peer told counts for so long */
 };
-#define TRIPS_TAG UINT64_MAX /* of a transfer that nobody asked for */
+enum { DRAINED_REST = 5, DRAINED_DOUBLINGS = 6 }; /* election timeouts between two tries; doubled */
+#define TRIPS_TAG UINT64_MAX                      /* of a transfer that nobody asked for */
 
 struct control_trip {     /* to a peer; trips.c */
     uint64_t incarnation; /* of whom this speaks */
@@ -254,6 +255,8 @@ struct control {
     uint64_t due_at_ns;   /* ... when this clock stood here */
 
     uint64_t drained_at_ns; /* a drained leader tries to hand over again */
+    uint64_t drained_term;
+    uint32_t drained_tries; /* in that term, behind the first */
 
     /* boots */
     uint64_t boot_proposed_ns[KEEL_REPLICA_MAX + 1];

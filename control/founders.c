@@ -37,8 +37,8 @@ _Static_assert((int)FOUNDING_ANSWER_MAX <= (int)COMMAND_BYTES_MAX, "the record f
 static bool is_new(const struct control *c, uint32_t id, uint64_t incarnation)
 {
     uint64_t boot, boot_id;
-    if (control_member(c, id) != incarnation)
-        return true;
+    if (control_member(c, id) != incarnation) /* one that was replaced founds nothing any more */
+        return c->options.genesis->founder[id].incarnation != incarnation;
     peers_boot(c, id, &boot, &boot_id);
     return boot == 0;
 }

@@ -245,6 +245,13 @@ void founding_datagram(struct founding *f, const struct handshake_address *from,
     const void *body;
     size_t body_size;
     f->now_ns = now_ns;
+    struct packet head = {.from = 0};
+    if (size >= sizeof(head))
+        memcpy(&head, bytes, sizeof(head));
+    if (head.from > KEEL_REPLICA_MAX) { /* a client: there is no cluster yet to speak to */
+        f->auth_reject[AUTH_NO_RIGHT]++;
+        return;
+    }
     if (handshake_is_packet(bytes, size)) {
         shake_hands(f, from, bytes, size);
         return;

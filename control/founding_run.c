@@ -2,6 +2,7 @@
 
 #include "control/config_founders.h"
 #include "control/log.h"
+#include "control/seed.h"
 #include "dataplane/crc32c.h"
 #include "dataplane/frame.h"
 #include "dataplane/ring/recover.h"
@@ -39,9 +40,21 @@ enum startup_result founding_look(const struct founding_run_options *o, bool *wa
     uint32_t bad;
     const char *text = NULL;
     *wanted = false;
-    if (o->super->replica != o->config->id || ring_genesis_read(o->disk, &genesis, why) != -ENOENT)
-        return STARTUP_OK;
+    int there = ring_genesis_read(o->disk, &genesis, why);
+    if (o->super->replica != o->config->id || (there != 0 && there != -ENOENT))
+        return STARTUP_OK; /* the start says what is wrong */
     int rc = acceptor_read(o->disk, o->super, &record, &bad, why);
+    if (there == 0) {
+        bool fits = rc != 0 || record.paxos.lock == 0 ||
+                    (record.paxos.decided != 0 &&
+                     memcmp(&record.paxos.value, &genesis, sizeof(genesis)) == 0);
+        if (!fits)
+            snprintf(problem, FOUNDING_PROBLEM_SIZE,
+                     "this founder has locked a founder list, and another genesis record was "
+                     "installed beside it: it may be counted in two clusters: the start is "
+                     "refused: format the ring anew");
+        return fits ? STARTUP_OK : STARTUP_REFUSED;
+    }
     if (rc < 0) {
         snprintf(problem, FOUNDING_PROBLEM_SIZE, "[replica] data: %s", why);
         return rc == -EPROTONOSUPPORT ? STARTUP_REFUSED : STARTUP_FAILED;
@@ -57,6 +70,15 @@ enum startup_result founding_look(const struct founding_run_options *o, bool *wa
                      "agree on one by themselves";
     else if (keyring_find(o->keys, o->config->id) == NULL)
         text = "the key file has no section for this replica: draw a key with `keelctl key new`";
+    struct ring_super super;
+    char used[SEED_PROBLEM_SIZE];
+    if (text == NULL && record.paxos.decided == 0 && seed_ring_fresh(o->disk, &super, used) != 0) {
+        snprintf(problem, FOUNDING_PROBLEM_SIZE,
+                 "[replica] data: no genesis record, and the ring is in use: %.160s: the "
+                 "start is refused, nothing was changed",
+                 used);
+        return STARTUP_REFUSED;
+    }
     if (text == NULL)
         return STARTUP_OK;
     snprintf(problem, FOUNDING_PROBLEM_SIZE, "%s", text);

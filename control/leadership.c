@@ -136,6 +136,13 @@ uint32_t leadership_drained_turn(struct control *c)
         return 0;
     command->tag = TRIPS_TAG; /* nobody waits for the answer */
     control_command_send(c);
-    c->drained_at_ns = c->now_ns + c->options.genesis->election_min_ms * 1000000ull;
+    /* Each try closes intake for up to an election timeout: where none succeeds, because nobody
+     * else can take over, the rests grow. */
+    c->drained_tries = c->drained_term == c->seen.term ? c->drained_tries + 1 : 0;
+    c->drained_term = c->seen.term;
+    uint32_t doublings =
+        c->drained_tries < DRAINED_DOUBLINGS ? c->drained_tries : DRAINED_DOUBLINGS;
+    c->drained_at_ns =
+        c->now_ns + (DRAINED_REST * c->options.genesis->election_min_ms * 1000000ull << doublings);
     return 1;
 }

@@ -189,9 +189,14 @@ static __attribute__((noinline)) void append_within_rate(struct replica *r, uint
 {
     uint64_t last = messages->number + messages->count - 1;
     uint32_t count = (uint32_t)(last - slot->appended);
+    uint64_t paid_ns = slot->paid_ns, appended = slot->appended;
     uint32_t taken = within_rate(r, slot, rate, count);
     if (taken > 0)
         append_first(r, principal, slot, messages, messages->count - (count - taken));
+    if (taken > 0 && slot->appended == appended) { /* no room, which was answered: not charged */
+        slot->paid_ns = paid_ns;
+        return;
+    }
     if (taken == count)
         return;
     metric_add(&r->metrics.drop[DROP_LIMITED], count - taken);

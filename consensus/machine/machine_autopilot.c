@@ -130,7 +130,7 @@ static bool stands(const struct machine_autopilot *a, const struct machine_decis
     if (d->state == DECISION_OPEN)
         return true;
     return a->mode == AUTOPILOT_DRY_RUN && d->state == DECISION_DRY && d->was == e->was &&
-           d->voter == e->voter && d->standby == e->standby;
+           d->voter == e->voter;
 }
 
 static enum machine_status apply_replace(struct machine *machine, const struct entry *entry,

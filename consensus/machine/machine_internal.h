@@ -175,10 +175,12 @@ enum machine_status machine_lock_break(struct machine *machine, struct machine_n
 
 void machine_apply_operator(struct machine *machine, const struct entry *entry,
                             struct machine_outcome *outcome);
+/* NULL: no record of it. */
+struct machine_session *machine_session_by_id(struct machine *machine, uint64_t id);
 /* Sets what holds this session back. */
 void machine_restrain(const struct machine *machine, struct machine_session *session);
-/* A session's record goes, and what held it back alone. */
-void machine_restraint_forget(struct machine *machine, uint64_t session);
+/* A session ends, and what held it back alone. */
+void machine_restraint_forget(struct machine *machine, struct machine_session *session);
 /* Other members, or members in other incarnations, are in force than in `before`. */
 void machine_drained_config(struct machine *machine, const struct entry_config *before);
 

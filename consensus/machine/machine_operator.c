@@ -67,17 +67,19 @@ static void restraint_drop(struct machine_operated *o, uint32_t at)
     memset(&o->restraint[o->restraints], 0, sizeof(o->restraint[0]));
 }
 
-void machine_restraint_forget(struct machine *machine, uint64_t session)
+void machine_restraint_forget(struct machine *machine, struct machine_session *session)
 {
-    uint32_t at = restraint_find(&machine->operated, session, 0);
-    if (at < machine->operated.restraints)
-        restraint_drop(&machine->operated, at);
+    uint32_t at = restraint_find(&machine->operated, session->id, 0);
+    if (at == machine->operated.restraints)
+        return;
+    restraint_drop(&machine->operated, at);
+    machine_restrain(machine, session); /* by its principal's, if there is one */
 }
 
 static enum machine_status hold_back(struct machine *machine, const struct entry_operator *op)
 {
     struct machine_operated *o = &machine->operated;
-    const struct machine_session *session = machine_session(machine, op->session);
+    struct machine_session *session = machine_session_by_id(machine, op->session);
     if (op->session != 0 && session == NULL)
         return MACHINE_UNKNOWN;
     if (session != NULL && !machine_alive(session))
@@ -96,7 +98,10 @@ static enum machine_status hold_back(struct machine *machine, const struct entry
     *(op->operation == OPERATOR_SUSPEND ? &r->suspended : &r->rate) = op->value;
     if (r->suspended == 0 && r->rate == 0)
         restraint_drop(o, at);
-    restrain_all(machine);
+    if (session != NULL)
+        machine_restrain(machine, session);
+    else
+        restrain_all(machine);
     return MACHINE_DONE;
 }
 
@@ -216,7 +221,8 @@ static const char *restraint_problem(const struct machine *machine,
                                      const struct machine_restraint *r)
 {
     const struct machine_operated *o = &machine->operated;
-    bool known = r->session != 0 ? r->principal == 0 && machine_session(machine, r->session) != NULL
+    const struct machine_session *session = machine_session(machine, r->session);
+    bool known = r->session != 0 ? r->principal == 0 && session != NULL && machine_alive(session)
                                  : r->principal >= KEEL_CLIENT_MIN;
     if (!known || restraint_find(o, r->session, r->principal) != o->restraints)
         return "a restraint of nobody, or a second one";

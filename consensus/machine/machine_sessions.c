@@ -18,12 +18,11 @@ void machine_sweep(struct machine *machine)
         machine->ended_first = s->ended_next;
         if (machine->ended_first == 0)
             machine->ended_last = 0;
-        machine_restraint_forget(machine, s->id);
         machine_remove(machine, slot);
     }
 }
 
-static struct machine_session *session_by_id(struct machine *machine, uint64_t id)
+struct machine_session *machine_session_by_id(struct machine *machine, uint64_t id)
 {
     const struct machine_session *s = machine_session(machine, id);
     return s == NULL ? NULL : &machine_sessions(machine)[machine_slot(machine, s)];
@@ -135,6 +134,7 @@ static void end_session(struct machine *machine, struct machine_session *s, uint
      * does; the delay is the one that it chose. */
     machine_locks_end(machine, s, reason == SESSION_END_CLEAN,
                       reason == SESSION_END_KILLED ? s->ttl_ms : 0);
+    machine_restraint_forget(machine, s);
     s->end_reason = (uint16_t)reason;
     s->ended_log_ns = machine->log_ns == 0 ? 1 : machine->log_ns;
     machine_ended_append(machine, machine_slot(machine, s));
@@ -149,7 +149,7 @@ void machine_apply_end(struct machine *machine, const struct entry *entry,
 {
     const struct entry_session_end *end = entry_body(entry);
     bool kill = end->reason == SESSION_END_KILLED;
-    struct machine_session *s = session_by_id(machine, end->session);
+    struct machine_session *s = machine_session_by_id(machine, end->session);
     if (s == NULL) {
         outcome->status = MACHINE_UNKNOWN;
         return;
@@ -183,7 +183,7 @@ void machine_apply_expire(struct machine *machine, const struct entry *entry,
                           struct machine_outcome *outcome)
 {
     const struct entry_session_end *end = entry_body(entry);
-    struct machine_session *s = session_by_id(machine, end->session);
+    struct machine_session *s = machine_session_by_id(machine, end->session);
     if (s == NULL) {
         outcome->status = MACHINE_UNKNOWN;
         return;

@@ -34,8 +34,10 @@ static int zero_all(struct disk *disk, uint64_t size,
         return -ENOMEM;
     memset(zeros, 0, FORMAT_CHUNK);
     int result = 0;
-    for (uint64_t done = 0; done < size && result == 0;) { /* bound: size; superblocks go first */
-        uint64_t part = size - done < FORMAT_CHUNK ? size - done : FORMAT_CHUNK;
+    for (uint64_t done = 0; done < size && result == 0;) { /* bound: size */
+        /* Both superblocks go first, alone: who has none has promised nothing. */
+        uint64_t most = done == 0 ? 2 * RING_PAGE_SIZE : FORMAT_CHUNK;
+        uint64_t part = size - done < most ? size - done : most;
         result = disk_pwrite(disk, done, zeros, part);
         done += part;
         if (result == 0 && progress != NULL)

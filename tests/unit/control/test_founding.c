@@ -383,6 +383,15 @@ static void bad_packets_are_counted(void)
     struct founding_status s = status_of(1);
     CU_ASSERT(s.auth_reject[AUTH_MALFORMED] >= 2 && s.auth_reject[AUTH_WRONG_CLUSTER] == 1);
     CU_ASSERT_EQUAL(s.received, received);
+    /* A client's cookie question: nothing is answered, and no place is taken from founders. */
+    struct packet question = {
+        .magic = PACKET_MAGIC, .version = PACKET_VERSION, .kind = PACKET_HELLO};
+    question.from = KEEL_CLIENT_MIN;
+    uint64_t no_right = s.auth_reject[AUTH_NO_RIGHT];
+    founding_datagram(server[1].founding, &from, (const uint8_t *)&question, sizeof(question),
+                      now_ns);
+    s = status_of(1);
+    CU_ASSERT_EQUAL(s.auth_reject[AUTH_NO_RIGHT], no_right + 1);
     end_world();
 }
 
