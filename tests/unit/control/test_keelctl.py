@@ -245,7 +245,7 @@ class Terminal:
 
     def ended(self, again=""):
         """What it says last, and its exit code. `again` is pressed until it ends: a terminal that just then
-        goes from lines to single keys swallows the end of the input."""
+        goes from lines to single keys takes the end of the input for a character."""
         until = time.monotonic() + WAIT_S
         said = b""
         while True:
@@ -365,7 +365,7 @@ def without_a_command_it_is_a_shell(d):
         kept = file.read()
     check("version" in kept and "quit" in kept and os.stat(history).st_mode & 0o777 == 0o600, kept)
     again.press("\x04")
-    check(again.ended("\x04")[1] == 0, "the end of the input")
+    check(again.ended("\x15\x04")[1] == 0, "the end of the input")
 
 
 @test
