@@ -19,13 +19,15 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import run  # noqa: E402
-from founders import Founders  # noqa: E402
+from founders import FOUNDED_S, Founders  # noqa: E402
 from parts import expect, run_parts  # noqa: E402
 
 GOAL_S = 10
 EVENTS = 12      # lines of the genesis that a server logs until it runs as a replica, at most
 CUT_S = 1.5      # a link stays cut so long after the last start
 LINKS = ((1, 2), (1, 3), (2, 3))
+BLOCK, RECORD = 4096, 512
+GENESIS_AT = 2 * BLOCK
 
 
 def founded(parts, f, text, *ids):
@@ -230,6 +232,41 @@ def late(parts, options):
             founded(parts, f, 'founder %d comes back to the others' % last)
 
 
+def in_use(parts, options):
+    """A ring whose genesis record is lost founds nothing; nor does one with a record beside its lock on another list."""
+    with Founders(options.build) as f:
+        f.configure_all(f.list_of())
+        f.begin()
+        founded(parts, f, 'a cluster')
+        f.kill(*f.ids())
+        with open(f.ring_path(1), 'r+b') as ring:
+            other = os.pread(ring.fileno(), RECORD, GENESIS_AT)
+            os.pwrite(ring.fileno(), bytes(4 * BLOCK), GENESIS_AT)  # the acceptor's too, which would make it anew
+        text = refused(f, 1)
+        parts.holds('the ring is in use' in text, 'a log without a record founds nothing', text)
+        for i in (2, 3):
+            f.draw(i)
+        f.draw(1)
+        f.configure_all(f.list_of())
+        f.begin(1, 2, 3)
+        f.kill_at(1, 1, 2, 3, what='event=genesis-wrote')
+        locked = [i for i in f.ids() if 'lock=' in f.log_since(i)]
+        parts.holds(locked, 'one has locked its list', f.log_tail(1))
+        with open(f.ring_path(locked[0]), 'r+b') as ring:  # as an older tool would that knows nothing of locks
+            for copy in (0, 1):
+                os.pwrite(ring.fileno(), other.ljust(BLOCK, b'\0'), GENESIS_AT + copy * BLOCK)
+        text = refused(f, locked[0])
+        parts.holds('counted in two clusters' in text, 'a record beside a lock is no cluster', text)
+
+
+def refused(f, i):
+    """What a server says that does not start."""
+    f.begin(i)
+    process = f.replica[i]
+    process.wait(timeout=FOUNDED_S)
+    return f.log_since(i)
+
+
 def with_cuts(function):
     def part(parts, options):
         function(parts, options, seed=options.seed)
@@ -244,6 +281,7 @@ TABLE = {
     'wiped-late': wiped_late,
     'wiped-early': wiped_early,
     'late': late,
+    'in-use': in_use,
     'killed-1': killed((1,)),
     'killed-2': killed((2,)),
     'killed-3': killed((3,)),

@@ -178,6 +178,26 @@ static void a_leader_that_stood_still_accuses_nobody(void)
     bench_free(b);
 }
 
+/* Nor does a break bring anybody back: who was silent before it is no less so behind it. */
+static void a_break_makes_nobody_well(void)
+{
+    start(4, AUTOPILOT_ON);
+    uint32_t leads = leader();
+    bench_kill(b, follower());
+    bench_run(b, SILENT_MS);
+    CU_ASSERT_EQUAL(why(), AUTOPILOT_WHY_SILENT);
+    b->node[leads].idle_control = true;
+    bench_run(b, DEAD_MS / 2);
+    b->node[leads].idle_control = false;
+    bench_run(b, LOOK_MS);
+    CU_ASSERT_EQUAL_FATAL(leader(), leads);
+    CU_ASSERT_EQUAL(why(), AUTOPILOT_WHY_WATCHING);
+    bench_run(b, 2 * DEAD_MS);
+    CU_ASSERT_EQUAL(state().decisions, 1);
+    CU_ASSERT_EQUAL(state().decision[0].state, DECISION_DONE);
+    bench_free(b);
+}
+
 static void dry_run_tells_and_does_nothing(void)
 {
     start(4, AUTOPILOT_DRY_RUN);
@@ -234,6 +254,7 @@ int main(void)
         {"one after the other", one_after_the_other},
         {"back in time: nothing happens", back_in_time_nothing_happens},
         {"a leader that stood still accuses nobody", a_leader_that_stood_still_accuses_nobody},
+        {"a break makes nobody well", a_break_makes_nobody_well},
         {"dry-run tells and does nothing", dry_run_tells_and_does_nothing},
         {"without a standby that is ready", without_a_standby},
         {"its words", words},
