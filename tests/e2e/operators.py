@@ -84,6 +84,7 @@ def draining(parts, c, leader):
     for words in ((), ('--dry-run',)):
         code, said = ask(c, now, 'drain', now, *words)
         parts.holds(code == 6, 'the last one is not drained: exit 6: %s' % said['error']['why'], said)
+    wait_for('both have said so', lambda: ask(c, now, 'leader', 'step-down', '--dry-run')[0] == 6)
     code, said = ask(c, now, 'leader', 'step-down')
     parts.holds(code == 6, 'nor does it step down: exit 6: %s' % said['error']['why'], said)
     c.kill(others[0])
