@@ -446,6 +446,7 @@ static void insane_operators_are_refused(void)
     start();
     bench_hold_back(&b, OPERATOR_SUSPEND, alice, 0, 1);
     bench_hold_back(&b, OPERATOR_LIMIT, 0, BENCH_BOB, 44);
+    bench_end(&b, BENCH_BOB, bob, bob, SESSION_END_CLEAN);
     encoded();
     enum { HEAD = 16 + 2 * RESTRAINT + 2 * REQUEST, A = HEAD - 16, B = A - RESTRAINT };
     enum { R = 2 * REQUEST, S = REQUEST };
@@ -462,6 +463,7 @@ static void insane_operators_are_refused(void)
     insane(HEAD - 8, &fourth, 4, drained);
     insane(A, &ahead, 8, who);
     insane(A, &zero, 8, who);
+    insane(A, &bob, 8, who);     /* it has ended */
     insane(A - 8, &two, 4, who); /* a session and a principal */
     insane(B - 8, &low, 4, who);
     insane(B, bytes + size - BEHIND - A, 16, who);
