@@ -63,7 +63,11 @@ int ctl_change(const struct ctl *ctl, const char *name, json_t *extra, json_t **
     char id[ADMIN_ID_DIGITS + 1];
     snprintf(id, sizeof(id), "%s", json_string_value(json_object_get(keys, "request")));
     code = ctl_ask(ctl, name, keys, result);
-    if (code == CTL_TIMED_OUT && !ctl_dry_run(ctl))
+    bool office = strncmp(name, "leader ", 7) == 0; /* no entry, which could carry the id */
+    if (code == CTL_TIMED_OUT && !ctl_dry_run(ctl) && office)
+        fprintf(stderr, "keelctl: %s: look who leads before you ask again: `keelctl member list`\n",
+                ctl->command->name);
+    else if (code == CTL_TIMED_OUT && !ctl_dry_run(ctl))
         fprintf(stderr, "keelctl: %s: to ask again without doing it twice: --request-id %s\n",
                 ctl->command->name, id);
     return code;
