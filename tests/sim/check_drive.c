@@ -31,13 +31,31 @@ static void take_vote(struct world *world, struct node *node, const struct ring_
     view->vote = page->vote;
 }
 
+/* "A page that begins at or below the last index" supersedes also where it holds no entry: a
+ * replica that gives up what it lost may have nothing to put in its place. */
+static void take_nothing(struct world *world, struct node *node, const struct ring_page *page)
+{
+    struct drive_view *view = &node->view;
+    const struct checker *c = world->checker;
+    uint64_t first = page->self.first_index;
+    if (first == 0 || first > view->last)
+        return;
+    for (uint64_t index = first; index <= view->last && index <= c->committed; index++)
+        if (view->chain[index] != 0 && view->chain[index] == c->chain[index])
+            world_fail(world, "node %u: page %lu supersedes the committed entry %lu by nothing",
+                       node->id, (unsigned long)page->page, (unsigned long)index);
+    view->last = first - 1;
+}
+
 static void take_entries(struct world *world, struct node *node, const struct ring_page *page)
 {
     struct drive_view *view = &node->view;
     const struct checker *c = world->checker;
     uint64_t first = page->self.first_index;
-    if (page->self.count == 0)
+    if (page->self.count == 0) {
+        take_nothing(world, node, page);
         return;
+    }
     uint64_t before = first == 1                ? ring_chain_genesis(world->genesis.cluster_id)
                       : first <= view->last + 1 ? view->chain[first - 1]
                                                 : 0;
