@@ -162,12 +162,14 @@ static bool check_entry(void *context, const struct ring_inspect_entry *shown)
 }
 
 /* A page that recovery let go: what differs in it from what was written is zeros, as a write that
- * never got there leaves it, or the slot is empty but for a few stray bits. All else is rot. */
+ * never got there leaves it, or the slot is empty but for a few stray bits. All else is rot. Where
+ * the head never got there, the other sectors' checksums are lost with it, and nothing tells what
+ * else became of them: the head alone makes it a tear. */
 static void check_torn(const struct world *world, uint64_t page)
 {
     uint64_t offset = ring_slot_offset(&world->super, page);
     const uint8_t *now = world->store.bytes + offset, *written = base.bytes + offset;
-    if (ring_page_erased(now))
+    if (ring_page_erased(now) || ring_sectors_zero(now, 1))
         return;
     for (uint32_t sector = 0; sector < RING_SECTORS; sector++) {
         size_t at = (size_t)sector * RING_SECTOR_SIZE;
