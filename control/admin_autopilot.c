@@ -1,14 +1,10 @@
 #include "control/admin_autopilot.h"
 
 #include "control/admin_request.h"
+#include "control/json_put.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-static void put(json_t *to, const char *key, uint64_t value)
-{
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
 
 static json_t *ids(uint32_t mask)
 {
@@ -69,21 +65,21 @@ static json_t *decision(const struct machine_decision *d)
 {
     char text[AUTOPILOT_TEXT_MAX];
     json_t *to = json_object();
-    put(to, "index", d->index);
-    put(to, "term", d->term);
-    put(to, "log_ns", d->log_ns);
-    put(to, "utc_ns", d->utc_ns);
-    put(to, "config_index", d->was);
+    json_put_number(to, "index", d->index);
+    json_put_number(to, "term", d->term);
+    json_put_number(to, "log_ns", d->log_ns);
+    json_put_number(to, "utc_ns", d->utc_ns);
+    json_put_number(to, "config_index", d->was);
     json_object_set_new(to, "action",
                         json_string(d->action == AUTOPILOT_RETURN ? "return" : "replace"));
-    put(to, "replica", d->voter);
+    json_put_number(to, "replica", d->voter);
     json_object_set_new(to, "standby", d->standby != 0 ? json_integer(d->standby) : json_null());
     json_object_set_new(to, "state", json_string(autopilot_state_name(d->state)));
-    put(to, "ended_index", d->ended_index);
+    json_put_number(to, "ended_index", d->ended_index);
     json_object_set_new(to, "withdrawn_for", json_string(autopilot_withdrawal_name(d->reason)));
-    put(to, "silent_ms", d->silent_ms);
-    put(to, "steady_ms", d->steady_ms);
-    put(to, "behind_entries", d->behind);
+    json_put_number(to, "silent_ms", d->silent_ms);
+    json_put_number(to, "steady_ms", d->steady_ms);
+    json_put_number(to, "behind_entries", d->behind);
     json_object_set_new(to, "heard_voters", ids(d->well));
     json_object_set_new(to, "reason", json_string(autopilot_text(d, text)));
     return to;
@@ -114,7 +110,7 @@ static json_t *members(const struct replica_status *s, const struct autopilot_st
         if (s->config.member[id].incarnation == 0)
             continue;
         json_t *to = json_object();
-        put(to, "replica", id);
+        json_put_number(to, "replica", id);
         json_object_set_new(to, "role", json_string(role(s, &a->state, id)));
         json_object_set_new(to, "silent_ms", sight(s, a, id, a->silent_ns[id]));
         json_object_set_new(to, "steady_ms", sight(s, a, id, a->steady_ns[id]));
@@ -132,19 +128,19 @@ json_t *autopilot_report(const struct node *node)
     const struct autopilot_status *a = &c.autopilot;
     json_t *to = json_object(), *list = json_array();
     json_object_set_new(to, "mode", json_string(admin_autopilot_mode_name(a->state.mode)));
-    put(to, "revision", a->state.revision);
-    put(to, "dead_ms", a->state.dead_ms);
-    put(to, "stabilise_ms", a->state.stabilise_ms);
+    json_put_number(to, "revision", a->state.revision);
+    json_put_number(to, "dead_ms", a->state.dead_ms);
+    json_put_number(to, "stabilise_ms", a->state.stabilise_ms);
     json_object_set_new(to, "standbys", ids(a->state.standbys));
     json_object_set_new(to, "replaced", ids(a->state.replaced));
-    put(to, "leader", s.leader);
-    put(to, "watched_ms", a->watched_ns / 1000000);
+    json_put_number(to, "leader", s.leader);
+    json_put_number(to, "watched_ms", a->watched_ns / 1000000);
     json_object_set_new(to, "why_code", json_string(autopilot_why_name(a->why)));
     json_object_set_new(to, "why", json_string(autopilot_why_text(a->why)));
     json_object_set_new(to, "about", a->about != 0 ? json_integer(a->about) : json_null());
     json_object_set_new(to, "refusal",
                         json_string(a->refusal != 0 ? raft_refusal_name(a->refusal) : ""));
-    put(to, "decisions_made", a->state.decisions);
+    json_put_number(to, "decisions_made", a->state.decisions);
     json_object_set_new(to, "members", members(&s, a));
     const struct machine_decision *d;
     for (uint32_t i = 0; (d = machine_decision(&a->state, i)) != NULL; i++)

@@ -1,21 +1,18 @@
 #include "control/admin_facts.h"
 
 #include "control/config_show.h"
+#include "control/json_put.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void put(json_t *to, const char *key, uint64_t value)
+/* null: not known */
+static void put_digest(json_t *to, const char *key, uint64_t value)
 {
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
-
-static void put_hex(json_t *to, const char *key, uint64_t value)
-{
-    char text[20];
-    snprintf(text, sizeof(text), "%016" PRIx64, value);
-    json_object_set_new(to, key, value == 0 ? json_null() : json_string(text));
+    if (value == 0)
+        json_object_set_new(to, key, json_null());
+    else
+        json_put_hex(to, key, value);
 }
 
 /* --- clock
@@ -31,21 +28,22 @@ json_t *admin_clock(const struct node *n)
     control_status(n->start.control, &c);
     clock_facts(clock, &facts);
     uint64_t utc_ns = clock_utc_ns(clock, &error_ns), now_ns = clock_now_ns(clock);
-    put(to, "utc_ns", utc_ns);
+    json_put_number(to, "utc_ns", utc_ns);
     json_object_set_new(to, "utc_error_ns",
                         error_ns == UINT32_MAX ? json_null() : json_integer(error_ns));
     json_object_set_new(to, "source", json_string(facts.counter ? "tsc" : "kernel"));
-    put(to, "measured_ms", now_ns > facts.measured_ns ? (now_ns - facts.measured_ns) / 1000000 : 0);
-    put(to, "utc_steps", facts.steps);
+    json_put_number(to, "measured_ms",
+                    now_ns > facts.measured_ns ? (now_ns - facts.measured_ns) / 1000000 : 0);
+    json_put_number(to, "utc_steps", facts.steps);
     json_object_set_new(to, "utc_step_ns",
                         facts.steps > 0 ? json_integer(facts.step_ns) : json_null());
-    put(to, "log_ns", c.log_ns);
-    put(to, "log_utc_ns", c.log_utc_ns);
+    json_put_number(to, "log_ns", c.log_ns);
+    json_put_number(to, "log_utc_ns", c.log_utc_ns);
     json_object_set_new(to, "log_behind_ms",
                         c.log_utc_ns == 0
                             ? json_null()
                             : json_integer(((int64_t)utc_ns - (int64_t)c.log_utc_ns) / 1000000));
-    put(to, "rho_ppm", n->start.genesis.rho_ppm);
+    json_put_number(to, "rho_ppm", n->start.genesis.rho_ppm);
     return to;
 }
 
@@ -55,9 +53,9 @@ json_t *admin_clock(const struct node *n)
 static json_t *told(const struct control_digest_mark *mark, uint64_t own)
 {
     json_t *to = json_object();
-    put(to, "index", mark->index);
-    put_hex(to, "digest", mark->digest);
-    put_hex(to, "own", own);
+    json_put_number(to, "index", mark->index);
+    put_digest(to, "digest", mark->digest);
+    put_digest(to, "own", own);
     json_object_set_new(to, "same",
                         own == 0 || mark->digest == 0 ? json_null()
                                                       : json_boolean(own == mark->digest));
@@ -72,15 +70,15 @@ json_t *admin_digest(const struct node *n)
     control_status(n->start.control, &c);
     json_t *to = json_object(), *list = json_array();
     uint32_t voters = s.config.voters | s.config.voters_new;
-    put(to, "replica", n->config->id);
-    put(to, "index", s.digest_index);
-    put_hex(to, "digest", s.digest);
-    put(to, "voters", (uint64_t)__builtin_popcount(voters));
+    json_put_number(to, "replica", n->config->id);
+    json_put_number(to, "index", s.digest_index);
+    put_digest(to, "digest", s.digest);
+    json_put_number(to, "voters", (uint64_t)__builtin_popcount(voters));
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++) {
         if (s.config.member[id].incarnation == 0)
             continue;
         json_t *row = json_object(), *marks = json_array();
-        put(row, "replica", id);
+        json_put_number(row, "replica", id);
         json_object_set_new(row, "self", json_boolean(id == n->config->id));
         json_object_set_new(row, "voter", json_boolean(voters >> id & 1));
         for (uint32_t level = 0; level < PACKET_DIGESTS; level++)

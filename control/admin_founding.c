@@ -4,26 +4,18 @@
 #include "control/admin_answer.h"
 #include "control/admin_report.h"
 #include "control/founding_shown.h"
+#include "control/json_put.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-static void put_text(json_t *to, const char *key, const char *text)
+/* "": none */
+static void put_id(json_t *to, const char *key, uint64_t value)
 {
-    json_object_set_new(to, key, json_string(text));
-}
-
-static void put(json_t *to, const char *key, uint64_t value)
-{
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
-
-static void put_hex(json_t *to, const char *key, uint64_t value)
-{
-    char text[20];
-    snprintf(text, sizeof(text), "%016" PRIx64, value);
-    put_text(to, key, value != 0 ? text : "");
+    if (value == 0)
+        json_put_text(to, key, "");
+    else
+        json_put_hex(to, key, value);
 }
 
 static json_t *founder(const struct node *node, const struct founding_status *s, uint32_t id,
@@ -34,21 +26,21 @@ static json_t *founder(const struct node *node, const struct founding_status *s,
     bool self = id == node->config->id;
     char address[ADDRESS_TEXT_MAX] = "";
     json_t *to = json_object();
-    put(to, "replica", id);
+    json_put_number(to, "replica", id);
     if (named->incarnation != 0)
         address_text(address, named->ip, named->port);
-    put_text(to, "address", address);
-    put_hex(to, "incarnation", named->incarnation);
-    put_text(to, "said",
-             self             ? s->lock != 0 ? "locked" : "self"
-             : heard->older   ? "older-copy"
-             : node->founding ? founding_said((enum paxos_word)heard->said)
-                              : "");
+    json_put_text(to, "address", address);
+    put_id(to, "incarnation", named->incarnation);
+    json_put_text(to, "said",
+                  self             ? s->lock != 0 ? "locked" : "self"
+                  : heard->older   ? "older-copy"
+                  : node->founding ? founding_said((enum paxos_word)heard->said)
+                                   : "");
     json_object_set_new(to, "heard_ms",
                         heard->heard_ns != 0
                             ? json_integer((json_int_t)((now_ns - heard->heard_ns) / 1000000))
                             : json_null());
-    put_hex(to, "cluster_id", heard->cluster);
+    put_id(to, "cluster_id", heard->cluster);
     return to;
 }
 
@@ -59,21 +51,21 @@ static json_t *describe(const struct node *node, const struct founding_status *s
     founding_why_text(s, why, remedy);
     memcpy(day, s->genesis.day, KEEL_DAY_NAME_SIZE);
     day[strcspn(day, " ")] = '\0';
-    put(to, "replica", node->config->id);
-    put_text(to, "phase", founding_phase(s));
-    put_text(to, "reason", founding_why_word(s->why));
-    put(to, "founder", s->about);
-    put_text(to, "why", why);
-    put_text(to, "remedy", remedy);
-    put_hex(to, "cluster_id", s->why == PAXOS_WHY_INSTALLED ? s->genesis.cluster_id : 0);
-    put_text(to, "day", day);
+    json_put_number(to, "replica", node->config->id);
+    json_put_text(to, "phase", founding_phase(s));
+    json_put_text(to, "reason", founding_why_word(s->why));
+    json_put_number(to, "founder", s->about);
+    json_put_text(to, "why", why);
+    json_put_text(to, "remedy", remedy);
+    put_id(to, "cluster_id", s->why == PAXOS_WHY_INSTALLED ? s->genesis.cluster_id : 0);
+    json_put_text(to, "day", day);
     if (node->founding != NULL) {
-        put_hex(to, "list", s->list);
-        put_hex(to, "locked_list", s->lock);
-        put(to, "ballot", s->ballot);
-        put(to, "promised", s->promised);
-        put(to, "accepted", s->accepted);
-        put(to, "writes", s->writes);
+        put_id(to, "list", s->list);
+        put_id(to, "locked_list", s->lock);
+        json_put_number(to, "ballot", s->ballot);
+        json_put_number(to, "promised", s->promised);
+        json_put_number(to, "accepted", s->accepted);
+        json_put_number(to, "writes", s->writes);
     }
     json_t *founders = json_array();
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)

@@ -1,5 +1,7 @@
 #include "control/admin_leadership.h"
 
+#include "control/json_put.h"
+
 #include <stdio.h>
 
 const char *leadership_state_name(uint32_t state)
@@ -97,23 +99,18 @@ static const char *advice(uint32_t reason)
     return "unknown";
 }
 
-static void put(json_t *to, const char *key, uint64_t value)
-{
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
-
 void leadership_put(json_t *to, const struct replica_status *s)
 {
     const struct raft_transfer *t = &s->transfer;
     json_object_set_new(to, "transfer", json_string(leadership_state_name(t->state)));
-    put(to, "transfer_to", t->to);
+    json_put_number(to, "transfer_to", t->to);
     json_object_set_new(to, "transfer_reason", json_string(leadership_reason_name(t->reason)));
-    put(to, "transfers_begun", t->number);
-    put(to, "transfers_done", t->done);
-    put(to, "transfers_given_up", t->given_up);
-    put(to, "transfers_by_drive", t->by_drive);
-    put(to, "drive_lag_entries", s->last_index - s->durable_index);
-    put(to, "drive_lag_ms", s->drive_lag_ns / 1000000);
+    json_put_number(to, "transfers_begun", t->number);
+    json_put_number(to, "transfers_done", t->done);
+    json_put_number(to, "transfers_given_up", t->given_up);
+    json_put_number(to, "transfers_by_drive", t->by_drive);
+    json_put_number(to, "drive_lag_entries", s->last_index - s->durable_index);
+    json_put_number(to, "drive_lag_ms", s->drive_lag_ns / 1000000);
 }
 
 enum admin_error leadership_reply(const struct control_reply *reply, json_t **result,
@@ -125,9 +122,9 @@ enum admin_error leadership_reply(const struct control_reply *reply, json_t **re
     if (reply->result != CONTROL_APPLIED)
         return ADMIN_TIMED_OUT;
     *result = json_object();
-    put(*result, "leader", reply->leader);
-    put(*result, "index", reply->index);
-    put(*result, "term", reply->term);
+    json_put_number(*result, "leader", reply->leader);
+    json_put_number(*result, "index", reply->index);
+    json_put_number(*result, "term", reply->term);
     json_object_set_new(*result, "changed", json_boolean(reply->status != RAFT_TRANSFER_SELF));
     return ADMIN_OK;
 }

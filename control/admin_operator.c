@@ -1,6 +1,7 @@
 #include "control/admin_operator.h"
 
 #include "control/admin_answer.h"
+#include "control/json_put.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -152,16 +153,6 @@ enum admin_error admin_operator_ask(const struct node *node, const struct admin_
 /* --- answering
  * ------------------------------------------------------------------------------------- */
 
-static void put(json_t *to, const char *key, uint64_t value)
-{
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
-
-static void put_text(json_t *to, const char *key, const char *text)
-{
-    json_object_set_new(to, key, json_string(text));
-}
-
 static const char *mode_name(uint32_t mode)
 {
     return mode == LOCK_EXCLUSIVE ? "exclusive" : mode == LOCK_SHARED ? "shared" : "free";
@@ -185,24 +176,24 @@ static const char *state_name(const struct control_session_row *row)
 static json_t *session_row(const struct control_session_row *row)
 {
     json_t *to = json_object();
-    put(to, "session", row->session);
-    put(to, "epoch", row->epoch);
-    put(to, "principal", row->principal);
-    put_text(to, "name", row->name);
-    put_text(to, "state", state_name(row));
-    put(to, "last_number", row->last);
-    put(to, "acknowledged_number", row->acked);
-    put(to, "window", row->window);
-    put(to, "ttl_ms", row->ttl_ms);
+    json_put_number(to, "session", row->session);
+    json_put_number(to, "epoch", row->epoch);
+    json_put_number(to, "principal", row->principal);
+    json_put_text(to, "name", row->name);
+    json_put_text(to, "state", state_name(row));
+    json_put_number(to, "last_number", row->last);
+    json_put_number(to, "acknowledged_number", row->acked);
+    json_put_number(to, "window", row->window);
+    json_put_number(to, "ttl_ms", row->ttl_ms);
     json_object_set_new(to, "heard_ms",
                         row->heard_ms == UINT64_MAX || row->end_reason != 0
                             ? json_null()
                             : json_integer((json_int_t)row->heard_ms));
     json_object_set_new(to, "suspended", json_boolean(row->suspended));
     json_object_set_new(to, "limit", row->rate == 0 ? json_null() : json_integer(row->rate));
-    put(to, "handles", row->handles);
-    put(to, "locks_held", row->held);
-    put(to, "locks_waiting", row->waiting);
+    json_put_number(to, "handles", row->handles);
+    json_put_number(to, "locks_held", row->held);
+    json_put_number(to, "locks_waiting", row->waiting);
     return to;
 }
 
@@ -231,11 +222,11 @@ static json_t *locks(const struct control_reply *reply)
     for (size_t at = 0; at < reply->size; at += sizeof(row)) {
         memcpy(&row, reply->bytes + at, sizeof(row));
         json_t *one = json_object();
-        put_text(one, "path", row.path);
-        put(one, "instance", row.node);
-        put_text(one, "state", row.state == HANDLE_HOLDS ? "holds" : "waits");
-        put_text(one, "mode", mode_name(row.mode));
-        put(one, "generation", row.generation);
+        json_put_text(one, "path", row.path);
+        json_put_number(one, "instance", row.node);
+        json_put_text(one, "state", row.state == HANDLE_HOLDS ? "holds" : "waits");
+        json_put_text(one, "mode", mode_name(row.mode));
+        json_put_number(one, "generation", row.generation);
         json_array_append_new(list, one);
     }
     json_object_set_new(to, "locks", list);
@@ -248,7 +239,7 @@ static void put_hex(json_t *to, const char *key, const uint8_t *bytes, size_t si
     char text[2 * KEEL_CONTENT_MAX + 1] = "";
     for (size_t i = 0; i < size && i < KEEL_CONTENT_MAX; i++)
         snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-    put_text(to, key, text);
+    json_put_text(to, key, text);
 }
 
 static json_t *node_of(const uint8_t *at)
@@ -259,11 +250,11 @@ static json_t *node_of(const uint8_t *at)
     memcpy(&node, at, sizeof(node));
     at += sizeof(node);
     memcpy(path, at, node.path_size);
-    put_text(to, "path", path);
-    put(to, "instance", node.node);
+    json_put_text(to, "path", path);
+    json_put_number(to, "instance", node.node);
     put_hex(to, "content", at + node.path_size, node.content_size);
-    put(to, "content_generation", node.content_generation);
-    put(to, "acl_generation", node.acl_generation);
+    json_put_number(to, "content_generation", node.content_generation);
+    json_put_number(to, "acl_generation", node.acl_generation);
     at += node.path_size + node.content_size;
     for (uint32_t i = 0; i < node.acl_count; i++, at += sizeof(struct node_right)) {
         struct node_right right;
@@ -272,15 +263,15 @@ static json_t *node_of(const uint8_t *at)
                                              "rights", (int)right.rights));
     }
     json_object_set_new(to, "acl", acl);
-    put(to, "children", node.child_count);
-    put(to, "handles", node.handle_count);
+    json_put_number(to, "children", node.child_count);
+    json_put_number(to, "handles", node.handle_count);
     json_object_set_new(to, "ephemeral", json_boolean(node.ephemeral));
-    put_text(to, "lock", mode_name(node.lock_mode));
-    put(to, "holders", node.holders);
-    put(to, "waiters", node.waiters);
-    put(to, "lock_generation", node.lock_generation);
-    put(to, "holder_session", node.holder);
-    put(to, "lock_delay_ms", node.delay_ms);
+    json_put_text(to, "lock", mode_name(node.lock_mode));
+    json_put_number(to, "holders", node.holders);
+    json_put_number(to, "waiters", node.waiters);
+    json_put_number(to, "lock_generation", node.lock_generation);
+    json_put_number(to, "holder_session", node.holder);
+    json_put_number(to, "lock_delay_ms", node.delay_ms);
     return to;
 }
 
@@ -330,7 +321,7 @@ static char *shown(const struct admin_request *request, const struct control_rep
         const uint8_t *at = reply->bytes + sizeof(head);
         result = request->command == ADMIN_NODE_GET ? node_of(at) : children(at, &head);
     }
-    put(result, "index", reply->index);
+    json_put_number(result, "index", reply->index);
     return admin_answer_result(result);
 }
 
@@ -339,7 +330,7 @@ void admin_operator_put(json_t *result, const struct admin_request *request)
     char text[ADMIN_ID_DIGITS + 1];
     if ((request->id[0] | request->id[1]) != 0) {
         snprintf(text, sizeof(text), "%016" PRIx64 "%016" PRIx64, request->id[0], request->id[1]);
-        put_text(result, "request", text);
+        json_put_text(result, "request", text);
     }
     if (request->dry_run)
         json_object_set_new(result, "dry_run", json_true());
@@ -363,11 +354,11 @@ char *admin_operator_answer(const struct admin_request *request, const struct co
         return refused(reply->index, status, request->dry_run);
     json_t *result = json_object();
     if (!request->dry_run) {
-        put(result, "index", reply->index);
-        put(result, "term", reply->term);
+        json_put_number(result, "index", reply->index);
+        json_put_number(result, "term", reply->term);
     }
     if (value_name(command) != NULL && !request->dry_run)
-        put(result, value_name(command), reply->value);
+        json_put_number(result, value_name(command), reply->value);
     json_object_set_new(result, "repeated", json_boolean(reply->repeated));
     admin_operator_put(result, request);
     return admin_answer_result(result);

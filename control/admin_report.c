@@ -1,48 +1,23 @@
 #include "control/admin_report.h"
 
-#include "control/admin_founding.h"
-
 #include "control/address.h"
 #include "control/admin.h"
 #include "control/admin_autopilot.h"
 #include "control/admin_facts.h"
+#include "control/admin_founding.h"
 #include "control/admin_leadership.h"
 #include "control/admin_peers.h"
 #include "control/admin_slow.h"
+#include "control/json_put.h"
 #include "control/openmetrics.h"
 #include "dataplane/frame.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifndef KEEL_VERSION
 #error "KEEL_VERSION comes from the build"
 #endif
-
-static void put(json_t *to, const char *key, uint64_t value)
-{
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
-
-static void put_text(json_t *to, const char *key, const char *value)
-{
-    json_object_set_new(to, key, json_string(value));
-}
-
-static void put_bool(json_t *to, const char *key, bool value)
-{
-    json_object_set_new(to, key, json_boolean(value));
-}
-
-/* 64-bit values that are no counts: JSON numbers are not safe beyond 2^53. */
-static void put_hex(json_t *to, const char *key, uint64_t value)
-{
-    char text[20];
-    snprintf(text, sizeof(text), "%016" PRIx64, value);
-    put_text(to, key, text);
-}
 
 /* An age in ms; null: never. */
 static void put_age(json_t *to, const char *key, uint64_t age_ns)
@@ -58,58 +33,58 @@ static void put_day(json_t *to, const char day[KEEL_DAY_NAME_SIZE])
     text[KEEL_DAY_NAME_SIZE] = '\0';
     for (int i = KEEL_DAY_NAME_SIZE - 1; i >= 0 && text[i] == ' '; i--)
         text[i] = '\0';
-    put_text(to, "day", text);
+    json_put_text(to, "day", text);
 }
 
 /* Share of turns that found work since start, in permille: a busy core shows 100 % in `top`. */
 static void put_turns(json_t *to, const struct metrics *m)
 {
     uint64_t turns = metric_get(&m->turns), useful = metric_get(&m->turns_useful);
-    put(to, "turns", turns);
-    put(to, "turns_useful", useful);
-    put(to, "turns_useful_permille", turns > 0 ? useful * 1000 / turns : 0);
-    put(to, "turn_max_ns", metric_get(&m->turn_max_ns));
-    put(to, "stalls", metric_get(&m->stalls));
+    json_put_number(to, "turns", turns);
+    json_put_number(to, "turns_useful", useful);
+    json_put_number(to, "turns_useful_permille", turns > 0 ? useful * 1000 / turns : 0);
+    json_put_number(to, "turn_max_ns", metric_get(&m->turn_max_ns));
+    json_put_number(to, "stalls", metric_get(&m->stalls));
 }
 
 static void put_sources(json_t *to, const struct node *n)
 {
-    put_text(to, "port", n->port_facts.name);
-    put_text(to, "driver", n->port_facts.driver);
-    put_bool(to, "port_system_calls", n->port_facts.system_calls);
-    put_bool(to, "hugepages", n->eal.huge);
-    put_text(to, "drive", n->config->data);
-    put_text(to, "drive_mode", n->disk_facts.mode);
-    put_text(to, "eal", n->eal.line);
+    json_put_text(to, "port", n->port_facts.name);
+    json_put_text(to, "driver", n->port_facts.driver);
+    json_put_bool(to, "port_system_calls", n->port_facts.system_calls);
+    json_put_bool(to, "hugepages", n->eal.huge);
+    json_put_text(to, "drive", n->config->data);
+    json_put_text(to, "drive_mode", n->disk_facts.mode);
+    json_put_text(to, "eal", n->eal.line);
 }
 
 /* A checkpoint of a peer: on its way here, or in the place of an earlier log. */
 static void put_installed(json_t *to, const struct control_status *c)
 {
-    put(to, "installed_index", c->installed_index);
-    put(to, "installed_from", c->installed_from);
-    put(to, "receiving_index", c->transfer_index);
-    put(to, "receiving_have_bytes", c->transfer_have);
-    put(to, "receiving_bytes", c->transfer_size);
-    put(to, "transfers_resumed", c->transfers_resumed);
+    json_put_number(to, "installed_index", c->installed_index);
+    json_put_number(to, "installed_from", c->installed_from);
+    json_put_number(to, "receiving_index", c->transfer_index);
+    json_put_number(to, "receiving_have_bytes", c->transfer_have);
+    json_put_number(to, "receiving_bytes", c->transfer_size);
+    json_put_number(to, "transfers_resumed", c->transfers_resumed);
 }
 
 static void put_control(json_t *to, const struct node *n)
 {
     struct control_status c;
     control_status(n->start.control, &c);
-    put(to, "control_applied", c.applied);
-    put(to, "checkpoint_index", c.checkpoint_index[0]);
-    put(to, "checkpoint_older_index", c.checkpoint_index[1]);
-    put(to, "checkpoints", c.checkpoints);
-    put(to, "checkpoint_failures", c.checkpoint_failures);
-    put(to, "checkpoints_bad", c.checkpoints_bad);
-    put(to, "scrubbed_pages", c.scrubbed);
-    put(to, "scrub_page", c.scrub_page);
-    put(to, "scrub_passes", c.scrub_passes);
-    put(to, "copies_repaired", c.copies_repaired);
+    json_put_number(to, "control_applied", c.applied);
+    json_put_number(to, "checkpoint_index", c.checkpoint_index[0]);
+    json_put_number(to, "checkpoint_older_index", c.checkpoint_index[1]);
+    json_put_number(to, "checkpoints", c.checkpoints);
+    json_put_number(to, "checkpoint_failures", c.checkpoint_failures);
+    json_put_number(to, "checkpoints_bad", c.checkpoints_bad);
+    json_put_number(to, "scrubbed_pages", c.scrubbed);
+    json_put_number(to, "scrub_page", c.scrub_page);
+    json_put_number(to, "scrub_passes", c.scrub_passes);
+    json_put_number(to, "copies_repaired", c.copies_repaired);
     put_installed(to, &c);
-    put_text(to, "control_problem", c.problem);
+    json_put_text(to, "control_problem", c.problem);
 }
 
 static json_t *report_status(const struct node *n)
@@ -117,40 +92,40 @@ static json_t *report_status(const struct node *n)
     struct replica_status s;
     replica_status(n->start.replica, &s);
     json_t *to = json_object();
-    put(to, "replica", n->config->id);
-    put_hex(to, "cluster_id", n->start.genesis.cluster_id);
-    put_text(to, "role", node_role_name(s.role));
-    put(to, "leader", s.leader);
-    put(to, "term", s.term);
-    put(to, "vote", s.vote);
-    put(to, "commit_index", s.commit);
-    put(to, "applied_index", s.applied);
-    put(to, "durable_index", s.durable_index);
-    put(to, "last_index", s.last_index);
-    put(to, "first_index", s.first_index);
+    json_put_number(to, "replica", n->config->id);
+    json_put_hex(to, "cluster_id", n->start.genesis.cluster_id);
+    json_put_text(to, "role", node_role_name(s.role));
+    json_put_number(to, "leader", s.leader);
+    json_put_number(to, "term", s.term);
+    json_put_number(to, "vote", s.vote);
+    json_put_number(to, "commit_index", s.commit);
+    json_put_number(to, "applied_index", s.applied);
+    json_put_number(to, "durable_index", s.durable_index);
+    json_put_number(to, "last_index", s.last_index);
+    json_put_number(to, "first_index", s.first_index);
     put_day(to, s.day);
-    put_bool(to, "day_open", s.day_open);
-    put(to, "feed_next", s.feed_next);
-    put(to, "feed_history_from", feed_oldest(n->start.replica->feed));
-    put(to, "sessions", s.sessions);
-    put_hex(to, "digest", s.digest);
-    put(to, "digest_index", s.digest_index);
+    json_put_bool(to, "day_open", s.day_open);
+    json_put_number(to, "feed_next", s.feed_next);
+    json_put_number(to, "feed_history_from", feed_oldest(n->start.replica->feed));
+    json_put_number(to, "sessions", s.sessions);
+    json_put_hex(to, "digest", s.digest);
+    json_put_number(to, "digest_index", s.digest_index);
     put_age(to, "quorum_age_ms", s.quorum_age_ns);
-    put_bool(to, "stale", s.stale);
-    put_bool(to, "drained", s.drained >> n->config->id & 1);
-    put_bool(to, "stopped", s.stopped);
-    put_text(to, "stopped_why", s.why);
-    put_bool(to, "drive_failed", s.failed);
-    put(to, "boot", n->start.boot);
-    put(to, "uptime_ms", (s.now_ns - s.started_ns) / 1000000);
-    put_text(to, "version", KEEL_VERSION);
+    json_put_bool(to, "stale", s.stale);
+    json_put_bool(to, "drained", s.drained >> n->config->id & 1);
+    json_put_bool(to, "stopped", s.stopped);
+    json_put_text(to, "stopped_why", s.why);
+    json_put_bool(to, "drive_failed", s.failed);
+    json_put_number(to, "boot", n->start.boot);
+    json_put_number(to, "uptime_ms", (s.now_ns - s.started_ns) / 1000000);
+    json_put_text(to, "version", KEEL_VERSION);
     leadership_put(to, &s);
     struct control_status c;
     control_status(n->start.control, &c);
     slow_put(to, &c, n->config->id);
-    put(to, "nodes", c.nodes);
-    put(to, "locks_held", c.locks_held);
-    put(to, "lock_waiters", c.lock_waiters);
+    json_put_number(to, "nodes", c.nodes);
+    json_put_number(to, "locks_held", c.locks_held);
+    json_put_number(to, "lock_waiters", c.lock_waiters);
     put_control(to, n);
     put_turns(to, &n->start.replica->metrics);
     put_sources(to, n);
@@ -165,15 +140,15 @@ static json_t *report_health(const struct node *n)
     const char *word;
     for (int i = 0; (word = node_complaint(n, &s, i)) != NULL; i++)
         json_array_append_new(complaints, json_string(word));
-    put_bool(to, "healthy", json_array_size(complaints) == 0);
+    json_put_bool(to, "healthy", json_array_size(complaints) == 0);
     json_object_set_new(to, "complaints", complaints);
-    put(to, "leader", s.leader);
+    json_put_number(to, "leader", s.leader);
     put_age(to, "quorum_age_ms", s.quorum_age_ns);
-    put_bool(to, "stale", s.stale);
-    put_bool(to, "drained", s.drained >> n->config->id & 1);
-    put_text(to, "stopped_why", s.why);
-    put(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
-    put(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
+    json_put_bool(to, "stale", s.stale);
+    json_put_bool(to, "drained", s.drained >> n->config->id & 1);
+    json_put_text(to, "stopped_why", s.why);
+    json_put_number(to, "stalls", metric_get(&n->start.replica->metrics.stalls));
+    json_put_number(to, "turn_max_ns", metric_get(&n->start.replica->metrics.turn_max_ns));
     struct control_status c;
     control_status(n->start.control, &c);
     peers_put(to, &c, s.now_ns);
@@ -217,14 +192,14 @@ static json_t *report_member(const struct node *n, const struct replica_status *
     char text[ADDRESS_TEXT_MAX];
     json_t *to = json_object();
     bool self = id == n->config->id, leads = s->role == RAFT_LEADER;
-    put(to, "replica", id);
-    put_text(to, "address", address_text(text, f->ip, f->port));
-    put_hex(to, "incarnation", f->incarnation);
-    put_text(to, "role", member_role(&s->config, &c->autopilot.state, id));
-    put_bool(to, "self", self && f->incarnation == n->start.super.incarnation);
-    put_bool(to, "leader", s->leader == id);
-    put_bool(to, "drained", s->drained >> id & 1);
-    put(to, "boot", self ? n->start.boot : s->peer_boot[id]);
+    json_put_number(to, "replica", id);
+    json_put_text(to, "address", address_text(text, f->ip, f->port));
+    json_put_hex(to, "incarnation", f->incarnation);
+    json_put_text(to, "role", member_role(&s->config, &c->autopilot.state, id));
+    json_put_bool(to, "self", self && f->incarnation == n->start.super.incarnation);
+    json_put_bool(to, "leader", s->leader == id);
+    json_put_bool(to, "drained", s->drained >> id & 1);
+    json_put_number(to, "boot", self ? n->start.boot : s->peer_boot[id]);
     if (self)
         put_age(to, "heard_ms", 0);
     else
@@ -252,14 +227,14 @@ static json_t *report_members(const struct node *n)
     replica_status(n->start.replica, &s);
     control_status(n->start.control, &c);
     json_t *to = json_object(), *list = json_array();
-    put_hex(to, "cluster_id", n->start.genesis.cluster_id);
-    put(to, "term", s.term);
-    put(to, "leader", s.leader);
-    put(to, "config_index", s.config_index);
-    put_bool(to, "config_committed", s.config_index <= s.commit);
-    put_bool(to, "config_joint", s.config.voters_new != 0);
-    put_bool(to, "member",
-             s.config.member[n->config->id].incarnation == n->start.super.incarnation);
+    json_put_hex(to, "cluster_id", n->start.genesis.cluster_id);
+    json_put_number(to, "term", s.term);
+    json_put_number(to, "leader", s.leader);
+    json_put_number(to, "config_index", s.config_index);
+    json_put_bool(to, "config_committed", s.config_index <= s.commit);
+    json_put_bool(to, "config_joint", s.config.voters_new != 0);
+    json_put_bool(to, "member",
+                  s.config.member[n->config->id].incarnation == n->start.super.incarnation);
     for (uint32_t id = 1; id <= KEEL_REPLICA_MAX; id++)
         if (s.config.member[id].incarnation != 0)
             json_array_append_new(list, report_member(n, &s, &c, id));
@@ -273,41 +248,43 @@ static json_t *report_ring(const struct node *n)
     replica_status(n->start.replica, &s);
     const struct ring_stats *r = &s.ring;
     json_t *to = json_object();
-    put(to, "slots", r->slots);
-    put(to, "used_pages", r->tail_page - r->head_page);
-    put(to, "used_permille", r->slots > 0 ? (r->tail_page - r->head_page) * 1000 / r->slots : 0);
-    put(to, "head_page", r->head_page);
-    put(to, "tail_page", r->tail_page);
-    put(to, "zeroed_ahead_pages", r->zeroed_to > r->tail_page ? r->zeroed_to - r->tail_page : 0);
-    put(to, "first_index", s.first_index);
-    put(to, "last_index", s.last_index);
-    put(to, "last_lsn", s.last_lsn);
-    put(to, "durable_lsn", s.durable_lsn);
-    put(to, "in_flight_pages", r->in_flight);
-    put(to, "in_flight_pages_max", r->in_flight_max);
-    put(to, "pages_written", r->pages_written);
-    put(to, "bytes_written", r->bytes_written);
-    put(to, "seals", r->seals);
-    put(to, "entries", r->entries);
-    put(to, "zeroed_pages", r->zeroed_pages);
-    put(to, "reads", r->reads);
-    put(to, "read_errors", r->read_errors);
-    put(to, "write_errors", r->write_errors);
-    put(to, "damaged_pages", r->holes);
-    put(to, "damaged_index", s.hole);
-    put(to, "repaired_pages", s.pages_repaired);
-    put(to, "repair_failures", s.repair_failures);
-    put(to, "found_damaged_pages", n->start.lost_pages);
-    put(to, "found_repaired_blocks", n->start.repaired_blocks);
-    put(to, "found_torn_pages", n->start.torn_pages);
-    put(to, "found_zeroed_slots", n->start.zeroed_slots);
-    put(to, "drive_bytes", n->disk_facts.size);
-    put_text(to, "drive_mode", n->disk_facts.mode);
-    put_bool(to, "drive_volatile_cache", n->disk_facts.volatile_cache);
-    put_bool(to, "drive_fua", n->disk_facts.fua);
-    put_bool(to, "drive_facts_known", n->disk_facts.known);
-    put_bool(to, "drive_polled", n->disk_facts.polled);
-    put(to, "drive_atomic_bytes", n->disk_facts.atomic_bytes);
+    json_put_number(to, "slots", r->slots);
+    json_put_number(to, "used_pages", r->tail_page - r->head_page);
+    json_put_number(to, "used_permille",
+                    r->slots > 0 ? (r->tail_page - r->head_page) * 1000 / r->slots : 0);
+    json_put_number(to, "head_page", r->head_page);
+    json_put_number(to, "tail_page", r->tail_page);
+    json_put_number(to, "zeroed_ahead_pages",
+                    r->zeroed_to > r->tail_page ? r->zeroed_to - r->tail_page : 0);
+    json_put_number(to, "first_index", s.first_index);
+    json_put_number(to, "last_index", s.last_index);
+    json_put_number(to, "last_lsn", s.last_lsn);
+    json_put_number(to, "durable_lsn", s.durable_lsn);
+    json_put_number(to, "in_flight_pages", r->in_flight);
+    json_put_number(to, "in_flight_pages_max", r->in_flight_max);
+    json_put_number(to, "pages_written", r->pages_written);
+    json_put_number(to, "bytes_written", r->bytes_written);
+    json_put_number(to, "seals", r->seals);
+    json_put_number(to, "entries", r->entries);
+    json_put_number(to, "zeroed_pages", r->zeroed_pages);
+    json_put_number(to, "reads", r->reads);
+    json_put_number(to, "read_errors", r->read_errors);
+    json_put_number(to, "write_errors", r->write_errors);
+    json_put_number(to, "damaged_pages", r->holes);
+    json_put_number(to, "damaged_index", s.hole);
+    json_put_number(to, "repaired_pages", s.pages_repaired);
+    json_put_number(to, "repair_failures", s.repair_failures);
+    json_put_number(to, "found_damaged_pages", n->start.lost_pages);
+    json_put_number(to, "found_repaired_blocks", n->start.repaired_blocks);
+    json_put_number(to, "found_torn_pages", n->start.torn_pages);
+    json_put_number(to, "found_zeroed_slots", n->start.zeroed_slots);
+    json_put_number(to, "drive_bytes", n->disk_facts.size);
+    json_put_text(to, "drive_mode", n->disk_facts.mode);
+    json_put_bool(to, "drive_volatile_cache", n->disk_facts.volatile_cache);
+    json_put_bool(to, "drive_fua", n->disk_facts.fua);
+    json_put_bool(to, "drive_facts_known", n->disk_facts.known);
+    json_put_bool(to, "drive_polled", n->disk_facts.polled);
+    json_put_number(to, "drive_atomic_bytes", n->disk_facts.atomic_bytes);
     put_control(to, n);
     return to;
 }
@@ -318,13 +295,13 @@ static json_t *report_requests(const struct node *n)
     struct feed_stats f;
     feed_stats(n->start.replica->feed, &f);
     json_t *to = json_object();
-    put(to, "malformed", f.request_malformed);
-    put(to, "stranger", f.request_stranger);
-    put(to, "limited", f.request_limited);
-    put(to, "other-session", f.request_session);
-    put(to, "nothing-asked", f.request_low);
-    put(to, "beyond-present", f.request_high);
-    put(to, "gone", f.request_gone);
+    json_put_number(to, "malformed", f.request_malformed);
+    json_put_number(to, "stranger", f.request_stranger);
+    json_put_number(to, "limited", f.request_limited);
+    json_put_number(to, "other-session", f.request_session);
+    json_put_number(to, "nothing-asked", f.request_low);
+    json_put_number(to, "beyond-present", f.request_high);
+    json_put_number(to, "gone", f.request_gone);
     return to;
 }
 
@@ -335,25 +312,27 @@ static json_t *report_drops(const struct node *n)
     control_status(n->start.control, &c);
     json_t *to = json_object(), *group = json_object();
     for (int i = 0; i < DROP_COUNT; i++)
-        put(group, drop_name((enum drop)i), metric_get(&m->drop[i]));
+        json_put_number(group, drop_name((enum drop)i), metric_get(&m->drop[i]));
     json_object_set_new(to, "datagrams", group);
     group = json_object();
     for (int i = 1; i < AUTH_REJECT_COUNT; i++)
-        put(group, auth_reject_name((enum auth_reject)i), metric_get(&m->auth_reject[i]));
+        json_put_number(group, auth_reject_name((enum auth_reject)i),
+                        metric_get(&m->auth_reject[i]));
     json_object_set_new(to, "authentication", group);
     group = json_object();
     for (int i = 1; i < HANDSHAKE_REJECT_COUNT; i++)
-        put(group, handshake_reject_name((enum handshake_reject)i), c.handshake_reject[i]);
+        json_put_number(group, handshake_reject_name((enum handshake_reject)i),
+                        c.handshake_reject[i]);
     json_object_set_new(to, "handshakes", group);
     const uint64_t *frames = frame_drops(n->start.replica->host);
     group = json_object();
     for (int i = FRAME_SHORT; i < FRAME_DROP_COUNT; i++)
-        put(group, frame_drop_name((enum frame_drop)i), metric_get(&frames[i]));
+        json_put_number(group, frame_drop_name((enum frame_drop)i), metric_get(&frames[i]));
     json_object_set_new(to, "frames", group);
     json_object_set_new(to, "requests", report_requests(n));
     group = json_object();
     for (int i = 0; i < ADMIN_END_COUNT && n->admin_counts != NULL; i++)
-        put(group, admin_end_name((enum admin_end)i), n->admin_counts->ended[i]);
+        json_put_number(group, admin_end_name((enum admin_end)i), n->admin_counts->ended[i]);
     json_object_set_new(to, "admin", group);
     return to;
 }
@@ -366,12 +345,12 @@ static json_t *stage_numbers(const struct histogram *from)
     if (h == NULL)
         return to;
     memcpy(h, from, sizeof(*h));
-    put(to, "count", h->count);
-    put(to, "p50_ns", histogram_quantile(h, 500000));
-    put(to, "p90_ns", histogram_quantile(h, 900000));
-    put(to, "p99_ns", histogram_quantile(h, 990000));
-    put(to, "p999_ns", histogram_quantile(h, 999000));
-    put(to, "max_ns", h->max);
+    json_put_number(to, "count", h->count);
+    json_put_number(to, "p50_ns", histogram_quantile(h, 500000));
+    json_put_number(to, "p90_ns", histogram_quantile(h, 900000));
+    json_put_number(to, "p99_ns", histogram_quantile(h, 990000));
+    json_put_number(to, "p999_ns", histogram_quantile(h, 999000));
+    json_put_number(to, "max_ns", h->max);
     free(h);
     return to;
 }
@@ -383,19 +362,19 @@ static json_t *report_metrics(const struct node *n, bool text)
     if (text) {
         size_t size = 0;
         char *all = openmetrics_text(n, &size);
-        put_text(to, "text", all != NULL ? all : "# EOF\n");
+        json_put_text(to, "text", all != NULL ? all : "# EOF\n");
         free(all);
         return to;
     }
     put_turns(to, m);
-    put(to, "rx_datagrams", metric_get(&m->rx_datagrams));
-    put(to, "tx_datagrams", metric_get(&m->tx_datagrams));
-    put(to, "submitted_messages", metric_get(&m->submit_messages));
-    put(to, "sequenced_messages", metric_get(&m->sequenced));
-    put(to, "refused_messages", metric_get(&m->refused));
-    put(to, "duplicate_messages", metric_get(&m->duplicates));
-    put(to, "applied_entries", metric_get(&m->applied_entries));
-    put(to, "elections_won", metric_get(&m->elections_won));
+    json_put_number(to, "rx_datagrams", metric_get(&m->rx_datagrams));
+    json_put_number(to, "tx_datagrams", metric_get(&m->tx_datagrams));
+    json_put_number(to, "submitted_messages", metric_get(&m->submit_messages));
+    json_put_number(to, "sequenced_messages", metric_get(&m->sequenced));
+    json_put_number(to, "refused_messages", metric_get(&m->refused));
+    json_put_number(to, "duplicate_messages", metric_get(&m->duplicates));
+    json_put_number(to, "applied_entries", metric_get(&m->applied_entries));
+    json_put_number(to, "elections_won", metric_get(&m->elections_won));
     json_t *stages = json_object();
     for (int i = 0; i < STAGE_COUNT; i++)
         json_object_set_new(stages, stage_name((enum stage)i), stage_numbers(&m->stage[i]));
@@ -406,12 +385,12 @@ static json_t *report_metrics(const struct node *n, bool text)
 static json_t *report_version(const struct node *n)
 {
     json_t *to = json_object();
-    put_text(to, "version", KEEL_VERSION);
-    put(to, "admin_protocol", ADMIN_VERSION);
-    put(to, "packet_version", PACKET_VERSION);
-    put(to, "ring_version", RING_VERSION);
-    put(to, "genesis_version", GENESIS_VERSION);
-    put(to, "replica", n->config->id);
+    json_put_text(to, "version", KEEL_VERSION);
+    json_put_number(to, "admin_protocol", ADMIN_VERSION);
+    json_put_number(to, "packet_version", PACKET_VERSION);
+    json_put_number(to, "ring_version", RING_VERSION);
+    json_put_number(to, "genesis_version", GENESIS_VERSION);
+    json_put_number(to, "replica", n->config->id);
     return to;
 }
 

@@ -4,6 +4,7 @@
 #include "control/admin_request.h"
 #include "control/exclusive.h"
 #include "control/identity.h"
+#include "control/json_put.h"
 #include "dataplane/ring/acceptor.h"
 
 #include <errno.h>
@@ -194,18 +195,6 @@ static void put_day(json_t *to, const char *key, const char day[KEEL_DAY_NAME_SI
     json_object_set_new(to, key, json_string(text));
 }
 
-static void put_hex(json_t *to, const char *key, uint64_t value)
-{
-    char text[20];
-    snprintf(text, sizeof(text), "%016" PRIx64, value);
-    json_object_set_new(to, key, json_string(text));
-}
-
-static void put_number(json_t *to, const char *key, uint64_t value)
-{
-    json_object_set_new(to, key, json_integer((json_int_t)value));
-}
-
 json_t *ctl_state_object(const struct machine *m, const struct genesis *genesis)
 {
     json_t *to = json_object();
@@ -215,16 +204,16 @@ json_t *ctl_state_object(const struct machine *m, const struct genesis *genesis)
     time_t seconds = (time_t)utc_s;
     if (gmtime_r(&seconds, &tm) != NULL)
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    put_hex(to, "cluster_id", genesis->cluster_id);
-    put_number(to, "index", m->applied);
-    put_number(to, "term", m->applied_term);
-    put_hex(to, "digest", m->digest);
+    json_put_hex(to, "cluster_id", genesis->cluster_id);
+    json_put_number(to, "index", m->applied);
+    json_put_number(to, "term", m->applied_term);
+    json_put_hex(to, "digest", m->digest);
     json_object_set_new(to, "last_entry_utc", json_string(when));
     put_day(to, "day", m->day);
     json_object_set_new(to, "day_open", json_boolean(m->day_open != 0));
-    put_number(to, "feed_next", m->feed_next);
-    put_number(to, "sessions", m->session_count);
-    put_number(to, "seeds", m->seeds);
+    json_put_number(to, "feed_next", m->feed_next);
+    json_put_number(to, "sessions", m->session_count);
+    json_put_number(to, "seeds", m->seeds);
     return to;
 }
 
@@ -233,15 +222,15 @@ json_t *ctl_seed_result(const struct ctl_seed *s)
     char address[ADDRESS_TEXT_MAX];
     const struct genesis_founder *f = &s->genesis.founder[s->super.replica];
     json_t *to = json_object();
-    put_hex(to, "cluster_id", s->genesis.cluster_id);
-    put_hex(to, "old_cluster_id", s->genesis.lineage.cluster_id);
-    put_number(to, "old_index", s->genesis.lineage.index);
-    put_number(to, "index", s->genesis.lineage.seed_index);
-    put_number(to, "term", s->genesis.lineage.seed_term);
-    put_number(to, "seeds", s->genesis.lineage.seeds);
+    json_put_hex(to, "cluster_id", s->genesis.cluster_id);
+    json_put_hex(to, "old_cluster_id", s->genesis.lineage.cluster_id);
+    json_put_number(to, "old_index", s->genesis.lineage.index);
+    json_put_number(to, "index", s->genesis.lineage.seed_index);
+    json_put_number(to, "term", s->genesis.lineage.seed_term);
+    json_put_number(to, "seeds", s->genesis.lineage.seeds);
     put_day(to, "day", s->genesis.day);
-    put_number(to, "replica", s->super.replica);
-    put_hex(to, "incarnation", f->incarnation);
+    json_put_number(to, "replica", s->super.replica);
+    json_put_hex(to, "incarnation", f->incarnation);
     json_object_set_new(to, "address", json_string(address_text(address, f->ip, f->port)));
     json_object_set_new(to, "ring", json_string(s->to));
     json_object_set_new(to, "genesis", json_string(s->genesis_path));
