@@ -15,13 +15,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tap import check, run_tests, test  # noqa: E402
+
 KEELCAT, EXAMPLE, FAKE, GEN_DAY = sys.argv[1:5]
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
 
 
 def free_port():
@@ -80,11 +77,6 @@ def run(words, stdin=b"", timeout=60):
     done = subprocess.run(words, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=timeout)
     return done.returncode, done.stdout, done.stderr.decode()
-
-
-def check(condition, *said):
-    if not condition:
-        raise AssertionError(" ".join(str(s) for s in said))
 
 
 def day_file(where, count, seed=1):
@@ -431,32 +423,19 @@ def the_example_runs(c):
     check(code == 1 and "members" in err, code, err)
 
 
-def main():
-    failures = 0
-    print("1..%d" % len(TESTS))
-    for i, function in enumerate(TESTS):
-        where = tempfile.mkdtemp(prefix="keelcat-test-")
-        cluster = None
-        problem = None
-        try:
-            cluster = Cluster(where)
-            function(cluster)
-            check(cluster.close() == 0, "the fake cluster found something wrong")
-        except (AssertionError, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as e:
-            problem = e
-        finally:
-            if cluster is not None and cluster.process.poll() is None:
-                cluster.process.kill()
-                cluster.process.wait()
-            shutil.rmtree(where)
-        print("%s %d - %s" % ("ok" if problem is None else "not ok", i + 1,
-                              function.__name__.replace("_", " ")), flush=True)
-        if problem is not None:
-            failures += 1
-            for line in str(problem).splitlines()[:20]:
-                print("# " + line[:1000])
-    return 1 if failures else 0
+def in_a_cluster(function):
+    where = tempfile.mkdtemp(prefix="keelcat-test-")
+    cluster = None
+    try:
+        cluster = Cluster(where)
+        function(cluster)
+        check(cluster.close() == 0, "the fake cluster found something wrong")
+    finally:
+        if cluster is not None and cluster.process.poll() is None:
+            cluster.process.kill()
+            cluster.process.wait()
+        shutil.rmtree(where)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(in_a_cluster))

@@ -17,20 +17,12 @@ import tempfile
 import termios
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tap import check, run_tests, test  # noqa: E402
+
 KEELCTL, KEELD, DESK = sys.argv[1:4]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-TESTS = []
 WAIT_S = 30
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-def check(condition, *what):
-    if not condition:
-        raise AssertionError(" ".join(str(w) for w in what))
 
 
 class Desk:
@@ -506,31 +498,19 @@ def events_are_followed(d):
     ended(process)
 
 
-def main():
-    failures = 0
-    print("1..%d" % len(TESTS))
-    for i, function in enumerate(TESTS):
-        where = tempfile.mkdtemp(prefix="keelctl-test-")
-        desk = problem = None
-        try:
-            desk = Desk(where)
-            function(desk)
-            check(desk.close() == 0, "the desk found something wrong")
-        except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as e:
-            problem = e
-        finally:
-            if desk is not None and desk.process.poll() is None:
-                desk.process.kill()
-                desk.process.wait()
-            shutil.rmtree(where)
-        print("%s %d - %s" % ("ok" if problem is None else "not ok", i + 1,
-                              function.__name__.replace("_", " ")), flush=True)
-        if problem is not None:
-            failures += 1
-            for line in (type(problem).__name__ + ": " + str(problem)).splitlines()[:20]:
-                print("# " + line[:1000])
-    return 1 if failures else 0
+def at_a_desk(function):
+    where = tempfile.mkdtemp(prefix="keelctl-test-")
+    desk = None
+    try:
+        desk = Desk(where)
+        function(desk)
+        check(desk.close() == 0, "the desk found something wrong")
+    finally:
+        if desk is not None and desk.process.poll() is None:
+            desk.process.kill()
+            desk.process.wait()
+        shutil.rmtree(where)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(at_a_desk))

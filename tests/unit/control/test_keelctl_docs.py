@@ -3,23 +3,16 @@
 
     test_keelctl_docs.py KEELCTL KEELD KEELCAT KEELCTL.1 KEELD.8 KEELCAT.1 COMPLETION
 """
+import os
 import re
 import shutil
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tap import check, run_tests, test  # noqa: E402
+
 KEELCTL, KEELD, KEELCAT, CTL_PAGE, DAEMON_PAGE, CAT_PAGE, COMPLETION = sys.argv[1:8]
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-def check(condition, *what):
-    if not condition:
-        raise AssertionError(" ".join(str(w) for w in what))
 
 
 def run(*words):
@@ -116,23 +109,5 @@ def completion_finds_files_where_files_are_wanted():
     check(complete("status", "/etc/pass") == set(), "no word")
 
 
-def main():
-    failures = 0
-    print("1..%d" % len(TESTS))
-    for i, function in enumerate(TESTS):
-        problem = None
-        try:
-            function()
-        except (AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError) as e:
-            problem = e
-        print("%s %d - %s" % ("ok" if problem is None else "not ok", i + 1,
-                              function.__name__.replace("_", " ")), flush=True)
-        if problem is not None:
-            failures += 1
-            for line in (type(problem).__name__ + ": " + str(problem)).splitlines()[:20]:
-                print("# " + line[:1000])
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests())
